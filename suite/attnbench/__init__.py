@@ -1,0 +1,57 @@
+"""attnbench: a benchmark suite and leaderboard for attention mechanisms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attnbench.registry import names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    from torch import nn
+
+__version__ = "0.1.0"
+__all__ = ["build", "load", "names"]
+
+
+def build(
+    name: str,
+    num_heads: int,
+    head_dim: int,
+    *,
+    seq_len: int | None = None,
+    d_model: int | None = None,
+    layer_index: int | None = None,
+    num_layers: int | None = None,
+    **params: Any,
+) -> nn.Module:
+    """An attention module by name, or by path of a file that ends in `VARIANT = Variant(...)`.
+
+    The module is called as `module(q, k, v, causal=False, padding_mask=None)`; q, k, v and the result have shape
+    [batch, num_heads, seq_len, head_dim], the mask [batch, seq_len] with True for padding.
+
+    >>> import torch, attnbench
+    >>> q, k, v = torch.randn(3, 2, 4, 100, 16)
+    >>> attnbench.build("orthogonal", num_heads=4, head_dim=16)(q, k, v).shape
+    torch.Size([2, 4, 100, 16])
+
+    Raises BadInput for an unknown name, an unknown parameter, or a head count that the mechanism cannot split.
+    """
+    from attnbench.construct import construct
+
+    context = {"seq_len": seq_len, "d_model": d_model, "layer_index": layer_index, "num_layers": num_layers}
+    return construct(name, num_heads, head_dim, context, params)
+
+
+def load(results: str | Path = "results") -> pd.DataFrame:
+    """Every record of a results folder as one tidy DataFrame, one row per record and metric.
+
+    Columns: the axes of the spec, then status, reason, machine, session, metric, unit, value (the median of the samples) and samples.
+
+    Raises BadInput when the folder does not exist.
+    """
+    from attnbench.frame import load as _load
+
+    return _load(results)

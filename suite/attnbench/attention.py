@@ -1,0 +1,118 @@
+"""The contract of an attention mechanism, and the few things that mechanisms share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from attnbench.errors import Unsupported as Unsupported  # re-exported: a variant imports only this module and kernels
+
+Heads = Float[Tensor, "batch heads seq_len head_dim"]
+Matrix = Float[Tensor, "batch heads seq_len seq_len"]
+PaddingMask = Bool[Tensor, "batch seq_len"]
+
+
+class Attention(Protocol):
+    """What `build` returns: an `nn.Module` that is called with queries, keys and values.
+
+    A module may also have `matrix(q, k, causal=, padding_mask=)`, the dense attention matrix, and
+    `init_projections(w_q, w_k, w_v, w_o)`, the mechanism's own initialisation, in place (nn.Linear layout, heads contiguous).
+    """
+
+    def __call__(
+        self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
+    ) -> Heads: ...
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a mechanism is built for. The optional context is None when the caller does not know it."""
+
+    num_heads: int
+    head_dim: int
+    seq_len: int | None = None
+    d_model: int | None = None
+    layer_index: int | None = None
+    num_layers: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One mechanism, declared. The summary is the first line of the module's docstring, the name its file stem.
+
+    build:     called as build(shape, **params); returns an nn.Module that obeys `Attention`.
+    citation:  authors, year, identifier.
+    family:    "softmax", "orthogonal", "polynomial", "linear" or "other"; decides the colour on the site.
+    formula:   the mechanism in one line, for people.
+    causal:    whether it has a causal form; without one, `causal=True` raises Unsupported.
+    normalises_rows: whether every row of its matrix sums to one.
+    time_exponent, memory_exponent: claimed growth in seq_len, 1.0 for linear, 2.0 for quadratic.
+    params:    tunable parameters with their defaults.
+    needs:     what it cannot run without: "cuda", "triton", or the import name of a package.
+    needs_hidden: whether it is also given hidden=[batch, seq_len, d_model].
+    head_group: how many heads work together; num_heads must be a multiple.
+    reference: float64 dense matrix by definition, called as reference(module, q, k, causal, padding_mask); where it is
+               None the module's own `matrix` in float64 serves.
+    """
+
+    build: Callable[..., nn.Module]
+    citation: str
+    family: str
+    formula: str
+    causal: bool
+    normalises_rows: bool
+    time_exponent: float
+    memory_exponent: float
+    params: Mapping[str, object] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    needs_hidden: bool = False
+    head_group: int = 1
+    reference: Callable[[nn.Module, Heads, Heads, bool, PaddingMask | None], Matrix] | None = None
+
+
+def hide_padding(padding_mask: PaddingMask | None, *tensors: Heads) -> tuple[Heads, ...]:
+    """The tensors with padded positions set to zero, whatever was there before (NaN included)."""
+    if padding_mask is None:
+        return tensors
+    hidden = padding_mask[:, None, :, None]
+    return tuple(x.masked_fill(hidden, 0.0) for x in tensors)
+
+
+def visible_keys(
+    seq_len: int, causal: bool, padding_mask: PaddingMask | None, device: torch.device, never_empty: bool = False
+) -> Bool[Tensor, "... seq_len"] | None:
+    """True where a query may see a key, [1 or batch, 1, 1 or seq_len, seq_len]; None when every query sees every key.
+
+    Row i sees key j unless j is padding or, when causal, j > i. With `never_empty` padded queries see everything: a
+    softmax over no key is NaN, whose gradient would reach other rows, and padded rows are set to zero afterwards.
+    """
+    visible = None
+    if causal:
+        visible = torch.ones(seq_len, seq_len, dtype=torch.bool, device=device).tril()[None, None]
+    if padding_mask is not None:
+        unpadded = ~padding_mask[:, None, None, :]
+        visible = unpadded if visible is None else visible & unpadded
+        if never_empty:
+            visible = visible | padding_mask[:, None, :, None]
+    return visible
+
+
+def count_visible(
+    seq_len: int, causal: bool, padding_mask: PaddingMask | None, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "... 1"]:
+    """How many unpadded keys each query may see, at least 1: the N of scales such as 1/sqrt(N).
+
+    When causal it is row i's own count up to i, so that an early output never depends on the length of what follows.
+    """
+    if padding_mask is None:
+        if not causal:
+            return torch.full((1, 1, 1, 1), float(seq_len), dtype=dtype, device=device)
+        return torch.arange(1, seq_len + 1, dtype=dtype, device=device)[None, None, :, None]
+    unpadded = (~padding_mask).to(dtype)
+    count = unpadded.cumsum(-1) if causal else unpadded.sum(-1, keepdim=True)
+    return count.clamp(min=1.0)[:, None, :, None]

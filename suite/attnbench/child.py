@@ -1,0 +1,208 @@
+"""One cell in a process of its own, with limits of time and memory, that dies with its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from dataclasses import dataclass, field
+from multiprocessing import connection, get_context
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from attnbench.errors import Unavailable, Unsupported
+from attnbench.spec import Spec
+
+Start = Literal["forkserver", "fork", "spawn"]
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """timeout_s: wall clock of the whole cell. memory_bytes: what it may allocate on top of the loaded program."""
+
+    timeout_s: float = 600.0
+    memory_bytes: int = field(default_factory=lambda: int(psutil.virtual_memory().total * 0.75))
+
+
+@dataclass
+class Result:
+    """How a cell's process ended. status is a Record's; samples and curve are empty unless it is "ok"."""
+
+    status: str
+    stage: str
+    reason: str | None = None
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    curve: dict[str, list[float | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A spec, and where its variant and task are loaded from: a name or a path, which never enters a record."""
+
+    spec: Spec
+    variant_source: str
+    task_source: str | None
+    threads: int
+    limits: Limits
+
+
+def run_in_child(job: Job, start: Start) -> Result:
+    """Run the job's cell in a new process and wait for it, for its death, or for its time to be over.
+
+    start: "forkserver" forks a clean process that holds torch already (the default); "fork" this very process, for a caller that has
+    imported torch and computed nothing; "spawn" starts from nothing, which CUDA needs.
+    """
+    context = _context(start)
+    receiving, sending = context.Pipe(duplex=False)
+    with tempfile.NamedTemporaryFile(prefix="attnbench-") as output:
+        process: Any = context.Process(target=_main, args=(job, sending, output.name))  # type: ignore[attr-defined]
+        process.start()
+        sending.close()
+        try:
+            result = _wait(process, receiving, job.limits)
+        finally:
+            kill_group(process)
+            receiving.close()
+        if result.status == "error":
+            result.reason = _with_output(result.reason, output)
+        return result
+
+
+def _context(start: Start) -> BaseContext:
+    context = get_context(start)
+    if start == "forkserver":
+        context.set_forkserver_preload(["__main__", "attnbench.preload"])
+    return context
+
+
+def _wait(process: Any, receiving: Any, limits: Limits) -> Result:
+    deadline = time.monotonic() + limits.timeout_s
+    stage = "start"
+    while True:
+        ready = connection.wait([receiving, process.sentinel], timeout=max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return Result("timeout", stage, f"killed after {limits.timeout_s:g} s")
+        if receiving in ready:
+            try:
+                kind, content = receiving.recv()
+            except EOFError:
+                process.join()
+                return _died(process.exitcode, stage)
+            if kind == "stage":
+                stage = content
+            else:
+                process.join(timeout=5.0)
+                assert isinstance(content, Result)
+                return content
+        else:
+            process.join()
+            return _died(process.exitcode, stage)
+
+
+def _died(exitcode: int | None, stage: str) -> Result:
+    if exitcode == -signal.SIGKILL:
+        return Result("oom", stage, "killed by SIGKILL from outside: the system ran out of memory, most likely")
+    if exitcode is not None and exitcode < 0:
+        return Result("error", stage, f"died of {signal.Signals(-exitcode).name}")
+    return Result("error", stage, f"ended with exit code {exitcode} and no result")
+
+
+def kill_group(process: Any) -> None:
+    """Kill a cell's process and everything it started; it leads a process group of its own."""
+    if process.pid is None:
+        return
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        process.kill()  # gone already, or killed before it led its group
+    process.join()
+
+
+def _with_output(reason: str | None, output: Any) -> str:
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - 2000))
+    printed = output.read().decode("utf-8", errors="replace").strip()
+    lines = [line for line in printed.splitlines() if not line.startswith("USDT:")]
+    return "\n".join([*([reason] if reason else []), *lines[-15:]])
+
+
+def _main(job: Job, sending: Any, output: str) -> None:
+    """The child's whole life."""
+    os.setsid()
+    _die_with_parent()
+    descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    stage = "start"
+
+    def tell(name: str) -> None:
+        nonlocal stage
+        stage = name
+        sending.send(("stage", name))
+
+    try:
+        result = _measure(job, tell)
+    except BaseException as error:
+        status, reason = _classify(error)
+        if status == "error":
+            print(traceback.format_exc(), file=sys.stderr, flush=True)
+        result = Result(status, stage, reason)
+    sending.send(("result", result))
+
+
+def _measure(job: Job, tell: Any) -> Result:
+    import torch
+
+    from attnbench.cell import measure_cell
+
+    torch.set_num_threads(job.threads)
+    if job.spec.device == "cpu":
+        _limit_address_space(job.limits.memory_bytes)
+    elif torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, job.limits.memory_bytes / total))
+    measured = measure_cell(job.spec, job.variant_source, job.task_source, tell)
+    return Result("ok", "done", None, measured.samples, measured.curve)
+
+
+def _classify(error: BaseException) -> tuple[str, str]:
+    import torch
+
+    from attnbench.cell import Incorrect
+
+    message = f"{type(error).__name__}: {error}".strip()
+    if isinstance(error, Unsupported):
+        return "skipped", str(error)
+    if isinstance(error, (Unavailable, ConnectionError)):
+        return "unavailable", str(error)
+    if isinstance(error, Incorrect):
+        return "incorrect", str(error)
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in message:
+        return "oom", message.splitlines()[0][:300]
+    return "error", message[:500]
+
+
+def _limit_address_space(budget: int) -> None:
+    """Cap this process at what it holds now plus the budget; what exceeds it fails as an allocation, not as a kill."""
+    import resource
+
+    statm = Path("/proc/self/statm")
+    if statm.is_file():
+        held = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (held + budget, held + budget))
+
+
+def _die_with_parent() -> None:
+    """Ask Linux for SIGKILL when the parent dies; elsewhere the parent's own clean-up must do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

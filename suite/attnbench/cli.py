@@ -1,0 +1,127 @@
+"""The command line: attnbench list | run | show | site | doctor."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from attnbench.errors import AttnbenchError, BadInput
+
+app = typer.Typer(
+    help="Benchmark suite and leaderboard for attention mechanisms.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+Results = Annotated[Path, typer.Option("--results", help="Results folder.", show_default=True)]
+RESULTS = Path("results")
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="variants, tasks or presets")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects.")] = False,
+) -> None:
+    """List what there is: variants, tasks or presets."""
+    from attnbench.listing import show_list
+
+    show_list(what, as_json, out)
+
+
+@app.command()
+def run(
+    preset: Annotated[
+        str, typer.Option("--preset", envvar="ATTNBENCH_PRESET", help="quick, standard or full.")
+    ] = "quick",
+    track: Annotated[list[str] | None, typer.Option("--track", help="Only this track; may be repeated.")] = None,
+    variant: Annotated[
+        list[str] | None, typer.Option("--variant", help="Only this variant, by name or by path of its file; may be repeated.")
+    ] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
+    device: Annotated[str, typer.Option("--device", envvar="ATTNBENCH_DEVICE", help="cpu or cuda.")] = "cpu",
+    results: Results = RESULTS,
+    timeout: Annotated[float, typer.Option("--timeout", min=1.0, help="Seconds a cell may take.")] = 600.0,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Measure finished cells again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
+    cell: Annotated[str | None, typer.Option("--cell", help="One cell, as its record's command gives it.")] = None,
+) -> None:
+    """Measure the cells of a preset that are not finished yet, and store each record at once."""
+    from attnbench.sweep import Choice, sweep
+
+    choice = Choice(
+        preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, cell=cell
+    )
+    raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out))
+
+
+@app.command()
+def show(
+    results: Results = RESULTS,
+    track: Annotated[str | None, typer.Option("--track", help="Only this track.")] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="Only this variant.")] = None,
+) -> None:
+    """Show what the results hold, as a table."""
+    from attnbench.listing import show_results
+
+    show_results(results, track, variant, out, err)
+
+
+@app.command()
+def site(
+    results: Results = RESULTS,
+    out_dir: Annotated[Path, typer.Option("--out", help="Where the site goes.")] = Path("site/dist"),
+) -> None:
+    """Build the static comparison site from the results."""
+    from attnbench.publish import publish
+
+    page = publish(results, out_dir, err)
+    out.print(f"The leaderboard is at {page}", soft_wrap=True)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    machine: Annotated[bool, typer.Option("--machine", help="Print only the name of this machine.")] = False,
+) -> None:
+    """Say what this machine is and what it can run."""
+    from attnbench.listing import show_doctor
+
+    show_doctor(as_json, machine, out)
+
+
+def guarded(command: Callable[[], Any]) -> int:
+    """Run a command; turn our errors into one line and exit code 2, Ctrl-C into 130."""
+    try:
+        command()
+    except BadInput as error:
+        err.print(f"[bold red]error:[/] {_escape(error)}", soft_wrap=True)
+        return 2
+    except AttnbenchError as error:
+        err.print(f"[bold red]error:[/] {_escape(error)}", soft_wrap=True)
+        return 1
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    return 0
+
+
+def _escape(error: Exception) -> str:
+    from rich.markup import escape
+
+    return escape(str(error))
+
+
+def main() -> None:
+    """Entry point of the `attnbench` command. `--debug` anywhere lets tracebacks through."""
+    if "--debug" in sys.argv:
+        sys.argv.remove("--debug")
+        app()
+    else:
+        sys.exit(guarded(app))

@@ -1,0 +1,134 @@
+"""What measured: hardware, versions, threads, and the commit of the installed code. No path, user or host name."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import uuid
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from attnbench.errors import BadInput
+
+_PACKAGE = Path(__file__).parent
+
+
+@cache
+def cpu_model() -> str:
+    """The processor's name, from /proc/cpuinfo where there is one."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def physical_cores() -> int:
+    """Cores this process may use: physical ones, fewer when its affinity is narrower."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(psutil.cpu_count(logical=False) or allowed, allowed)
+
+
+@cache
+def gpus() -> list[dict[str, str]]:
+    """Name, driver and memory of every NVIDIA GPU, by nvidia-smi; empty where there is none."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    fields = ("name", "driver_version", "memory.total", "power.limit")
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    if found.returncode:
+        return []
+    return [dict(zip(fields, map(str.strip, line.split(",")), strict=False)) for line in found.stdout.splitlines() if line.strip()]
+
+
+@cache
+def commit() -> dict[str, object]:
+    """Commit of the installed code and whether it was dirty: from git beside an editable install, else from the wheel."""
+    built = _PACKAGE / "_built_from.json"
+    if built.is_file():
+        return dict(json.loads(built.read_text(encoding="utf-8")))
+    root = _PACKAGE.parents[1]
+    if not (root / ".git").exists():
+        return {"commit": None, "dirty": None}
+    head = _git(root, "rev-parse", "HEAD")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "suite", "benchmarks")
+    return {"commit": head or None, "dirty": bool(changed)}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=30)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def version_of(package: str) -> str | None:
+    """Installed version of a package, None when it is not there; nothing is imported."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def describe() -> dict[str, object]:
+    """Everything about machine and software that may bear on a number."""
+    memory = psutil.virtual_memory()
+    return {
+        "cpu": cpu_model(),
+        "cores": psutil.cpu_count(logical=False),
+        "logical_cores": psutil.cpu_count(),
+        "threads": physical_cores(),
+        "memory_bytes": memory.total,
+        "gpus": gpus(),
+        "os": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "torch": version_of("torch"),
+        "triton": version_of("triton"),
+        "attnbench": version_of("attnbench"),
+        **commit(),
+    }
+
+
+@cache
+def machine_name() -> str:
+    """The owner's name for this machine (ATTNBENCH_MACHINE), else a hash that gives nothing away.
+
+    It labels results and changes none. Raises BadInput when the owner's name cannot name a folder.
+    """
+    given = os.environ.get("ATTNBENCH_MACHINE")
+    if given:
+        if not given.replace("-", "").replace("_", "").replace(".", "").isalnum() or not given[0].isalnum():
+            raise BadInput(f"ATTNBENCH_MACHINE is {given!r}; use letters, digits, '.', '_' and '-'")
+        return given
+    identity = Path("/etc/machine-id")
+    unique = identity.read_text().strip() if identity.is_file() else str(uuid.getnode())
+    hardware = [unique, cpu_model(), str(psutil.cpu_count()), *(gpu["name"] for gpu in gpus())]
+    digest = hashlib.sha256("\n".join(hardware).encode()).hexdigest()[:8]
+    return f"{platform.machine()}-{psutil.cpu_count()}c-{digest}".lower().replace("_", "-")
+
+
+@cache
+def data_fingerprint(files: tuple[str, ...]) -> str:
+    """Hash of embedded data files, 8 hex digits."""
+    digest = hashlib.sha256()
+    for name in files:
+        digest.update((_PACKAGE / "data" / name).read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def anonymous(text: str) -> str:
+    """A message of the system with this machine's folders and names taken out, for records are published."""
+    private = {str(_PACKAGE.parent): "", str(Path.home()): "~", platform.node(): "HOST"}
+    for name, shown in private.items():
+        if len(name) > 3:
+            text = text.replace(name, shown)
+    return text

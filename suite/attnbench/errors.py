@@ -1,0 +1,34 @@
+"""The errors a user may see: each says what came, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AttnbenchError(Exception):
+    """Base of every error that is shown to the user without a traceback."""
+
+
+class BadInput(AttnbenchError):
+    """The request cannot be carried out as it stands (exit code 2)."""
+
+
+class Unsupported(AttnbenchError):
+    """The mechanism has no such form, for example no causal one; recorded as `skipped`."""
+
+
+class Unavailable(AttnbenchError):
+    """Something the cell needs is not here: a device, a package, a data set."""
+
+
+def unknown_name(kind: str, name: str, allowed: Iterable[str], see: str) -> BadInput:
+    """The error for a name that nobody knows, with the nearest allowed one.
+
+    >>> print(unknown_name("variant", "linaer_elu", ["linear_elu", "softmax"], "attnbench list variants"))
+    unknown variant 'linaer_elu'; did you mean 'linear_elu'? (attnbench list variants)
+    """
+    choices = sorted(allowed)
+    close = difflib.get_close_matches(name, choices, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(choices)}"
+    return BadInput(f"unknown {kind} {name!r}; {hint} ({see})")

@@ -1,0 +1,166 @@
+"""A Transformer in two blocks: residual (pre-norm, skips) and skipless (no skip, no norm).
+
+    residual:  x = x + W_O attention(LN x);   x = x + W_2 gelu(W_1 LN x)
+    skipless:  x = W_O attention(x);          x = W_2 leaky_relu_0.6(W_1 x),  W_2 = W_1^T and W_1 column-orthogonal at the start
+
+A skipless stack is fed tokens of unit root mean square. Its MLP decides as much as its attention: with it twelve blocks keep a
+finite condition number, with a GELU or independent weights they do not, whatever the attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+Tokens = Float[Tensor, "batch seq_len d_model"]
+Mask = Bool[Tensor, "batch seq_len"] | None
+
+MLP_RATIO = {"residual": 4, "skipless": 2}
+NEGATIVE_SLOPE = 0.6
+POSITION_STD = 0.5  # on the scale of the embeddings: at 0.02 a two-layer model spends its first epochs finding positions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Sizes of the model; `build_attention(layer_index)` gives each layer's mechanism."""
+
+    block: str
+    num_layers: int
+    num_heads: int
+    d_model: int
+    build_attention: Callable[[int], nn.Module]
+    needs_hidden: bool = False
+
+
+class MultiHead(nn.Module):
+    """Projections around one mechanism; the mechanism's own initialisation is honoured where it has one."""
+
+    def __init__(self, architecture: Architecture, layer_index: int) -> None:
+        super().__init__()
+        d_model = architecture.d_model
+        self.num_heads = architecture.num_heads
+        self.needs_hidden = architecture.needs_hidden
+        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model, bias=False) for _ in range(4))
+        self.attention = architecture.build_attention(layer_index)
+        for linear in (self.w_q, self.w_k):
+            nn.init.xavier_uniform_(linear.weight)
+        for linear in (self.w_v, self.w_o):
+            # Without skips the product of all W_V and W_O is the signal path: orthogonal for every mechanism, not for OSA alone.
+            (nn.init.orthogonal_ if architecture.block == "skipless" else nn.init.xavier_uniform_)(linear.weight)
+        own = getattr(self.attention, "init_projections", None)
+        if own is not None:
+            own(self.w_q.weight, self.w_k.weight, self.w_v.weight, self.w_o.weight)
+
+    def heads(self, x: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each [batch, heads, seq_len, head_dim]."""
+        q, k, v = (w(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for w in (self.w_q, self.w_k, self.w_v))
+        return q, k, v
+
+    def forward(self, x: Tokens, causal: bool = False, padding_mask: Mask = None) -> Tokens:
+        context = {"hidden": x} if self.needs_hidden else {}
+        out = self.attention(*self.heads(x), causal=causal, padding_mask=padding_mask, **context)
+        return self.w_o(out.transpose(1, 2).flatten(-2))
+
+
+class ResidualBlock(nn.Module):
+    """Pre-norm block with skips and a GELU MLP."""
+
+    def __init__(self, architecture: Architecture, layer_index: int) -> None:
+        super().__init__()
+        d_model = architecture.d_model
+        hidden = MLP_RATIO["residual"] * d_model
+        self.attention = MultiHead(architecture, layer_index)
+        self.norm_1, self.norm_2 = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+        self.mlp = nn.Sequential(nn.Linear(d_model, hidden), nn.GELU(), nn.Linear(hidden, d_model))
+
+    def forward(self, x: Tokens, causal: bool = False, padding_mask: Mask = None) -> Tokens:
+        x = x + self.attention(self.norm_1(x), causal, padding_mask)
+        return x + self.mlp(self.norm_2(x))
+
+
+class SkiplessBlock(nn.Module):
+    """Block with no skip and no normalisation."""
+
+    def __init__(self, architecture: Architecture, layer_index: int) -> None:
+        super().__init__()
+        d_model = architecture.d_model
+        self.attention = MultiHead(architecture, layer_index)
+        self.w_1 = nn.Linear(d_model, MLP_RATIO["skipless"] * d_model)
+        self.w_2 = nn.Linear(MLP_RATIO["skipless"] * d_model, d_model)
+        nn.init.orthogonal_(self.w_1.weight)
+        with torch.no_grad():
+            self.w_2.weight.copy_(self.w_1.weight.mT)
+        nn.init.zeros_(self.w_1.bias)
+        nn.init.zeros_(self.w_2.bias)
+
+    def forward(self, x: Tokens, causal: bool = False, padding_mask: Mask = None) -> Tokens:
+        x = self.attention(x, causal, padding_mask)
+        return self.w_2(F.leaky_relu(self.w_1(x), NEGATIVE_SLOPE))
+
+
+class Stack(nn.Module):
+    """num_layers blocks over tokens that are already embedded."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        block = {"residual": ResidualBlock, "skipless": SkiplessBlock}[architecture.block]
+        self.blocks = nn.ModuleList(block(architecture, index) for index in range(architecture.num_layers))
+
+    def forward(self, x: Tokens, causal: bool = False, padding_mask: Mask = None) -> Tokens:
+        for block in self.blocks:
+            x = block(x, causal, padding_mask)
+        return x
+
+
+def unit_rms(x: Tokens) -> Tokens:
+    """Each token scaled to a root mean square of one."""
+    return x * x.square().mean(-1, keepdim=True).clamp_min(1e-12).rsqrt()
+
+
+class Classifier(nn.Module):
+    """Embedding, learned positions, stack, mean over unpadded tokens, linear head.
+
+    embedding maps a batch of inputs to [batch, seq_len, d_model]: patches of an image, or a table of tokens.
+    """
+
+    def __init__(self, architecture: Architecture, embedding: nn.Module, seq_len: int, num_classes: int) -> None:
+        super().__init__()
+        d_model = architecture.d_model
+        self.embedding = embedding
+        self.position = nn.Parameter(torch.randn(seq_len, d_model) * POSITION_STD)
+        self.stack = Stack(architecture)
+        self.skipless = architecture.block == "skipless"
+        self.norm = nn.Identity() if self.skipless else nn.LayerNorm(d_model)
+        self.head = nn.Linear(d_model, num_classes)
+
+    def forward(self, inputs: Tensor, padding_mask: Mask = None, causal: bool = False) -> Float[Tensor, "batch classes"]:
+        x = self.embedding(inputs) + self.position
+        if self.skipless:
+            x = unit_rms(x)
+        x = self.norm(self.stack(x, causal, padding_mask))
+        if padding_mask is None:
+            return self.head(x.mean(1))
+        weight = (~padding_mask).to(x.dtype)[..., None]
+        return self.head((x * weight).sum(1) / weight.sum(1).clamp_min(1.0))
+
+
+class Patches(nn.Module):
+    """Square patches of grey images, flattened, to tokens by one linear map.
+
+    inputs: [batch, height, width] in 0 ... 255; out: [batch, (height / patch) * (width / patch), d_model].
+    """
+
+    def __init__(self, patch: int, d_model: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.project = nn.Linear(patch * patch, d_model)
+
+    def forward(self, images: Int[Tensor, "batch height width"]) -> Tokens:
+        scaled = images.to(self.project.weight.dtype) / 127.5 - 1.0
+        patches = scaled.unfold(1, self.patch, self.patch).unfold(2, self.patch, self.patch)
+        return self.project(patches.flatten(3).flatten(1, 2))

@@ -1,0 +1,11 @@
+"""Imported once by the process that forks cells: torch, the harness, and the profiler's first start. No parallel operation."""
+
+from __future__ import annotations
+
+from attnbench import cell, measure, registry
+
+measure.warm_profiler()
+for _name in registry.names("variants"):
+    registry.load("variants", _name)
+
+__all__ = ["cell"]

@@ -1,0 +1,95 @@
+"""run(spec) -> Record: one cell, measured in a child process with limits. Where everything meets."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+
+import psutil
+
+from attnbench import environment, registry
+from attnbench.attention import Variant
+from attnbench.child import Job, Limits, Start, run_in_child
+from attnbench.fingerprint import fingerprint
+from attnbench.record import Record
+from attnbench.spec import Param, Spec
+from attnbench.workload import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A resolved spec with its fingerprint, and where its variant and task are loaded from (a name or a path)."""
+
+    spec: Spec
+    fingerprint: str
+    variant_source: str
+    task_source: str | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes a record of this machine count as this cell."""
+        return self.spec.key(), self.fingerprint
+
+
+def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
+    """The cell of a spec: default parameters and the data's fingerprint filled in, names known.
+
+    sources maps a variant's or task's name to the file it comes from, for those that are not registered.
+
+    Raises BadInput for a name that is neither.
+    """
+    sources = sources or {}
+    variant_source = sources.get(spec.variant, spec.variant)
+    variant: Variant = registry.load("variants", variant_source)
+    params: dict[str, Param] = {**variant.params, **spec.params}  # type: ignore[dict-item]
+    data, task_source = spec.data, None
+    if spec.task is not None:
+        task_source = sources.get(spec.task, spec.task)
+        task: Task = registry.load("tasks", task_source)
+        data = f"embedded:{environment.data_fingerprint(task.files)}"
+    full = dataclasses.replace(spec, params=params, data=data)
+    return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source)
+
+
+def run(cell: Cell, session: str, start: Start = "forkserver", limits: Limits | None = None) -> Record:
+    """Measure a cell in a child process. What goes wrong there is a status of the record, never an exception here."""
+    limits = limits or Limits()
+    spec = cell.spec
+    threads = environment.physical_cores()
+    began_at, began = datetime.now(UTC), time.monotonic()
+    job = Job(spec, cell.variant_source, cell.task_source, threads, limits)
+    result = run_in_child(job, "spawn" if spec.device == "cuda" else start)
+    return Record(
+        id=spec.key(),
+        fingerprint=cell.fingerprint,
+        machine=environment.machine_name(),
+        session=session,
+        spec=spec,
+        status=result.status,  # type: ignore[arg-type]
+        reason=environment.anonymous(result.reason) if result.reason else None,
+        stage=None if result.status == "ok" else result.stage,
+        measurements=result.samples,
+        curve=result.curve,
+        environment={**environment.describe(), "threads": threads, **dataclasses.asdict(limits)},
+        started_at=began_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        duration_s=round(time.monotonic() - began, 3),
+        command=f"attnbench run --rerun --cell {shlex.quote(spec.compact())}",
+    )
+
+
+@cache
+def session_name(of_parent: bool = False) -> str:
+    """A name for this process's run, from when it began: all cells of one command share it.
+
+    asv starts a process for each benchmark; there the session is the parent's, which lives as long as asv's run of one commit.
+    """
+    process = psutil.Process(os.getppid() if of_parent else os.getpid())
+    began = datetime.fromtimestamp(process.create_time(), UTC)
+    digest = hashlib.sha256(f"{process.pid} {process.create_time()}".encode()).hexdigest()[:6]
+    return f"{began:%Y%m%dT%H%M%SZ}-{digest}"

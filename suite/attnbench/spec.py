@@ -1,0 +1,125 @@
+"""What one cell runs: every axis, fixed before anything is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from attnbench.errors import BadInput, unknown_name
+
+TRACKS = ("kernel", "depth", "task")
+MODES = ("forward", "training")
+BLOCKS = ("residual", "skipless")
+DEVICES = ("cpu", "cuda")
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+
+_ALLOWED = {"track": TRACKS, "mode": MODES, "block": BLOCKS, "device": DEVICES, "dtype": DTYPES}
+_AT_LEAST_ONE = ("batch_size", "num_heads", "head_dim", "seq_len", "num_layers", "epochs")
+
+Param = bool | int | float | str | list[int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """One cell of the benchmark: a mechanism, its shape, and what is done with it.
+
+    Axes that a track does not have are None. `d_model` is `num_heads * head_dim`. `data` names the source and fingerprint of a
+    task's data ("embedded:1a2b3c4d"); `params` holds the variant's parameters, defaults included once the spec is resolved.
+
+    Raises BadInput when a value is not allowed.
+    """
+
+    track: str
+    variant: str
+    params: Mapping[str, Param] = field(default_factory=dict)
+    device: str = "cpu"
+    dtype: str = "float32"
+    mode: str = "training"
+    causal: bool = False
+    batch_size: int = 1
+    num_heads: int = 4
+    head_dim: int = 64
+    seq_len: int | None = None
+    block: str | None = None
+    num_layers: int | None = None
+    task: str | None = None
+    data: str | None = None
+    epochs: int | None = None
+    lr: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, allowed in _ALLOWED.items():
+            value = getattr(self, name)
+            if value is not None and value not in allowed:
+                raise unknown_name(name, str(value), allowed, f"see {name} in a spec")
+        for name in _AT_LEAST_ONE:
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise BadInput(f"{name} is {value!r}; it must be a whole number of at least 1")
+        for name in _REQUIRED[self.track]:
+            if getattr(self, name) is None:
+                raise BadInput(f"a {self.track} cell needs {name}; give it in the spec")
+
+    @property
+    def d_model(self) -> int:
+        """Width of the model, num_heads * head_dim."""
+        return self.num_heads * self.head_dim
+
+    def axes(self) -> dict[str, Any]:
+        """Every axis by name, as plain JSON values."""
+        return {**dataclasses.asdict(self), "params": dict(self.params)}
+
+    def key(self) -> str:
+        """The cell's id: 16 hex digits of the SHA-256 of its axes, independent of their order."""
+        canonical = json.dumps(self.axes(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def label(self) -> str:
+        """A short name for progress lines and tables."""
+        parts: list[object] = [self.track, self.variant]
+        if self.track == "task":
+            parts += [self.task, self.block, f"{self.num_layers} layers", f"seed {self.seed}"]
+        elif self.track == "depth":
+            parts += [self.block, f"{self.num_layers} layers", self.mode]
+        else:
+            parts += [f"seq_len {self.seq_len:,}", self.mode, *(["causal"] if self.causal else [])]
+        return " · ".join(str(part) for part in parts)
+
+    def compact(self) -> str:
+        """The axes that differ from their defaults, as JSON: what `attnbench run --cell` takes."""
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        chosen = {name: value for name, value in self.axes().items() if value != defaults[name] and value != {}}
+        return json.dumps(chosen, separators=(",", ":"))
+
+
+_REQUIRED = {
+    "kernel": ("seq_len",),
+    "depth": ("seq_len", "block", "num_layers"),
+    "task": ("task", "block", "num_layers", "epochs", "lr"),
+}
+
+
+def parse(text: str) -> Spec:
+    """The spec that `Spec.compact` wrote.
+
+    Raises BadInput when the text is not JSON or names an axis that does not exist.
+    """
+    try:
+        axes = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"the cell is not JSON ({error}); copy the whole command from the record") from error
+    if not isinstance(axes, dict):
+        raise BadInput(f"the cell is a JSON {type(axes).__name__}; it must be an object such as {{\"track\":\"kernel\", ...}}")
+    known = {f.name for f in dataclasses.fields(Spec)}
+    for name in axes:
+        if name not in known:
+            raise unknown_name("axis", name, known, "copy the command from the record")
+    missing = {"track", "variant"} - axes.keys()
+    if missing:
+        raise BadInput(f"the cell lacks {', '.join(sorted(missing))}; give both track and variant")
+    return Spec(**axes)

@@ -1,0 +1,136 @@
+"""`attnbench run`: choose cells, skip the finished ones, measure the rest, store each at once, survive Ctrl-C."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from attnbench import engine, presets, registry
+from attnbench.child import Limits
+from attnbench.environment import machine_name
+from attnbench.errors import BadInput, unknown_name
+from attnbench.record import Record
+from attnbench.run import Cell, resolve, session_name
+from attnbench.spec import DEVICES, TRACKS, parse
+from attnbench.store import Problem, Store
+
+# Rough seconds of a cell, so that the estimate of the time left does not count a training run as a kernel call.
+WEIGHT = {"kernel": 1.0, "depth": 1.5, "task": 12.0}
+BAD = ("error", "incorrect")
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to run. Variants and tasks may be names or paths of files; empty means all of the preset. A cell overrides the rest."""
+
+    preset: str = "quick"
+    tracks: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    device: str = "cpu"
+    cell: str | None = None
+
+
+def choose(choice: Choice) -> list[Cell]:
+    """The resolved cells of a choice.
+
+    A variant or task that the preset does not hold, a file for example, takes the place of the preset's own in its grids.
+
+    Raises BadInput for unknown names, or when nothing is left.
+    """
+    variants = {registry.stem(name): name for name in choice.variants}
+    tasks = {registry.stem(name): name for name in choice.tasks}
+    sources = {**variants, **tasks}
+    for group, names in (("variants", choice.variants), ("tasks", choice.tasks)):
+        for name in names:
+            registry.load(group, name)  # an unknown name is an error even if no cell would use it
+    if choice.cell is not None:
+        return [resolve(parse(choice.cell), sources)]
+    for track in choice.tracks:
+        if track not in TRACKS:
+            raise unknown_name("track", track, TRACKS, "attnbench run --help")
+    if choice.device not in DEVICES:
+        raise unknown_name("device", choice.device, DEVICES, "attnbench run --help")
+    specs = [
+        spec
+        for spec in presets.load(choice.preset).specs(choice.device, tuple(variants))
+        if (not choice.tracks or spec.track in choice.tracks) and (not tasks or spec.task in tasks)
+    ]
+    if not specs:
+        raise BadInput(f"no cell of preset {choice.preset!r} fits that choice; drop --track or --task, or see `attnbench list presets`")
+    return [resolve(spec, sources) for spec in specs]
+
+
+def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run: bool, console: Console) -> int:
+    """Run the choice and return the exit code: 0, 1 when a cell ended in error or incorrect, 130 on Ctrl-C."""
+    cells = choose(choice)
+    store = Store(results)
+    finished = store.finished(machine_name()) if results.is_dir() else {}
+    todo = [cell for cell in cells if rerun or cell.key not in finished]
+    kept = [finished[cell.key] for cell in cells if cell.key in finished]
+    if dry_run:
+        for cell in todo:
+            console.print(cell.spec.label(), highlight=False)
+        console.print(f"{len(todo)} cells to run, {len(cells) - len(todo)} finished already")
+        return 0
+    _report_problems(results, console)
+    if not todo:
+        console.print(f"Nothing to do: all {len(cells)} cells are finished in {results} (--rerun measures them again).")
+        return int(any(record.status in BAD for record in kept))
+    if len(todo) < len(cells):
+        console.print(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already; {len(todo)} to run.")
+    records: list[Record] = []
+    try:
+        _measure(todo, store, Limits(timeout_s=timeout_s), console, records)
+    except KeyboardInterrupt:
+        console.print(f"Stopped. {len(records)} cells are stored; the same command goes on with the other {len(todo) - len(records)}.")
+        return INTERRUPTED
+    _summary(records, results, console)
+    return int(any(record.status in BAD for record in records))
+
+
+def _measure(todo: Sequence[Cell], store: Store, limits: Limits, console: Console, records: list[Record]) -> None:
+    columns = (
+        BarColumn(bar_width=24), TextColumn("{task.fields[done]}"), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )  # fmt: skip
+    total = sum(WEIGHT[cell.spec.track] for cell in todo)
+    with Progress(*columns, console=console, speed_estimate_period=300) as progress:
+        bar = progress.add_task("", total=total, done=f"0/{len(todo)}")
+
+        def on_start(cell: Cell) -> None:
+            progress.update(bar, description=cell.spec.label())
+            if not console.is_terminal:
+                console.print(f"[{len(records) + 1}/{len(todo)}] {cell.spec.label()}", markup=False, highlight=False)
+
+        for record in engine.local(todo, session_name(), on_start, limits=limits):
+            store.append(record)
+            records.append(record)
+            progress.update(bar, advance=WEIGHT[record.spec.track], done=f"{len(records)}/{len(todo)}")
+            if record.status != "ok":
+                reason = (record.reason or "").splitlines()[:1]
+                console.print(f"{record.status}: {record.spec.label()}: {' '.join(reason)}", markup=False, highlight=False)
+
+
+def _report_problems(results: Path, console: Console) -> None:
+    if not results.is_dir():
+        return
+    problems: list[Problem] = []
+    for _ in Store(results).read(problems):
+        pass
+    for problem in problems:
+        console.print(f"skipped an unreadable line: {problem}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _summary(records: Sequence[Record], results: Path, console: Console) -> None:
+    counts = Counter(record.status for record in records)
+    shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    console.print(f"{len(records)} cells measured ({shown}); records are in {results / 'records'}.")
+    console.print("Next: `attnbench show` for a table, `attnbench site` for the leaderboard.", highlight=False)
+

@@ -1,0 +1,1 @@
+"""Mechanisms, one file each; the file stem is the name."""

@@ -1,0 +1,88 @@
+"""Polynomial attention: an elementwise power of the scores, scaled by 1/sqrt(N), in place of softmax.
+
+A_ij = scale * phi(q_i . k_j / sqrt(d)), phi(x) = x^p or a sum of powers, out = A V. The scale keeps ||A||_F = O(sqrt(N)),
+which softmax satisfies by itself. N is the number of unpadded keys that the row may see.
+
+Saratchandran, Zheng, Ji, Zhang, Lucey 2024, arXiv 2410.18613.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, count_visible, hide_padding, visible_keys
+from attnbench.errors import BadInput
+
+
+class Polynomial(nn.Module):
+    """degree: a power, or the powers of a sum such as (3, 1) for x^3 + x.
+
+    scale: "sqrt" for 1/sqrt(N), "learned" for gamma_h / sqrt(N) with gamma_h = 1 at the start and one per head, or a fixed number
+    such as 1/14 (the paper's x^3/14 for 196 patches).
+    """
+
+    def __init__(self, num_heads: int, degree: int | Sequence[int], scale: str | float) -> None:
+        super().__init__()
+        self.powers = (degree,) if isinstance(degree, int) else tuple(degree)
+        if not self.powers or not all(isinstance(p, int) and p >= 1 for p in self.powers):
+            raise BadInput(f"degree is {degree!r}; give a whole number of at least 1, or several such as (3, 1)")
+        if isinstance(scale, str) and scale not in ("sqrt", "learned"):
+            raise BadInput(f"scale is {scale!r}; give 'sqrt', 'learned' or a number")
+        self.scale = scale
+        self.gain = nn.Parameter(torch.ones(num_heads)) if scale == "learned" else None
+
+    def forward(
+        self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
+    ) -> Heads:
+        (v,) = hide_padding(padding_mask, v)
+        return self.matrix(q, k, causal, padding_mask) @ v
+
+    def matrix(
+        self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
+    ) -> Matrix:
+        q, k = hide_padding(padding_mask, q, k)
+        scores = q @ (k / math.sqrt(q.shape[-1])).mT
+        activation = sum_of_powers(scores, self.powers) * self._scale(q, causal, padding_mask)
+        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
+        if visible is not None:
+            activation = activation.masked_fill(~visible, 0.0)
+        return hide_padding(padding_mask, activation)[0]
+
+    def _scale(self, q: Heads, causal: bool, padding_mask: PaddingMask | None) -> Tensor | float:
+        if isinstance(self.scale, (int, float)):
+            return self.scale
+        rsqrt = count_visible(q.shape[-2], causal, padding_mask, q.device, q.dtype).rsqrt()
+        return rsqrt if self.gain is None else rsqrt * self.gain[:, None, None]
+
+
+def sum_of_powers(x: Tensor, powers: Sequence[int]) -> Tensor:
+    """sum_p x^p by products: `Tensor.pow` with a large exponent goes through logarithms and is slower."""
+    total = None
+    for power in powers:
+        term = x
+        for _ in range(power - 1):
+            term = term * x
+        total = term if total is None else total + term
+    assert total is not None
+    return total
+
+
+def build(shape: Shape, degree: int | Sequence[int], scale: str | float) -> nn.Module:
+    return Polynomial(shape.num_heads, degree, scale)
+
+
+VARIANT = Variant(
+    build=build,
+    citation="Saratchandran, Zheng, Ji, Zhang, Lucey 2024, Rethinking Softmax: Self-Attention with Polynomial Activations, arXiv 2410.18613",
+    family="polynomial",
+    formula="(Q Kᵀ / √d)³ V / √N",
+    causal=True,
+    normalises_rows=False,
+    time_exponent=2.0,
+    memory_exponent=2.0,
+    params={"degree": 3, "scale": "sqrt"},
+)

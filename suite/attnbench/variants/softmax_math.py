@@ -1,0 +1,44 @@
+"""Softmax attention with its explicit matrix: the papers' baseline, and the reference for memory.
+
+A = softmax(Q K^T / sqrt(d)), out = A V. Vaswani et al. 2017, arXiv 1706.03762.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding, visible_keys
+
+
+class SoftmaxMath(nn.Module):
+    """Softmax attention that keeps the seq_len x seq_len matrix of every head."""
+
+    def forward(
+        self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
+    ) -> Heads:
+        (v,) = hide_padding(padding_mask, v)
+        return self.matrix(q, k, causal, padding_mask) @ v
+
+    def matrix(
+        self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
+    ) -> Matrix:
+        q, k = hide_padding(padding_mask, q, k)
+        scores = q @ k.mT / math.sqrt(q.shape[-1])
+        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device, never_empty=True)
+        if visible is not None:
+            scores = scores.masked_fill(~visible, -math.inf)
+        return hide_padding(padding_mask, scores.softmax(-1))[0]
+
+
+VARIANT = Variant(
+    build=lambda shape: SoftmaxMath(),
+    citation="Vaswani et al. 2017, Attention Is All You Need, arXiv 1706.03762",
+    family="softmax",
+    formula="softmax(Q Kᵀ / √d) V",
+    causal=True,
+    normalises_rows=True,
+    time_exponent=2.0,
+    memory_exponent=2.0,
+)
