@@ -24,9 +24,7 @@ class Attention(Protocol):
     `init_projections(w_q, w_k, w_v, w_o)`, the mechanism's own initialisation, in place (nn.Linear layout, heads contiguous).
     """
 
-    def __call__(
-        self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
-    ) -> Heads: ...
+    def __call__(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads: ...
 
 
 @dataclass(frozen=True)

@@ -66,10 +66,7 @@ def _kernel(spec: Spec, source: str, stage: Stage) -> Measurement:
     set_bytes = 3 * math.prod(shape) * dtype.itemsize
     sets = max(1, min(4, ROTATED_BYTES // set_bytes))
     training = spec.mode == "training"
-    inputs = [
-        tuple(torch.randn(shape, device=spec.device, dtype=dtype, requires_grad=training) for _ in range(3))
-        for _ in range(sets)
-    ]
+    inputs = [tuple(torch.randn(shape, device=spec.device, dtype=dtype, requires_grad=training) for _ in range(3)) for _ in range(sets)]
     upstream = torch.randn(shape, device=spec.device, dtype=dtype)
 
     def forward(i: int) -> Tensor:
@@ -126,9 +123,14 @@ def _depth(spec: Spec, source: str, stage: Stage) -> Measurement:
     with torch.no_grad():
         result.samples["effective_rank"] = [diagnose.effective_rank(exact(tokens)[0])]
     result.samples |= diagnose.attention_norms(exact, tokens)
-    if math.isfinite(gradient):
-        result.samples["gradient_norm"] = [gradient]
-    return result
+    result.samples["gradient_norm"] = [gradient]
+    return _without_infinities(result)
+
+
+def _without_infinities(result: Measurement) -> Measurement:
+    """Metrics that are not finite left out, and `diverged` 1 if there were any: JSON has no NaN, and a chart no place for it."""
+    finite = {name: values for name, values in result.samples.items() if all(map(math.isfinite, values))}
+    return Measurement({**finite, "diverged": [float(len(finite) < len(result.samples))]}, result.curve)
 
 
 def _task(spec: Spec, source: str, task_source: str, stage: Stage) -> Measurement:
@@ -139,9 +141,7 @@ def _task(spec: Spec, source: str, task_source: str, stage: Stage) -> Measuremen
     stage("build")
     torch.manual_seed(spec.seed)
     architecture = _architecture(spec, source, seq_len=task.seq_len)
-    embedding = (
-        Patches(task.patch, spec.d_model) if task.patch else nn.Embedding(task.vocabulary or 256, spec.d_model)
-    )
+    embedding = Patches(task.patch, spec.d_model) if task.patch else nn.Embedding(task.vocabulary or 256, spec.d_model)
     model = Classifier(architecture, embedding, task.seq_len, task.num_classes).to(spec.device)
     recipe = Recipe(epochs=spec.epochs, lr=spec.lr, batch_size=spec.batch_size, seed=spec.seed)
 

@@ -12,9 +12,7 @@ from attnbench.attention import Shape, Variant
 from attnbench.errors import BadInput, unknown_name
 
 
-def construct(
-    name: str, num_heads: int, head_dim: int, context: Mapping[str, int | None], params: Mapping[str, Any]
-) -> nn.Module:
+def construct(name: str, num_heads: int, head_dim: int, context: Mapping[str, int | None], params: Mapping[str, Any]) -> nn.Module:
     """See `attnbench.build`."""
     variant: Variant = registry.load("variants", name)
     for given in params:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -35,7 +36,12 @@ def jacobian_condition(stack: nn.Module, tokens: Float[Tensor, "seq_len d_model"
 
 
 def effective_rank(tokens: Float[Tensor, "seq_len d_model"]) -> float:
-    """exp of the entropy of the normalised singular values: 1 when all tokens are parallel. Roy and Vetterli 2007."""
+    """exp of the entropy of the normalised singular values: 1 when all tokens are parallel. Roy and Vetterli 2007.
+
+    NaN for tokens that are not finite.
+    """
+    if not tokens.isfinite().all():
+        return math.nan
     singular = torch.linalg.svdvals(tokens.detach().double())
     share = singular / singular.sum().clamp_min(1e-300)
     return float(torch.exp(-(share * share.clamp_min(1e-300).log()).sum()))

@@ -114,7 +114,7 @@ def parse(text: str) -> Spec:
     except json.JSONDecodeError as error:
         raise BadInput(f"the cell is not JSON ({error}); copy the whole command from the record") from error
     if not isinstance(axes, dict):
-        raise BadInput(f"the cell is a JSON {type(axes).__name__}; it must be an object such as {{\"track\":\"kernel\", ...}}")
+        raise BadInput(f'the cell is a JSON {type(axes).__name__}; it must be an object such as {{"track":"kernel", ...}}')
     known = {f.name for f in dataclasses.fields(Spec)}
     for name in axes:
         if name not in known:

@@ -133,4 +133,3 @@ def _summary(records: Sequence[Record], results: Path, console: Console) -> None
     shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     console.print(f"{len(records)} cells measured ({shown}); records are in {results / 'records'}.")
     console.print("Next: `attnbench show` for a table, `attnbench site` for the leaderboard.", highlight=False)
-

@@ -112,4 +112,3 @@ def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split
 def majority_share(targets: Tensor) -> float:
     """Share of the most frequent class: the accuracy of knowing nothing else."""
     return float(targets.bincount().max()) / targets.numel()
-

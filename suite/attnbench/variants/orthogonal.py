@@ -29,17 +29,13 @@ class Orthogonal(nn.Module):
         self.alpha = nn.Parameter(torch.full((num_heads,), float(alpha)))
         self.head_dim = head_dim
 
-    def forward(
-        self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
-    ) -> Heads:
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         if causal:
             raise Unsupported("orthogonal has no causal form: a triangular orthogonal matrix is diagonal")
         q, k, v = hide_padding(padding_mask, q, k, v)
         return hide_padding(padding_mask, v + self._rotation(q, k, v))[0]
 
-    def matrix(
-        self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
-    ) -> Matrix:
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         """exp(S); on padded rows it is the identity, whatever `forward` shows there."""
         if causal:
             raise Unsupported("orthogonal has no causal form: a triangular orthogonal matrix is diagonal")
@@ -91,9 +87,7 @@ def build(shape: Shape, alpha: float | None) -> nn.Module:
     return Orthogonal(shape.num_heads, shape.head_dim, start)
 
 
-def exponential(
-    module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask: PaddingMask | None
-) -> Matrix:
+def exponential(module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask: PaddingMask | None) -> Matrix:
     """exp(S) by torch.linalg.matrix_exp of the dense S: the definition, for checking."""
     q, k = hide_padding(padding_mask, q, k)
     c = module.get_parameter("alpha").to(q.dtype)[:, None, None] / math.sqrt(q.shape[-1])

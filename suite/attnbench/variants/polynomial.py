@@ -35,15 +35,11 @@ class Polynomial(nn.Module):
         self.scale = scale
         self.gain = nn.Parameter(torch.ones(num_heads)) if scale == "learned" else None
 
-    def forward(
-        self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
-    ) -> Heads:
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         (v,) = hide_padding(padding_mask, v)
         return self.matrix(q, k, causal, padding_mask) @ v
 
-    def matrix(
-        self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
-    ) -> Matrix:
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)
         scores = q @ (k / math.sqrt(q.shape[-1])).mT
         activation = sum_of_powers(scores, self.powers) * self._scale(q, causal, padding_mask)
@@ -77,7 +73,7 @@ def build(shape: Shape, degree: int | Sequence[int], scale: str | float) -> nn.M
 
 VARIANT = Variant(
     build=build,
-    citation="Saratchandran, Zheng, Ji, Zhang, Lucey 2024, Rethinking Softmax: Self-Attention with Polynomial Activations, arXiv 2410.18613",
+    citation="Saratchandran, Zheng, Ji, Zhang, Lucey 2024, Self-Attention with Polynomial Activations, arXiv 2410.18613",
     family="polynomial",
     formula="(Q Kᵀ / √d)³ V / √N",
     causal=True,

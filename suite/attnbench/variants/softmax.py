@@ -15,9 +15,7 @@ from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_paddin
 class Softmax(nn.Module):
     """Fused scaled dot-product attention; no attention matrix is kept."""
 
-    def forward(
-        self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
-    ) -> Heads:
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         if padding_mask is None:
             return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
         q, k, v = hide_padding(padding_mask, q, k, v)
@@ -25,9 +23,7 @@ class Softmax(nn.Module):
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
         return hide_padding(padding_mask, out)[0]
 
-    def matrix(
-        self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
-    ) -> Matrix:
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
         return self.forward(q, k, identity, causal, padding_mask)
 

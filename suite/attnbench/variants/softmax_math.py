@@ -15,15 +15,11 @@ from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_paddin
 class SoftmaxMath(nn.Module):
     """Softmax attention that keeps the seq_len x seq_len matrix of every head."""
 
-    def forward(
-        self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
-    ) -> Heads:
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         (v,) = hide_padding(padding_mask, v)
         return self.matrix(q, k, causal, padding_mask) @ v
 
-    def matrix(
-        self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None
-    ) -> Matrix:
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)
         scores = q @ k.mT / math.sqrt(q.shape[-1])
         visible = visible_keys(q.shape[-2], causal, padding_mask, q.device, never_empty=True)

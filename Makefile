@@ -1,0 +1,38 @@
+# Every target sets up .venv by itself. `make leaderboard` and `make test` are all a new user needs.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: leaderboard test check bench site clean
+
+leaderboard: $(READY)  ## run the quick preset through asv on this machine, build the site, say where it is
+	@$(BIN)/asv machine --yes --machine "$$($(BIN)/attnbench doctor --machine)" > /dev/null
+	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash HEAD --machine "$$($(BIN)/attnbench doctor --machine)"
+	@$(BIN)/asv publish > /dev/null
+	@$(BIN)/attnbench show
+	@$(BIN)/attnbench site
+
+test: $(READY)  ## the whole test suite
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint, types, imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## the quick preset without asv
+	$(BIN)/attnbench run
+
+site: $(READY)  ## build the site from results/
+	$(BIN)/attnbench site
+
+clean:  ## remove what make made; results stay
+	rm -rf $(VENV) .asv site/dist build dist
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): about a minute, most of it torch ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

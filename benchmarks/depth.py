@@ -1,0 +1,20 @@
+"""A stack of blocks by num_layers: time and peak memory of a training step, conditioning at initialisation."""
+
+from attnbench import face
+from attnbench import preload as preload
+
+
+class Depth(face.Benchmark):
+    track = "depth"
+
+    def time_step(self, *cell):
+        pass  # the harness's samples, by face.ReplayClock
+
+    def track_peak_memory(self, *cell):
+        return self.value("peak_memory_bytes")
+
+    def track_jacobian_condition(self, *cell):
+        return self.value("jacobian_condition")
+
+    track_peak_memory.unit = "bytes"
+    track_jacobian_condition.unit = "condition number"

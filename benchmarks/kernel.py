@@ -1,0 +1,20 @@
+"""One attention call by seq_len: time, peak memory, FLOPs. Which cells: ATTNBENCH_PRESET, ATTNBENCH_DEVICE."""
+
+from attnbench import face
+from attnbench import preload as preload
+
+
+class Kernel(face.Benchmark):
+    track = "kernel"
+
+    def time_call(self, *cell):
+        pass  # the harness's samples, by face.ReplayClock
+
+    def track_peak_memory(self, *cell):
+        return self.value("peak_memory_bytes")
+
+    def track_flops(self, *cell):
+        return self.value("flops")
+
+    track_peak_memory.unit = "bytes"
+    track_flops.unit = "FLOP"

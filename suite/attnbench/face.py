@@ -1,0 +1,118 @@
+"""asv's face of the harness: a preset as asv parameters, each cell measured once, its samples replayed to asv's clock.
+
+asv starts one process for each benchmark, parameter and metric. The first to need a cell measures it, in a child, and appends the
+record; the others read it. asv is given the harness's own samples, so that its figures and the records cannot disagree.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from attnbench import presets
+from attnbench.environment import machine_name
+from attnbench.errors import AttnbenchError, BadInput
+from attnbench.record import Record
+from attnbench.run import resolve, run, session_name
+from attnbench.spec import Spec
+from attnbench.store import Store
+
+AXES = {
+    "kernel": ("variant", "mode", "causal", "seq_len"),
+    "depth": ("variant", "block", "num_layers"),
+    "task": ("variant", "task", "block", "num_layers", "seed"),
+}
+
+Values = tuple[Any, ...]
+
+
+class CellFailed(AttnbenchError):
+    """The cell has no numbers; asv shows a failure, the record keeps the reason."""
+
+
+class ReplayClock:
+    """A clock for timeit that makes its n-th measurement last as long as the n-th sample.
+
+    timeit reads the clock twice a measurement; every second reading is one sample later.
+    """
+
+    def __init__(self, samples: list[float]) -> None:
+        self._samples = iter(samples)
+        self._now = 0.0
+        self._running = False
+
+    def __call__(self) -> float:
+        if self._running:
+            self._now += next(self._samples)
+        self._running = not self._running
+        return self._now
+
+
+class Benchmark:
+    """Base of asv's benchmark classes: `track` names the harness's track, `seconds` the metric that asv's clock replays."""
+
+    track: str
+    seconds: str | None = None
+    number, rounds, warmup_time, min_run_count = 1, 1, 0, 1
+    timeout = 7200.0
+    version = "1"  # by hand: asv would hash the source of the three lines in benchmarks/
+
+    def __init_subclass__(cls) -> None:
+        cells = cells_of(cls.track)
+        columns = list(zip(*cells, strict=True))
+        cls.param_names = list(AXES[cls.track])
+        cls.params = [list(dict.fromkeys(column)) for column in columns]
+        # The preset's cells are a part of the product that asv makes of the columns.
+        cls.skip_params = [values for values in itertools.product(*cls.params) if values not in cells]
+
+    params: list[list[Any]]
+    param_names: list[str]
+    skip_params: list[Values]
+
+    def setup(self, *values: Any) -> None:
+        """Measure the cell, or find its record; asv calls this before every clock reading, so the record is kept.
+
+        Raises NotImplementedError (asv's word for skipped) or CellFailed.
+        """
+        self.record = record_of(self.track, values)
+        if self.record.status in ("skipped", "unavailable"):
+            raise NotImplementedError(self.record.reason)
+        if self.record.status != "ok":
+            raise CellFailed(f"{self.record.status} at {self.record.stage}: {self.record.reason}")
+        samples = self.record.measurements[self.seconds or f"{self.record.spec.mode}_s"]
+        self.repeat = len(samples)
+        self.timer = ReplayClock(samples)
+
+    def value(self, metric: str) -> float:
+        """The one sample of a metric."""
+        return self.record.measurements[metric][0]
+
+
+@cache
+def cells_of(track: str) -> dict[Values, Spec]:
+    """The preset's cells of a track, by their values on asv's axes."""
+    preset = presets.load(os.environ.get("ATTNBENCH_PRESET", "quick"))
+    cells: dict[Values, Spec] = {}
+    for spec in preset.specs(os.environ.get("ATTNBENCH_DEVICE", "cpu")):
+        if spec.track == track:
+            values = tuple(getattr(spec, axis) for axis in AXES[track])
+            if values in cells:
+                raise BadInput(f"two {track} cells of the preset share {values}; tell them apart by an axis of face.AXES")
+            cells[values] = spec
+    return cells
+
+
+@cache
+def record_of(track: str, values: Values) -> Record:
+    """The finished record of a cell, measured now if there is none."""
+    cell = resolve(cells_of(track)[values])
+    store = Store(Path(os.environ["ASV_CONF_DIR"]) / "results")
+    found = store.finished(machine_name()).get(cell.key)
+    if found is None:
+        # asv's process has imported torch and computed nothing, so it can be forked as it is.
+        found = run(cell, session_name(of_parent=True), start="fork")
+        store.append(found)
+    return found
