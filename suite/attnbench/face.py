@@ -6,6 +6,7 @@ record; the others read it. asv is given the harness's own samples, so that its 
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
 from functools import cache
@@ -61,6 +62,7 @@ class Benchmark:
     version = "1"  # by hand: asv would hash the source of the three lines in benchmarks/
 
     def __init_subclass__(cls) -> None:
+        cls.results = Path(inspect.getfile(cls)).resolve().parents[1] / "results"  # beside asv.conf.json
         cells = cells_of(cls.track)
         columns = list(zip(*cells, strict=True))
         cls.param_names = list(AXES[cls.track])
@@ -68,6 +70,7 @@ class Benchmark:
         # The preset's cells are a part of the product that asv makes of the columns.
         cls.skip_params = [values for values in itertools.product(*cls.params) if values not in cells]
 
+    results: Path
     params: list[list[Any]]
     param_names: list[str]
     skip_params: list[Values]
@@ -77,7 +80,7 @@ class Benchmark:
 
         Raises NotImplementedError (asv's word for skipped) or CellFailed.
         """
-        self.record = record_of(self.track, values)
+        self.record = record_of(self.track, values, self.results)
         if self.record.status in ("skipped", "unavailable"):
             raise NotImplementedError(self.record.reason)
         if self.record.status != "ok":
@@ -106,10 +109,10 @@ def cells_of(track: str) -> dict[Values, Spec]:
 
 
 @cache
-def record_of(track: str, values: Values) -> Record:
+def record_of(track: str, values: Values, results: Path) -> Record:
     """The finished record of a cell, measured now if there is none."""
     cell = resolve(cells_of(track)[values])
-    store = Store(Path(os.environ["ASV_CONF_DIR"]) / "results")
+    store = Store(results)
     found = store.finished(machine_name()).get(cell.key)
     if found is None:
         # asv's process has imported torch and computed nothing, so it can be forked as it is.
