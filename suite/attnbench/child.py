@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
+import fcntl
 import os
 import signal
 import sys
@@ -22,15 +22,13 @@ from attnbench.spec import Spec
 
 Start = Literal["forkserver", "fork", "spawn"]
 
-_PR_SET_PDEATHSIG = 1
-
 
 @dataclass(frozen=True)
 class Limits:
-    """timeout_s: wall clock of the whole cell. memory_bytes: what it may allocate on top of the loaded program."""
+    """timeout_s: wall clock of the whole cell. memory_limit_bytes: what it may allocate on top of the loaded program."""
 
     timeout_s: float = 600.0
-    memory_bytes: int = field(default_factory=lambda: int(psutil.virtual_memory().total * 0.75))
+    memory_limit_bytes: int = field(default_factory=lambda: int(psutil.virtual_memory().total * 0.75))
 
 
 @dataclass
@@ -63,15 +61,18 @@ def run_in_child(job: Job, start: Start) -> Result:
     """
     context = _context(start)
     receiving, sending = context.Pipe(duplex=False)
+    lifeline, held = context.Pipe(duplex=False)  # the parent alone holds the other end, until it dies
     with tempfile.NamedTemporaryFile(prefix="attnbench-") as output:
-        process: Any = context.Process(target=_main, args=(job, sending, output.name))  # type: ignore[attr-defined]
+        process: Any = context.Process(target=_main, args=(job, sending, lifeline, held, output.name))  # type: ignore[attr-defined]
         process.start()
         sending.close()
+        lifeline.close()
         try:
             result = _wait(process, receiving, job.limits)
         finally:
             kill_group(process)
             receiving.close()
+            held.close()
         if result.status == "error":
             result.reason = _with_output(result.reason, output)
         return result
@@ -135,10 +136,11 @@ def _with_output(reason: str | None, output: Any) -> str:
     return "\n".join([*([reason] if reason else []), *lines[-15:]])
 
 
-def _main(job: Job, sending: Any, output: str) -> None:
+def _main(job: Job, sending: Any, lifeline: Any, held: Any, output: str) -> None:
     """The child's whole life."""
     os.setsid()
-    _die_with_parent()
+    held.close()
+    _die_with_parent(lifeline.fileno())
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -167,10 +169,10 @@ def _measure(job: Job, tell: Any) -> Result:
 
     torch.set_num_threads(job.threads)
     if job.spec.device == "cpu":
-        _limit_address_space(job.limits.memory_bytes)
+        _limit_address_space(job.limits.memory_limit_bytes)
     elif torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, job.limits.memory_bytes / total))
+        torch.cuda.set_per_process_memory_fraction(min(1.0, job.limits.memory_limit_bytes / total))
     measured = measure_cell(job.spec, job.variant_source, job.task_source, tell)
     return Result("ok", "done", None, measured.samples, measured.curve)
 
@@ -202,7 +204,14 @@ def _limit_address_space(budget: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (held + budget, held + budget))
 
 
-def _die_with_parent() -> None:
-    """Ask Linux for SIGKILL when the parent dies; elsewhere the parent's own clean-up must do."""
+def _die_with_parent(lifeline: int) -> None:
+    """Have Linux kill this process's group when the other end of the pipe closes, as it does when the parent is killed.
+
+    PR_SET_PDEATHSIG would watch the fork server, which outlives the parent for as long as one of its children runs.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
+        if connection.wait([lifeline], timeout=0):  # it closed before the kernel was asked to watch
+            os.killpg(0, signal.SIGKILL)

@@ -67,7 +67,7 @@ def show(
     variant: Annotated[str | None, typer.Option("--variant", help="Only this variant.")] = None,
 ) -> None:
     """Show what the results hold, as a table."""
-    from attnbench.listing import show_results
+    from attnbench.show import show_results
 
     show_results(results, track, variant, out, err)
 

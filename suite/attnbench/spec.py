@@ -79,13 +79,17 @@ class Spec:
         canonical = json.dumps(self.axes(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
+    def depth_label(self) -> str:
+        """num_layers in words."""
+        return f"{self.num_layers} layer{'' if self.num_layers == 1 else 's'}"
+
     def label(self) -> str:
         """A short name for progress lines and tables."""
         parts: list[object] = [self.track, self.variant]
         if self.track == "task":
-            parts += [self.task, self.block, f"{self.num_layers} layers", f"seed {self.seed}"]
+            parts += [self.task, self.block, self.depth_label(), f"seed {self.seed}"]
         elif self.track == "depth":
-            parts += [self.block, f"{self.num_layers} layers", self.mode]
+            parts += [self.block, self.depth_label(), self.mode]
         else:
             parts += [f"seq_len {self.seq_len:,}", self.mode, *(["causal"] if self.causal else [])]
         return " · ".join(str(part) for part in parts)

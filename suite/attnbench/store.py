@@ -82,13 +82,13 @@ class Store:
 
 
 def _append_whole(file: Path, line: bytes) -> None:
-    with file.open("ab") as stream:
+    with file.open("ab", buffering=0) as stream:  # a buffer would be flushed again by close, after the file was cut back
         size = stream.seek(0, os.SEEK_END)
         if size and _last_byte(file) != b"\n":
             line = b"\n" + line  # a writer was killed in its line; ours starts on its own
         try:
-            stream.write(line)
-            stream.flush()
+            while line:
+                line = line[stream.write(line) :]
             os.fsync(stream.fileno())
         except OSError:
             os.ftruncate(stream.fileno(), size)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding, visible_keys
 
@@ -16,6 +16,9 @@ class Softmax(nn.Module):
     """Fused scaled dot-product attention; no attention matrix is kept."""
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+        return self._attend(q, k, v, causal, padding_mask)
+
+    def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
         if padding_mask is None:
             return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
         q, k, v = hide_padding(padding_mask, q, k, v)
@@ -25,7 +28,7 @@ class Softmax(nn.Module):
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
-        return self.forward(q, k, identity, causal, padding_mask)
+        return self._attend(q, k, identity, causal, padding_mask)
 
 
 VARIANT = Variant(

@@ -1,0 +1,23 @@
+"""Shapes and types of the numerical modules are checked in tests, by jaxtyping and beartype; threads as in a cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+CHECKED = ["attnbench.attention", "attnbench.diagnose", "attnbench.kernels", "attnbench.model", "attnbench.variants"]
+_hook = install_import_hook(CHECKED, "beartype.beartype")
+
+import torch  # noqa: E402
+
+torch.set_num_threads(2)
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A results folder that does not exist yet."""
+    return tmp_path / "results"

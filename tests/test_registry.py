@@ -1,0 +1,82 @@
+"""The folder is the registry; names that nobody knows get the nearest one that somebody does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import attnbench
+from attnbench import registry
+from attnbench.errors import BadInput
+
+MINE = '''"""A mean of the values, whatever the scores."""
+from torch import nn
+from attnbench.attention import Variant
+
+class Mean(nn.Module):
+    def forward(self, q, k, v, causal=False, padding_mask=None):
+        return v.mean(-2, keepdim=True).expand_as(v)
+
+VARIANT = Variant(build=lambda shape: Mean(), citation="none", family="other", formula="mean(V)", causal=False,
+                  normalises_rows=True, time_exponent=1.0, memory_exponent=1.0)
+'''
+
+
+@pytest.mark.parametrize("group", registry.GROUPS)
+def test_names_are_the_files(group: str) -> None:
+    folder = Path(attnbench.__file__).parent / group
+    assert attnbench.names(group) == sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")
+    assert all(registry.summary(group, name).endswith((".", "?")) for name in attnbench.names(group))
+
+
+def test_near_misses_are_suggested() -> None:
+    with pytest.raises(BadInput, match=r"did you mean 'orthogonal'\? \(attnbench list variants\)"):
+        attnbench.build("ortogonal", 4, 16)
+    with pytest.raises(BadInput, match="unknown parameter of polynomial 'degre'; did you mean 'degree'"):
+        attnbench.build("polynomial", 4, 16, degre=2)
+    with pytest.raises(BadInput, match="variants"):
+        attnbench.names("variant")
+
+
+@pytest.mark.parametrize(("heads", "dim"), [(0, 16), (4, 0), (-1, 16)])
+def test_bad_sizes_are_refused(heads: int, dim: int) -> None:
+    with pytest.raises(BadInput, match="at least 1"):
+        attnbench.build("softmax", heads, dim)
+
+
+def test_a_path_is_a_variant(tmp_path: Path) -> None:
+    file = tmp_path / "mean.py"
+    file.write_text(MINE)
+    v = torch.randn(2, 4, 5, 3)
+    assert attnbench.build(str(file), 4, 3)(v, v, v).shape == v.shape
+    assert registry.stem(str(file)) == "mean"
+    assert registry.source("variants", str(file)) == file
+
+
+def test_a_file_may_not_take_a_registered_name(tmp_path: Path) -> None:
+    file = tmp_path / "softmax.py"
+    file.write_text(MINE)
+    with pytest.raises(BadInput, match="rename the file"):
+        attnbench.build(str(file), 4, 16)
+
+
+def test_a_file_without_a_declaration_says_what_it_lacks(tmp_path: Path) -> None:
+    file = tmp_path / "empty.py"
+    file.write_text("x = 1\n")
+    with pytest.raises(BadInput, match="declares no VARIANT"):
+        attnbench.build(str(file), 4, 16)
+    with pytest.raises(BadInput, match=r"no file 'gone\.py'"):
+        attnbench.build(str(tmp_path / "gone.py"), 4, 16)
+
+
+def test_listing_imports_no_torch() -> None:
+    script = (
+        "import sys; from attnbench.cli import app; app(['list', 'variants'], standalone_mode=False); assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "softmax_math" in done.stdout
