@@ -47,11 +47,8 @@ class MultiHead(nn.Module):
         self.needs_hidden = architecture.needs_hidden
         self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model, bias=False) for _ in range(4))
         self.attention = architecture.build_attention(layer_index)
-        for linear in (self.w_q, self.w_k):
+        for linear in (self.w_q, self.w_k, self.w_v, self.w_o):
             nn.init.xavier_uniform_(linear.weight)
-        for linear in (self.w_v, self.w_o):
-            # Without skips the product of all W_V and W_O is the signal path: orthogonal for every mechanism, not for OSA alone.
-            (nn.init.orthogonal_ if architecture.block == "skipless" else nn.init.xavier_uniform_)(linear.weight)
         own = getattr(self.attention, "init_projections", None)
         if own is not None:
             own(self.w_q.weight, self.w_k.weight, self.w_v.weight, self.w_o.weight)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from attnbench import engine, presets, registry
 from attnbench.child import Limits
@@ -96,26 +97,34 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
 
 
 def _measure(todo: Sequence[Cell], store: Store, limits: Limits, console: Console, records: list[Record]) -> None:
-    columns = (
-        BarColumn(bar_width=24), TextColumn("{task.fields[done]}"), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )  # fmt: skip
+    """Measure and store. A terminal gets a bar; a log gets a line a cell; both get an estimate of the time left."""
+    began = time.monotonic()
     total = sum(WEIGHT[cell.spec.track] for cell in todo)
-    with Progress(*columns, console=console, speed_estimate_period=300) as progress:
-        bar = progress.add_task("", total=total, done=f"0/{len(todo)}")
+    columns = (BarColumn(bar_width=24), TextColumn("{task.fields[status]}", markup=False))
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=total, status="starting")
 
         def on_start(cell: Cell) -> None:
-            progress.update(bar, description=cell.spec.label())
+            done = sum(WEIGHT[record.spec.track] for record in records)
+            line = f"[{len(records) + 1}/{len(todo)}] {_left(time.monotonic() - began, done / total)}{cell.spec.label()}"
+            progress.update(bar, completed=done, status=line)
             if not console.is_terminal:
-                console.print(f"[{len(records) + 1}/{len(todo)}] {cell.spec.label()}", markup=False, highlight=False)
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         for record in engine.local(todo, session_name(), on_start, limits=limits):
             store.append(record)
             records.append(record)
-            progress.update(bar, advance=WEIGHT[record.spec.track], done=f"{len(records)}/{len(todo)}")
             if record.status != "ok":
                 reason = (record.reason or "").splitlines()[:1]
                 console.print(f"{record.status}: {record.spec.label()}: {' '.join(reason)}", markup=False, highlight=False)
+
+
+def _left(elapsed_s: float, share: float) -> str:
+    """About how long the rest will take, from the share of the work that is done; nothing before a twentieth is."""
+    if share < 0.05:
+        return ""
+    minutes, seconds = divmod(round(elapsed_s * (1 - share) / share), 60)
+    return f"about {minutes}:{seconds:02} left · "
 
 
 def _report_problems(results: Path, console: Console) -> None:
