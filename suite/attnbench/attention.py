@@ -73,7 +73,7 @@ class Variant:
     reference: Callable[[nn.Module, Heads, Heads, bool, PaddingMask | None], Matrix] | None = None
 
 
-def hide_padding(padding_mask: PaddingMask | None, *tensors: Heads) -> tuple[Heads, ...]:
+def hide_padding(padding_mask: PaddingMask | None, *tensors: Float[Tensor, "batch heads seq_len _"]) -> tuple[Tensor, ...]:
     """The tensors with padded positions set to zero, whatever was there before (NaN included)."""
     if padding_mask is None:
         return tensors
@@ -100,17 +100,16 @@ def visible_keys(
     return visible
 
 
-def count_visible(
-    seq_len: int, causal: bool, padding_mask: PaddingMask | None, device: torch.device, dtype: torch.dtype
-) -> Float[Tensor, "... 1"]:
-    """How many unpadded keys each query may see, at least 1: the N of scales such as 1/sqrt(N).
+def count_visible(seq_len: int, causal: bool, padding_mask: PaddingMask | None, device: torch.device) -> Float[Tensor, "... 1"]:
+    """How many unpadded keys each query may see, at least 1, in float64: the N of scales such as 1/sqrt(N).
 
-    When causal it is row i's own count up to i, so that an early output never depends on the length of what follows.
+    Shape [1 or batch, 1, 1 or seq_len, 1]. When causal it is row i's own count up to i, so that an early output never depends on the
+    length of what follows. Take the scale of it before going to half precision, which rounds large counts away.
     """
     if padding_mask is None:
         if not causal:
-            return torch.full((1, 1, 1, 1), float(seq_len), dtype=dtype, device=device)
-        return torch.arange(1, seq_len + 1, dtype=dtype, device=device)[None, None, :, None]
-    unpadded = (~padding_mask).to(dtype)
+            return torch.full((1, 1, 1, 1), float(seq_len), dtype=torch.float64, device=device)
+        return torch.arange(1, seq_len + 1, dtype=torch.float64, device=device)[None, None, :, None]
+    unpadded = (~padding_mask).double()
     count = unpadded.cumsum(-1) if causal else unpadded.sum(-1, keepdim=True)
     return count.clamp(min=1.0)[:, None, :, None]

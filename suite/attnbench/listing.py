@@ -68,4 +68,3 @@ def _fact(name: str, value: object) -> str:
     if isinstance(value, list):
         return ", ".join(str(item) for item in value) or "none"
     return "-" if value is None else str(value)
-

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 Tokens = Float[Tensor, "batch seq_len d_model"]
@@ -157,7 +157,7 @@ class Patches(nn.Module):
         self.patch = patch
         self.project = nn.Linear(patch * patch, d_model)
 
-    def forward(self, images: Int[Tensor, "batch height width"]) -> Tokens:
+    def forward(self, images: Integer[Tensor, "batch height width"]) -> Tokens:
         scaled = images.to(self.project.weight.dtype) / 127.5 - 1.0
         patches = scaled.unfold(1, self.patch, self.patch).unfold(2, self.patch, self.patch)
         return self.project(patches.flatten(3).flatten(1, 2))

@@ -76,7 +76,8 @@ def train(model: nn.Module, parts: Parts, seq_len: int, recipe: Recipe, on_epoch
         curve.train_loss.append(loss if math.isfinite(loss) else None)
         curve.validation_accuracy.append(validation)
         on_epoch(epoch + 1)
-        diverged = not math.isfinite(loss)
+        # A last step may leave weights that are not finite behind losses that were.
+        diverged = not math.isfinite(loss) or not all(p.isfinite().all() for p in model.parameters())
         if diverged:
             break
     rows_seen = len(curve.step) * len(data)

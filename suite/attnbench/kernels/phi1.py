@@ -1,6 +1,6 @@
 """phi1(M) W for batches of small square matrices, phi1(M) = (exp(M) - I) M^-1 = sum_k M^k / (k+1)!.
 
-Scaling and squaring without a division, so that M may be singular: phi1(2M) = (exp(M) + I) phi1(M) / 2 and exp(M) = I + M phi1(M).
+Scaling and squaring without a division, so that M may be singular: phi1(2M) = (exp(M) + I) phi1(M) / 2 and exp(2M) = exp(M)^2.
 Where the norm is at most 1 the series is applied to W itself, one fused product a term. Higham 2008, Functions of Matrices, 10.7.4.
 """
 
@@ -27,12 +27,14 @@ def phi1_times(m: Square, w: Block) -> Block:
     """phi1(m) w, in the dtype of m.
 
     The work is done in float64 where the norm of m is above 8: float32 would lose orthogonality to the squarings. Differentiable.
-    A matrix that is not finite gives a result that is not finite; nothing is raised, and time is bounded.
+    A matrix that is not finite gives a result that is not finite, and only its own; nothing is raised, and time is bounded.
     """
     if m.device.type != "cpu":
         return (_phi1(m.double(), DOUBLINGS_WITHOUT_READING) @ w.double()).to(w.dtype)
-    norm = float(m.detach().abs().sum(-2).max())  # on the CPU this waits for nothing
-    if not norm > 1.0 or not math.isfinite(norm):
+    norms = m.detach().abs().sum(-2)
+    # On the CPU reading this waits for nothing. A matrix that is not finite must not choose for the rest of the batch.
+    norm = float(norms.masked_fill(~norms.isfinite(), 0.0).max()) if norms.numel() else 0.0
+    if norm <= 1.0:
         return _series_times(m, w, _terms(norm))
     doublings = min(MOST_DOUBLINGS, math.ceil(math.log2(norm)))
     if norm <= FLOAT32_NORM:
@@ -42,7 +44,7 @@ def phi1_times(m: Square, w: Block) -> Block:
 
 def _series_times(m: Square, w: Block, terms: int) -> Block:
     """Horner's rule on the block: w + m/2 (w + m/3 (w + ...))."""
-    flat_m, flat_w = m.flatten(0, -3), w.flatten(0, -3)
+    flat_m, flat_w = m.reshape(-1, *m.shape[-2:]), w.reshape(-1, *w.shape[-2:])
     total = flat_w
     for k in range(terms, 1, -1):
         total = torch.baddbmm(flat_w, flat_m, total, alpha=1 / k)
@@ -51,8 +53,6 @@ def _series_times(m: Square, w: Block, terms: int) -> Block:
 
 def _terms(norm: float) -> int:
     """How many terms of the series leave less than 1e-16 of the first, for a norm of at most 1."""
-    if not math.isfinite(norm):
-        return SERIES_TERMS
     return next((k for k in range(2, SERIES_TERMS) if norm**k / math.factorial(k + 1) < 1e-16), SERIES_TERMS)
 
 
@@ -60,10 +60,12 @@ def _phi1(m: Square, doublings: int) -> Square:
     m = m * 0.5**doublings
     phi = _series(m)
     identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
-    for _ in range(doublings):
-        exp = identity + m @ phi
+    exp = identity + m @ phi
+    for step in range(doublings):
         phi = (exp + identity) @ phi / 2
-        m = 2 * m
+        if step + 1 < doublings:
+            # Squared, not I + m phi again: that would multiply the error of phi by the norm at every doubling.
+            exp = exp @ exp
     return phi
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Unsupported, Variant, hide_padding
+from attnbench.errors import BadInput
 from attnbench.kernels.phi1 import phi1_times
 
 
@@ -49,11 +50,13 @@ class Orthogonal(nn.Module):
         if dtype in (torch.bfloat16, torch.float16):  # their Gram matrix would be rounded to 8 or 11 bits
             q, k, v = q.float(), k.float(), v.float()
         u = torch.cat([q, k], dim=-1)
-        transposed = u.mT
-        c = (self.alpha.to(u.dtype) / math.sqrt(self.head_dim))[:, None, None]
-        gram = c * _apply_j(transposed @ u)
-        target = c * _apply_j(transposed @ v)
-        return (u @ phi1_times(gram, target)).to(dtype)
+        # With N near 2d or below G is close to singular, and its rounding alone costs orthogonality where the norm is large.
+        precise = torch.float64 if u.shape[-2] <= 3 * self.head_dim else u.dtype
+        transposed = u.mT.to(precise)
+        c = (self.alpha.to(precise) / math.sqrt(self.head_dim))[:, None, None]
+        gram = c * _apply_j(transposed @ u.to(precise))
+        target = c * _apply_j(transposed @ v.to(precise))
+        return (u @ phi1_times(gram, target).to(u.dtype)).to(dtype)
 
     def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
         """The paper's initialisation, in place: [W_Q, W_K] jointly orthonormal per head, W_V and W_O orthogonal."""
@@ -82,9 +85,11 @@ def initial_alpha(head_dim: int, seq_len: int | None) -> float:
     return min(0.1, 0.5 * math.sqrt(head_dim) / (seq_len or 64))
 
 
-def build(shape: Shape, alpha: float | None) -> nn.Module:
+def build(shape: Shape, alpha: object) -> nn.Module:
+    if alpha is not None and (type(alpha) not in (int, float) or not math.isfinite(alpha)):  # type: ignore[arg-type]
+        raise BadInput(f"alpha is {alpha!r}; give a finite number, or None for one chosen from seq_len and head_dim")
     start = initial_alpha(shape.head_dim, shape.seq_len) if alpha is None else alpha
-    return Orthogonal(shape.num_heads, shape.head_dim, start)
+    return Orthogonal(shape.num_heads, shape.head_dim, float(start))  # type: ignore[arg-type]
 
 
 def exponential(module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask: PaddingMask | None) -> Matrix:

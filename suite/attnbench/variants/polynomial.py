@@ -25,14 +25,16 @@ class Polynomial(nn.Module):
     such as 1/14 (the paper's x^3/14 for 196 patches).
     """
 
-    def __init__(self, num_heads: int, degree: int | Sequence[int], scale: str | float) -> None:
+    def __init__(self, num_heads: int, degree: object, scale: object) -> None:
         super().__init__()
-        self.powers = (degree,) if isinstance(degree, int) else tuple(degree)
-        if not self.powers or not all(isinstance(p, int) and p >= 1 for p in self.powers):
+        powers = tuple(degree) if isinstance(degree, (tuple, list)) else (degree,)
+        if not powers or not all(type(p) is int and p >= 1 for p in powers):
             raise BadInput(f"degree is {degree!r}; give a whole number of at least 1, or several such as (3, 1)")
-        if isinstance(scale, str) and scale not in ("sqrt", "learned"):
+        fixed = type(scale) in (int, float) and math.isfinite(scale)  # type: ignore[arg-type]
+        if not fixed and scale not in ("sqrt", "learned"):
             raise BadInput(f"scale is {scale!r}; give 'sqrt', 'learned' or a number")
-        self.scale = scale
+        self.powers: tuple[int, ...] = powers
+        self.fixed_scale = float(scale) if fixed else None  # type: ignore[arg-type]
         self.gain = nn.Parameter(torch.ones(num_heads)) if scale == "learned" else None
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
@@ -49,9 +51,9 @@ class Polynomial(nn.Module):
         return hide_padding(padding_mask, activation)[0]
 
     def _scale(self, q: Heads, causal: bool, padding_mask: PaddingMask | None) -> Tensor | float:
-        if isinstance(self.scale, (int, float)):
-            return self.scale
-        rsqrt = count_visible(q.shape[-2], causal, padding_mask, q.device, q.dtype).rsqrt()
+        if self.fixed_scale is not None:
+            return self.fixed_scale
+        rsqrt = count_visible(q.shape[-2], causal, padding_mask, q.device).rsqrt().to(q.dtype)
         return rsqrt if self.gain is None else rsqrt * self.gain[:, None, None]
 
 
@@ -67,7 +69,7 @@ def sum_of_powers(x: Tensor, powers: Sequence[int]) -> Tensor:
     return total
 
 
-def build(shape: Shape, degree: int | Sequence[int], scale: str | float) -> nn.Module:
+def build(shape: Shape, degree: object, scale: object) -> nn.Module:
     return Polynomial(shape.num_heads, degree, scale)
 
 
