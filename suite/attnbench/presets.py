@@ -76,7 +76,7 @@ PRESETS = {
             Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8, 16)}, _DEPTH),
             Grid("task", ALL_VARIANTS, {"seed": (0, 1, 2)}, {**_MNIST, **_RESIDUAL, "num_layers": 2, "epochs": 6}),
             Grid("task", ALL_VARIANTS, {"seed": (0, 1, 2)}, {**_SOTU_ERA, **_RESIDUAL, "num_layers": 1, "epochs": 3}),
-            Grid("task", CORE, {"seed": (0, 1, 2)}, {**_MNIST, **_SKIPLESS, "num_layers": 6, "epochs": 6, "lr": 1e-3}),
+            Grid("task", CORE, {"seed": (0, 1, 2)}, {**_MNIST, **_SKIPLESS, "num_layers": 6, "epochs": 6}),
         ),
     ),
     "full": Preset(

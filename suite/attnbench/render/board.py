@@ -1,0 +1,233 @@
+"""The leaderboard: one table per setting, mode and size, mechanisms in the order of their ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from attnbench.record import Record
+from attnbench.render.quantity import percent, plain, ratio, seconds, size
+from attnbench.render.results import BASELINE, Axis, Group, Results, over_seeds, positive, single, undecided
+from attnbench.render.scaling import growth
+from attnbench.render.tables import (
+    EMPTY,
+    Cell,
+    Column,
+    Table,
+    bar,
+    exponent_cell,
+    href,
+    interval_text,
+    rank_text,
+    scale,
+    status_cell,
+    variant_cell,
+)
+from attnbench.render.view import View
+from attnbench.stats import Interval, ranks, ratio_interval
+
+Intervals = dict[str, Interval]
+Extra = tuple[Column, Callable[[Record], Cell]]
+TIES = "Ranks are ranges: two mechanisms are ordered only where their intervals do not overlap."
+
+
+def views(results: Results) -> list[View]:
+    """Every table of the leaderboard, the default first."""
+    return [*_kernel_views(results), *_depth_views(results), *_task_views(results)]
+
+
+def _kernel_views(results: Results) -> list[View]:
+    found = []
+    for group in results.groups("kernel"):
+        accuracies = [_accuracy(results, task) for task in _tasks_beside(results, group)]
+        for mode in ("training", "forward"):
+            of_mode = [r for r in group.records if r.spec.mode == mode]
+            for seq_len in by_coverage(of_mode, lambda r: r.spec.seq_len):
+                chosen = [r for r in of_mode if r.spec.seq_len == seq_len]
+                axes = (Axis("track", "kernel", "kernel"), *group.axes, Axis("mode", mode, mode))
+                axes += (Axis("seq_len", str(seq_len), f"{seq_len:,}"),)
+                setting = f"Kernel, {mode}, seq_len {seq_len:,} · {group.title}"
+                extras = [_growth(results, of_mode), *accuracies, _cells(group)]
+                found.append(View(axes, [cost_table(results, chosen, f"{mode}_s", setting, extras)], setting))
+    return found
+
+
+def _depth_views(results: Results) -> list[View]:
+    found = []
+    for group in results.groups("depth"):
+        for block in sorted({str(r.spec.block) for r in group.records}):
+            of_block = [r for r in group.records if r.spec.block == block]
+            for layers in by_coverage(of_block, lambda r: r.spec.num_layers):
+                chosen = [r for r in of_block if r.spec.num_layers == layers]
+                axes = (Axis("track", "depth", "depth"), *group.axes, Axis("block", block, block))
+                axes += (Axis("num_layers", str(layers), f"{layers} layers"),)
+                setting = f"Depth, {block}, {layers} layers · {group.title}"
+                extras = [
+                    _single("Condition", "input-output Jacobian", "jacobian_condition"),
+                    _single("Effective rank", "of 16 tokens", "effective_rank"),
+                    _single("Gradient norm", "at initialisation", "gradient_norm"),
+                ]
+                found.append(View(axes, [cost_table(results, chosen, f"{chosen[0].spec.mode}_s", setting, extras)], setting))
+    return found
+
+
+def _task_views(results: Results) -> list[View]:
+    return [
+        View((Axis("track", "task", "task"), *group.axes), [accuracy_table(results, group)], f"Task · {group.title}")
+        for group in results.groups("task")
+    ]
+
+
+def by_coverage(records: Sequence[Record], of: Callable[[Record], int | None]) -> list[int]:
+    """Sizes, first the largest at which most variants have data, then the others from large to small."""
+    sizes = sorted({s for r in records if (s := of(r))}, reverse=True)
+    counts = {size: len({r.spec.variant for r in records if of(r) == size and r.status == "ok"}) for size in sizes}
+    first = max(sizes, key=lambda s: (counts[s], s), default=None)
+    return sorted(sizes, key=lambda s: s != first)
+
+
+def cost_table(results: Results, records: Sequence[Record], metric: str, setting: str, extras: Sequence[Extra]) -> Table:
+    """Mechanisms by time: the ratio to softmax leads, for it travels between machines."""
+    records = list({results.label(r): r for r in reversed(records)}.values())  # of several seeds the first
+    times = {results.label(r): t for r in records if (t := positive(r, metric))}
+    places = ranks({label: undecided(t) for label, t in times.items()})
+    base = times.get(BASELINE)
+    lead = {label: ratio_interval(t, base) for label, t in times.items()} if base else times
+    on = scale(lead.values(), 1.0 if base else None)
+    base_memory = next((positive(r, "peak_memory_bytes") for r in records if results.label(r) == BASELINE), None)
+    columns = [
+        Column("Rank"),
+        Column("Variant", kind="text"),
+        Column("Time", f"vs {BASELINE}" if base else f"no {BASELINE} here" if times else ""),
+        Column("Interval", _ends(on, ratio if base else seconds), kind="interval"),
+        Column("Peak memory", f"vs {BASELINE}" if base_memory else ""),
+        *(column for column, _ in extras),
+    ]
+
+    def row(record: Record) -> list[Cell]:
+        label, link = results.label(record), href(results, record)
+        head = [Cell(rank_text(places.get(label))), variant_cell(results, record)]
+        if label not in times:
+            return [*head, status_cell(results, record, 3), *(show(record) for _, show in extras)]
+        time, leading, span = times[label], lead[label], interval_text(times[label], seconds)
+        memory = positive(record, "peak_memory_bytes")
+        relative = ratio(memory.value / base_memory.value) if memory and base_memory else ""
+        return [
+            *head,
+            Cell(ratio(leading.value), seconds(time.value), span, link) if base else Cell(seconds(time.value), title=span, href=link),
+            _interval_cell(leading, on, label == BASELINE, bool(base)),
+            Cell(size(memory.value), relative, href=link) if memory else EMPTY,
+            *(show(record) for _, show in extras),
+        ]
+
+    return Table(setting, columns, [row(r) for r in _in_order(results, records, places)], (TIES,))
+
+
+def accuracy_table(results: Results, group: Group) -> Table:
+    """Mechanisms by test accuracy, seeds together."""
+    seeds: dict[str, list[Record]] = {}
+    for record in group.records:
+        seeds.setdefault(results.label(record), []).append(record)
+    means = {label: found for label, records in seeds.items() if (found := over_seeds(records, "accuracy"))}
+    places = ranks({label: undecided(mean) for label, (mean, _) in means.items()}, lower_is_better=False)
+    columns = [
+        Column("Rank"), Column("Variant", kind="text"), Column("Test accuracy", "mean over seeds"), Column("Seeds"),
+        Column("Training time"), Column("Training", "tokens per second"), Column("Inference", "tokens per second"),
+        Column("Peak memory"), Column("Diverged"),
+    ]  # fmt: skip
+
+    def mean(records: Sequence[Record], metric: str, show: Callable[[float], str]) -> Cell:
+        found = over_seeds(records, metric)
+        return Cell(show(found[0].value), title=interval_text(found[0], show), href=href(results, records[0])) if found else EMPTY
+
+    def row(record: Record) -> list[Cell]:
+        label = results.label(record)
+        records = seeds[label]
+        head = [Cell(rank_text(places.get(label))), variant_cell(results, record)]
+        if label not in means:
+            return [*head, status_cell(results, record, 7)]
+        interval, samples = means[label]
+        bounds = interval_text(interval, percent) if interval.confidence else "1 seed, no interval"
+        diverged = sum(bool(single(r, "diverged")) for r in records)
+        return [
+            *head,
+            Cell(percent(interval.value), bounds, href=href(results, record)),
+            Cell(f"{len(samples)}", f"of {len(records)}" if len(records) > len(samples) else ""),
+            mean(records, "train_s", seconds),
+            mean(records, "training_tokens_per_s", plain),
+            mean(records, "inference_tokens_per_s", plain),
+            mean(records, "peak_memory_bytes", size),
+            Cell(f"{diverged} of {len(records)}", kind="number warn") if diverged else Cell("no"),
+        ]
+
+    shown = _in_order(results, [records[0] for records in seeds.values()], places)
+    return Table(f"Task · {group.title}", columns, [row(r) for r in shown], (TIES,))
+
+
+def _in_order(results: Results, records: Iterable[Record], places: Mapping[str, tuple[int, int]]) -> list[Record]:
+    """By rank; ties by name, never by value; what has no rank last."""
+    last = (10**6, 10**6)
+    return sorted(records, key=lambda r: (places.get(results.label(r), last), results.label(r)))
+
+
+def _interval_cell(interval: Interval, on: tuple[float, float] | None, is_base: bool, relative: bool) -> Cell:
+    shown = Interval(1.0, 1.0, 1.0, 1.0) if is_base else interval
+    text = "baseline" if is_base else interval_text(interval, ratio if relative else seconds)
+    return Cell(text, kind="interval", bar=bar(shown, on, 1.0 if relative else None) if on else None)
+
+
+def _ends(on: tuple[float, float] | None, show: Callable[[float], str]) -> str:
+    return f"{show(10 ** on[0])} to {show(10 ** on[1])}, log" if on else ""
+
+
+def _growth(results: Results, records: Sequence[Record]) -> Extra:
+    def show(record: Record) -> Cell:
+        declared = results.declared.get(record.spec.variant)
+        mine = [r for r in records if results.label(r) == results.label(record)]
+        found, lengths = growth(mine, f"{record.spec.mode}_s")
+        return exponent_cell(found, declared.time_exponent if declared else None, lengths)
+
+    return Column("Growth", "of time"), show
+
+
+def _tasks_beside(results: Results, group: Group) -> list[Group]:
+    """For every task the best covered group of the same hardware and dtype."""
+    found: dict[str, Group] = {}
+    for task in results.groups("task"):
+        if task.device == group.device:
+            found.setdefault(str(task.records[0].spec.task), task)
+    return [found[name] for name in sorted(found)]
+
+
+def _accuracy(results: Results, group: Group) -> Extra:
+    spec = group.records[0].spec
+
+    def show(record: Record) -> Cell:
+        seeds = [r for r in group.records if results.label(r) == results.label(record)]
+        found = over_seeds(seeds, "accuracy")
+        if not found:
+            return status_cell(results, seeds[0]) if seeds else EMPTY
+        mean, samples = found
+        small = "1 seed" if len(samples) == 1 else f"± {100 * (mean.high - mean.low) / 2:.1f}"
+        return Cell(percent(mean.value), small, group.title, href(results, seeds[0]))
+
+    return Column(f"{spec.task}", "test accuracy"), show
+
+
+def _cells(group: Group) -> Extra:
+    def show(record: Record) -> Cell:
+        mine = [r for r in group.records if r.spec.variant == record.spec.variant]
+        ok = sum(r.status == "ok" for r in mine)
+        trust = "rerun" if all(r.origin.trust == "rerun" for r in mine) else "self-reported"
+        return Cell(f"{ok} of {len(mine)}", trust, "cells of this setting that gave numbers; who vouches for them")
+
+    return Column("Cells ok", "trust"), show
+
+
+def _single(title: str, small: str, metric: str) -> Extra:
+    def show(record: Record) -> Cell:
+        value = single(record, metric)
+        if value is None:
+            return Cell("diverged", kind="number warn") if single(record, "diverged") else EMPTY
+        return Cell("≥ 10¹⁵", "saturated") if metric == "jacobian_condition" and value >= 1e15 else Cell(plain(value))
+
+    return Column(title, small), show

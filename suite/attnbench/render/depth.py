@@ -1,0 +1,94 @@
+"""What stacking does: cost against num_layers, and the stack at initialisation, residual beside skipless."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attnbench.record import Record
+from attnbench.render.board import by_coverage
+from attnbench.render.charts import Chart, Line, Point, line_chart
+from attnbench.render.results import Group, Results, single
+from attnbench.render.scales import CONDITION, FROBENIUS, GRADIENT, LAYERS, MEMORY, RANK, TIME, Kind, Scale, exact, spaced
+from attnbench.render.scaling import by_label, cost_chart
+from attnbench.render.tables import failures_table
+from attnbench.render.view import Charts, View
+
+SATURATED = 1e15
+STATE: tuple[tuple[str, str, Kind, str], ...] = (
+    (
+        "Condition number", "jacobian_condition", CONDITION,
+        "Condition number of the Jacobian of all outputs by all inputs, in float64, 16 tokens. It saturates at 10¹⁵: beyond that a "
+        "float64 condition number is rounding, and points on that line mean “at least 10¹⁵”.",
+    ),
+    (
+        "Effective rank", "effective_rank", RANK,
+        "Effective rank of the output tokens, 16 at most. At 1 all tokens have become parallel: rank collapse.",
+    ),
+    (
+        "Size of the attention matrix", "attention_frobenius", FROBENIUS,
+        "Frobenius norm of the attention matrix, mean over layers and heads, 16 tokens. An orthogonal matrix has exactly 4.",
+    ),
+    ("Gradient norm", "gradient_norm", GRADIENT, "Norm of all gradients together after one backward pass at initialisation."),
+)  # fmt: skip
+
+
+def views(results: Results) -> list[View]:
+    """One view per setting."""
+    found = []
+    for group in results.groups("depth"):
+        mode = group.records[0].spec.mode
+        blocks = [
+            _pair("Time", cost_charts(results, group, "Time", TIME, f"{mode}_s"), "Wall-clock time of one call, median and interval."),
+            _pair("Memory", cost_charts(results, group, "Peak memory", MEMORY, "peak_memory_bytes"), "Peak memory of one call."),
+            *(_pair(title, state_charts(results, group, title, metric, kind), lead) for title, metric, kind, lead in STATE),
+        ]
+        drawn = [block for block in blocks if block.charts]
+        nothing = failures_table(results, group.records, f"No cell gave a number · {group.title}")
+        found.append(View(group.axes, drawn or [nothing], group.title))
+    return found
+
+
+def _pair(title: str, charts: Sequence[Chart], lead: str) -> Charts:
+    return Charts(charts, title, lead)
+
+
+def blocks_of(group: Group) -> list[str]:
+    return sorted({str(r.spec.block) for r in group.records})
+
+
+def cost_charts(results: Results, group: Group, what: str, kind: Kind, metric: str) -> list[Chart]:
+    found: list[Chart | None] = []
+    for block in blocks_of(group):
+        records = [r for r in group.records if r.spec.block == block]
+        title = f"{what}, {block}"
+        caption = f"{title} · {group.title}"
+        found.append(cost_chart(results, records, title, kind, metric, caption, lambda r: r.spec.num_layers, beside=group.records))
+    return [chart for chart in found if chart]
+
+
+def state_charts(results: Results, group: Group, what: str, metric: str, kind: Kind) -> list[Chart]:
+    """One chart per block, on one common scale, for they are there to be compared."""
+    values = [v for r in group.records if (v := single(r, metric)) is not None]
+    y, x = spaced(kind, values), exact(LAYERS, [float(n) for n in by_coverage(group.records, lambda r: r.spec.num_layers)])
+    if not x or not y:
+        return []
+    return [
+        _state_chart(results, [r for r in group.records if r.spec.block == block], f"{what}, {block}", metric, x, y, group.title)
+        for block in blocks_of(group)
+    ]
+
+
+def _state_chart(results: Results, records: Sequence[Record], title: str, metric: str, x: Scale, y: Scale, setting: str) -> Chart:
+    lines, notes = [], []
+    for label, mine in by_label(results, records).items():
+        points = [
+            Point(float(r.spec.num_layers or 0), v, note=" (saturated)" if metric == "jacobian_condition" and v >= SATURATED else "")
+            for r in mine
+            if (v := single(r, metric)) is not None
+        ]
+        if points:
+            lines.append(Line(label, results.styles[mine[0].spec.variant], points))
+        missing = [str(r.spec.num_layers) for r in mine if r.status == "ok" and single(r, metric) is None]
+        if missing:
+            notes.append(f"{label}: not finite at {', '.join(missing)} layers")
+    return line_chart(title, x, y, lines, caption=f"{title} · {setting}", notes=notes)

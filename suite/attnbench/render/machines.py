@@ -1,0 +1,84 @@
+"""On what it was measured: hardware and versions of every machine, and its sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from attnbench.record import Record
+from attnbench.render.palette import slug
+from attnbench.render.quantity import count, size
+from attnbench.render.results import Results
+from attnbench.render.tables import Cell, Column, Table
+
+_FACTS = (
+    ("Processor", "cpu"), ("Physical cores", "cores"), ("Logical cores", "logical_cores"), ("Threads used", "threads"),
+    ("Memory", "memory_bytes"), ("GPUs", "gpus"), ("System", "os"), ("Architecture", "architecture"), ("Python", "python"),
+    ("torch", "torch"), ("triton", "triton"), ("attnbench", "attnbench"), ("Limit per cell", "timeout_s"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine as its newest record describes it, and what was measured on it."""
+
+    name: str
+    anchor: str
+    facts: Sequence[tuple[str, str]]
+    sessions: Table
+
+
+def machines(results: Results) -> list[Machine]:
+    """Every machine in the store."""
+    names = sorted({r.machine for r in results.sessions})
+    return [_machine(name, [r for r in results.sessions if r.machine == name]) for name in names]
+
+
+def commit_text(environment: dict[str, Any]) -> str:
+    """Short commit of the code that measured, with a mark when it had local changes."""
+    commit = environment.get("commit")
+    return (str(commit)[:7] if commit else "unknown") + (" + changes" if environment.get("dirty") else "")
+
+
+def _machine(name: str, records: Sequence[Record]) -> Machine:
+    environment = records[-1].environment
+    facts = [(title, shown) for title, key in _FACTS if (shown := _shown(key, environment.get(key)))]
+    sessions: dict[str, list[Record]] = {}
+    for record in records:
+        sessions.setdefault(record.session, []).append(record)
+    return Machine(name, slug(name), facts, _sessions(name, sessions))
+
+
+def _sessions(name: str, sessions: dict[str, list[Record]]) -> Table:
+    columns = [
+        Column("Session", kind="text"), Column("Started", "UTC", kind="text"), Column("Cells"), Column("Ok"), Column("torch"),
+        Column("Commit", kind="text"),
+    ]  # fmt: skip
+    rows = []
+    for session, records in sorted(sessions.items(), key=lambda item: (item[1][0].started_at, item[0]), reverse=True):
+        first = records[0]
+        rows.append(
+            [
+                Cell(session, kind="head code"),
+                Cell(first.started_at.replace("T", " ").removesuffix("Z"), kind="text"),
+                Cell(count(len(records))),
+                Cell(count(sum(r.status == "ok" for r in records))),
+                Cell(str(first.environment.get("torch") or "–")),
+                Cell(commit_text(first.environment), title=str(first.environment.get("commit") or ""), kind="text code"),
+            ]
+        )
+    return Table(f"Sessions on {name}", columns, rows)
+
+
+def _shown(key: str, value: object) -> str:
+    if value is None:
+        return ""
+    if key == "memory_bytes" and isinstance(value, (int, float)):
+        return size(float(value))
+    if key == "timeout_s":
+        return f"{value:g} s" if isinstance(value, (int, float)) else str(value)
+    if key == "gpus":
+        gpus = [", ".join(str(v) for v in g.values()) if isinstance(g, dict) else str(g) for g in value] if isinstance(value, list) else []
+        return "; ".join(gpus) or "none"
+    return str(value)

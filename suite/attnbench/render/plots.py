@@ -1,0 +1,54 @@
+"""The small plots under the leaderboard, one set for each setting of its tables."""
+
+from __future__ import annotations
+
+from attnbench.render.accuracy import charts, pareto
+from attnbench.render.depth import blocks_of, cost_charts, state_charts
+from attnbench.render.results import Axis, Results
+from attnbench.render.scales import CONDITION, MEMORY, TIME
+from attnbench.render.scaling import size_chart
+from attnbench.render.view import Charts, View
+
+
+def views(results: Results) -> list[View]:
+    """The plots of every track."""
+    return [*_kernel(results), *_depth(results), *_task(results)]
+
+
+def _kernel(results: Results) -> list[View]:
+    found = []
+    for group in results.groups("kernel"):
+        beside = next((pareto(results, task) for task in results.groups("task") if task.device == group.device), None)
+        for mode in ("training", "forward"):
+            costs = [
+                size_chart(results, group, "Time", TIME, "{}_s", mode),
+                size_chart(results, group, "Peak memory", MEMORY, "peak_memory_bytes", mode),
+            ]
+            if any(costs):
+                axes = (Axis("track", "kernel", "kernel"), *group.axes, Axis("mode", mode, mode))
+                found.append(View(axes, [Charts([c for c in (*costs, beside) if c])], f"{mode} · {group.title}"))
+    return found
+
+
+def _depth(results: Results) -> list[View]:
+    found = []
+    for group in results.groups("depth"):
+        mode = group.records[0].spec.mode
+        shown = [
+            *cost_charts(results, group, "Time", TIME, f"{mode}_s"),
+            *cost_charts(results, group, "Peak memory", MEMORY, "peak_memory_bytes"),
+            *state_charts(results, group, "Condition number", "jacobian_condition", CONDITION),
+        ]
+        for block in blocks_of(group):
+            axes = (Axis("track", "depth", "depth"), *group.axes, Axis("block", block, block))
+            if charts_here := [c for c in shown if c.title.endswith(block)]:
+                found.append(View(axes, [Charts(charts_here)], f"{block} · {group.title}"))
+    return found
+
+
+def _task(results: Results) -> list[View]:
+    return [
+        View((Axis("track", "task", "task"), *group.axes), [Charts(drawn[:3])], group.title)
+        for group in results.groups("task")
+        if (drawn := charts(results, group))
+    ]

@@ -1,0 +1,75 @@
+"""Numbers for people: three significant digits, a thin space before the unit."""
+
+from __future__ import annotations
+
+import math
+
+THIN = "\u2009"
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_SIZES = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
+
+
+def digits(x: float) -> str:
+    """Three significant digits, plain between 0.0001 and a million, else a power of ten.
+
+    >>> digits(0.09123), digits(12.34), digits(9876.0), digits(0.0)
+    ('0.0912', '12.3', '9,880', '0')
+    """
+    if not math.isfinite(x):
+        return "–"
+    rounded = float(f"{x:.3g}")
+    if rounded == 0:
+        return "0"
+    mantissa, exponent = f"{rounded:.2e}".split("e")
+    magnitude = int(exponent)
+    if -4 <= magnitude < 6:
+        return f"{rounded:,.{max(0, 2 - magnitude)}f}"
+    return f"{mantissa}×10{superscript(magnitude)}"
+
+
+def superscript(whole: int) -> str:
+    """A whole number in raised digits."""
+    return str(whole).translate(_SUPERSCRIPT)
+
+
+def count(x: float) -> str:
+    """A whole number with its thousands apart."""
+    return f"{round(x):,}" if math.isfinite(x) else "–"
+
+
+def seconds(x: float) -> str:
+    """A duration in the unit that leaves one to three digits before the point."""
+    factor, unit = next(((f, u) for f, u in _TIMES if abs(float(f"{x / f:.3g}")) >= 1), _TIMES[-1])
+    return f"{digits(x / factor)}{THIN}{unit}"
+
+
+def size(x: float) -> str:
+    """Bytes in binary units."""
+    factor, unit = next(((f, u) for f, u in _SIZES if abs(x) >= f), _SIZES[-1])
+    return f"{digits(x / factor)}{THIN}{unit}"
+
+
+def ratio(x: float) -> str:
+    """A multiple of the baseline."""
+    return f"{digits(x)}×"
+
+
+def percent(x: float) -> str:
+    """A share as a percentage with one decimal: accuracies are read to a tenth of a point."""
+    return f"{100 * x:.1f}{THIN}%" if math.isfinite(x) else "–"
+
+
+def plain(x: float) -> str:
+    """A pure number."""
+    return digits(x)
+
+
+def short_count(x: float) -> str:
+    """A length as an axis shows it.
+
+    >>> short_count(128), short_count(1024), short_count(1536), short_count(65536)
+    ('128', '1k', '1,536', '64k')
+    """
+    whole = round(x)
+    return f"{whole // 1024}k" if whole >= 1024 and whole % 1024 == 0 else f"{whole:,}"

@@ -1,0 +1,185 @@
+"""Records as the pages want them: the newest of each cell, in one order, grouped so that only like is set beside like."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+
+from attnbench.attention import Variant
+from attnbench.frame import newest
+from attnbench.record import Record
+from attnbench.render.palette import Style, assign, slug
+from attnbench.render.quantity import digits
+from attnbench.spec import TRACKS
+from attnbench.stats import Interval, mean_interval, median_interval
+
+BASELINE = "softmax"
+LARGEST = 1e150  # nothing measured is larger, and ratios of what is smaller stay finite
+STATUS_WORDS = {"oom": "out of memory", "error": "error", "incorrect": "incorrect", "timeout": "timeout"}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis on which results are told apart: its name, its value in links, and its value for people."""
+
+    name: str
+    value: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Records of one track that may stand in one table: same machine, device, dtype, masking and shape."""
+
+    axes: tuple[Axis, ...]
+    records: tuple[Record, ...]
+
+    @property
+    def title(self) -> str:
+        """The setting in one line."""
+        return ", ".join(axis.label for axis in self.axes)
+
+    @property
+    def device(self) -> tuple[Axis, ...]:
+        """What ties tracks together: hardware and dtype."""
+        return tuple(axis for axis in self.axes if axis.name in ("hardware", "dtype"))
+
+    @property
+    def variants(self) -> set[str]:
+        """Mechanisms that gave a number here."""
+        return {record.spec.variant for record in self.records if record.status == "ok"}
+
+
+class Results:
+    """All records of a store, with the declarations of the variants that are registered here.
+
+    The order in which records come does not matter.
+    """
+
+    def __init__(self, records: Iterable[Record], declared: Mapping[str, Variant], shipped: Iterable[str] = ()) -> None:
+        ordered = sorted(records, key=lambda r: (r.started_at, msgspec.json.encode(r, order="deterministic")))
+        self.sessions = ordered
+        self.records = sorted(newest(ordered), key=_order)
+        self.declared = declared
+        families = {name: variant.family for name, variant in declared.items()}
+        families = {**{r.spec.variant: "other" for r in self.records}, **families}
+        self.styles: dict[str, Style] = assign(families, shipped)
+
+    @cached_property
+    def variants(self) -> list[str]:
+        """Every recorded variant."""
+        return sorted({record.spec.variant for record in self.records})
+
+    @cached_property
+    def _params(self) -> dict[str, dict[str, object]]:
+        """Parameters that need no mention: the declared defaults, else those of a variant that was recorded with one set only."""
+        plain: dict[str, dict[str, object]] = {}
+        for name in self.variants:
+            if name in self.declared:
+                plain[name] = dict(self.declared[name].params)
+                continue
+            mine = [r.spec.params for r in self.records if r.spec.variant == name]
+            seen: dict[str, dict[str, object]] = {_canonical(params): dict(params) for params in mine}
+            plain[name] = next(iter(seen.values())) if len(seen) == 1 else {}
+        return plain
+
+    def label(self, record: Record) -> str:
+        """The variant's name, with the parameters that differ from its defaults."""
+        name = record.spec.variant
+        usual = self._params[name]
+        unusual = {k: v for k, v in record.spec.params.items() if k not in usual or _canonical(usual[k]) != _canonical(v)}
+        return name + (f"({', '.join(f'{k}={_shown(v)}' for k, v in sorted(unusual.items()))})" if unusual else "")
+
+    def of_track(self, track: str) -> list[Record]:
+        return [record for record in self.records if record.spec.track == track]
+
+    def groups(self, track: str) -> list[Group]:
+        """The groups of a track, the one with most variants and then most results first."""
+        found: dict[tuple[Axis, ...], list[Record]] = {}
+        for record in self.of_track(track):
+            found.setdefault(axes(record), []).append(record)
+        groups = [Group(key, tuple(records)) for key, records in found.items()]
+        return sorted(groups, key=lambda g: (-len(g.variants), -len(g.records), tuple(a.value for a in g.axes)))
+
+
+def axes(record: Record) -> tuple[Axis, ...]:
+    """What must be equal for two results of a track to stand side by side."""
+    s = record.spec
+    shape = f"batch {s.batch_size}, {s.num_heads} heads of {s.head_dim}"
+    shared = [
+        Axis("hardware", f"{record.machine}.{s.device}", f"{record.machine} ({s.device})"),
+        Axis("dtype", s.dtype, s.dtype),
+        Axis("causal", "yes" if s.causal else "no", "causal" if s.causal else "bidirectional"),
+    ]
+    if s.track == "task":
+        shared.append(Axis("task", f"{s.task}.{s.data}", _task_label(s.task, s.data)))
+        recipe = f"{s.block}, {s.num_layers} layers, {s.epochs} epochs, lr {s.lr:g}, {shape}"
+        return (*shared, Axis("recipe", recipe.replace(", ", ".").replace(" ", "-"), recipe))
+    if s.track == "depth":
+        shared.append(Axis("shape", f"{s.batch_size}x{s.num_heads}x{s.head_dim}x{s.seq_len}", f"{shape}, seq_len {s.seq_len}"))
+        return (*shared, Axis("mode", s.mode, s.mode))
+    return (*shared, Axis("shape", f"{s.batch_size}x{s.num_heads}x{s.head_dim}", shape))
+
+
+def values(record: Record, metric: str) -> list[float]:
+    """The samples of a metric that can be a measurement; empty when the cell has none."""
+    return [x for x in record.measurements.get(metric, ()) if abs(x) < LARGEST]
+
+
+def positive(record: Record, metric: str) -> Interval | None:
+    """Median and interval of a positive metric (a time, a size); None when the cell did not give one."""
+    samples = values(record, metric)
+    return median_interval(samples) if record.status == "ok" and samples and min(samples) > 1 / LARGEST else None
+
+
+def single(record: Record, metric: str) -> float | None:
+    """A metric as one number: its mean over layers where it has several."""
+    samples = values(record, metric)
+    return sum(samples) / len(samples) if record.status == "ok" and samples else None
+
+
+def over_seeds(records: Iterable[Record], metric: str) -> tuple[Interval, list[float]] | None:
+    """Mean, interval and the value of each seed; None when no seed gave one."""
+    samples = [x for record in records if record.status == "ok" for x in values(record, metric)[:1]]
+    return (mean_interval(samples), samples) if samples else None
+
+
+def undecided(interval: Interval) -> Interval:
+    """The interval for ranking: a single sample says nothing about its own spread, so it is ordered against nothing."""
+    return interval if interval.confidence else Interval(interval.value, -math.inf, math.inf, 0.0)
+
+
+def status_word(record: Record) -> str:
+    """The status as people say it."""
+    return STATUS_WORDS.get(record.status, record.status)
+
+
+def anchor(record: Record) -> str:
+    """Where the cell stands on its variant's page."""
+    return f"cell-{slug(record.id)}-{slug(record.machine)}"
+
+
+def _task_label(task: str | None, data: str | None) -> str:
+    return f"{task}" + (f" ({data})" if data else "")
+
+
+def _order(record: Record) -> tuple[object, ...]:
+    s = record.spec
+    return (
+        TRACKS.index(s.track), s.variant, _canonical(s.params), record.machine, s.device, s.dtype, s.causal, s.batch_size,
+        s.num_heads, s.head_dim, s.task or "", s.data or "", s.block or "", s.mode, s.num_layers or 0, s.seq_len or 0,
+        s.epochs or 0, s.lr or 0.0, s.seed, record.id,
+    )  # fmt: skip
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=list)
+
+
+def _shown(value: object) -> str:
+    return digits(value) if isinstance(value, float) else json.dumps(value, default=list)

@@ -1,0 +1,69 @@
+"""What a page is made of: sections, each showing one of its views; a view holds tables and charts of one setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from attnbench.render.charts import Chart
+from attnbench.render.results import Axis
+from attnbench.render.tables import Table
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Charts side by side under one heading."""
+
+    charts: Sequence[Chart]
+    title: str = ""
+    lead: str = ""
+    kind: str = "charts"
+
+
+@dataclass(frozen=True)
+class View:
+    """One choice of every axis, and what is then shown."""
+
+    axes: tuple[Axis, ...]
+    blocks: Sequence[Table | Charts]
+    setting: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Views of which one is shown at a time, the first by default. `empty` says what to run when there is none."""
+
+    name: str
+    title: str
+    views: Sequence[View]
+    empty: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of the site: where it is written, its title, one sentence, its sections."""
+
+    path: str
+    title: str
+    lead: str
+    sections: Sequence[Section]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def switches(sections: Sequence[Section]) -> list[dict[str, object]]:
+    """Every axis of a page with its values in reading order, for the controls."""
+    found: dict[str, dict[str, str]] = {}
+    for section in sections:
+        for view in section.views:
+            for axis in view.axes:
+                found.setdefault(axis.name, {})[axis.value] = axis.label
+    return [
+        {"name": name, "values": [[value, values[value]] for value in sorted(values, key=_reading_order)]} for name, values in found.items()
+    ]
+
+
+def _reading_order(value: str) -> tuple[object, ...]:
+    first = ["kernel", "depth", "task", "training", "forward"]
+    if value in first:
+        return (0, first.index(value), "")
+    return (1, int(value), "") if value.isdigit() else (2, 0, value)

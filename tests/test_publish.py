@@ -1,0 +1,301 @@
+"""The site as files: pure in its records, whole for every store, closed to harmful names and to the network."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlparse
+
+import pytest
+from rich.console import Console
+
+import site_records
+from attnbench.errors import BadInput
+from attnbench.publish import load_sources, publish, render
+from attnbench.record import Record
+from attnbench.render import palette
+from attnbench.render.labels import Box, place
+from attnbench.render.quantity import digits, percent, seconds, short_count, size
+from attnbench.render.scales import MEMORY, SEQ_LEN, exact, spaced
+from attnbench.spec import Spec
+from attnbench.store import Store
+
+PAGES = {"index", "scaling", "accuracy", "depth", "variants", "machines", "method", "submit"}
+SOURCES = load_sources()
+STORES: dict[str, Callable[[], list[Record]]] = {
+    "usual": site_records.usual,
+    "empty": list,
+    "single": lambda: site_records.usual()[:1],
+    "all_failed": site_records.all_failed,
+    "hostile": site_records.hostile,
+}
+
+
+class Links(HTMLParser):
+    """Every address a page refers to, every id it has, and every tag and attribute that could run something."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.links: list[tuple[str, str]] = []
+        self.ids: list[str] = []
+        self.suspects: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if given.get("id"):
+            self.ids.append(given["id"] or "")
+        self.links += [(tag, given[name] or "") for name in ("href", "src") if given.get(name)]
+        if tag in ("img", "iframe", "object", "embed", "base") or (tag == "script" and "src" not in given):
+            self.suspects.append(tag)
+        self.suspects += [f"{tag} {name}" for name in given if name.startswith("on")]
+
+
+def html(files: dict[str, bytes]) -> dict[str, str]:
+    return {name: content.decode() for name, content in files.items() if name.endswith(".html")}
+
+
+def store(folder: Path, records: list[Record]) -> Path:
+    for record in records:
+        Store(folder).append(record)
+    return folder
+
+
+def test_any_order_of_records_gives_the_same_bytes() -> None:
+    records = site_records.usual()
+    first = render(records, SOURCES)
+    for seed in range(3):
+        shuffled = records.copy()
+        random.Random(seed).shuffle(shuffled)
+        assert render(shuffled, SOURCES) == first
+
+
+def test_a_cell_measured_again_shows_its_newest_record_in_any_order() -> None:
+    old, *_ = site_records.kernel("softmax")
+    newer = site_records.record(old.spec, started_at="2026-11-23T06:00:00Z", measurements={"forward_s": [0.123456]})
+    same_second = site_records.record(old.spec, started_at="2026-11-23T06:00:00Z", measurements={"forward_s": [0.2]})
+    assert "123" in html(render([newer, old], SOURCES))["index.html"]
+    assert render([old, newer, same_second], SOURCES) == render([same_second, newer, old], SOURCES)
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_every_store_gives_every_page(name: str) -> None:
+    pages = html(render(STORES[name](), SOURCES))
+    assert {f"{page}.html" for page in PAGES} <= pages.keys()
+    assert all("<h1>" in page for page in pages.values())
+
+
+@pytest.mark.parametrize("name", STORES)
+@pytest.mark.parametrize("has_asv", [False, True])
+def test_every_internal_link_leads_somewhere(name: str, has_asv: bool) -> None:
+    files = render(STORES[name](), SOURCES, has_asv)
+    pages = {path: Links(page) for path, page in html(files).items()}
+    there = {*files, "assets/plotly.min.js", *(["asv/index.html"] if has_asv else [])}
+    for path, page in pages.items():
+        assert len(page.ids) == len(set(page.ids)), f"{path} has an id twice"
+        for tag, link in page.links:
+            parts = urlparse(link)
+            if parts.scheme:
+                assert tag == "a" and link.startswith("https://arxiv.org/abs/"), f"{path} refers to {link}"
+                continue
+            target = _resolved(path, unquote(parts.path)) if parts.path else path
+            assert target in there, f"{path} leads to {link}, which is not there"
+            if parts.fragment and target in pages:
+                assert unquote(parts.fragment) in pages[target].ids, f"{path} leads to {link}, which has no such place"
+    data = b"".join(content for file, content in files.items() if file.endswith((".js", ".css")) and "plotly" not in file)
+    assert b"https://" not in data and b"http://" not in data
+
+
+def test_views_in_scripts_lead_somewhere_too() -> None:
+    files = render(site_records.usual(), SOURCES)
+    ids = {path: set(Links(page).ids) for path, page in html(files).items()}
+    links = re.findall(r'href=\\"([^"\\]+)\\"', files["data/index.js"].decode())
+    assert len(links) > 100
+    for link in links:
+        path, _, fragment = link.partition("#")
+        assert path in files
+        assert not fragment or fragment in ids[path]
+
+
+def test_asv_is_linked_only_where_it_is() -> None:
+    assert "asv/index.html" not in html(render([], SOURCES))["index.html"]
+    assert "asv/index.html" in html(render([], SOURCES, has_asv=True))["index.html"]
+
+
+def test_hostile_records_stay_text() -> None:
+    files = render(site_records.hostile(), SOURCES)
+    for path, page in html(files).items():
+        assert not Links(page).suspects, path
+    for path in files:
+        parts = PurePosixPath(path).parts
+        assert re.fullmatch(r"[a-z0-9_.-]+(/[a-z0-9_.-]+)?", path), path
+        assert ".." not in parts
+    assert "&lt;/script&gt;" in html(files)["variants.html"]
+    for path, content in files.items():
+        if path.startswith("data/"):
+            data = json.loads(content.decode().removeprefix("window.ATTNBENCH = ").removesuffix(";\n"))
+            assert "<img" not in json.dumps(data["figures"]), f"{path}: plotly reads HTML, so names are escaped for it"
+            for view in (view for views in data["sections"].values() for view in views):
+                assert not Links(view["html"]).suspects, path
+
+
+def test_hostile_store_writes_nothing_outside_its_folder(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "dist"
+    records = [site_records.record(r.spec, machine="m", reason=site_records.HOSTILE, status="error") for r in site_records.hostile()]
+    publish(store(tmp_path / "results", records), out, Console(file=io.StringIO()))
+    assert {p.name for p in tmp_path.iterdir()} == {"results", "deep"}
+    assert {p.name for p in (tmp_path / "deep").iterdir()} == {"dist"}
+
+
+def test_files_of_others_are_kept(tmp_path: Path) -> None:
+    out = tmp_path / "dist"
+    (out / "asv").mkdir(parents=True)
+    (out / "asv" / "index.html").write_text("asv")
+    (out / "mine.txt").write_text("mine")
+    index = publish(store(tmp_path / "results", site_records.usual()[:2]), out, Console(file=io.StringIO()))
+    assert index == out / "index.html"
+    assert (out / "asv" / "index.html").read_text() == "asv"
+    assert (out / "mine.txt").read_text() == "mine"
+    assert 'href="asv/index.html"' in index.read_text()
+    assert (out / "assets" / "plotly.min.js").stat().st_size > 10**6
+
+
+def test_unreadable_lines_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:
+    folder = store(tmp_path / "results", site_records.usual()[:2])
+    (file,) = folder.glob("records/*/*.jsonl")
+    file.write_text(file.read_text() + '{"schema": 1, "id"\n')
+    said = io.StringIO()
+    index = publish(folder, tmp_path / "dist", Console(file=said, width=40))
+    assert f"{file}:3:" in said.getvalue()
+    assert "softmax" in index.read_text()
+
+
+def test_a_missing_results_folder_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no results folder"):
+        publish(tmp_path / "nowhere", tmp_path / "dist", Console(file=io.StringIO()))
+    assert not (tmp_path / "dist").exists()
+
+
+def test_an_empty_store_says_what_to_run() -> None:
+    pages = html(render([], SOURCES))
+    for page in ("index", "scaling", "accuracy", "depth", "variants", "machines"):
+        assert "attnbench run" in pages[f"{page}.html"], page
+
+
+def test_failures_are_shown_with_their_reason_and_without_a_rank() -> None:
+    files = render(site_records.usual(), SOURCES)
+    assert "out of memory" in files["data/index.js"].decode()
+    assert "tried to allocate 3.0 GiB" in html(files)["variants/polynomial.html"]
+    failed = html(render(site_records.all_failed(), SOURCES))["index.html"]
+    assert ">–</td>" in failed and "because" in failed
+    assert "1×" not in failed
+
+
+def test_settings_are_never_mixed() -> None:
+    """The default table holds one machine, device, dtype and masking: the GPU's times are in another view."""
+    slow = [r for r in site_records.usual() if r.machine == "example"]
+    both = html(render(site_records.usual(), SOURCES))["index.html"]
+    alone = html(render(slow, SOURCES))["index.html"]
+    table = re.compile(r"<tbody>.*?</tbody>", re.DOTALL)
+    assert table.findall(both) == table.findall(alone)
+
+
+def test_one_seed_is_not_ranked_and_says_so() -> None:
+    page = html(render([r for r in site_records.usual() if r.spec.track == "task" and r.spec.seed == 0], SOURCES))["accuracy.html"]
+    assert "1 seed, no interval" in page
+    assert re.findall(r'<td class="number">(\d+–?\d*)</td>', page)[:1] == ["1–5"]
+
+
+def test_a_recorded_variant_that_is_not_registered_has_a_page() -> None:
+    page = html(render(site_records.usual(), SOURCES))["variants/my_file.html"]
+    assert "Not registered" in page
+    assert "attnbench run --rerun --cell" in page
+
+
+def test_the_policy_is_on_every_page() -> None:
+    for path, page in html(render(site_records.usual(), SOURCES)).items():
+        assert "default-src 'none'; script-src 'self'" in page, path
+
+
+def test_a_record_can_name_no_file_to_import(tmp_path: Path) -> None:
+    """A record that names a path as its variant must not get that file executed."""
+    trap, sprung = tmp_path / "trap.py", tmp_path / "sprung"
+    trap.write_text(f"open({str(sprung)!r}, 'w').close()")
+    spec = Spec(track="kernel", variant=str(trap), seq_len=128)
+    publish(store(tmp_path / "results", [site_records.record(spec, "error")]), tmp_path / "dist", Console(file=io.StringIO()))
+    assert not sprung.exists()
+
+
+def test_colours_do_not_depend_on_who_else_is_there() -> None:
+    families = {name: declared.family for name, declared in SOURCES.declared.items()}
+    alone = palette.assign(families, families)
+    crowded = palette.assign({**families, **{f"stranger{i}": "other" for i in range(20)}, "a_softmax": "softmax"}, families)
+    assert {name: crowded[name] for name in families} == alone
+    assert len({(s.light, s.marker) for s in crowded.values()}) == len(crowded)
+
+
+def test_colours_can_be_read_on_light_and_dark() -> None:
+    for shades in palette.FAMILIES.values():
+        for light, dark in shades:
+            assert _contrast(light, "#ffffff") >= 4.5, light
+            assert _contrast(dark, "#14161a") >= 4.5, dark
+
+
+def test_names_become_safe_and_distinct_slugs() -> None:
+    assert palette.slug("softmax_math") == "softmax_math"
+    names = ["A", "a", "../a", "a/b", "a b", "", "x--a--11", "é", "con\0", "a" * 200, "\ud800"]
+    slugs = [palette.slug(name) for name in names]
+    assert len(set(slugs)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9_-]{1,80}", slug) for slug in slugs)
+
+
+def test_numbers_have_three_digits() -> None:
+    shown = {0.09123: "0.0912", 1.0: "1.00", 999.6: "1,000", 123456.0: "123,000", 1.5e15: "1.50×10¹⁵", -2.5: "-2.50", 0.0: "0"}
+    assert {x: digits(x) for x in shown} == shown
+    assert [seconds(x) for x in (0.0009996, 0.00123, 61.0)] == ["1.00\u2009ms", "1.23\u2009ms", "61.0\u2009s"]
+    assert [size(x) for x in (0.0, 512.0, 2.0**20, 1.4e9)] == ["0\u2009B", "512\u2009B", "1.00\u2009MiB", "1.30\u2009GiB"]
+    assert percent(0.9185) == "91.8\u2009%"
+    assert [short_count(x) for x in (128, 1024, 65536, 1500)] == ["128", "1k", "64k", "1,500"]
+
+
+def test_axes_have_round_ticks() -> None:
+    lengths, memory = exact(SEQ_LEN, [128, 1024, 4096]), spaced(MEMORY, [1e5, 1.4e9])
+    assert lengths and lengths.axis()["ticktext"] == ["128", "1k", "4k"]
+    assert memory and memory.axis()["ticktext"] == ["100\u2009KiB", "1\u2009MiB", "10\u2009MiB", "100\u2009MiB", "1\u2009GiB"]
+    assert spaced(MEMORY, []) is None
+
+
+def test_labels_keep_apart() -> None:
+    few = place([Box(0, 50, 40), Box(0, 51, 40), Box(0, 52, 40), Box(200, 51, 40)], 15, 0, 100)
+    assert all(upper - lower >= 15 for lower, upper in pairwise(sorted(few[:3])))
+    assert few[3] == 51
+    assert abs(place([Box(0, 50, 40)], 15, 0, 100, points=[(20, 50)])[0] - 50) > 10
+    many = place([Box(0, 100 + i, 40) for i in range(12)], 15, 0, 300)
+    assert many == sorted(many)
+    assert all(upper - lower > 14 for lower, upper in pairwise(many))
+
+
+def _resolved(page: str, link: str) -> str:
+    parts: list[str] = list(PurePosixPath(page).parent.parts)
+    for part in PurePosixPath(link).parts:
+        if part == "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
