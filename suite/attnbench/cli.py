@@ -81,7 +81,7 @@ def site(
     from attnbench.publish import publish
 
     page = publish(results, out_dir, err)
-    out.print(f"The leaderboard is at {page}", soft_wrap=True)
+    out.print(f"The leaderboard is at {page.resolve()}", soft_wrap=True)
 
 
 @app.command()

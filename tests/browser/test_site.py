@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 from rich.console import Console
 
 import site_records
@@ -64,8 +64,13 @@ def watched(context: BrowserContext) -> tuple[Page, list[str]]:
     page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda request: faults.append(request.url) if not request.url.startswith(("file:", "data:", "blob:")) else None)
-    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}") if not aborted(request) else None)
     return page, faults
+
+
+def aborted(request: Request) -> bool:
+    """Whether the browser gave a request up because the page was left; a file that is missing fails otherwise."""
+    return request.failure == "net::ERR_ABORTED"
 
 
 def until(page: Page, expression: str) -> None:
