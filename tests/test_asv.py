@@ -18,7 +18,7 @@ from attnbench.stats import median_interval
 from attnbench.store import Store
 from conftest import REPO
 
-BENCH = r"kernel.Kernel.\w+\('(softmax|orthogonal)', 'forward', False, 256\)"
+BENCH = r"kernel.Kernel.\w+\('(softmax|orthogonal)', 'forward', False, 256, .*\)"
 Asv = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -88,7 +88,7 @@ def test_asv_and_the_store_hold_the_same_cells_measured_once(asv: Asv, project: 
     git(project, "commit", "--allow-empty", "-qm", "two")
     run(asv)
     compared = asv("compare", "HEAD~1", "HEAD", "--machine", "test-machine").stdout
-    assert "kernel.Kernel.time_call('softmax', 'forward', False, 256)" in compared
+    assert "kernel.Kernel.time_call('softmax', 'forward', False, 256, 'cpu, float32, batch 1, 4 heads of 64')" in compared
     asv("publish")
     assert (project / "site" / "dist" / "asv" / "index.html").is_file()
 

@@ -32,10 +32,11 @@ VARIANT = Variant(build=lambda shape: Mine(), citation="none", family="other", f
 '''
 
 
-def run(folder: Path, body: str, seconds: float = 60.0, memory: int = 2**33) -> Result:
+def run(folder: Path, body: str, seconds: float = 60.0, memory: int | None = None) -> Result:
     file = folder / "mine.py"
     file.write_text(HEADER.format(body=body))
-    limits = Limits(timeout_s=seconds, memory_limit_bytes=memory)
+    share = 0.5 if memory is None else memory / psutil.virtual_memory().total
+    limits = Limits(timeout_s=seconds, memory_share=share)
     return run_in_child(Job(make_spec(variant="mine", seq_len=16), str(file), None, 1, limits), "forkserver")
 
 
@@ -57,6 +58,7 @@ def test_a_good_cell_gives_samples(tmp_path: Path) -> None:
         ("os._exit(3)", "error", "exit code 3"),
         ("sys.exit('bye')", "error", "SystemExit: bye"),
         ("v = v / 0 * 0", "incorrect", "not finite"),
+        ("raise RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED')", "oom", "ALLOC_FAILED"),
     ],
 )
 def test_failures_are_data(tmp_path: Path, body: str, status: str, said: str) -> None:

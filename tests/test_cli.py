@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import attnbench
+from attnbench import environment
 from attnbench.store import Store
 from factory import make_record, make_spec
 
@@ -59,6 +62,8 @@ def test_list_answers_in_half_a_second() -> None:
         (("run", "--device", "cdua"), "did you mean 'cuda'"),
         (("run", "--cell", "{"), "not JSON"),
         (("run", "--cell", '{"track":"kernel","variant":"softmx","seq_len":1}'), "did you mean 'softmax'"),
+        (("run", "--cell", '{"track":"kernel","variant":"softmax","seq_len":1,"params":{"degree":3}}'), "unknown parameter"),
+        (("run", "--cell", '{"track":"kernel","variant":"softmax","seq_len":"1"}'), "does not fit"),
         (("run", "--track", "kernel", "--task", "mnist"), "no cell of preset"),
         (("show", "--results", "nowhere"), "no results folder 'nowhere'"),
         (("site", "--results", "nowhere"), "no results folder 'nowhere'"),
@@ -91,23 +96,68 @@ def test_the_command_of_a_record_repeats_its_cell(results: Path) -> None:
     command = record.command.replace("attnbench", f"{sys.executable} -m attnbench", 1) + f" --results {results}"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=120)
     assert "1 cells measured (1 ok)" in done.stdout
-    assert [r.key for r in map(lambda r: r.spec, Store(results).read())]
     assert {r.id for r in Store(results).read()} == {record.id}
 
 
+FAILING = """
+"Fails deep inside torch."
+import torch
+from torch import nn
+from attnbench.attention import Variant
+class Failing(nn.Module):
+    def forward(self, q, k, v, causal=False, padding_mask=None):
+        return torch.nn.functional.layer_norm(q, (q.shape[-1] + 1,))
+VARIANT = Variant(build=lambda shape: Failing(), citation="", family="other", formula="", causal=False, normalises_rows=False,
+                  time_exponent=1.0, memory_exponent=1.0)
+"""
+
+
 def test_a_record_holds_no_path_user_or_host(results: Path, tmp_path: Path) -> None:
+    """The traceback passes through torch, a virtual environment and a file outside the user's home."""
     file = tmp_path / "mine.py"
-    file.write_text("'''Fails.'''\nfrom attnbench.attention import Variant\ndef build(shape): raise RuntimeError(__file__)\n"
-                    "VARIANT = Variant(build=build, citation='', family='other', formula='', causal=False, normalises_rows=False,"
-                    "time_exponent=1.0, memory_exponent=1.0)\n")  # fmt: skip
-    done = cli("run", "--variant", str(file), "--track", "kernel", "--results", str(results), HOME=str(tmp_path))
+    file.write_text(FAILING)
+    cell = CELL.replace("softmax", "mine")
+    done = cli("run", "--variant", str(file), "--cell", cell, "--results", str(results))
     assert done.returncode == 1
-    records = list(Store(results).read())
-    assert {r.status for r in records} == {"error"}
-    assert {r.spec.variant for r in records} == {"mine"}
-    text = next(results.rglob("*.jsonl")).read_text()
-    for private in (str(tmp_path), str(Path(attnbench.__file__).parents[2]), os.uname().nodename + "/", "/site-packages"):
-        assert private not in text
+    (record,) = Store(results).read()
+    assert (record.status, record.spec.variant) == ("error", "mine")
+    assert "functional.py" in (record.reason or "")
+    assert record.command.endswith("--variant mine.py")
+    assert not re.search(r"/[a-z]+/", next(results.rglob("*.jsonl")).read_text())
+    again = cli("run", "--variant", str(file), "--cell", cell, "--results", str(results))
+    assert again.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ('File "/home/alice/my code/x.py", line 3', 'File "x.py", line 3'),
+        ("no such file: '/srv/alice/private/data file.txt'", "no such file: 'data file.txt'"),
+        ("~/secret/y.py and /tmp/z", "y.py and z"),
+        ("a ratio of 3/4, and/or 10 tokens/s", "a ratio of 3/4, and/or 10 tokens/s"),
+        ("see https://pytorch.org/docs", "see https://pytorch.org/docs"),
+    ],
+)
+def test_messages_lose_their_folders(said: str, kept: str) -> None:
+    assert environment.anonymous(said) == kept
+
+
+def test_what_was_missing_or_cut_short_is_tried_again(results: Path) -> None:
+    assert cli("run", "--cell", CELL, "--results", str(results), "--timeout", "60").returncode == 0
+    (record,) = Store(results).read()
+    cut = dataclasses.replace(record, status="timeout", measurements={}, stage="time", reason="killed")
+    for status, allowed, expected in (("timeout", "600", 1), ("timeout", "60", 0), ("unavailable", "60", 1)):
+        shutil.rmtree(results)
+        Store(results).append(dataclasses.replace(cut, status=status))
+        cli("run", "--cell", CELL, "--results", str(results), "--timeout", allowed)
+        assert len(list(Store(results).read())) == 1 + expected, (status, allowed)
+
+
+def test_a_finished_run_still_tells_of_an_earlier_error(results: Path) -> None:
+    cli("run", "--cell", CELL, "--results", str(results))
+    (record,) = Store(results).read()
+    Store(results).append(dataclasses.replace(record, status="error", measurements={}, reason="boom", stage="time"))
+    assert cli("run", "--cell", CELL, "--results", str(results)).returncode == 1
 
 
 def test_a_file_runs_on_every_cell_of_the_preset(tmp_path: Path) -> None:

@@ -63,7 +63,9 @@ def test_units_come_from_names(metric: str, unit: str) -> None:
 
 def test_axes_are_columns_of_every_track(results: Path) -> None:
     store = Store(results)
-    store.append(make_record(make_spec(track="task", task="mnist", block="residual", num_layers=2, epochs=1, lr=0.1, seq_len=None)))
+    store.append(
+        make_record(make_spec(track="task", task="mnist", block="residual", num_layers=2, epochs=1, lr=0.1, seq_len=None, mode="training"))
+    )
     store.append(make_record())
     table = attnbench.load(results)
     assert set(table.track) == {"task", "kernel"}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from statistics import median
+from typing import Any
 
 import pytest
 import torch
 from torch.utils.benchmark import Timer
 
 import attnbench
-from attnbench import measure
-from attnbench.cell import measure_cell
+from attnbench import measure, registry
+from attnbench.cell import Measurement, measure_cell
+from attnbench.verify import Incorrect
 from factory import make_spec
 
 
@@ -19,9 +23,65 @@ def score_bytes(seq_len: int, heads: int = 4) -> int:
 
 
 def test_wall_clock_sees_the_call_and_nothing_else() -> None:
+    """As a ratio to the same sleep timed by hand, in one process."""
     samples = measure.wall_clock_s(lambda _: time.sleep(0.02), "cpu")
     assert len(samples) >= measure.ENOUGH_SAMPLES
-    assert 0.02 <= sorted(samples)[len(samples) // 2] < 0.025
+    by_hand = []
+    for _ in samples:
+        began = time.perf_counter()
+        time.sleep(0.02)
+        by_hand.append(time.perf_counter() - began)
+    assert 0.8 < median(samples) / median(by_hand) < 1.25
+
+
+SEEING = """
+"Values as they are, and a list of which inputs were seen."
+import torch
+from torch import nn
+from attnbench.attention import Variant
+seen = []
+class Seeing(nn.Module):
+    def forward(self, q, k, v, causal=False, padding_mask=None):
+        seen.append(q.data_ptr())
+        return {returned}
+    def matrix(self, q, k, causal=False):
+        return torch.eye(q.shape[-2], dtype=q.dtype).expand(*q.shape[:2], -1, -1)
+VARIANT = Variant(build=lambda shape: Seeing(), citation="none", family="other", formula="V", causal=False, normalises_rows=True,
+                  time_exponent=1.0, memory_exponent=1.0)
+"""
+
+
+def cell_of(file: Path, returned: str, **axes: Any) -> Measurement:
+    file.write_text(SEEING.format(returned=returned))
+    return measure_cell(make_spec(variant=file.stem, **axes), str(file), None, lambda _: None)
+
+
+def test_inputs_of_a_cell_rotate(tmp_path: Path) -> None:
+    file = tmp_path / "seeing.py"
+    cell_of(file, "v", seq_len=64)
+    seen = registry._from_file("variants", file).seen  # type: ignore[attr-defined]
+    assert len(set(seen[:12])) == 4
+
+
+def test_a_mechanism_that_is_wrong_only_where_it_is_long_is_found(tmp_path: Path) -> None:
+    returned = "v if q.shape[-2] <= 256 else v.roll(1, -2)"
+    assert cell_of(tmp_path / "wrong.py", returned, seq_len=256).samples["error"][0] < 1e-6
+    with pytest.raises(Incorrect, match="1e-03 is allowed"):
+        cell_of(tmp_path / "wrong.py", returned, seq_len=300)
+
+
+def test_wrong_gradients_are_found(tmp_path: Path) -> None:
+    returned = "v.detach() + 0.5 * (v - v.detach()) + 0 * (q + k)"
+    assert cell_of(tmp_path / "gradient.py", returned, seq_len=64).samples["error"][0] < 1e-6
+    with pytest.raises(Incorrect):
+        cell_of(tmp_path / "gradient.py", returned, seq_len=64, mode="training")
+
+
+def test_a_call_that_frees_older_memory_is_a_fault() -> None:
+    held: list[torch.Tensor] = []
+    measure.peak_memory_bytes(lambda _: held.append(torch.ones(10_000)), "cpu")  # the profiler knows only what it saw made
+    with pytest.raises(RuntimeError, match="freed memory that was allocated before"):
+        measure.peak_memory_bytes(lambda _: held.clear(), "cpu")
 
 
 def test_inputs_rotate_with_the_number_of_the_iteration() -> None:

@@ -11,7 +11,7 @@ import torch
 
 import attnbench
 from attnbench import registry
-from attnbench.errors import BadInput
+from attnbench.errors import BadInput, Unavailable
 
 MINE = '''"""A mean of the values, whatever the scores."""
 from torch import nn
@@ -71,6 +71,20 @@ def test_a_file_without_a_declaration_says_what_it_lacks(tmp_path: Path) -> None
         attnbench.build(str(file), 4, 16)
     with pytest.raises(BadInput, match=r"no file 'gone\.py'"):
         attnbench.build(str(tmp_path / "gone.py"), 4, 16)
+
+
+def test_a_file_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text("def f(:\n")
+    with pytest.raises(BadInput, match="variant 'broken' cannot be imported: SyntaxError"):
+        attnbench.build(str(file), 4, 16)
+
+
+def test_what_a_mechanism_needs_is_asked_before_it_is_built(tmp_path: Path) -> None:
+    file = tmp_path / "needy.py"
+    file.write_text(MINE.replace("Variant(build", "Variant(needs=('no_such_package',), build"))
+    with pytest.raises(Unavailable, match="needy needs no_such_package"):
+        attnbench.build(str(file), 4, 16)
 
 
 def test_listing_imports_no_torch() -> None:

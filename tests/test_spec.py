@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from attnbench import presets
 from attnbench.errors import BadInput
-from attnbench.face import AXES
-from attnbench.spec import BLOCKS, DTYPES, MODES, Spec, parse
+from attnbench.face import values_of
+from attnbench.spec import BLOCKS, DEVICES, DTYPES, MODES, Spec, parse
 from factory import make_spec
 
 specs = st.builds(
@@ -32,20 +32,43 @@ def test_compact_round_trip_keeps_the_key(spec: Spec) -> None:
 
 def test_key_is_known() -> None:
     """The id of a shipped record may never change by accident."""
-    assert make_spec().key() == "33fab545aae6d9ac"
+    assert make_spec().key() == "6299c5ce8f452387"
+
+
+CHANGED = {
+    "kernel": {
+        "track": None, "variant": "x", "params": {"a": 1}, "device": "cuda", "dtype": "float16", "mode": "training", "causal": True,
+        "batch_size": 9, "num_heads": 9, "head_dim": 9, "seq_len": 9, "seed": 9,
+    },
+    "task": {"block": "skipless", "num_layers": 9, "task": "x", "data": "x", "epochs": 9, "lr": 0.9},
+}  # fmt: skip
+TASK_AXES = {
+    "track": "task",
+    "seq_len": None,
+    "mode": "training",
+    "task": "mnist",
+    "block": "residual",
+    "num_layers": 2,
+    "epochs": 1,
+    "lr": 0.1,
+}
 
 
 def test_every_axis_changes_the_key() -> None:
-    base = Spec(track="task", variant="softmax", task="mnist", block="residual", num_layers=2, epochs=1, lr=0.1)
-    other = {
-        "track": "depth", "variant": "x", "params": {"a": 1}, "device": "cuda", "dtype": "float16", "mode": "forward", "causal": True,
-        "batch_size": 9, "num_heads": 9, "head_dim": 9, "seq_len": 9, "block": "skipless", "num_layers": 9, "task": "x", "data": "x",
-        "epochs": 9, "lr": 0.9, "seed": 9,
-    }  # fmt: skip
-    assert other.keys() == {f.name for f in dataclasses.fields(Spec)}
-    base = dataclasses.replace(base, seq_len=8)
-    keys = {dataclasses.replace(base, **{axis: value}).key() for axis, value in other.items()}
-    assert len(keys | {base.key()}) == len(other) + 1
+    assert CHANGED["kernel"].keys() | CHANGED["task"].keys() == {f.name for f in dataclasses.fields(Spec)}
+    for base, changes in ((make_spec(), CHANGED["kernel"]), (make_spec(**TASK_AXES), CHANGED["task"])):
+        changed = [dataclasses.replace(base, **{axis: value}) for axis, value in changes.items() if value is not None]
+        assert len({spec.key() for spec in (base, *changed)}) == len(changed) + 1
+    assert make_spec(**TASK_AXES).key() != make_spec().key()
+
+
+@pytest.mark.parametrize(
+    ("base", "axis", "value"),
+    [({}, "block", "residual"), ({}, "lr", 0.1), (TASK_AXES, "causal", True), (TASK_AXES, "dtype", "float16"), (TASK_AXES, "seq_len", 7)],
+)
+def test_an_axis_that_the_track_would_ignore_is_refused(base: dict[str, object], axis: str, value: object) -> None:
+    with pytest.raises(BadInput, match=f"has no {axis}"):
+        make_spec(**{**base, axis: value})
 
 
 @pytest.mark.parametrize(
@@ -64,18 +87,31 @@ def test_bad_axes_are_refused(axes: dict[str, object], said: str) -> None:
         make_spec(**axes)
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", '{"track":"kernel"}', '{"track":"kernel","variant":"softmax","seqlen":1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[1]",
+        '{"track":null,"variant":"softmax"}',
+        '{"track":"kernel","variant":5,"seq_len":1}',
+        '{"track":"kernel"}',
+        '{"track":"kernel","variant":"softmax","seqlen":1}',
+    ],
+)
 def test_bad_cells_are_refused(text: str) -> None:
     with pytest.raises(BadInput):
         parse(text)
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)
-def test_preset_cells_are_distinct_also_on_the_axes_of_asv(name: str) -> None:
+def test_preset_cells_are_distinct(name: str) -> None:
     specs = presets.load(name).specs()
     assert len({spec.key() for spec in specs}) == len(specs)
-    shown = {(spec.track, *(getattr(spec, axis) for axis in AXES[spec.track])) for spec in specs}
-    assert len(shown) == len(specs)
+
+
+def test_the_parameters_of_asv_tell_all_cells_of_all_presets_apart() -> None:
+    specs = {s.key(): s for name in presets.PRESETS for device in DEVICES for s in presets.load(name).specs(device)}
+    assert len({(spec.track, *values_of(spec)) for spec in specs.values()}) == len(specs)
 
 
 def test_quick_holds_exactly_the_four_mechanisms_and_every_track() -> None:

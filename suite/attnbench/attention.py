@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from attnbench.errors import Unsupported as Unsupported  # re-exported: a variant imports only this module and kernels
+from attnbench.errors import BadInput as BadInput  # re-exported: a variant imports only this module and kernels
+from attnbench.errors import Unsupported as Unsupported
 
 Heads = Float[Tensor, "batch heads seq_len head_dim"]
 Matrix = Float[Tensor, "batch heads seq_len seq_len"]
@@ -86,8 +87,8 @@ def visible_keys(
 ) -> Bool[Tensor, "... seq_len"] | None:
     """True where a query may see a key, [1 or batch, 1, 1 or seq_len, seq_len]; None when every query sees every key.
 
-    Row i sees key j unless j is padding or, when causal, j > i. With `never_empty` padded queries see everything: a
-    softmax over no key is NaN, whose gradient would reach other rows, and padded rows are set to zero afterwards.
+    Row i sees key j unless j is padding or, when causal, j > i. With `never_empty` no query is left without a key: a softmax over
+    no key is NaN, whose gradient would reach other rows. Only rows that are padded, and set to zero afterwards, gain keys by it.
     """
     visible = None
     if causal:
@@ -96,7 +97,8 @@ def visible_keys(
         unpadded = ~padding_mask[:, None, None, :]
         visible = unpadded if visible is None else visible & unpadded
         if never_empty:
-            visible = visible | padding_mask[:, None, :, None]
+            # Without causality only a sequence that is all padding has empty rows, and the mask needs no row axis.
+            visible = visible | (padding_mask[:, None, :, None] if causal else padding_mask.all(-1)[:, None, None, None])
     return visible
 
 

@@ -6,28 +6,22 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from attnbench import diagnose, measure, registry
-from attnbench.attention import Heads, Variant
+from attnbench.attention import Variant
 from attnbench.construct import construct
-from attnbench.errors import AttnbenchError, Unavailable
+from attnbench.errors import Unavailable
 from attnbench.model import Architecture, Classifier, Patches, Stack, unit_rms
 from attnbench.spec import Spec
 from attnbench.train import Recipe, step, train
-from attnbench.workload import Parts, Split, Task
+from attnbench.verify import Incorrect, check_error
+from attnbench.workload import Parts, Split, Task, majority_share
 
 ROTATED_BYTES = 512 * 2**20
-VERIFIED_SEQ_LEN = 256
 DIAGNOSED_SEQ_LEN = 16
-TOLERANCE = {"float64": 1e-9, "float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2}
-
-
-class Incorrect(AttnbenchError):
-    """The mechanism's output is not what it should be: its times mean nothing."""
 
 
 @dataclass
@@ -88,11 +82,9 @@ def _kernel(spec: Spec, source: str, stage: Stage) -> Measurement:
     stage("verify")
     if not forward(0).isfinite().all():
         raise Incorrect("the output holds values that are not finite, for unit-variance inputs")
-    q, k, v = (x.detach()[:1, :, :VERIFIED_SEQ_LEN] for x in inputs[0])
-    error = _error(registry.load("variants", source), module, q, k, v, spec.causal)
+    q, k, v = inputs[0]
+    error = check_error(registry.load("variants", source), module, q, k, v, spec.causal, gradients=training)
     if error is not None:
-        if not error <= TOLERANCE[spec.dtype]:
-            raise Incorrect(f"error against the float64 reference is {error:.1e}; {TOLERANCE[spec.dtype]:.0e} is allowed in {spec.dtype}")
         result.samples["error"] = [error]
     return result
 
@@ -104,12 +96,12 @@ def _depth(spec: Spec, source: str, stage: Stage) -> Measurement:
 
     def forward(i: int) -> Tensor:
         with torch.no_grad():
-            out: Tensor = stack(inputs[i % 4], spec.causal)
+            out: Tensor = stack(inputs[i % 4])
         return out
 
     def forward_and_backward(i: int) -> None:
         stack.zero_grad(set_to_none=True)
-        stack(inputs[i % 4], spec.causal).square().mean().backward()
+        stack(inputs[i % 4]).square().mean().backward()
 
     result = _cost(forward_and_backward if spec.mode == "training" else forward, stack.zero_grad, spec, stage)
     stage("diagnose")
@@ -119,6 +111,7 @@ def _depth(spec: Spec, source: str, stage: Stage) -> Measurement:
     exact = Stack(_architecture(spec, source, seq_len=DIAGNOSED_SEQ_LEN)).to(spec.device).double()
     tokens = unit_rms(torch.randn(1, DIAGNOSED_SEQ_LEN, spec.d_model, device=spec.device, dtype=torch.float64))
     result.samples["parameters"] = [float(_parameters(stack))]
+    result.samples["diagnosed_seq_len"] = [float(DIAGNOSED_SEQ_LEN)]
     result.samples["jacobian_condition"] = [diagnose.jacobian_condition(exact, tokens[0])]
     with torch.no_grad():
         result.samples["effective_rank"] = [diagnose.effective_rank(exact(tokens)[0])]
@@ -145,18 +138,22 @@ def _task(spec: Spec, source: str, task_source: str, stage: Stage) -> Measuremen
     model = Classifier(architecture, embedding, task.seq_len, task.num_classes).to(spec.device)
     recipe = Recipe(epochs=spec.epochs, lr=spec.lr, batch_size=spec.batch_size, seed=spec.seed)
 
+    rows = torch.arange(min(spec.batch_size, len(parts.train)), device=spec.device)
+    stage("warm up")
+    step(copy.deepcopy(model), parts.train, rows)
+
     def on_epoch(done: int) -> None:
         stage(f"train, epoch {done} of {recipe.epochs}")
 
     on_epoch(0)
     outcome = train(model, parts, task.seq_len, recipe, on_epoch)
     stage("memory")
-    rows = torch.arange(min(spec.batch_size, len(parts.train)), device=spec.device)
     model.zero_grad(set_to_none=True)
     peak = measure.peak_memory_bytes(lambda _: step(model, parts.train, rows), spec.device)
     samples = {
         task.metric: [outcome.accuracy],
         f"validation_{task.metric}": [outcome.validation_accuracy],
+        "majority_share": [majority_share(parts.test.targets)],
         "train_s": [outcome.train_s],
         "training_tokens_per_s": [outcome.training_tokens_per_s],
         "inference_tokens_per_s": [outcome.inference_tokens_per_s],
@@ -182,22 +179,6 @@ def _cost(call: measure.Call, clear: Callable[[], object], spec: Spec, stage: St
     result.samples["flops"] = [measure.flops(call)]
     clear()
     return result
-
-
-@torch.no_grad()
-def _error(variant: Variant, module: nn.Module, q: Heads, k: Heads, v: Heads, causal: bool) -> float | None:
-    """Frobenius norm of the difference from the float64 reference, over the reference's; None where there is no matrix."""
-    exact: Any = copy.deepcopy(module).double()
-    q64, k64, v64 = q.double(), k.double(), v.double()
-    if variant.reference is not None:
-        matrix = variant.reference(exact, q64, k64, causal, None)
-    elif hasattr(exact, "matrix"):
-        matrix = exact.matrix(q64, k64, causal=causal)
-    else:
-        return None
-    expected = matrix @ v64
-    out = module(q, k, v, causal=causal)
-    return float((out.double() - expected).norm() / expected.norm())
 
 
 def _architecture(spec: Spec, source: str, seq_len: int | None) -> Architecture:

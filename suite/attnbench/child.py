@@ -22,13 +22,15 @@ from attnbench.spec import Spec
 
 Start = Literal["forkserver", "fork", "spawn"]
 
+_OUT_OF_MEMORY = ("can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 
 @dataclass(frozen=True)
 class Limits:
-    """timeout_s: wall clock of the whole cell. memory_limit_bytes: what it may allocate on top of the loaded program."""
+    """timeout_s: wall clock of the whole cell. memory_share: of the machine's memory, or of the GPU's, that it may allocate."""
 
     timeout_s: float = 600.0
-    memory_limit_bytes: int = field(default_factory=lambda: int(psutil.virtual_memory().total * 0.75))
+    memory_share: float = 0.75
 
 
 @dataclass
@@ -169,10 +171,9 @@ def _measure(job: Job, tell: Any) -> Result:
 
     torch.set_num_threads(job.threads)
     if job.spec.device == "cpu":
-        _limit_address_space(job.limits.memory_limit_bytes)
+        _limit_address_space(int(psutil.virtual_memory().total * job.limits.memory_share))
     elif torch.cuda.is_available():
-        total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, job.limits.memory_limit_bytes / total))
+        torch.cuda.set_per_process_memory_fraction(job.limits.memory_share)
     measured = measure_cell(job.spec, job.variant_source, job.task_source, tell)
     return Result("ok", "done", None, measured.samples, measured.curve)
 
@@ -180,7 +181,7 @@ def _measure(job: Job, tell: Any) -> Result:
 def _classify(error: BaseException) -> tuple[str, str]:
     import torch
 
-    from attnbench.cell import Incorrect
+    from attnbench.verify import Incorrect
 
     message = f"{type(error).__name__}: {error}".strip()
     if isinstance(error, Unsupported):
@@ -189,7 +190,7 @@ def _classify(error: BaseException) -> tuple[str, str]:
         return "unavailable", str(error)
     if isinstance(error, Incorrect):
         return "incorrect", str(error)
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in message:
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in message for sign in _OUT_OF_MEMORY):
         return "oom", message.splitlines()[0][:300]
     return "error", message[:500]
 

@@ -107,6 +107,9 @@ def guarded(command: Callable[[], Any]) -> int:
         return 1
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
+    except Exception as error:  # a fault of ours: say so in a line, and how to see where
+        err.print(f"[bold red]unexpected error:[/] {type(error).__name__}: {_escape(error)} (--debug shows where)", soft_wrap=True)
+        return 1
     return 0
 
 

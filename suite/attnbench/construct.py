@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
+import torch
 from torch import nn
 
 from attnbench import registry
 from attnbench.attention import Shape, Variant
-from attnbench.errors import BadInput, unknown_name
+from attnbench.errors import BadInput, Unavailable, unknown_name
 
 
 def construct(name: str, num_heads: int, head_dim: int, context: Mapping[str, int | None], params: Mapping[str, Any]) -> nn.Module:
-    """See `attnbench.build`."""
+    """See `attnbench.build`. Raises Unavailable when the mechanism needs what is not here."""
     variant: Variant = registry.load("variants", name)
-    for given in params:
-        if given not in variant.params:
-            raise unknown_name(f"parameter of {registry.stem(name)}", given, variant.params, "attnbench list variants --json")
+    check_params(name, variant, params)
     if num_heads < 1 or head_dim < 1:
         raise BadInput(f"num_heads={num_heads} and head_dim={head_dim}; both must be at least 1")
     if num_heads % variant.head_group:
         raise BadInput(
             f"{registry.stem(name)} works on groups of {variant.head_group} heads, and num_heads={num_heads} is no multiple of it"
         )
+    for need in variant.needs:
+        if not (torch.cuda.is_available() if need == "cuda" else find_spec(need)):
+            raise Unavailable(f"{registry.stem(name)} needs {need}, which is not here; install it, or leave this mechanism out")
     return variant.build(Shape(num_heads, head_dim, **context), **{**variant.params, **params})
+
+
+def check_params(name: str, variant: Variant, params: Mapping[str, Any]) -> None:
+    """Raise BadInput for a parameter that the variant does not declare."""
+    for given in params:
+        if given not in variant.params:
+            known = f"it has {', '.join(variant.params) or 'none'}"
+            raise unknown_name(f"parameter of {registry.stem(name)}", given, variant.params, known)

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import uuid
@@ -16,6 +17,8 @@ from pathlib import Path
 import psutil
 
 from attnbench.errors import BadInput
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a machine or session: it names a file
 
 _PACKAGE = Path(__file__).parent
 
@@ -106,8 +109,8 @@ def machine_name() -> str:
     """
     given = os.environ.get("ATTNBENCH_MACHINE")
     if given:
-        if not given.replace("-", "").replace("_", "").replace(".", "").isalnum() or not given[0].isalnum():
-            raise BadInput(f"ATTNBENCH_MACHINE is {given!r}; use letters, digits, '.', '_' and '-'")
+        if not SAFE_NAME.fullmatch(given):
+            raise BadInput(f"ATTNBENCH_MACHINE is {given!r}; use letters, digits, '.', '_' and '-', 100 at most")
         return given
     identity = Path("/etc/machine-id")
     unique = identity.read_text().strip() if identity.is_file() else str(uuid.getnode())
@@ -126,9 +129,11 @@ def data_fingerprint(files: tuple[str, ...]) -> str:
 
 
 def anonymous(text: str) -> str:
-    """A message of the system with this machine's folders and names taken out, for records are published."""
-    private = {str(_PACKAGE.parent): "", str(Path.home()): "~", platform.node(): "HOST"}
-    for name, shown in private.items():
-        if len(name) > 3:
-            text = text.replace(name, shown)
-    return text
+    """A message with every folder cut to the name of its file, and the host's name taken out, for records are published.
+
+    >>> anonymous('File "/home/alice/my code/x.py", line 3')
+    'File "x.py", line 3'
+    """
+    text = re.sub(r"""(["'])~?(?:/[^/"'\n]+)*/([^/"'\n]+)\1""", r"\1\2\1", text)  # quoted, with blanks perhaps
+    text = re.sub(r"""(?<![\w:/])~?(?:/[^/\s"':,;<>|()\[\]]+)*/([^/\s"':,;<>|()\[\]]+)""", r"\1", text)
+    return re.sub(rf"\b{re.escape(platform.node())}\b", "HOST", text) if platform.node() else text

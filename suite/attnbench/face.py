@@ -26,6 +26,7 @@ AXES = {
     "depth": ("variant", "block", "num_layers"),
     "task": ("variant", "task", "block", "num_layers", "seed"),
 }
+SETTING = "setting"  # asv's last parameter: all that the axes above leave open, so that cells of two presets are never compared
 
 Values = tuple[Any, ...]
 
@@ -65,7 +66,7 @@ class Benchmark:
         cls.results = Path(inspect.getfile(cls)).resolve().parents[1] / "results"  # beside asv.conf.json
         cells = cells_of(cls.track)
         columns = list(zip(*cells, strict=True))
-        cls.param_names = list(AXES[cls.track])
+        cls.param_names = [*AXES[cls.track], SETTING]
         cls.params = [list(dict.fromkeys(column)) for column in columns]
         # The preset's cells are a part of the product that asv makes of the columns.
         cls.skip_params = [values for values in itertools.product(*cls.params) if values not in cells]
@@ -101,11 +102,26 @@ def cells_of(track: str) -> dict[Values, Spec]:
     cells: dict[Values, Spec] = {}
     for spec in preset.specs(os.environ.get("ATTNBENCH_DEVICE", "cpu")):
         if spec.track == track:
-            values = tuple(getattr(spec, axis) for axis in AXES[track])
+            values = values_of(spec)
             if values in cells:
-                raise BadInput(f"two {track} cells of the preset share {values}; tell them apart by an axis of face.AXES")
+                raise BadInput(f"two {track} cells of the preset share {values}; tell them apart in face.setting")
             cells[values] = spec
     return cells
+
+
+def values_of(spec: Spec) -> Values:
+    """A spec's place among asv's parameters."""
+    return (*(getattr(spec, axis) for axis in AXES[spec.track]), setting(spec))
+
+
+def setting(spec: Spec) -> str:
+    """What a spec fixes beside the axes that asv shows, in a word each."""
+    parts: list[object] = [spec.device, spec.dtype, f"batch {spec.batch_size}", f"{spec.num_heads} heads of {spec.head_dim}"]
+    if spec.track == "depth":
+        parts += [f"seq_len {spec.seq_len}", spec.mode]
+    if spec.track == "task":
+        parts += [f"{spec.epochs} epochs", f"lr {spec.lr}"]
+    return ", ".join(map(str, parts))
 
 
 @cache

@@ -11,7 +11,7 @@ from attnbench.environment import version_of
 from attnbench.spec import Spec
 
 _PACKAGE = Path(__file__).parent
-_COMMON = ("attention.py", "cell.py", "construct.py", "measure.py", "child.py")
+_COMMON = ("attention.py", "cell.py", "construct.py", "measure.py", "child.py", "verify.py")
 _BY_TRACK = {
     "kernel": (),
     "depth": ("model.py", "diagnose.py"),

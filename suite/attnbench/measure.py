@@ -77,6 +77,8 @@ def peak_memory_bytes(call: Call, device: str) -> float:
     running = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
         running += event.nbytes()
+        if running < 0:
+            raise RuntimeError("the measured call freed memory that was allocated before it, so its peak cannot be told")
         peak = max(peak, running)
     return float(peak)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attnbench import cell, measure, registry
 
 measure.warm_profiler()
-for _name in registry.names("variants"):
+for _name in registry.builtin("variants"):
     registry.load("variants", _name)
 
 __all__ = ["cell"]

@@ -95,7 +95,7 @@ def load_sources() -> Sources:
     for name in names:
         try:
             declared[name] = registry.load("variants", name)
-        except ImportError:  # a plug-in whose package is not here (triton, say) has a page of records without a declaration
+        except BadInput:  # a plug-in that cannot be imported here has a page of records without a declaration
             continue
     return Sources(
         templates=root / "templates",

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from attnbench.errors import BadInput
 from attnbench.spec import Spec
 
 SCHEMA = 1
 
 Status = Literal["ok", "skipped", "unavailable", "incorrect", "oom", "timeout", "error"]
-Finite = float  # JSON has no NaN: what is not finite is None in a curve, and absent from measurements
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +80,7 @@ def decode(line: bytes) -> Record:
     """
     try:
         record = _decoder.decode(line)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise UnreadableRecord(str(error)) from error
-    except Exception as error:  # a spec with values that are not allowed
+    except (msgspec.DecodeError, ValueError, BadInput) as error:
         raise UnreadableRecord(str(error)) from error
     if record.schema != SCHEMA:
         raise UnreadableRecord(f"schema {record.schema} is not {SCHEMA}; install the attnbench that wrote it, or a newer one")

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from attnbench.errors import BadInput, unknown_name
+from attnbench.errors import AttnbenchError, BadInput, unknown_name
 
 GROUPS = ("variants", "tasks")
 _PACKAGE = Path(__file__).parent
@@ -38,6 +38,11 @@ def names(group: str) -> list[str]:
     return sorted([*builtin, *external])
 
 
+def builtin(group: str) -> list[str]:
+    """The names that ship with attnbench, sorted."""
+    return sorted(_builtin(group))
+
+
 def summary(group: str, name: str) -> str:
     """First line of the docstring of a registered module, read without importing it."""
     path = _builtin(group).get(name)
@@ -50,15 +55,20 @@ def summary(group: str, name: str) -> str:
 
 def stem(name: str) -> str:
     """The name under which a variant or task is recorded: itself, or the stem of its file."""
-    return Path(name).stem if _is_path(name) else name
+    return Path(name).stem if is_path(name) else name
 
 
 def load(group: str, name: str) -> Any:
     """The declared VARIANT or TASK of a registered name, or of a path to one file.
 
-    Raises BadInput when the name is unknown, the file is missing, or it declares nothing.
+    Raises BadInput when the name is unknown, the file is missing or cannot be imported, or it declares nothing.
     """
-    module = _module(group, name)
+    try:
+        module = _module(group, name)
+    except AttnbenchError:
+        raise
+    except Exception as error:  # whatever a third party's file does when it is imported
+        raise BadInput(f"{group[:-1]} {stem(name)!r} cannot be imported: {type(error).__name__}: {error}; mend its file") from error
     declared = "VARIANT" if group == "variants" else "TASK"
     if not hasattr(module, declared):
         raise BadInput(f"{name} declares no {declared}; end the file in {declared} = {declared.title()}(...)")
@@ -73,12 +83,13 @@ def source(group: str, name: str) -> Path:
     return Path(file)
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
+    """Whether a name is a path of a file rather than registered."""
     return name.endswith(".py") or "/" in name
 
 
 def _module(group: str, name: str) -> ModuleType:
-    if _is_path(name):
+    if is_path(name):
         return _from_file(group, Path(name).resolve())
     if name not in names(group):
         raise unknown_name(group[:-1], name, names(group), f"attnbench list {group}")

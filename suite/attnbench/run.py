@@ -6,16 +6,20 @@ import dataclasses
 import hashlib
 import os
 import shlex
+import tempfile
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
 from attnbench import environment, registry
 from attnbench.attention import Variant
 from attnbench.child import Job, Limits, Start, run_in_child
+from attnbench.construct import check_params
 from attnbench.fingerprint import fingerprint
 from attnbench.record import Record
 from attnbench.spec import Param, Spec
@@ -42,11 +46,12 @@ def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
 
     sources maps a variant's or task's name to the file it comes from, for those that are not registered.
 
-    Raises BadInput for a name that is neither.
+    Raises BadInput for a name that is neither, or a parameter that the variant does not have.
     """
     sources = sources or {}
     variant_source = sources.get(spec.variant, spec.variant)
     variant: Variant = registry.load("variants", variant_source)
+    check_params(spec.variant, variant, spec.params)
     params: dict[str, Param] = {**variant.params, **spec.params}  # type: ignore[dict-item]
     data, task_source = spec.data, None
     if spec.task is not None:
@@ -62,9 +67,12 @@ def run(cell: Cell, session: str, start: Start = "forkserver", limits: Limits | 
     limits = limits or Limits()
     spec = cell.spec
     threads = environment.physical_cores()
-    began_at, began = datetime.now(UTC), time.monotonic()
     job = Job(spec, cell.variant_source, cell.task_source, threads, limits)
-    result = run_in_child(job, "spawn" if spec.device == "cuda" else start)
+    with _alone():
+        load = os.getloadavg()[0]
+        began_at, began = datetime.now(UTC), time.monotonic()
+        result = run_in_child(job, "spawn" if spec.device == "cuda" else start)
+        duration_s = round(time.monotonic() - began, 3)
     return Record(
         id=spec.key(),
         fingerprint=cell.fingerprint,
@@ -76,11 +84,25 @@ def run(cell: Cell, session: str, start: Start = "forkserver", limits: Limits | 
         stage=None if result.status == "ok" else result.stage,
         measurements=result.samples,
         curve=result.curve,
-        environment={**environment.describe(), "threads": threads, **dataclasses.asdict(limits)},
+        environment={**environment.describe(), "threads": threads, "load_average": round(load, 2), **dataclasses.asdict(limits)},
         started_at=began_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        duration_s=round(time.monotonic() - began, 3),
-        command=f"attnbench run --rerun --cell {shlex.quote(spec.compact())}",
+        duration_s=duration_s,
+        command=_command(cell),
     )
+
+
+def _command(cell: Cell) -> str:
+    """What measures this one cell again; a variant or task from a file is named by the file, without its folder."""
+    command = f"attnbench run --rerun --cell {shlex.quote(cell.spec.compact())}"
+    for option, source in (("--variant", cell.variant_source), ("--task", cell.task_source)):
+        if source is not None and registry.is_path(source):
+            command += f" {option} {shlex.quote(Path(source).name)}"
+    return command
+
+
+def _alone() -> FileLock:
+    """A lock that every attnbench of this user obeys while it measures: two cells at once would spoil each other's times."""
+    return FileLock(Path(tempfile.gettempdir()) / f"attnbench-measuring-{os.getuid()}.lock")
 
 
 @cache

@@ -64,6 +64,9 @@ class Spec:
         for name in _REQUIRED[self.track]:
             if getattr(self, name) is None:
                 raise BadInput(f"a {self.track} cell needs {name}; give it in the spec")
+        for name in _ABSENT[self.track]:
+            if getattr(self, name) != _DEFAULTS[name]:
+                raise BadInput(f"a {self.track} cell has no {name}, which is {getattr(self, name)!r}; leave it out")
 
     @property
     def d_model(self) -> int:
@@ -74,9 +77,13 @@ class Spec:
         """Every axis by name, as plain JSON values."""
         return {**dataclasses.asdict(self), "params": dict(self.params)}
 
+    def chosen(self) -> dict[str, Any]:
+        """The axes that differ from their defaults, which may therefore never change."""
+        return {name: value for name, value in self.axes().items() if value != _DEFAULTS[name] and value != {}}
+
     def key(self) -> str:
-        """The cell's id: 16 hex digits of the SHA-256 of its axes, independent of their order."""
-        canonical = json.dumps(self.axes(), sort_keys=True, separators=(",", ":"))
+        """The cell's id: 16 hex digits of the SHA-256 of the chosen axes, so that an axis added later leaves ids as they are."""
+        canonical = json.dumps(self.chosen(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def depth_label(self) -> str:
@@ -96,9 +103,7 @@ class Spec:
 
     def compact(self) -> str:
         """The axes that differ from their defaults, as JSON: what `attnbench run --cell` takes."""
-        defaults = {f.name: f.default for f in dataclasses.fields(self)}
-        chosen = {name: value for name, value in self.axes().items() if value != defaults[name] and value != {}}
-        return json.dumps(chosen, separators=(",", ":"))
+        return json.dumps(self.chosen(), separators=(",", ":"))
 
 
 _REQUIRED = {
@@ -106,6 +111,13 @@ _REQUIRED = {
     "depth": ("seq_len", "block", "num_layers"),
     "task": ("task", "block", "num_layers", "epochs", "lr"),
 }
+# What a track does not do is refused rather than recorded.
+_ABSENT = {
+    "kernel": ("block", "num_layers", "task", "data", "epochs", "lr"),
+    "depth": ("dtype", "causal", "task", "data", "epochs", "lr"),
+    "task": ("dtype", "causal", "mode", "seq_len"),
+}
+_DEFAULTS = {f.name: f.default for f in dataclasses.fields(Spec)}
 
 
 def parse(text: str) -> Spec:
@@ -126,4 +138,9 @@ def parse(text: str) -> Spec:
     missing = {"track", "variant"} - axes.keys()
     if missing:
         raise BadInput(f"the cell lacks {', '.join(sorted(missing))}; give both track and variant")
-    return Spec(**axes)
+    import msgspec  # not at the top: what measures must run where msgspec is not installed
+
+    try:
+        return msgspec.convert(axes, Spec)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"the cell does not fit: {error}; copy the whole command from the record") from error

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
+from attnbench.environment import SAFE_NAME
 from attnbench.errors import AttnbenchError, BadInput
 from attnbench.record import Record, UnreadableRecord, decode, encode
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Store:
 
     def _file(self, record: Record) -> Path:
         for what, name in (("machine", record.machine), ("session", record.session)):
-            if not _NAME.fullmatch(name):
+            if not SAFE_NAME.fullmatch(name):
                 raise BadInput(f"the {what} name {name!r} cannot name a file; use letters, digits, '.', '_' and '-', 100 at most")
         return self.records / record.machine / f"{record.session}.jsonl"
 

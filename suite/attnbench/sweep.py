@@ -73,8 +73,10 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     cells = choose(choice)
     store = Store(results)
     finished = store.finished(machine_name()) if results.is_dir() else {}
-    todo = [cell for cell in cells if rerun or cell.key not in finished]
-    kept = [finished[cell.key] for cell in cells if cell.key in finished]
+    limits = Limits(timeout_s=timeout_s)
+    kept = [finished[cell.key] for cell in cells if not rerun and cell.key in finished and _settled(finished[cell.key], limits)]
+    settled = {(record.id, record.fingerprint) for record in kept}
+    todo = [cell for cell in cells if cell.key not in settled]
     if dry_run:
         for cell in todo:
             console.print(cell.spec.label(), highlight=False)
@@ -88,12 +90,21 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
         console.print(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already; {len(todo)} to run.")
     records: list[Record] = []
     try:
-        _measure(todo, store, Limits(timeout_s=timeout_s), console, records)
+        _measure(todo, store, limits, console, records)
     except KeyboardInterrupt:
         console.print(f"Stopped. {len(records)} cells are stored; the same command goes on with the other {len(todo) - len(records)}.")
         return INTERRUPTED
     _summary(records, results, console)
-    return int(any(record.status in BAD for record in records))
+    return int(any(record.status in BAD for record in (*kept, *records)))
+
+
+def _settled(record: Record, limits: Limits) -> bool:
+    """Whether measuring again could not end otherwise: what was missing may be here now, and a wider limit may suffice."""
+    if record.status == "timeout":
+        return limits.timeout_s <= float(record.environment.get("timeout_s", 0.0))
+    if record.status == "oom":
+        return limits.memory_share <= float(record.environment.get("memory_share", 0.0))
+    return record.status != "unavailable"
 
 
 def _measure(todo: Sequence[Cell], store: Store, limits: Limits, console: Console, records: list[Record]) -> None:

@@ -69,7 +69,6 @@ class Task:
     licence: str
     patch: int | None = None
     vocabulary: int | None = None
-    causal: bool = False
 
 
 def embedded(file: str) -> datasets.Dataset:

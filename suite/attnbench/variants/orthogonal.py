@@ -17,8 +17,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Unsupported, Variant, hide_padding
-from attnbench.errors import BadInput
+from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Unsupported, Variant, hide_padding
 from attnbench.kernels.phi1 import phi1_times
 
 
@@ -80,9 +79,9 @@ def _apply_j(x: Tensor) -> Tensor:
 def initial_alpha(head_dim: int, seq_len: int | None) -> float:
     """An alpha at which ||S|| is about 1/2 for unit-variance queries and keys, so that A starts near the identity.
 
-    The largest eigenvalue of S is about alpha N / sqrt(d). Without a known length, N = 64 is taken; 0.1 is the most.
+    The largest eigenvalue of S is then about alpha (sqrt(N) + sqrt(d))^2 / sqrt(d). Without a known length, N = 64 is taken.
     """
-    return min(0.1, 0.5 * math.sqrt(head_dim) / (seq_len or 64))
+    return 0.5 * math.sqrt(head_dim) / (math.sqrt(seq_len or 64) + math.sqrt(head_dim)) ** 2
 
 
 def build(shape: Shape, alpha: object) -> nn.Module:

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, count_visible, hide_padding, visible_keys
-from attnbench.errors import BadInput
+from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, count_visible, hide_padding, visible_keys
 
 
 class Polynomial(nn.Module):
