@@ -113,6 +113,9 @@ def _print(table: Table, title: str, rows: list[Record], out: Console) -> None:
         "task": f"task · {spec.task} · {spec.block} · {spec.depth_label()} · {spec.epochs} epochs",
     }[spec.track]
     shape = f"batch {spec.batch_size}, {spec.num_heads} heads, head_dim {spec.head_dim}, {spec.dtype}, {spec.device}"
+    majority = next((r.measurements["majority_share"][0] for r in rows if "majority_share" in r.measurements), None)
+    if majority is not None:
+        shape += f", majority class {percent(majority)}"
     out.print(f"[bold]{what} · {title}[/]\n[dim]{shape}, {rows[0].machine}[/]", highlight=False)
     out.print(table)
     out.print()
