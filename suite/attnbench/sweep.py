@@ -152,4 +152,7 @@ def _summary(records: Sequence[Record], results: Path, console: Console) -> None
     counts = Counter(record.status for record in records)
     shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     console.print(f"{len(records)} cells measured ({shown}); records are in {results / 'records'}.")
-    console.print("Next: `attnbench show` for a table, `attnbench site` for the leaderboard.", highlight=False)
+    where = "" if results == Path("results") else f" --results {results}"
+    console.print(
+        f"Next: `attnbench show{where}` for a table, `attnbench site{where}` for the leaderboard.", highlight=False, soft_wrap=True
+    )
