@@ -9,108 +9,31 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 import attnbench
 from attnbench import registry
-from attnbench.attention import Variant
 from attnbench.errors import Unsupported
-
-NAMES = attnbench.names("variants")
-VARIANTS: dict[str, Variant] = {name: registry.load("variants", name) for name in NAMES}
-FAMILIES = {"softmax", "orthogonal", "polynomial", "linear", "other"}
-BATCH, GROUPS, SEQ_LEN, HEAD_DIM = 2, 3, 11, 5  # distinct primes: no two axes can be confused
-LENGTHS = (1, 7, 63, 100)
-PADDED_ROWS = {"right": [7, 8, 9, 10], "left": [0, 1, 2], "holes": [2, 5, 6], "all": list(range(SEQ_LEN)), "none": []}
-ALONE = ("right", "left", "none")  # holes change the distance of two tokens, on which a mechanism may depend
-
-Inputs = dict[str, Tensor]  # q, k, v, and hidden where the mechanism wants it
-
-
-def device_of(name: str) -> str:
-    return "cuda" if {"cuda", "triton"} & set(VARIANTS[name].needs) else "cpu"
-
-
-def runs_here(name: str) -> bool:
-    packages = [need for need in VARIANTS[name].needs if need != "cuda"]
-    return all(importlib.util.find_spec(need) for need in packages) and (device_of(name) == "cpu" or torch.cuda.is_available())
-
-
-RUNNABLE = [name for name in NAMES if runs_here(name)]
-FORMS = [(name, causal) for name in RUNNABLE for causal in (False, True) if not causal or VARIANTS[name].causal]
-variants = pytest.mark.parametrize("name", RUNNABLE)
-forms = pytest.mark.parametrize(("name", "causal"), FORMS)
-
-
-def make(name: str, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: int = GROUPS) -> nn.Module:
-    """A float32 module whose parameters are stirred, so that none of them hides behind a zero or a one."""
-    heads = groups * VARIANTS[name].head_group
-    torch.manual_seed(0)
-    module = attnbench.build(name, heads, head_dim, seq_len=seq_len, d_model=heads * head_dim, layer_index=1, num_layers=3)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return module.to(device_of(name))
-
-
-def draw(name: str, batch: int = BATCH, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: int = GROUPS, seed: int = 1) -> Inputs:
-    generator = torch.Generator().manual_seed(seed)
-    heads = groups * VARIANTS[name].head_group
-    inputs = {key: torch.randn(batch, heads, seq_len, head_dim, generator=generator) for key in "qkv"}
-    if VARIANTS[name].needs_hidden:
-        inputs["hidden"] = torch.randn(batch, seq_len, heads * head_dim, generator=generator)
-    return {key: x.to(device_of(name)) for key, x in inputs.items()}
-
-
-def attend(module: nn.Module, inputs: Inputs, causal: bool = False, padding_mask: Tensor | None = None) -> Tensor:
-    hidden = {key: x for key, x in inputs.items() if key == "hidden"}
-    out: Tensor = module(inputs["q"], inputs["k"], inputs["v"], causal=causal, padding_mask=padding_mask, **hidden)
-    return out
-
-
-def select(inputs: Inputs, rows: Tensor | slice, tokens: Tensor | slice = slice(None)) -> Inputs:
-    """Some sequences, and some tokens of them."""
-    return {key: x[rows][..., tokens, :] for key, x in inputs.items()}
-
-
-def leaves(inputs: Inputs, dtype: torch.dtype) -> Inputs:
-    return {key: x.detach().to(dtype).requires_grad_() for key, x in inputs.items()}
-
-
-def masks(kinds: tuple[str, ...], device: str) -> Tensor:
-    mask = torch.zeros(len(kinds), SEQ_LEN, dtype=torch.bool)
-    for row, kind in enumerate(kinds):
-        mask[row, PADDED_ROWS[kind]] = True
-    return mask.to(device)
-
-
-def definition(name: str, exact: nn.Module, inputs: Inputs, causal: bool, padding_mask: Tensor | None) -> Tensor:
-    """What the mechanism should give, from its dense matrix; from the module itself where it has none."""
-    reference = VARIANTS[name].reference
-    q, k, v = inputs["q"], inputs["k"], inputs["v"]
-    if reference is not None:
-        matrix = reference(exact, q, k, causal, padding_mask)
-    elif hasattr(exact, "matrix"):
-        matrix = exact.matrix(q, k, causal=causal, padding_mask=padding_mask)
-    else:
-        return attend(exact, inputs, causal, padding_mask)
-    return matrix @ (v if padding_mask is None else v.masked_fill(padding_mask[:, None, :, None], 0.0))
-
-
-def backward(out: Tensor, module: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
-    """Gradients of every input and parameter for a fixed upstream gradient; zero for what is not used."""
-    upstream = torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).to(out.device, out.dtype)
-    named = {**inputs, **dict(module.named_parameters())}
-    gradients = torch.autograd.grad(out, list(named.values()), upstream, materialize_grads=True)
-    return dict(zip(named, gradients, strict=True))
-
-
-def relative_error(actual: Tensor, exact: Tensor, floor: float = 1e-2) -> float:
-    """||actual - exact|| / ||exact||; below the floor the error counts absolutely, for an exact value may be zero."""
-    assert actual.isfinite().all()
-    actual, exact = actual.detach().double(), exact.detach().double()
-    return float((actual - exact).norm() / exact.norm().clamp_min(floor))
+from mechanisms import (
+    FAMILIES,
+    LENGTHS,
+    NAMES,
+    SEQ_LEN,
+    VARIANTS,
+    attend,
+    backward,
+    definition,
+    device_of,
+    draw,
+    forms,
+    leaves,
+    make,
+    masks,
+    relative_error,
+    select,
+    variants,
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -154,21 +77,6 @@ def test_float32_agrees_with_the_float64_definition(name: str, causal: bool, seq
     single, double = leaves(drawn, torch.float32), leaves(drawn, torch.float64)
     out = attend(module, single, causal)
     expected = definition(name, exact, double, causal, None)
-    assert relative_error(out, expected) < 1e-4
-    wanted = backward(expected, exact, double)
-    for key, gradient in backward(out, module, single).items():
-        assert relative_error(gradient, wanted[key]) < 1e-4, key
-
-
-@forms
-def test_float32_agrees_with_the_float64_definition_under_padding(name: str, causal: bool) -> None:
-    mask = masks(("right", "left", "holes", "all", "none"), device_of(name))
-    module = make(name)
-    exact = copy.deepcopy(module).double()
-    drawn = draw(name, batch=len(mask))
-    single, double = leaves(drawn, torch.float32), leaves(drawn, torch.float64)
-    out = attend(module, single, causal, mask)
-    expected = definition(name, exact, double, causal, mask)
     assert relative_error(out, expected) < 1e-4
     wanted = backward(expected, exact, double)
     for key, gradient in backward(out, module, single).items():
@@ -237,85 +145,6 @@ def test_a_causal_prefix_is_the_shorter_sequence(name: str) -> None:
     for seen in (1, 4, 10):
         prefix = attend(module, select(inputs, slice(None), slice(seen)), causal=True)
         torch.testing.assert_close(whole[:, :, :seen], prefix, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("poison", [math.nan, math.inf, -math.inf])
-@forms
-def test_padding_is_ignored_whatever_it_holds(name: str, causal: bool, poison: float) -> None:
-    mask = masks(("right", "left", "holes", "all", "none"), device_of(name))
-    module, clean = make(name), draw(name, batch=len(mask))
-    dirty = {key: x.masked_fill(mask[:, :, None] if key == "hidden" else mask[:, None, :, None], poison) for key, x in clean.items()}
-    clean, dirty = leaves(clean, torch.float32), leaves(dirty, torch.float32)
-    expected, out = attend(module, clean, causal, mask), attend(module, dirty, causal, mask)
-    assert (out.masked_select(mask[:, None, :, None]) == 0.0).all()
-    assert out.masked_select(~mask[:, None, :, None]).abs().min() > 0.0
-    assert torch.equal(out, expected)
-    wanted = backward(expected, module, clean)
-    for key, gradient in backward(out, module, dirty).items():
-        assert gradient.isfinite().all(), key
-        assert torch.equal(gradient, wanted[key]), key
-
-
-@forms
-def test_a_padded_sequence_is_the_unpadded_one_run_alone(name: str, causal: bool) -> None:
-    mask = masks((*ALONE, "all"), device_of(name))
-    module, inputs = make(name), draw(name, batch=len(mask))
-    out = attend(module, inputs, causal, mask)
-    for row, kind in enumerate(ALONE):
-        alone = attend(module, select(inputs, slice(row, row + 1), ~mask[row]), causal)
-        assert relative_error(out[row, :, ~mask[row]], alone[0]) < 1e-5, kind
-    assert (out[-1] == 0.0).all()
-
-
-@forms
-def test_a_mask_without_padding_changes_nothing(name: str, causal: bool) -> None:
-    module, inputs = make(name), draw(name)
-    masked = attend(module, inputs, causal, masks(("none", "none"), device_of(name)))
-    assert relative_error(masked, attend(module, inputs, causal)) < 1e-6
-
-
-@forms
-def test_sequences_of_a_batch_do_not_meet(name: str, causal: bool) -> None:
-    module, inputs = make(name), draw(name, batch=3)
-    out = attend(module, inputs, causal)
-    for row in range(3):
-        alone = attend(module, select(inputs, slice(row, row + 1)), causal)
-        assert relative_error(out[row], alone[0]) < 1e-5
-
-
-@pytest.mark.parametrize("disturbance", [30.0, math.nan, math.inf])
-@forms
-def test_a_sequence_survives_what_its_neighbour_holds(name: str, causal: bool, disturbance: float) -> None:
-    module = make(name)
-    inputs = {key: 3.0 * x for key, x in draw(name).items()}
-    disturbed = {key: x.clone() for key, x in inputs.items()}
-    for x in disturbed.values():
-        x[0] *= disturbance
-    assert relative_error(attend(module, disturbed, causal)[1], attend(module, inputs, causal)[1]) < 1e-5
-
-
-@forms
-def test_groups_of_heads_do_not_meet(name: str, causal: bool) -> None:
-    module, inputs = make(name), draw(name)
-    out, group = attend(module, inputs, causal), VARIANTS[name].head_group
-    for changed_group in range(GROUPS):
-        changed = {key: x.clone() for key, x in inputs.items()}
-        heads = slice(changed_group * group, (changed_group + 1) * group)
-        for key in "qkv":
-            changed[key][:, heads] = 2.0 - changed[key][:, heads]
-        after = attend(module, changed, causal)
-        others = [head for head in range(GROUPS * group) if head not in range(heads.start, heads.stop)]
-        assert relative_error(after[:, others], out[:, others]) < 1e-5
-        assert relative_error(after[:, heads], out[:, heads]) > 1e-2
-
-
-@pytest.mark.parametrize("kind", ["right", "left", "holes", "none"])
-@forms
-def test_rows_sum_to_one_exactly_where_declared(name: str, causal: bool, kind: str) -> None:
-    mask = masks((kind, kind), device_of(name))
-    module, inputs = make(name).double(), {key: x.double() for key, x in draw(name).items()}
-    sums = attend(module, {**inputs, "v": torch.ones_like(inputs["v"])}, causal, mask)[:, :, ~mask[0]]
-    assert bool(((sums - 1.0).abs() < 1e-9).all()) == VARIANTS[name].normalises_rows
 
 
 @forms
