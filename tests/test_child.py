@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from attnbench.child import Job, Limits, Result, run_in_child
+from attnbench.run import alone
 from factory import make_spec
 
 HEADER = '''"""A mechanism for a test."""
@@ -97,6 +99,7 @@ def test_a_cell_dies_with_its_parent(tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from attnbench.child import Job, Limits, run_in_child
+from attnbench.run import alone
 from factory import make_spec
 if __name__ == "__main__":
     run_in_child(Job(make_spec(variant="mine", seq_len=16), {str(tmp_path / "mine.py")!r}, None, 1, Limits()), "forkserver")
@@ -125,3 +128,23 @@ def gone(pid: int) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def test_two_commands_never_measure_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    """The second waits, and says so."""
+    spans: list[tuple[float, float]] = []
+
+    def measure() -> None:
+        with alone():
+            began = time.monotonic()
+            time.sleep(0.5)
+            spans.append((began, time.monotonic()))
+
+    threads = [threading.Thread(target=measure) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (_, first_end), (second_start, _) = sorted(spans)
+    assert second_start >= first_end
+    assert "waiting for another attnbench" in capfd.readouterr().err

@@ -69,6 +69,10 @@ def test_a_file_without_a_declaration_says_what_it_lacks(tmp_path: Path) -> None
     file.write_text("x = 1\n")
     with pytest.raises(BadInput, match="declares no VARIANT"):
         attnbench.build(str(file), 4, 16)
+    file.write_text("VARIANT = 3\n")
+    registry._from_file.cache_clear()
+    with pytest.raises(BadInput, match="VARIANT of empty is a int"):
+        attnbench.build(str(file), 4, 16)
     with pytest.raises(BadInput, match=r"no file 'gone\.py'"):
         attnbench.build(str(tmp_path / "gone.py"), 4, 16)
 

@@ -14,6 +14,7 @@ from attnbench.errors import AttnbenchError, BadInput
 
 app = typer.Typer(
     help="Benchmark suite and leaderboard for attention mechanisms.",
+    epilog="--debug, anywhere, shows the traceback of an error.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

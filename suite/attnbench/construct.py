@@ -16,7 +16,7 @@ from attnbench.errors import BadInput, Unavailable, unknown_name
 
 def construct(name: str, num_heads: int, head_dim: int, context: Mapping[str, int | None], params: Mapping[str, Any]) -> nn.Module:
     """See `attnbench.build`. Raises Unavailable when the mechanism needs what is not here."""
-    variant: Variant = registry.load("variants", name)
+    variant = load_variant(name)
     check_params(name, variant, params)
     if num_heads < 1 or head_dim < 1:
         raise BadInput(f"num_heads={num_heads} and head_dim={head_dim}; both must be at least 1")
@@ -28,6 +28,17 @@ def construct(name: str, num_heads: int, head_dim: int, context: Mapping[str, in
         if not (torch.cuda.is_available() if need == "cuda" else find_spec(need)):
             raise Unavailable(f"{registry.stem(name)} needs {need}, which is not here; install it, or leave this mechanism out")
     return variant.build(Shape(num_heads, head_dim, **context), **{**variant.params, **params})
+
+
+def load_variant(name: str) -> Variant:
+    """The declaration of a registered variant or of a file.
+
+    Raises BadInput when there is none, or it is something else than a Variant.
+    """
+    variant = registry.load("variants", name)
+    if not isinstance(variant, Variant):
+        raise BadInput(f"VARIANT of {registry.stem(name)} is a {type(variant).__name__}; end the file in VARIANT = Variant(...)")
+    return variant
 
 
 def check_params(name: str, variant: Variant, params: Mapping[str, Any]) -> None:

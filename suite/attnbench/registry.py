@@ -101,7 +101,7 @@ def _module(group: str, name: str) -> ModuleType:
 @cache
 def _from_file(group: str, path: Path) -> ModuleType:
     if not path.is_file():
-        raise BadInput(f"there is no file {path.name!r} at that path; give a {group[:-1]} file or a name")
+        raise BadInput(f"there is no file {path.name!r} at that path; run from the folder that holds it, or give its whole path")
     if path.stem in names(group) and path != _builtin(group).get(path.stem):
         raise BadInput(f"{path.name} has the name of a registered {group[:-1]} {path.stem!r}; rename the file")
     module_name = f"attnbench_file_{group}_{path.stem}"

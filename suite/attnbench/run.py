@@ -6,20 +6,21 @@ import dataclasses
 import hashlib
 import os
 import shlex
+import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from attnbench import environment, registry
-from attnbench.attention import Variant
 from attnbench.child import Job, Limits, Start, run_in_child
-from attnbench.construct import check_params
+from attnbench.construct import check_params, load_variant
 from attnbench.fingerprint import fingerprint
 from attnbench.record import Record
 from attnbench.spec import Param, Spec
@@ -50,7 +51,7 @@ def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
     """
     sources = sources or {}
     variant_source = sources.get(spec.variant, spec.variant)
-    variant: Variant = registry.load("variants", variant_source)
+    variant = load_variant(variant_source)
     check_params(spec.variant, variant, spec.params)
     params: dict[str, Param] = {**variant.params, **spec.params}  # type: ignore[dict-item]
     data, task_source = spec.data, None
@@ -68,7 +69,7 @@ def run(cell: Cell, session: str, start: Start = "forkserver", limits: Limits | 
     spec = cell.spec
     threads = environment.physical_cores()
     job = Job(spec, cell.variant_source, cell.task_source, threads, limits)
-    with _alone():
+    with alone():
         load = os.getloadavg()[0]
         began_at, began = datetime.now(UTC), time.monotonic()
         result = run_in_child(job, "spawn" if spec.device == "cuda" else start)
@@ -100,9 +101,19 @@ def _command(cell: Cell) -> str:
     return command
 
 
-def _alone() -> FileLock:
-    """A lock that every attnbench of this user obeys while it measures: two cells at once would spoil each other's times."""
-    return FileLock(Path(tempfile.gettempdir()) / f"attnbench-measuring-{os.getuid()}.lock")
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold the lock that every attnbench of this user takes while it measures: two cells at once would spoil each other's times."""
+    lock = FileLock(Path(tempfile.gettempdir()) / f"attnbench-measuring-{os.getuid()}.lock")
+    try:
+        lock.acquire(timeout=0.2)
+    except Timeout:
+        print("waiting for another attnbench that is measuring on this machine ...", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @cache

@@ -63,7 +63,7 @@ def _setting(record: Record) -> Setting:
 
 
 def _growth_table(rows: list[Record], along: str, metric: str, show: Callable[[float], str]) -> Table:
-    """Variants down, lengths or depths across, and the exponent of growth over the upper half of the axis."""
+    """Variants down, lengths or depths across, and the exponent of growth over all that gave a number."""
     places = sorted({getattr(record.spec, along) for record in rows})
     table = _table()
     table.add_column("variant", no_wrap=True)
@@ -73,9 +73,10 @@ def _growth_table(rows: list[Record], along: str, metric: str, show: Callable[[f
     for variant, own in _grouped(rows, lambda record: record.spec.variant).items():
         found = {getattr(record.spec, along): record for record in own}
         medians = {p: median_interval(r.measurements[metric]).value for p, r in found.items() if metric in r.measurements}
-        upper = [p for p in sorted(medians) if p * p >= min(medians) * max(medians)]
         cells = [_cell(found.get(place), medians.get(place), show) for place in places]
-        slope = f"{'n' if along == 'seq_len' else 'L'}^{exponent(upper, [medians[p] for p in upper]).value:.2f}" if len(upper) > 1 else "-"
+        slope = (
+            f"{'n' if along == 'seq_len' else 'L'}^{exponent(list(medians), list(medians.values())).value:.2f}" if len(medians) > 1 else "-"
+        )
         table.add_row(variant, *cells, slope)
     return table
 
