@@ -74,9 +74,8 @@ def _growth_table(rows: list[Record], along: str, metric: str, show: Callable[[f
         found = {getattr(record.spec, along): record for record in own}
         medians = {p: median_interval(r.measurements[metric]).value for p, r in found.items() if metric in r.measurements}
         cells = [_cell(found.get(place), medians.get(place), show) for place in places]
-        slope = (
-            f"{'n' if along == 'seq_len' else 'L'}^{exponent(list(medians), list(medians.values())).value:.2f}" if len(medians) > 1 else "-"
-        )
+        growth = exponent(list(medians), list(medians.values())).value if len(medians) > 1 else None
+        slope = "-" if growth is None else f"{'n' if along == 'seq_len' else 'L'}^{growth:.2f}"
         table.add_row(variant, *cells, slope)
     return table
 
