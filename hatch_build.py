@@ -34,5 +34,5 @@ def _commit(root: Path) -> dict[str, object]:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else None
 
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "suite", "benchmarks")
+    changed = git("status", "--porcelain", "--untracked-files=all", "--", "suite", "benchmarks")
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}

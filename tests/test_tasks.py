@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 import attnbench
 from attnbench import registry
+from attnbench.errors import BadInput
 from attnbench.workload import DATA, Parts, Split, Task, hold_out, majority_share, take
 
 NAMES = attnbench.names("tasks")
@@ -164,3 +166,8 @@ def test_held_out_rows_are_the_fraction_and_nowhere_else() -> None:
 
 def test_the_majority_share_by_hand() -> None:
     assert majority_share(torch.tensor([2, 0, 2, 2])) == 0.75
+
+
+def test_a_metric_that_nothing_measures_is_refused() -> None:
+    with pytest.raises(BadInput, match="bits_per_byte"):
+        dataclasses.replace(registry.load("tasks", "mnist"), metric="bits_per_byte")

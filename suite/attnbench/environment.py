@@ -63,7 +63,7 @@ def commit() -> dict[str, object]:
     if not (root / ".git").exists():
         return {"commit": None, "dirty": None}
     head = _git(root, "rev-parse", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "suite", "benchmarks")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", "suite", "benchmarks")
     return {"commit": head or None, "dirty": bool(changed)}
 
 

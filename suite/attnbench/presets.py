@@ -65,7 +65,7 @@ PRESETS = {
         ),
     ),
     "standard": Preset(
-        "every mechanism on two cores, three seeds, residual and skipless: about an hour and a half",
+        "every mechanism on two cores: longer sequences, three seeds, residual and skipless",
         (
             Grid(
                 "kernel",

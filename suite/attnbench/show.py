@@ -14,12 +14,12 @@ from attnbench.errors import BadInput, unknown_name
 from attnbench.frame import newest
 from attnbench.record import Record
 from attnbench.render.quantity import count, percent, seconds, size
+from attnbench.render.results import status_word
 from attnbench.spec import Spec
 from attnbench.stats import exponent, mean_interval, median_interval
 from attnbench.store import Problem, Store
 
 Setting = tuple[object, ...]
-SHORT = {"oom": "out of memory", "timeout": "timeout", "skipped": "skipped", "unavailable": "unavailable"}
 
 
 def show_results(results: Path, track: str | None, variant: str | None, out: Console, err: Console) -> None:
@@ -87,7 +87,7 @@ def _task_table(rows: list[Record]) -> Table:
     for variant, own in _grouped(rows, lambda record: record.spec.variant).items():
         done = [record for record in own if record.status == "ok"]
         if not done:
-            table.add_row(variant, Text(SHORT.get(own[0].status, own[0].status), style="yellow"))
+            table.add_row(variant, Text(status_word(own[0]), style="yellow"))
             continue
         accuracy = mean_interval([record.measurements["accuracy"][0] for record in done])
         interval = f"{percent(accuracy.low)} to {percent(accuracy.high)}" if len(done) > 1 else "-"
@@ -128,7 +128,7 @@ def _table() -> Table:
 def _cell(record: Record | None, value: float | None, show: Callable[[float], str]) -> Text:
     if value is not None:
         return Text(show(value))
-    return Text("" if record is None else SHORT.get(record.status, record.status), style="yellow")
+    return Text("" if record is None else status_word(record), style="yellow")
 
 
 def _median(records: Iterable[Record], metric: str) -> float:

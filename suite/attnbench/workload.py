@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from attnbench.errors import BadInput
+
 if TYPE_CHECKING:
     import datasets
 
@@ -69,6 +71,10 @@ class Task:
     licence: str
     patch: int | None = None
     vocabulary: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.metric != "accuracy":
+            raise BadInput(f"the task's metric is {self.metric!r}; the training engine measures 'accuracy' alone so far")
 
 
 def embedded(file: str) -> datasets.Dataset:
