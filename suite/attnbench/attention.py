@@ -50,6 +50,8 @@ class Variant:
     formula:   the mechanism in one line, for people.
     causal:    whether it has a causal form; without one, `causal=True` raises Unsupported.
     normalises_rows: whether every row of its matrix sums to one.
+    equivariant: whether permuting the tokens permutes the output, when not causal.
+    orthogonal: whether its matrix is orthogonal.
     time_exponent, memory_exponent: claimed growth in seq_len, 1.0 for linear, 2.0 for quadratic.
     params:    tunable parameters with their defaults.
     needs:     what it cannot run without: "cuda", "triton", or the import name of a package.
@@ -69,6 +71,8 @@ class Variant:
     memory_exponent: float
     params: Mapping[str, object] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    equivariant: bool = False
+    orthogonal: bool = False
     needs_hidden: bool = False
     head_group: int = 1
     reference: Callable[[nn.Module, Heads, Heads, bool, PaddingMask | None], Matrix] | None = None

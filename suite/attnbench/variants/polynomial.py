@@ -79,6 +79,7 @@ VARIANT = Variant(
     formula="(Q Kᵀ / √d)³ V / √N",
     causal=True,
     normalises_rows=False,
+    equivariant=True,
     time_exponent=2.0,
     memory_exponent=2.0,
     params={"degree": 3, "scale": "sqrt"},

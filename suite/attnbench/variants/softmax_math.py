@@ -35,6 +35,7 @@ VARIANT = Variant(
     formula="softmax(Q Kᵀ / √d) V",
     causal=True,
     normalises_rows=True,
+    equivariant=True,
     time_exponent=2.0,
     memory_exponent=2.0,
 )
