@@ -50,7 +50,8 @@ def test_padding_is_ignored_whatever_it_holds(name: str, causal: bool, poison: f
     clean, dirty = leaves(clean, torch.float32), leaves(dirty, torch.float32)
     expected, out = attend(module, clean, causal, mask), attend(module, dirty, causal, mask)
     assert (out.masked_select(mask[:, None, :, None]) == 0.0).all()
-    assert out.masked_select(~mask[:, None, :, None]).abs().min() > 0.0
+    # Not all of them: a causal relu leaves the first row zero where its one score is negative.
+    assert (out.masked_select(~mask[:, None, :, None]) != 0.0).float().mean() > 0.5
     assert torch.equal(out, expected)
     wanted = backward(expected, module, clean)
     for key, gradient in backward(out, module, dirty).items():

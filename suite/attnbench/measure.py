@@ -5,6 +5,7 @@ The timed call stands alone: inputs, warm-up and checks lie outside the window, 
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -98,7 +99,7 @@ def warm_profiler() -> None:
 
 def flops(call: Call) -> float:
     """Floating-point operations of the matrix products and attention kernels of one call, by torch's counter."""
-    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+    with FlopCounterMode(display=False, custom_mapping={**_CPU_ATTENTION, **_IN_PLACE}) as counter:
         call(0)
     return float(counter.get_total_flops())
 
@@ -112,8 +113,14 @@ def _attention_backward_flops(grad: Any, q: Any, k: Any, v: Any, *_: Any, **__: 
     return int(sdpa_flop_count(q, k, v)) * 5 // 2
 
 
+def _product_flops(total: Any, a: Any, b: Any, *_: Any, **__: Any) -> int:
+    return 2 * math.prod(a) * int(b[-1])
+
+
 # torch's counter knows the CUDA kernels of scaled_dot_product_attention and not the CPU one, which it counts as nothing.
 _CPU_ATTENTION: dict[Any, Any] = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
 }
+# Nor does it know the products that accumulate in place.
+_IN_PLACE: dict[Any, Any] = {torch.ops.aten.baddbmm_: _product_flops, torch.ops.aten.addmm_: _product_flops}

@@ -1,0 +1,181 @@
+"""sum_j P(q_i . k_j) v_j for a polynomial P, exactly and in time linear in seq_len: by symmetric features.
+
+With (q . k)^p = f_p(q) . (w_p f_p(k)) the sum over the keys is one state S_p = w_p sum_j f_p(k_j) v_j^T for every power, and
+out_i = sum_p c_p f_p(q_i)^T S_p. When causal the state is the one before the chunk, and the pairs within the chunk go by their matrix.
+Tokens are worked in chunks; features live for one chunk, and the backward pass makes them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from attnbench.kernels.activation import Polynomial
+from attnbench.kernels.batching import fold, unfold
+from attnbench.kernels.symmetric import SymmetricFeatures
+
+Coefficients = tuple[tuple[int, float], ...]
+
+FEATURE_VALUES = 2**22  # 16 MB of float32 features at a time; measured: half and twice that cost up to a tenth more
+MOST_HEADS = 4
+LONGEST_CHUNK = 1024
+SHORTEST_CAUSAL_CHUNK, LONGEST_CAUSAL_CHUNK = 128, 512  # within a chunk the time is quadratic: about as many tokens as features
+
+features_of = cache(SymmetricFeatures)
+
+
+def power_sums(
+    q: Float[Tensor, "batch heads seq_len head_dim"],
+    k: Float[Tensor, "batch heads seq_len head_dim"],
+    v: Float[Tensor, "batch heads seq_len value_dim"],
+    coefficients: Coefficients,
+    causal: bool,
+) -> Float[Tensor, "batch heads seq_len value_dim"]:
+    """sum over keys of P(q . k) v, P(x) = sum_p c_p x^p, differentiable in q, k and v.
+
+    Time is that of 4 N D value_dim operations a head, D = C(head_dim + p - 1, p); extra memory a few times that of q, k and v.
+    """
+    out: Tensor = _PowerSums.apply(q, k, v, coefficients, causal)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _PowerSums(torch.autograd.Function):
+    @staticmethod
+    def forward(q: Tensor, k: Tensor, v: Tensor, coefficients: Coefficients, causal: bool) -> Tensor:
+        work = _Work(q, k, v, coefficients, causal)
+        out = v.new_empty(work.v.shape)
+        for heads in work.heads():
+            states = work.states(heads)
+            if not causal:
+                for tokens in work.chunks():
+                    work.collect_(states, work.features(work.k, heads, tokens), work.v[heads, tokens])
+            for tokens in work.chunks():
+                total = work.spread(work.features(work.q, heads, tokens), work.weighted(states))
+                if causal:
+                    total += work.within(heads, tokens)
+                    work.collect_(states, work.features(work.k, heads, tokens), work.v[heads, tokens])
+                out[heads, tokens] = total
+        return out.view(v.shape)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        q, k, v, ctx.coefficients, ctx.causal = inputs
+        ctx.save_for_backward(q, k, v)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v = ctx.saved_tensors
+        work = _Work(q, k, v, ctx.coefficients, ctx.causal)
+        d_out = upstream.reshape(work.v.shape)
+        dq, dk, dv = q.new_empty(work.q.shape), k.new_empty(work.k.shape), v.new_empty(work.v.shape)
+        for heads in work.heads():
+            # Queries meet the sum over keys up to their chunk, keys the sum over queries from theirs on: one pass in each direction.
+            states = work.states(heads)
+            if not ctx.causal:
+                for tokens in work.chunks():
+                    work.collect_(states, work.features(work.k, heads, tokens), work.v[heads, tokens])
+            for tokens in work.chunks():
+                levels = work.features(work.q, heads, tokens)
+                dq[heads, tokens] = work.pull_back(levels, work.weighted(states), d_out[heads, tokens])
+                if ctx.causal:
+                    work.collect_(states, work.features(work.k, heads, tokens), work.v[heads, tokens])
+            states = work.states(heads)
+            if not ctx.causal:
+                for tokens in work.chunks():
+                    work.collect_(states, work.features(work.q, heads, tokens), d_out[heads, tokens])
+            for tokens in reversed(list(work.chunks())):
+                levels = work.features(work.k, heads, tokens)
+                weighted = work.weighted(states)
+                dv[heads, tokens] = work.spread(levels, weighted)
+                dk[heads, tokens] = work.pull_back(levels, weighted, work.v[heads, tokens])
+                if ctx.causal:
+                    work.within_backward_(heads, tokens, d_out, dq, dk, dv)
+                    work.collect_(states, work.features(work.q, heads, tokens), d_out[heads, tokens])
+        return dq.view(q.shape), dk.view(k.shape), dv.view(v.shape), None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+        folded = [fold(x, dim, info.batch_size) if isinstance(x, Tensor) else x for x, dim in zip(inputs, in_dims, strict=True)]
+        return unfold(_PowerSums.apply(*folded), info.batch_size), 0  # type: ignore[no-untyped-call]
+
+
+class _Work:
+    """Inputs as [batch * heads, seq_len, dim], cut into heads and chunks of tokens, and the steps on one chunk."""
+
+    def __init__(self, q: Tensor, k: Tensor, v: Tensor, coefficients: Coefficients, causal: bool) -> None:
+        self.q, self.k, self.v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
+        self.coefficients = coefficients
+        self.activation = Polynomial(coefficients)
+        self.symmetric = features_of(q.shape[-1], max(1, *(power for power, _ in coefficients)))
+        self.head_block = max(1, min(self.q.shape[0], MOST_HEADS))
+        dimension = max(1, sum(self.symmetric.dimension(power) for power in range(1, self.symmetric.degree + 1)))
+        longest = min(LONGEST_CAUSAL_CHUNK, max(SHORTEST_CAUSAL_CHUNK, dimension)) if causal else LONGEST_CHUNK
+        self.chunk = max(64, min(longest, FEATURE_VALUES // (self.head_block * dimension)))
+        self.factors = [
+            factor * _weights(q.shape[-1], self.symmetric.degree, power, q.device).to(q.dtype) for power, factor in coefficients
+        ]
+
+    def heads(self) -> Iterator[slice]:
+        return (slice(start, start + self.head_block) for start in range(0, self.q.shape[0], self.head_block))
+
+    def chunks(self) -> Iterator[slice]:
+        seq_len = self.q.shape[1]
+        return (slice(start, min(start + self.chunk, seq_len)) for start in range(0, seq_len, self.chunk))
+
+    def features(self, x: Tensor, heads: slice, tokens: slice) -> list[Tensor]:
+        """Features of every power of some tokens, each [heads, dimension, tokens]."""
+        return self.symmetric.of(x[heads, tokens].mT.contiguous())
+
+    def states(self, heads: slice) -> list[Tensor]:
+        """An empty state for every power of the polynomial, [heads, dimension, value_dim]."""
+        count = self.q[heads].shape[0]
+        return [self.v.new_zeros(count, self.symmetric.dimension(power), self.v.shape[2]) for power, _ in self.coefficients]
+
+    def weighted(self, states: list[Tensor]) -> list[Tensor]:
+        return [factor * state for factor, state in zip(self.factors, states, strict=True)]
+
+    def collect_(self, states: list[Tensor], levels: list[Tensor], values: Tensor) -> None:
+        """state += f(tokens) values^T."""
+        for (power, _), state in zip(self.coefficients, states, strict=True):
+            state.baddbmm_(levels[power], values)
+
+    def spread(self, levels: list[Tensor], weighted: list[Tensor]) -> Tensor:
+        """f(tokens)^T state, summed over the powers: [heads, tokens, value_dim]."""
+        products = [torch.bmm(levels[power].mT, state) for (power, _), state in zip(self.coefficients, weighted, strict=True)]
+        return sum(products[1:], start=products[0])
+
+    def pull_back(self, levels: list[Tensor], weighted: list[Tensor], values: Tensor) -> Tensor:
+        """Gradient of the tokens of `levels` in values . spread(levels, weighted): [heads, tokens, head_dim]."""
+        gradients: list[Tensor | None] = [None] * len(levels)
+        for (power, _), state in zip(self.coefficients, weighted, strict=True):
+            gradients[power] = torch.bmm(state, values.mT)
+        return self.symmetric.pull_back_(levels[1], levels, gradients).mT
+
+    def within(self, heads: slice, tokens: slice) -> Tensor:
+        """What the tokens of one chunk give each other, causally."""
+        scores = self.q[heads, tokens] @ self.k[heads, tokens].mT
+        self.activation.value_(scores, torch.empty_like(scores))
+        return scores.tril_() @ self.v[heads, tokens]
+
+    def within_backward_(self, heads: slice, tokens: slice, d_out: Tensor, dq: Tensor, dk: Tensor, dv: Tensor) -> None:
+        """Add the gradients of `within`."""
+        queries, keys, upstream = self.q[heads, tokens], self.k[heads, tokens], d_out[heads, tokens]
+        scores = queries @ keys.mT
+        slope = torch.empty_like(scores)
+        self.activation.value_and_slope_(scores, slope)
+        dv[heads, tokens] += scores.tril_().mT @ upstream
+        d_scores = (upstream @ self.v[heads, tokens].mT).mul_(slope).tril_()
+        dq[heads, tokens] += d_scores @ keys
+        dk[heads, tokens] += d_scores.mT @ queries
+
+
+@cache
+def _weights(head_dim: int, degree: int, power: int, device: torch.device) -> Tensor:
+    return features_of(head_dim, degree).weights(power).to(device)

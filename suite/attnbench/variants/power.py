@@ -1,0 +1,59 @@
+"""Symmetric power attention: an even power of q . k, normalised over the keys, exactly and in linear time.
+
+A_ij = (q_i . k_j)^p / sum_j (q_i . k_j)^p for an even p, out = A V; a row whose every score is zero is zero. A factor on the scores would
+cancel. Numerator and denominator are one polynomial attention over [V, 1]: by symmetric features, or in tiles where seq_len is too short
+for these to pay.
+
+Buckman, Gelada, Zhang 2024, Symmetric Power Transformers, Manifest AI.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, hide_padding, visible_keys
+from attnbench.kernels.polynomial import normalised_polynomial_attention
+
+
+class Power(nn.Module):
+    """degree: the even power, at least 2."""
+
+    def __init__(self, degree: object) -> None:
+        super().__init__()
+        if type(degree) is not int or degree < 2 or degree % 2:
+            raise BadInput(f"degree is {degree!r}; give an even whole number of at least 2, for an odd power has negative weights")
+        self.degree: int = degree
+
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+        q, k, v = hide_padding(padding_mask, q, k, v)
+        return normalised_polynomial_attention(q, k, v, ((self.degree, 1.0),), causal, padding_mask)
+
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+        q, k = hide_padding(padding_mask, q, k)
+        weights = (q @ k.mT / math.sqrt(q.shape[-1])) ** self.degree
+        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
+        if visible is not None:
+            weights = weights.masked_fill(~visible, 0.0)
+        total = weights.sum(-1, keepdim=True)
+        return weights / torch.where(total > 0.0, total, torch.ones_like(total))
+
+
+def build(shape: Shape, degree: object) -> nn.Module:
+    return Power(degree)
+
+
+VARIANT = Variant(
+    build=build,
+    citation="Buckman, Gelada, Zhang 2024, Symmetric Power Transformers, Manifest AI",
+    family="polynomial",
+    formula="(Q Kᵀ)² V / Σ (Q Kᵀ)²",
+    causal=True,
+    normalises_rows=True,
+    equivariant=True,
+    time_exponent=1.0,
+    memory_exponent=1.0,
+    params={"degree": 2},
+)

@@ -1,0 +1,46 @@
+"""ReLU attention: max(s, 0) / N in place of softmax.
+
+A_ij = relu(q_i . k_j / sqrt(d)) / N, out = A V. N is the number of unpadded keys that the row may see. Worked in tiles.
+
+Wortsman, Lee, Gilmer, Kornblith 2023, Replacing softmax with ReLU in Vision Transformers, arXiv 2309.08586.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, count_visible, hide_padding, visible_keys
+from attnbench.kernels.activation import Relu
+from attnbench.kernels.tiled import elementwise_attention
+
+
+class ReluAttention(nn.Module):
+    """A zeroed key has score 0 and weight 0, so padding needs no mask of its own."""
+
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+        q, k, v = hide_padding(padding_mask, q, k, v)
+        count = count_visible(q.shape[-2], causal, padding_mask, q.device).to(q.dtype)
+        return elementwise_attention(q / math.sqrt(q.shape[-1]), k, v, Relu(), causal) / count
+
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+        q, k = hide_padding(padding_mask, q, k)
+        weights = (q @ k.mT / math.sqrt(q.shape[-1])).relu()
+        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
+        if visible is not None:
+            weights = weights.masked_fill(~visible, 0.0)
+        return weights / count_visible(q.shape[-2], causal, padding_mask, q.device).to(q.dtype)
+
+
+VARIANT = Variant(
+    build=lambda shape: ReluAttention(),
+    citation="Wortsman, Lee, Gilmer, Kornblith 2023, Replacing softmax with ReLU in Vision Transformers, arXiv 2309.08586",
+    family="other",
+    formula="relu(Q Kᵀ / √d) V / N",
+    causal=True,
+    normalises_rows=False,
+    equivariant=True,
+    time_exponent=2.0,
+    memory_exponent=1.0,
+)

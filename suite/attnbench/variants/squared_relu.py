@@ -1,0 +1,45 @@
+"""Squared ReLU attention of FLASH and its gated attention unit: relu(q . k / N)^2 in place of softmax.
+
+A_ij = relu(q_i . k_j / N)^2 with no sqrt(d), out = A V. N is the number of unpadded keys that the row may see. Worked in tiles.
+
+Hua, Dai, Liu, Le 2022, Transformer Quality in Linear Time, arXiv 2202.10447.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, count_visible, hide_padding, visible_keys
+from attnbench.kernels.activation import SquaredRelu
+from attnbench.kernels.tiled import elementwise_attention
+
+
+class SquaredReluAttention(nn.Module):
+    """relu is homogeneous: the 1 / N is taken of the queries, where it keeps the square of a large score finite."""
+
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+        q, k, v = hide_padding(padding_mask, q, k, v)
+        return elementwise_attention(_over_count(q, causal, padding_mask), k, v, SquaredRelu(), causal)
+
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+        q, k = hide_padding(padding_mask, q, k)
+        weights = (_over_count(q, causal, padding_mask) @ k.mT).relu().square()
+        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
+        return weights if visible is None else weights.masked_fill(~visible, 0.0)
+
+
+def _over_count(q: Heads, causal: bool, padding_mask: PaddingMask | None) -> Heads:
+    return q / count_visible(q.shape[-2], causal, padding_mask, q.device).to(q.dtype)
+
+
+VARIANT = Variant(
+    build=lambda shape: SquaredReluAttention(),
+    citation="Hua, Dai, Liu, Le 2022, Transformer Quality in Linear Time, arXiv 2202.10447",
+    family="other",
+    formula="relu(Q Kᵀ / N)² V",
+    causal=True,
+    normalises_rows=False,
+    equivariant=True,
+    time_exponent=2.0,
+    memory_exponent=1.0,
+)

@@ -1,0 +1,50 @@
+"""Taylor attention of Based: softmax with its exponential cut after the square, 1 + s + s^2 / 2, exactly and in linear time.
+
+A_ij = P(s_ij) / sum_j P(s_ij), P(s) = 1 + s + s^2 / 2, s_ij = q_i . k_j / sqrt(d), out = A V. P = ((1 + s)^2 + 1) / 2 is never below 1/2,
+so that the sum is at least N / 2. Numerator and denominator are one polynomial attention over [V, 1]: by symmetric features, or in tiles
+where seq_len is too short for these to pay.
+
+Arora et al. 2024, Simple linear attention language models balance the recall-throughput tradeoff, arXiv 2402.18668.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding, visible_keys
+from attnbench.kernels.polynomial import normalised_polynomial_attention
+
+COEFFICIENTS = ((0, 1.0), (1, 1.0), (2, 0.5))
+
+
+class Taylor(nn.Module):
+    """A zeroed key has P = 1: what keeps it out of both sums is that its row of [V, 1] is zero."""
+
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+        q, k, v = hide_padding(padding_mask, q, k, v)
+        out = normalised_polynomial_attention(q, k, v, COEFFICIENTS, causal, padding_mask)
+        return hide_padding(padding_mask, out)[0]
+
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+        q, k = hide_padding(padding_mask, q, k)
+        scores = q @ k.mT / math.sqrt(q.shape[-1])
+        weights = 1.0 + scores + scores.square() / 2
+        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device, never_empty=True)
+        if visible is not None:
+            weights = weights.masked_fill(~visible, 0.0)
+        return hide_padding(padding_mask, weights / weights.sum(-1, keepdim=True))[0]
+
+
+VARIANT = Variant(
+    build=lambda shape: Taylor(),
+    citation="Arora et al. 2024, Simple linear attention language models balance the recall-throughput tradeoff, arXiv 2402.18668",
+    family="linear",
+    formula="P(Q Kᵀ / √d) V / Σ P,  P(s) = 1 + s + s²/2",
+    causal=True,
+    normalises_rows=True,
+    equivariant=True,
+    time_exponent=1.0,
+    memory_exponent=1.0,
+)
