@@ -79,12 +79,10 @@ def test_float32_agrees_with_the_float64_definition(name: str, causal: bool, seq
     expected = definition(name, exact, double, causal, None)
     assert relative_error(out, expected) < 1e-4
     wanted = backward(expected, exact, double)
-    found = backward(out, module, single)
-    errors = {key: relative_error(gradient, wanted[key]) for key, gradient in found.items()}
-    if max(errors.values()) >= 1e-4:
-        # Where exact gradients vanish, as for one key that is normalised by itself, rounding is all there is: the plain form sets the bar.
-        plain = backward(definition(name, module, single, causal, None), module, single)
-        assert all(error < max(1e-4, 2 * relative_error(plain[key], wanted[key])) for key, error in errors.items()), errors
+    # An exact gradient may vanish, as that of one key which is normalised by itself: then its rounding is seen beside the largest one.
+    floor = 1e-2 * max(float(gradient.norm()) for gradient in wanted.values())
+    for key, gradient in backward(out, module, single).items():
+        assert relative_error(gradient, wanted[key], floor) < 1e-4, key
 
 
 @pytest.mark.parametrize("seq_len", LENGTHS)

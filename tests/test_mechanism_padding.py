@@ -37,8 +37,9 @@ def test_float32_agrees_with_the_float64_definition_under_padding(name: str, cau
     expected = definition(name, exact, double, causal, mask)
     assert relative_error(out, expected) < 1e-4
     wanted = backward(expected, exact, double)
+    floor = 1e-2 * max(float(gradient.norm()) for gradient in wanted.values())
     for key, gradient in backward(out, module, single).items():
-        assert relative_error(gradient, wanted[key]) < 1e-4, key
+        assert relative_error(gradient, wanted[key], floor) < 1e-4, key
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf, -math.inf])

@@ -1,59 +1,94 @@
 """phi1(M) W for batches of small square matrices, phi1(M) = (exp(M) - I) M^-1 = sum_k M^k / (k+1)!.
 
-Scaling and squaring without a division, so that M may be singular: phi1(2M) = (exp(M) + I) phi1(M) / 2 and exp(2M) = exp(M)^2.
-Where the norm is at most 1 the series is applied to W itself, one fused product a term. Higham 2008, Functions of Matrices, 10.7.4.
+Where M is small enough the series is applied to W itself, in series.py. Otherwise by scaling and squaring without a division, so that M
+may be singular: phi1(2M) = (exp(M) + I) phi1(M) / 2 and exp(2M) = exp(M)^2. Higham 2008, Functions of Matrices, 10.7.4.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from attnbench.kernels.series import pairs_needed, phi1_series, pull_back_series
 
 # On CUDA the number of doublings is fixed, for reading the norm back would stall the device; 2^20 covers norms up to a million.
 DOUBLINGS_WITHOUT_READING = 20
 MOST_DOUBLINGS = 60
 FLOAT32_NORM = 8.0
+SERIES_NORM = 4.0  # the terms of the series grow to 13 times its sum there, which costs one digit
 SERIES_TERMS = 16  # at norm 1 the first dropped term is 1/17! = 3e-15
 _COEFFICIENTS = [1 / math.factorial(k + 1) for k in range(SERIES_TERMS)]
 
 Square = Float[Tensor, "*batch n n"]
 Block = Float[Tensor, "*batch n m"]
+PullBack = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def phi1_times(m: Square, w: Block) -> Block:
     """phi1(m) w, in the dtype of m.
 
-    The work is done in float64 where the norm of m is above 8: float32 would lose orthogonality to the squarings. Differentiable.
+    The work is done in float64 where the norm of m is above 8: float32 would lose orthogonality to the squarings. Differentiable once.
     A matrix that is not finite gives a result that is not finite, and only its own; nothing is raised, and time is bounded.
     """
+    out: Tensor = _Phi1.apply(m, w)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Phi1(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, m: Tensor, w: Tensor) -> Tensor:
+        out, ctx.pull_back = phi1_and_pull_back(m, w, any(ctx.needs_input_grad))
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, ...]:
+        return ctx.pull_back(upstream)
+
+
+def phi1_and_pull_back(m: Square, w: Block, differentiable: bool) -> tuple[Block, PullBack | None]:
+    """phi1(m) w, and the function from its gradient to those of m and w, if one is asked for. To be called where autograd is off."""
     if m.device.type != "cpu":
-        return (_phi1(m.double(), DOUBLINGS_WITHOUT_READING) @ w.double()).to(w.dtype)
-    norms = m.detach().abs().sum(-2)
-    # On the CPU reading this waits for nothing. A matrix that is not finite must not choose for the rest of the batch.
-    norm = float(norms.masked_fill(~norms.isfinite(), 0.0).max()) if norms.numel() else 0.0
-    if norm <= 1.0:
-        return _series_times(m, w, _terms(norm))
-    doublings = min(MOST_DOUBLINGS, math.ceil(math.log2(norm)))
-    if norm <= FLOAT32_NORM:
-        return _phi1(m, doublings) @ w
-    return (_phi1(m.double(), doublings) @ w.double()).to(w.dtype)
+        return _by_autograd(m, w, DOUBLINGS_WITHOUT_READING, torch.float64, differentiable)
+    # On the CPU reading norms waits for nothing. M is far from normal: its powers grow like sqrt(||M^2||), about half of ||M||.
+    square = m @ m
+    norm = _largest(torch.linalg.matrix_norm(m))
+    growth = math.sqrt(_largest(torch.linalg.matrix_norm(square)))
+    if growth > SERIES_NORM:
+        doublings = min(MOST_DOUBLINGS, math.ceil(math.log2(norm)))
+        return _by_autograd(m, w, doublings, m.dtype if norm <= FLOAT32_NORM else torch.float64, differentiable)
+    flat_m, flat_square, flat_w = (x.reshape(-1, *x.shape[-2:]) for x in (m, square, w))
+    pairs = pairs_needed(growth, norm, torch.finfo(m.dtype).eps)
+    out, totals = phi1_series(flat_m, flat_square, flat_w, pairs)
+
+    def pull_back(upstream: Tensor) -> tuple[Tensor, Tensor]:
+        gm, gw = pull_back_series(flat_m, flat_square, flat_w, totals, upstream.reshape(flat_w.shape))
+        return gm.view(m.shape), gw.view(w.shape)
+
+    return out.view(w.shape), pull_back if differentiable else None
 
 
-def _series_times(m: Square, w: Block, terms: int) -> Block:
-    """Horner's rule on the block: w + m/2 (w + m/3 (w + ...))."""
-    flat_m, flat_w = m.reshape(-1, *m.shape[-2:]), w.reshape(-1, *w.shape[-2:])
-    total = flat_w
-    for k in range(terms, 1, -1):
-        total = torch.baddbmm(flat_w, flat_m, total, alpha=1 / k)
-    return total.view_as(w)
+def _by_autograd(m: Square, w: Block, doublings: int, dtype: torch.dtype, differentiable: bool) -> tuple[Block, PullBack | None]:
+    with torch.set_grad_enabled(differentiable):
+        leaves = m.detach().requires_grad_(differentiable), w.detach().requires_grad_(differentiable)
+        out = (_phi1(leaves[0].to(dtype), doublings) @ leaves[1].to(dtype)).to(w.dtype)
+
+    def pull_back(upstream: Tensor) -> tuple[Tensor, Tensor]:
+        gm, gw = torch.autograd.grad(out, leaves, upstream)
+        return gm, gw
+
+    return out.detach(), pull_back if differentiable else None
 
 
-def _terms(norm: float) -> int:
-    """How many terms of the series leave less than 1e-16 of the first, for a norm of at most 1."""
-    return next((k for k in range(2, SERIES_TERMS) if norm**k / math.factorial(k + 1) < 1e-16), SERIES_TERMS)
+def _largest(norms: Float[Tensor, "*batch"]) -> float:
+    """The largest norm that is finite: a matrix that is not must not choose for the rest of the batch."""
+    return float(norms.masked_fill(~norms.isfinite(), 0.0).max()) if norms.numel() else 0.0
 
 
 def _phi1(m: Square, doublings: int) -> Square:

@@ -17,16 +17,17 @@ import math
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Unsupported, Variant, hide_padding
-from attnbench.kernels.phi1 import phi1_times
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Unsupported, Variant, hide_padding
+from attnbench.kernels.rotation import rotation
+from attnbench.kernels.skew import alpha_parameter, exponential, init_projections
 
 
 class Orthogonal(nn.Module):
     """alpha, the first parameter, has shape [num_heads] and is used as it is: 0 makes A the identity."""
 
-    def __init__(self, num_heads: int, head_dim: int, alpha: float) -> None:
+    def __init__(self, alpha: nn.Parameter, head_dim: int) -> None:
         super().__init__()
-        self.alpha = nn.Parameter(torch.full((num_heads,), float(alpha)))
+        self.alpha = alpha
         self.head_dim = head_dim
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
@@ -48,56 +49,15 @@ class Orthogonal(nn.Module):
         dtype = v.dtype
         if dtype in (torch.bfloat16, torch.float16):  # their Gram matrix would be rounded to 8 or 11 bits
             q, k, v = q.float(), k.float(), v.float()
-        u = torch.cat([q, k], dim=-1)
-        # With N near 2d or below G is close to singular, and its rounding alone costs orthogonality where the norm is large.
-        precise = torch.float64 if u.shape[-2] <= 3 * self.head_dim else u.dtype
-        transposed = u.mT.to(precise)
-        c = (self.alpha.to(precise) / math.sqrt(self.head_dim))[:, None, None]
-        gram = c * _apply_j(transposed @ u.to(precise))
-        target = c * _apply_j(transposed @ v.to(precise))
-        return (u @ phi1_times(gram, target).to(u.dtype)).to(dtype)
+        c = (self.alpha.to(q.dtype) / math.sqrt(self.head_dim))[:, None, None]
+        return rotation(q, k, v, c).to(dtype)
 
     def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
-        """The paper's initialisation, in place: [W_Q, W_K] jointly orthonormal per head, W_V and W_O orthogonal."""
-        d = self.head_dim
-        with torch.no_grad():
-            for head in range(self.alpha.shape[0]):
-                rows = slice(head * d, (head + 1) * d)
-                joint = torch.empty(2 * d, w_q.shape[1], dtype=w_q.dtype, device=w_q.device)
-                nn.init.orthogonal_(joint)
-                w_q[rows], w_k[rows] = joint[:d], joint[d:]
-            nn.init.orthogonal_(w_v)
-            nn.init.orthogonal_(w_o)
-
-
-def _apply_j(x: Tensor) -> Tensor:
-    """J x for J = [[0, I], [-I, 0]]: the lower half, then minus the upper half."""
-    upper, lower = x.chunk(2, dim=-2)
-    return torch.cat([lower, -upper], dim=-2)
-
-
-def initial_alpha(head_dim: int, seq_len: int | None) -> float:
-    """An alpha at which the norm of S is about 1 for unit-variance queries and keys; without a known length N = 64 is taken.
-
-    That norm is about alpha (N + 2 sqrt(N d)) / sqrt(d). At 1 twelve skipless blocks (N = 16, d = 16) have a Jacobian with a condition
-    number of 100 to 180, at 1/2 of about 25; but at 1/2 attention mixes less at first, and training is slower.
-    """
-    length = seq_len or 64
-    return math.sqrt(head_dim) / (length + 2 * math.sqrt(length * head_dim))
+        init_projections(self.head_dim, w_q, w_k, w_v, w_o)
 
 
 def build(shape: Shape, alpha: object) -> nn.Module:
-    if alpha is not None and (type(alpha) not in (int, float) or not math.isfinite(alpha)):  # type: ignore[arg-type]
-        raise BadInput(f"alpha is {alpha!r}; give a finite number, or None for one chosen from seq_len and head_dim")
-    start = initial_alpha(shape.head_dim, shape.seq_len) if alpha is None else alpha
-    return Orthogonal(shape.num_heads, shape.head_dim, float(start))  # type: ignore[arg-type]
-
-
-def exponential(module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask: PaddingMask | None) -> Matrix:
-    """exp(S) by torch.linalg.matrix_exp of the dense S: the definition, for checking."""
-    q, k = hide_padding(padding_mask, q, k)
-    c = module.get_parameter("alpha").to(q.dtype)[:, None, None] / math.sqrt(q.shape[-1])
-    return torch.linalg.matrix_exp(c * (q @ k.mT - k @ q.mT))
+    return Orthogonal(alpha_parameter(shape, alpha), shape.head_dim)
 
 
 VARIANT = Variant(

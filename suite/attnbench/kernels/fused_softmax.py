@@ -1,0 +1,23 @@
+"""Softmax attention by torch's fused kernel, padding included: what the relatives of softmax are made of."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from attnbench.attention import Heads, PaddingMask, hide_padding, visible_keys
+
+
+def fused_softmax(
+    q: Heads, k: Heads, v: Tensor, causal: bool = False, padding_mask: PaddingMask | None = None, scale: float | None = None
+) -> Tensor:
+    """softmax(scale Q K^T) V, scale 1/sqrt(d) where none is given; rows of padding are zero.
+
+    v: [batch, heads, seq_len, width]. On the CPU the kernel is fused only where v is as wide as q and k; torch keeps the
+    seq_len x seq_len matrix otherwise.
+    """
+    if padding_mask is None:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale)
+    q, k, v = hide_padding(padding_mask, q, k, v)
+    visible = visible_keys(q.shape[-2], causal, padding_mask, q.device, never_empty=True)
+    return hide_padding(padding_mask, F.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scale))[0]

@@ -1,0 +1,102 @@
+"""What all orthogonal forms share: alpha, the projections at the start, and the dense exponential that defines three of them.
+
+S = c U J U^T with U = [Q, K], J = [[0, I], [-I, 0]], c = alpha / sqrt(d): skew-symmetric, of rank at most 2d, and linear in alpha.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Unsupported, hide_padding
+
+Rotation = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class SkewAttention(nn.Module):
+    """out = A V for an orthogonal A = f(S), by `rotation(u, c, v)`, which gives (A - I) v.
+
+    u: [batch, heads, seq_len, 2 head_dim], padding zeroed; c: [heads, 1, 1]; v: [batch, heads, seq_len, width]; all of one dtype, float32
+    or wider. alpha, the first parameter, has shape [num_heads] and is used as it is: 0 makes A the identity.
+    """
+
+    def __init__(self, name: str, alpha: nn.Parameter, head_dim: int, rotation: Rotation) -> None:
+        super().__init__()
+        self.name = name
+        self.alpha = alpha
+        self.head_dim = head_dim
+        self.rotation = rotation
+
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+        (v,) = hide_padding(padding_mask, v)
+        return hide_padding(padding_mask, self._attend(q, k, v, causal, padding_mask))[0]
+
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+        """A; on padded rows it is the identity, whatever `forward` shows there."""
+        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
+        return self._attend(q, k, identity, causal, padding_mask)
+
+    def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
+        if causal:
+            raise Unsupported(f"{self.name} has no causal form: a triangular orthogonal matrix is diagonal")
+        u = torch.cat(hide_padding(padding_mask, q, k), dim=-1)
+        wide = torch.float32 if u.dtype in (torch.bfloat16, torch.float16) else u.dtype
+        c = self.alpha.to(wide)[:, None, None] / math.sqrt(self.head_dim)
+        return v + self.rotation(u.to(wide), c, v.to(wide)).to(v.dtype)
+
+    def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
+        init_projections(self.head_dim, w_q, w_k, w_v, w_o)
+
+
+def initial_alpha(head_dim: int, seq_len: int | None) -> float:
+    """An alpha at which the norm of S is about 1 for unit-variance queries and keys; without a known length N = 64 is taken.
+
+    That norm is about alpha (N + 2 sqrt(N d)) / sqrt(d). At 1 twelve skipless blocks (N = 16, d = 16) have a Jacobian with a condition
+    number of 100 to 180, at 1/2 of about 25; but at 1/2 attention mixes less at first, and training is slower.
+    """
+    length = seq_len or 64
+    return math.sqrt(head_dim) / (length + 2 * math.sqrt(length * head_dim))
+
+
+def alpha_parameter(shape: Shape, alpha: object) -> nn.Parameter:
+    """One alpha a head, [num_heads]: the given number, or for None the initial one. Raises BadInput for anything else."""
+    if alpha is None:
+        start = initial_alpha(shape.head_dim, shape.seq_len)
+    elif isinstance(alpha, (int, float)) and not isinstance(alpha, bool) and math.isfinite(alpha):
+        start = float(alpha)
+    else:
+        raise BadInput(f"alpha is {alpha!r}; give a finite number, or None for one chosen from seq_len and head_dim")
+    return nn.Parameter(torch.full((shape.num_heads,), start))
+
+
+def init_projections(head_dim: int, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
+    """The paper's initialisation, in place: [W_Q, W_K] jointly orthonormal per head, W_V and W_O orthogonal."""
+    with torch.no_grad():
+        for start in range(0, w_q.shape[0], head_dim):
+            rows = slice(start, start + head_dim)
+            joint = torch.empty(2 * head_dim, w_q.shape[1], dtype=w_q.dtype, device=w_q.device)
+            nn.init.orthogonal_(joint)
+            w_q[rows], w_k[rows] = joint.chunk(2)
+        nn.init.orthogonal_(w_v)
+        nn.init.orthogonal_(w_o)
+
+
+def apply_j(x: Tensor) -> Tensor:
+    """J x for J = [[0, I], [-I, 0]]: the lower half, then minus the upper half."""
+    upper, lower = x.chunk(2, dim=-2)
+    return torch.cat([lower, -upper], dim=-2)
+
+
+def dense_skew(module: nn.Module, q: Heads, k: Heads, padding_mask: PaddingMask | None) -> Matrix:
+    """S itself, zero in the rows and columns of padding: for checking."""
+    q, k = hide_padding(padding_mask, q, k)
+    c = module.get_parameter("alpha").to(q.dtype)[:, None, None] / math.sqrt(q.shape[-1])
+    return c * (q @ k.mT - k @ q.mT)
+
+
+def exponential(module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask: PaddingMask | None) -> Matrix:
+    """exp(S) by torch.linalg.matrix_exp of the dense S: the definition, for checking."""
+    return torch.linalg.matrix_exp(dense_skew(module, q, k, padding_mask))

@@ -1,0 +1,65 @@
+"""Differential attention: the difference of two softmax maps, in which common noise cancels, then a norm per head.
+
+Heads 2h and 2h+1 are one differential head: their queries and keys make the maps A1 and A2, their values side by side the value V,
+[seq_len, 2d], and the result is split over the two heads again.
+
+    out = (1 - lambda_init) RMSNorm((A1 - lambda A2) V),    A_i = softmax(Q_i K_i^T / sqrt(d))
+    lambda = exp(l_q1 . l_k1) - exp(l_q2 . l_k2) + lambda_init,    lambda_init = 0.8 - 0.6 exp(-0.3 layer_index)
+
+layer_index counts from 0 (the paper's l from 1, and it takes l - 1). As in the authors' code, lambda and the 2d weights of the norm
+are shared by the heads of a layer. The norm is not linear in V, so that there is no attention matrix.
+
+Ye et al. 2025, Differential Transformer, arXiv 2410.05258.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attnbench.attention import Heads, PaddingMask, Shape, Variant
+from attnbench.kernels.fused_softmax import fused_softmax
+
+
+class Differential(nn.Module):
+    """Parameters: four vectors [head_dim] that make lambda, normal with deviation 0.1, and the weight [2 head_dim] of the norm."""
+
+    def __init__(self, head_dim: int, layer_index: int) -> None:
+        super().__init__()
+        self.lambda_init = 0.8 - 0.6 * math.exp(-0.3 * layer_index)
+        self.lambda_q1, self.lambda_k1, self.lambda_q2, self.lambda_k2 = (nn.Parameter(0.1 * torch.randn(head_dim)) for _ in range(4))
+        self.norm = nn.RMSNorm(2 * head_dim, eps=1e-5)
+
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+        d = q.shape[-1]
+        # Queries and keys get d zeros more, which change no score: torch's CPU kernel is fused only where q, k and v are equally wide.
+        q, k = F.pad(q, (0, d)), F.pad(k, (0, d))
+        pair = v.unflatten(1, (-1, 2)).transpose(2, 3).flatten(-2)  # [batch, pairs, seq_len, 2d]
+        first, second = (fused_softmax(q[:, i::2], k[:, i::2], pair, causal, padding_mask, 1 / math.sqrt(d)) for i in (0, 1))
+        out = (1 - self.lambda_init) * self.norm(first - self._lambda().to(v.dtype) * second)
+        return out.unflatten(-1, (2, d)).transpose(2, 3).flatten(1, 2)
+
+    def _lambda(self) -> Tensor:
+        first, second = self.lambda_q1 @ self.lambda_k1, self.lambda_q2 @ self.lambda_k2
+        return first.exp() - second.exp() + self.lambda_init
+
+
+def build(shape: Shape) -> nn.Module:
+    return Differential(shape.head_dim, shape.layer_index or 0)
+
+
+VARIANT = Variant(
+    build=build,
+    citation="Ye et al. 2025, Differential Transformer, arXiv 2410.05258",
+    family="softmax",
+    formula="(1 − λ₀) RMSNorm((A₁ − λ A₂) V), A = softmax(Q Kᵀ / √d)",
+    causal=True,
+    normalises_rows=False,
+    equivariant=True,
+    time_exponent=2.0,
+    memory_exponent=1.0,
+    head_group=2,
+)

@@ -1,0 +1,58 @@
+"""Orthogonal self-attention by the Cayley transform in place of the exponential, a control.
+
+S = (alpha / sqrt(d)) (Q K^T - K Q^T), A = (I - S/2)^-1 (I + S/2), out = A V: orthogonal, and exp(S) up to the third order. With
+U = [Q, K], J = [[0, I], [-I, 0]], c = alpha / sqrt(d), G = U^T U, and as (I - S/2)^-1 U = U (I - c J G / 2)^-1 (Woodbury's identity),
+
+    A V = V + (I - S/2)^-1 S V = V + U (I - c J G / 2)^-1 c J U^T V
+
+takes one linear system of size 2d x 2d. It is never singular: c J G has the eigenvalues of S, all imaginary, and zeros.
+
+A control for Zhang and Martens 2026, arXiv 2602.05996; the transform: Cayley 1846, as in Helfrich, Willmott and Ye 2018, arXiv 1707.09520.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant
+from attnbench.kernels.skew import SkewAttention, alpha_parameter, apply_j, dense_skew
+
+
+def rotation(u: Tensor, c: Tensor, v: Tensor) -> Tensor:
+    """(A - I) v. The small system is solved in float64, for c J G is not normal, and its condition is the square of that of U."""
+    # With seq_len near 2d or below G is close to singular, and its rounding alone would cost orthogonality.
+    precise = torch.float64 if u.shape[-2] <= 2 * u.shape[-1] else u.dtype
+    transposed = u.mT.to(precise)
+    m = (c * apply_j(transposed @ u.to(precise))).double()
+    target = (c * apply_j(transposed @ v.to(precise))).double()
+    identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
+    solution, _ = torch.linalg.solve_ex(identity - m / 2, target)  # unlike `solve` it reads no error code back from the device
+    return u @ solution.to(u.dtype)
+
+
+def cayley(module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask: PaddingMask | None) -> Matrix:
+    """(I - S/2)^-1 (I + S/2) of the dense S: the definition, for checking."""
+    half = dense_skew(module, q, k, padding_mask) / 2
+    identity = torch.eye(half.shape[-1], dtype=half.dtype, device=half.device)
+    return torch.linalg.solve(identity - half, identity + half)
+
+
+def build(shape: Shape, alpha: object) -> nn.Module:
+    return SkewAttention("orthogonal_cayley", alpha_parameter(shape, alpha), shape.head_dim, rotation)
+
+
+VARIANT = Variant(
+    build=build,
+    citation="A control for Zhang and Martens 2026, arXiv 2602.05996, by the transform of Cayley 1846",
+    family="orthogonal",
+    formula="(I − S/2)⁻¹ (I + S/2) V, S = α (Q Kᵀ − K Qᵀ) / √d",
+    causal=False,
+    normalises_rows=False,
+    equivariant=True,
+    orthogonal=True,
+    time_exponent=1.0,
+    memory_exponent=1.0,
+    params={"alpha": None},
+    reference=cayley,
+)

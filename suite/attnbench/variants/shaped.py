@@ -1,0 +1,65 @@
+"""Shaped attention: softmax attention centred on the identity, a comparator for skipless blocks.
+
+A = a I + b softmax(Q K^T / sqrt(d)) - g C, out = A V, where C is the softmax at zero logits: the mean over the keys that a row may see.
+a = b = g = 1 at the start, learned per head, and W_Q starts at zero, so that A starts as the identity. C V takes linear time: one mean,
+or the running mean when causal.
+
+Noci et al. 2023, The Shaped Transformer, arXiv 2306.17759; the learned gains and W_Q = 0 as in He and Hofmann 2024, arXiv 2311.01906.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, count_visible, hide_padding
+from attnbench.kernels.fused_softmax import fused_softmax
+
+
+class Shaped(nn.Module):
+    """identity_gain, attention_gain and centring_gain, a, b and g of the formula, have shape [num_heads]."""
+
+    def __init__(self, num_heads: int) -> None:
+        super().__init__()
+        self.identity_gain, self.attention_gain, self.centring_gain = (nn.Parameter(torch.ones(num_heads)) for _ in range(3))
+
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+        return self._attend(q, k, v, causal, padding_mask)
+
+    def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
+        (v,) = hide_padding(padding_mask, v)
+        a, b, g = (gain[:, None, None] for gain in (self.identity_gain, self.attention_gain, self.centring_gain))
+        mean = _mean_of_visible(v, causal, padding_mask)
+        return hide_padding(padding_mask, a * v + b * fused_softmax(q, k, v, causal, padding_mask) - g * mean)[0]
+
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
+        return self._attend(q, k, identity, causal, padding_mask)
+
+    def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
+        """W_Q = 0, in place; the others stay as they are."""
+        nn.init.zeros_(w_q)
+
+
+def _mean_of_visible(v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
+    """C v, [batch, heads, 1 or seq_len, width], for a v that is zero where padded. Half types are summed in float32."""
+    wide = torch.float32 if v.dtype in (torch.bfloat16, torch.float16) else v.dtype
+    total = v.cumsum(-2, dtype=wide) if causal else v.sum(-2, keepdim=True, dtype=wide)
+    return (total / count_visible(v.shape[-2], causal, padding_mask, v.device).to(wide)).to(v.dtype)
+
+
+def build(shape: Shape) -> nn.Module:
+    return Shaped(shape.num_heads)
+
+
+VARIANT = Variant(
+    build=build,
+    citation="Noci et al. 2023, The Shaped Transformer, arXiv 2306.17759",
+    family="softmax",
+    formula="(a I + b softmax(Q Kᵀ / √d) − g C) V",
+    causal=True,
+    normalises_rows=False,
+    equivariant=True,
+    time_exponent=2.0,
+    memory_exponent=1.0,
+)

@@ -1,0 +1,55 @@
+"""Softmax with one added to its denominator, so that a head may attend to nothing.
+
+A_ij = exp(s_ij) / (1 + sum_l exp(s_il)), s = Q K^T / sqrt(d), out = A V. The one is exp(0): the softmax over one more key, zero,
+whose value is zero too. So torch's fused kernel serves. Rows sum to less than one.
+
+Miller 2023, Attention Is Off By One, https://www.evanmiller.org/attention-is-off-by-one.html
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding, visible_keys
+
+FRONT_ROW = (0, 0, 1, 0)  # for F.pad: one zero row before the first token
+
+
+class SoftmaxOne(nn.Module):
+    """Fused scaled dot-product attention over the keys and a zero key before them; no attention matrix is kept."""
+
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+        return self._attend(q, k, v, causal, padding_mask)
+
+    def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
+        q, k, v = hide_padding(padding_mask, q, k, v)
+        k, v = F.pad(k, FRONT_ROW), F.pad(v, FRONT_ROW)
+        if padding_mask is None:
+            if not causal:
+                return F.scaled_dot_product_attention(q, k, v)
+            # A dummy query before the first keeps the mask a square triangle, for which the kernel needs no mask tensor.
+            return F.scaled_dot_product_attention(F.pad(q, FRONT_ROW), k, v, is_causal=True)[..., 1:, :]
+        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
+        assert visible is not None
+        # Every row sees the zero key, so that none is empty.
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=F.pad(visible, (1, 0), value=True))
+        return hide_padding(padding_mask, out)[0]
+
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
+        return self._attend(q, k, identity, causal, padding_mask)
+
+
+VARIANT = Variant(
+    build=lambda shape: SoftmaxOne(),
+    citation="Miller 2023, Attention Is Off By One, evanmiller.org/attention-is-off-by-one.html",
+    family="softmax",
+    formula="exp(Q Kᵀ / √d) / (1 + Σ exp(Q Kᵀ / √d)) V",
+    causal=True,
+    normalises_rows=False,
+    equivariant=True,
+    time_exponent=2.0,
+    memory_exponent=1.0,
+)

@@ -1,0 +1,57 @@
+"""Value-SkipInit: the identity plus a learned share of softmax attention, a comparator for skipless blocks.
+
+A = a I + b softmax(Q K^T / sqrt(d)), out = A V; a = 1 and b = 0 at the start, learned per head, so that every token first passes
+through unmixed. W_Q starts at zero.
+
+He et al. 2023, Deep Transformers without Shortcuts, arXiv 2302.10322.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, hide_padding
+from attnbench.kernels.fused_softmax import fused_softmax
+
+
+class ValueSkipInit(nn.Module):
+    """identity_gain and attention_gain, a and b of the formula, have shape [num_heads]."""
+
+    def __init__(self, num_heads: int) -> None:
+        super().__init__()
+        self.identity_gain = nn.Parameter(torch.ones(num_heads))
+        self.attention_gain = nn.Parameter(torch.zeros(num_heads))
+
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+        return self._attend(q, k, v, causal, padding_mask)
+
+    def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
+        (v,) = hide_padding(padding_mask, v)
+        a, b = (gain[:, None, None] for gain in (self.identity_gain, self.attention_gain))
+        return a * v + b * fused_softmax(q, k, v, causal, padding_mask)
+
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
+        return self._attend(q, k, identity, causal, padding_mask)
+
+    def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
+        """W_Q = 0, in place; the others stay as they are."""
+        nn.init.zeros_(w_q)
+
+
+def build(shape: Shape) -> nn.Module:
+    return ValueSkipInit(shape.num_heads)
+
+
+VARIANT = Variant(
+    build=build,
+    citation="He et al. 2023, Deep Transformers without Shortcuts, arXiv 2302.10322",
+    family="softmax",
+    formula="(a I + b softmax(Q Kᵀ / √d)) V",
+    causal=True,
+    normalises_rows=False,
+    equivariant=True,
+    time_exponent=2.0,
+    memory_exponent=1.0,
+)
