@@ -113,10 +113,12 @@ def test_groups_of_heads_do_not_meet(name: str, causal: bool) -> None:
         assert relative_error(after[:, heads], out[:, heads]) > 1e-2
 
 
-@pytest.mark.parametrize("kind", ["right", "left", "holes", "none"])
 @forms
-def test_rows_sum_to_one_exactly_where_declared(name: str, causal: bool, kind: str) -> None:
-    mask = masks((kind, kind), device_of(name))
+def test_rows_sum_to_one_exactly_where_declared(name: str, causal: bool) -> None:
     module, inputs = make(name).double(), {key: x.double() for key, x in draw(name).items()}
-    sums = attend(module, {**inputs, "v": torch.ones_like(inputs["v"])}, causal, mask)[:, :, ~mask[0]]
-    assert bool(((sums - 1.0).abs() < 1e-9).all()) == VARIANTS[name].normalises_rows
+    hold = []
+    for kind in ("right", "left", "holes", "none"):
+        mask = masks((kind, kind), device_of(name))
+        sums = attend(module, {**inputs, "v": torch.ones_like(inputs["v"])}, causal, mask)[:, :, ~mask[0]]
+        hold.append(bool(((sums - 1.0).abs() < 1e-9).all()))
+    assert all(hold) == VARIANTS[name].normalises_rows

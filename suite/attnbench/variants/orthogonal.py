@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Unsupported, Variant, hide_padding
-from attnbench.kernels.rotation import rotation
+from attnbench.kernels.rotation import rotate
 from attnbench.kernels.skew import alpha_parameter, exponential, init_projections
 
 
@@ -31,26 +31,23 @@ class Orthogonal(nn.Module):
         self.head_dim = head_dim
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
-        if causal:
-            raise Unsupported("orthogonal has no causal form: a triangular orthogonal matrix is diagonal")
-        q, k, v = hide_padding(padding_mask, q, k, v)
-        return hide_padding(padding_mask, v + self._rotation(q, k, v))[0]
+        (v,) = hide_padding(padding_mask, v)
+        return hide_padding(padding_mask, self._attend(q, k, v, causal, padding_mask))[0]
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         """exp(S); on padded rows it is the identity, whatever `forward` shows there."""
+        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
+        return self._attend(q, k, identity, causal, padding_mask)
+
+    def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
         if causal:
             raise Unsupported("orthogonal has no causal form: a triangular orthogonal matrix is diagonal")
-        q, k = hide_padding(padding_mask, q, k)
-        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
-        return identity + self._rotation(q, k, identity)
-
-    def _rotation(self, q: Heads, k: Heads, v: Tensor) -> Tensor:
-        """(exp(S) - I) v."""
         dtype = v.dtype
+        q, k = hide_padding(padding_mask, q, k)
         if dtype in (torch.bfloat16, torch.float16):  # their Gram matrix would be rounded to 8 or 11 bits
             q, k, v = q.float(), k.float(), v.float()
         c = (self.alpha.to(q.dtype) / math.sqrt(self.head_dim))[:, None, None]
-        return rotation(q, k, v, c).to(dtype)
+        return rotate(q, k, v, c).to(dtype)
 
     def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
         init_projections(self.head_dim, w_q, w_k, w_v, w_o)
