@@ -43,7 +43,9 @@ class Row:
 class Bench:
     """Calls of mechanisms on one set of inputs."""
 
-    def __init__(self, seq_len: int, head_dim: int = 64, num_heads: int = 4, batch_size: int = 1, device: str = "cpu", dtype: str = "float32") -> None:
+    def __init__(
+        self, seq_len: int, head_dim: int = 64, num_heads: int = 4, batch_size: int = 1, device: str = "cpu", dtype: str = "float32"
+    ) -> None:
         import torch
 
         self.device, self.num_heads, self.head_dim, self.seq_len = device, num_heads, head_dim, seq_len
@@ -164,7 +166,12 @@ def checks() -> Iterator[Row]:
         seconds[name] = time.perf_counter() - started
         if done.returncode:
             failed = [one["name"] for one in json.loads(done.stdout or "{}").get("checks", []) if one["status"] == "failed"]
-            yield Row(f"attnbench check {name}: exit code ({', '.join(failed) or done.stderr[-200:]})", float(done.returncode), at_most=0.0, unit="")
+            yield Row(
+                f"attnbench check {name}: exit code ({', '.join(failed) or done.stderr[-200:]})",
+                float(done.returncode),
+                at_most=0.0,
+                unit="",
+            )
     slowest = max(seconds, key=seconds.__getitem__)
     yield Row(f"attnbench check, the slowest of {len(seconds)} ({slowest})", seconds[slowest], at_most=20.0, unit="s")
     yield Row(f"attnbench check, all {len(seconds)}", sum(seconds.values()), at_most=180.0, unit="s")
@@ -179,7 +186,11 @@ def on_cuda() -> Iterator[Row]:
             yield Row(f"polynomial / softmax, degree 3, {mode}, {seq_len:,}", measured, at_most=floor)
         for mode in MODES:
             # One N x N matrix in bfloat16 would be seq_len / 192 times the bytes of q, k and v together.
-            yield Row(f"polynomial, {mode}, {seq_len:,}: peak extra memory over q, k, v", bench.peak("polynomial", mode) / bench.input_bytes, at_most=4.0)
+            yield Row(
+                f"polynomial, {mode}, {seq_len:,}: peak extra memory over q, k, v",
+                bench.peak("polynomial", mode) / bench.input_bytes,
+                at_most=4.0,
+            )
     for mode in MODES:
         measured = bench.ratio(bench.call("softmax", mode), bench.call("orthogonal", mode))
         yield Row(f"softmax / orthogonal, {mode}, 16,384", measured, at_least=5.0)

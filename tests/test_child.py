@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from attnbench.alone import alone
 from attnbench.child import Job, Limits, Result, run_in_child
-from attnbench.run import alone
 from factory import make_spec
 
 HEADER = '''"""A mechanism for a test."""
@@ -45,8 +45,8 @@ def run(folder: Path, body: str, seconds: float = 60.0, memory: int | None = Non
 def test_a_good_cell_gives_samples(tmp_path: Path) -> None:
     result = run(tmp_path, "pass")
     assert (result.status, result.reason) == ("ok", None)
-    assert len(result.samples["forward_s"]) >= 12
-    assert min(result.samples["forward_s"]) > 0
+    assert len(result.value.samples["forward_s"]) >= 12
+    assert min(result.value.samples["forward_s"]) > 0
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_failures_are_data(tmp_path: Path, body: str, status: str, said: str) ->
     assert result.status == status
     assert said in (result.reason or "")
     assert result.stage in {"warm up", "verify"}
-    assert result.samples == {}
+    assert result.value is None
 
 
 def test_what_the_cell_printed_helps_with_an_error(tmp_path: Path) -> None:
@@ -99,7 +99,6 @@ def test_a_cell_dies_with_its_parent(tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from attnbench.child import Job, Limits, run_in_child
-from attnbench.run import alone
 from factory import make_spec
 if __name__ == "__main__":
     run_in_child(Job(make_spec(variant="mine", seq_len=16), {str(tmp_path / "mine.py")!r}, None, 1, Limits()), "forkserver")

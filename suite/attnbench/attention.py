@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from attnbench.errors import BadInput as BadInput  # re-exported: a variant imports only this module and kernels
@@ -86,6 +86,11 @@ def hide_padding(padding_mask: PaddingMask | None, *tensors: Float[Tensor, "batc
     return tuple(x.masked_fill(hidden, 0.0) for x in tensors)
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half types widened to float32, in which long sums, norms and exponents are taken."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def visible_keys(
     seq_len: int, causal: bool, padding_mask: PaddingMask | None, device: torch.device, never_empty: bool = False
 ) -> Bool[Tensor, "... seq_len"] | None:
@@ -119,3 +124,14 @@ def count_visible(seq_len: int, causal: bool, padding_mask: PaddingMask | None, 
     unpadded = (~padding_mask).double()
     count = unpadded.cumsum(-1) if causal else unpadded.sum(-1, keepdim=True)
     return count.clamp(min=1.0)[:, None, :, None]
+
+
+def token_ranks(seq_len: int, padding_mask: PaddingMask | None, device: torch.device) -> Int[Tensor, "... seq_len"]:
+    """The position of each token among the unpadded tokens of its sequence, from 0, [1 or batch, seq_len].
+
+    What a mechanism that knows positions should use, so that padding anywhere changes nothing. A padded token gets the rank of the
+    unpadded one before it, or 0: in range, and without a meaning.
+    """
+    if padding_mask is None:
+        return torch.arange(seq_len, device=device)[None]
+    return ((~padding_mask).cumsum(-1) - 1).clamp(min=0)

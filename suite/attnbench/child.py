@@ -1,4 +1,4 @@
-"""One cell in a process of its own, with limits of time and memory, that dies with its parent."""
+"""A job in a process of its own, a cell or a check, with limits of time and memory, that dies with its parent."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import sys
 import tempfile
 import time
 import traceback
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import psutil
 
@@ -21,13 +22,14 @@ from attnbench.errors import Unavailable, Unsupported
 from attnbench.spec import Spec
 
 Start = Literal["forkserver", "fork", "spawn"]
+Stage = Callable[[str], None]
 
 _OUT_OF_MEMORY = ("can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """timeout_s: wall clock of the whole cell. memory_share: of the machine's memory, or of the GPU's, that it may allocate."""
+    """timeout_s: wall clock of the whole job. memory_share: of the machine's memory, or of the GPU's, that it may allocate."""
 
     timeout_s: float = 600.0
     memory_share: float = 0.75
@@ -35,33 +37,58 @@ class Limits:
 
 @dataclass
 class Result:
-    """How a cell's process ended. status is a Record's; samples and curve are empty unless it is "ok"."""
+    """How a job's process ended. status is a Record's; value, what the job returned, is None unless it is "ok"."""
 
     status: str
     stage: str
     reason: str | None = None
-    samples: dict[str, list[float]] = field(default_factory=dict)
-    curve: dict[str, list[float | None]] = field(default_factory=dict)
+    value: Any = None
+
+
+class Work(Protocol):
+    """A job that can be sent to a child. preload: modules that a fork server should import before it forks."""
+
+    @property
+    def device(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def preload(self) -> tuple[str, ...]: ...
+    def work(self, stage: Stage) -> Any:
+        """Do it, in the child. `stage` is told what is going on, so that a job that is killed can say where it was."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A spec, and where its variant and task are loaded from: a name or a path, which never enters a record."""
+    """A cell: a spec, and where its variant and task are loaded from, a name or a path, which never enters a record."""
 
     spec: Spec
     variant_source: str
     task_source: str | None
     threads: int
     limits: Limits
+    preload: tuple[str, ...] = ()
+
+    @property
+    def device(self) -> str:
+        return self.spec.device
+
+    def work(self, stage: Stage) -> Any:
+        """The cell's Measurement."""
+        from attnbench.cell import measure_cell
+
+        return measure_cell(self.spec, self.variant_source, self.task_source, stage)
 
 
-def run_in_child(job: Job, start: Start) -> Result:
-    """Run the job's cell in a new process and wait for it, for its death, or for its time to be over.
+def run_in_child(job: Work, start: Start, watch: Stage = lambda stage: None) -> Result:
+    """Run a job in a new process and wait for it, for its death, or for its time to be over. `watch` is told of every stage.
 
     start: "forkserver" forks a clean process that holds torch already (the default); "fork" this very process, for a caller that has
     imported torch and computed nothing; "spawn" starts from nothing, which CUDA needs.
     """
-    context = _context(start)
+    context = _context(start, job.preload)
     receiving, sending = context.Pipe(duplex=False)
     lifeline, held = context.Pipe(duplex=False)  # the parent alone holds the other end, until it dies
     with tempfile.NamedTemporaryFile(prefix="attnbench-") as output:
@@ -70,7 +97,7 @@ def run_in_child(job: Job, start: Start) -> Result:
         sending.close()
         lifeline.close()
         try:
-            result = _wait(process, receiving, job.limits)
+            result = _wait(process, receiving, job.limits, watch)
         finally:
             kill_group(process)
             receiving.close()
@@ -80,14 +107,14 @@ def run_in_child(job: Job, start: Start) -> Result:
         return result
 
 
-def _context(start: Start) -> BaseContext:
+def _context(start: Start, preload: tuple[str, ...]) -> BaseContext:
     context = get_context(start)
     if start == "forkserver":
-        context.set_forkserver_preload(["__main__", "attnbench.preload"])
+        context.set_forkserver_preload(["__main__", "attnbench.preload", *preload])
     return context
 
 
-def _wait(process: Any, receiving: Any, limits: Limits) -> Result:
+def _wait(process: Any, receiving: Any, limits: Limits, watch: Stage) -> Result:
     deadline = time.monotonic() + limits.timeout_s
     stage = "start"
     while True:
@@ -102,6 +129,7 @@ def _wait(process: Any, receiving: Any, limits: Limits) -> Result:
                 return _died(process.exitcode, stage)
             if kind == "stage":
                 stage = content
+                watch(stage)
             else:
                 process.join(timeout=5.0)
                 assert isinstance(content, Result)
@@ -120,7 +148,7 @@ def _died(exitcode: int | None, stage: str) -> Result:
 
 
 def kill_group(process: Any) -> None:
-    """Kill a cell's process and everything it started; it leads a process group of its own."""
+    """Kill a job's process and everything it started; it leads a process group of its own."""
     if process.pid is None:
         return
     try:
@@ -138,7 +166,7 @@ def _with_output(reason: str | None, output: Any) -> str:
     return "\n".join([*([reason] if reason else []), *lines[-15:]])
 
 
-def _main(job: Job, sending: Any, lifeline: Any, held: Any, output: str) -> None:
+def _main(job: Work, sending: Any, lifeline: Any, held: Any, output: str) -> None:
     """The child's whole life."""
     os.setsid()
     held.close()
@@ -155,7 +183,7 @@ def _main(job: Job, sending: Any, lifeline: Any, held: Any, output: str) -> None
         sending.send(("stage", name))
 
     try:
-        result = _measure(job, tell)
+        result = Result("ok", "done", None, _work(job, tell))
     except BaseException as error:
         status, reason = _classify(error)
         if status == "error":
@@ -164,18 +192,15 @@ def _main(job: Job, sending: Any, lifeline: Any, held: Any, output: str) -> None
     sending.send(("result", result))
 
 
-def _measure(job: Job, tell: Any) -> Result:
+def _work(job: Work, tell: Stage) -> Any:
     import torch
 
-    from attnbench.cell import measure_cell
-
     torch.set_num_threads(job.threads)
-    if job.spec.device == "cpu":
+    if job.device == "cpu":
         _limit_address_space(int(psutil.virtual_memory().total * job.limits.memory_share))
     elif torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(job.limits.memory_share)
-    measured = measure_cell(job.spec, job.variant_source, job.task_source, tell)
-    return Result("ok", "done", None, measured.samples, measured.curve)
+    return job.work(tell)
 
 
 def _classify(error: BaseException) -> tuple[str, str]:

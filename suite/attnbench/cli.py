@@ -1,4 +1,4 @@
-"""The command line: attnbench list | run | show | site | doctor."""
+"""The command line: attnbench list | check | new | run | show | site | doctor."""
 
 from __future__ import annotations
 
@@ -59,6 +59,28 @@ def run(
         preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, cell=cell
     )
     raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out))
+
+
+@app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME_OR_FILE...", help="Variants, by name or by path of a file.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Check every registered variant.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object, or a list of them for several variants.")] = False,
+    device: Annotated[str, typer.Option("--device", envvar="ATTNBENCH_DEVICE", help="cpu or cuda.")] = "cpu",
+    timeout: Annotated[float, typer.Option("--timeout", min=1.0, help="Seconds that a variant may take.")] = 300.0,
+) -> None:
+    """Check that a variant computes what it claims; exit code 0 only when every check holds."""
+    from attnbench.checking import Request, check_variants
+
+    raise typer.Exit(check_variants(Request(tuple(names or ()), everything, device, timeout), as_json, out, err))
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and underscores.")]) -> None:
+    """Write ./NAME.py: a variant that passes `attnbench check`, ready to edit."""
+    from attnbench.scaffold import write_variant
+
+    write_variant(name, Path(), out)
 
 
 @app.command()

@@ -16,8 +16,9 @@ from typing import Any
 from attnbench import presets
 from attnbench.environment import machine_name
 from attnbench.errors import AttnbenchError, BadInput
+from attnbench.gate import Gate
 from attnbench.record import Record
-from attnbench.run import resolve, run, session_name
+from attnbench.run import refusal_is_stale, resolve, run, session_name
 from attnbench.spec import Spec
 from attnbench.store import Store
 
@@ -128,10 +129,10 @@ def setting(spec: Spec) -> str:
 def record_of(track: str, values: Values, results: Path) -> Record:
     """The finished record of a cell, measured now if there is none."""
     cell = resolve(cells_of(track)[values])
-    store = Store(results)
+    store, gate = Store(results), Gate(results)
     found = store.finished(machine_name()).get(cell.key)
-    if found is None:
+    if found is None or refusal_is_stale(found, cell, gate):
         # asv's process has imported torch and computed nothing, so it can be forked as it is.
-        found = run(cell, session_name(of_parent=True), start="fork")
+        found = run(cell, session_name(of_parent=True), gate, start="fork")
         store.append(found)
     return found

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from attnbench import registry
 from attnbench.environment import version_of
@@ -17,6 +20,7 @@ _BY_TRACK = {
     "depth": ("model.py", "diagnose.py"),
     "task": ("model.py", "train.py", "workload.py"),
 }
+_CHECKED = ("attention.py", "construct.py", "measure.py", "verify.py", "check.py")
 
 
 def fingerprint(spec: Spec, variant_source: str, task_source: str | None) -> str:
@@ -26,10 +30,23 @@ def fingerprint(spec: Spec, variant_source: str, task_source: str | None) -> str
     files.append(registry.source("variants", variant_source))
     if spec.task is not None:
         files.append(registry.source("tasks", task_source or spec.task))
+    return _digest(files, "")
+
+
+def check_fingerprint(variant_source: str, params: Mapping[str, Any], device: str) -> str:
+    """16 hex digits over what decides a check: the variant, its parameters, kernels, the checks, the device and torch's version."""
+    files = [_PACKAGE / name for name in _CHECKED]
+    files += [*sorted((_PACKAGE / "checks").glob("*.py")), *sorted((_PACKAGE / "kernels").glob("*.py"))]
+    files.append(registry.source("variants", variant_source))
+    return _digest(files, json.dumps([dict(params), device], sort_keys=True))
+
+
+def _digest(files: Iterable[Path], more: str) -> str:
     digest = hashlib.sha256((version_of("torch") or "").encode())
     for file in files:
         digest.update(file.name.encode())
         digest.update(_content(file))
+    digest.update(more.encode())
     return digest.hexdigest()[:16]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from attnbench import cell, measure, registry
+from attnbench import cell, check, measure, registry
 
 measure.warm_profiler()
 for _name in registry.builtin("variants"):
     registry.load("variants", _name)
 
-__all__ = ["cell"]
+__all__ = ["cell", "check"]

@@ -6,22 +6,21 @@ import dataclasses
 import hashlib
 import os
 import shlex
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import psutil
-from filelock import FileLock, Timeout
 
 from attnbench import environment, registry
+from attnbench.alone import alone
+from attnbench.cell import Measurement
 from attnbench.child import Job, Limits, Start, run_in_child
 from attnbench.construct import check_params, load_variant
 from attnbench.fingerprint import fingerprint
+from attnbench.gate import Gate, Subset
 from attnbench.record import Record
 from attnbench.spec import Param, Spec
 from attnbench.workload import Task
@@ -40,6 +39,11 @@ class Cell:
     def key(self) -> tuple[str, str]:
         """What makes a record of this machine count as this cell."""
         return self.spec.key(), self.fingerprint
+
+    @property
+    def subset(self) -> Subset:
+        """What the gate asks before it is measured."""
+        return Subset(self.variant_source, self.spec.params, self.spec.device)
 
 
 def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
@@ -63,8 +67,11 @@ def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
     return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source)
 
 
-def run(cell: Cell, session: str, start: Start = "forkserver", limits: Limits | None = None) -> Record:
-    """Measure a cell in a child process. What goes wrong there is a status of the record, never an exception here."""
+def run(cell: Cell, session: str, gate: Gate, start: Start = "forkserver", limits: Limits | None = None) -> Record:
+    """Measure a cell in a child process, if the gate lets its variant through.
+
+    What goes wrong is a status of the record, never an exception here; a variant that fails its checks is "incorrect" at "check".
+    """
     limits = limits or Limits()
     spec = cell.spec
     threads = environment.physical_cores()
@@ -72,8 +79,10 @@ def run(cell: Cell, session: str, start: Start = "forkserver", limits: Limits | 
     with alone():
         load = os.getloadavg()[0]
         began_at, began = datetime.now(UTC), time.monotonic()
-        result = run_in_child(job, "spawn" if spec.device == "cuda" else start)
+        start = "spawn" if spec.device == "cuda" else start
+        result = gate.refusal(cell.subset, start, limits) or run_in_child(job, start)
         duration_s = round(time.monotonic() - began, 3)
+    measured = result.value or Measurement()
     return Record(
         id=spec.key(),
         fingerprint=cell.fingerprint,
@@ -83,8 +92,8 @@ def run(cell: Cell, session: str, start: Start = "forkserver", limits: Limits | 
         status=result.status,  # type: ignore[arg-type]
         reason=environment.anonymous(result.reason) if result.reason else None,
         stage=None if result.status == "ok" else result.stage,
-        measurements=result.samples,
-        curve=result.curve,
+        measurements=measured.samples,
+        curve=measured.curve,
         environment={**environment.describe(), "threads": threads, "load_average": round(load, 2), **dataclasses.asdict(limits)},
         started_at=began_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         duration_s=duration_s,
@@ -101,19 +110,12 @@ def _command(cell: Cell) -> str:
     return command
 
 
-@contextmanager
-def alone() -> Iterator[None]:
-    """Hold the lock that every attnbench of this user takes while it measures: two cells at once would spoil each other's times."""
-    lock = FileLock(Path(tempfile.gettempdir()) / f"attnbench-measuring-{os.getuid()}.lock")
-    try:
-        lock.acquire(timeout=0.2)
-    except Timeout:
-        print("waiting for another attnbench that is measuring on this machine ...", file=sys.stderr, flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+def refusal_is_stale(record: Record, cell: Cell, gate: Gate) -> bool:
+    """Whether a record is a refusal that the gate would not repeat from what it knows: the checks may have changed since."""
+    if (record.status, record.stage) != ("incorrect", "check"):
+        return False
+    known = gate.known(cell.subset)
+    return known is None or known.ok
 
 
 @cache

@@ -15,8 +15,9 @@ from attnbench import engine, presets, registry
 from attnbench.child import Limits
 from attnbench.environment import machine_name
 from attnbench.errors import BadInput, unknown_name
+from attnbench.gate import Gate
 from attnbench.record import Record
-from attnbench.run import Cell, resolve, session_name
+from attnbench.run import Cell, refusal_is_stale, resolve, session_name
 from attnbench.spec import DEVICES, TRACKS, parse
 from attnbench.store import Problem, Store
 
@@ -73,8 +74,13 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     cells = choose(choice)
     store = Store(results)
     finished = store.finished(machine_name()) if results.is_dir() else {}
-    limits = Limits(timeout_s=timeout_s)
-    kept = [finished[cell.key] for cell in cells if not rerun and cell.key in finished and _settled(finished[cell.key], limits)]
+    limits, gate = Limits(timeout_s=timeout_s), Gate(results)
+
+    def is_settled(cell: Cell) -> bool:
+        record = finished.get(cell.key)
+        return record is not None and _settled(record, limits) and not refusal_is_stale(record, cell, gate)
+
+    kept = [] if rerun else [finished[cell.key] for cell in cells if is_settled(cell)]
     settled = {(record.id, record.fingerprint) for record in kept}
     todo = [cell for cell in cells if cell.key not in settled]
     if dry_run:
@@ -90,7 +96,7 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
         console.print(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already; {len(todo)} to run.")
     records: list[Record] = []
     try:
-        _measure(todo, store, limits, console, records)
+        _measure(todo, store, gate, limits, console, records)
     except KeyboardInterrupt:
         console.print(f"Stopped. {len(records)} cells are stored; the same command goes on with the other {len(todo) - len(records)}.")
         return INTERRUPTED
@@ -107,7 +113,7 @@ def _settled(record: Record, limits: Limits) -> bool:
     return record.status != "unavailable"
 
 
-def _measure(todo: Sequence[Cell], store: Store, limits: Limits, console: Console, records: list[Record]) -> None:
+def _measure(todo: Sequence[Cell], store: Store, gate: Gate, limits: Limits, console: Console, records: list[Record]) -> None:
     """Measure and store. A terminal gets a bar; a log gets a line a cell; both get an estimate of the time left."""
     began = time.monotonic()
     total = sum(WEIGHT[cell.spec.track] for cell in todo)
@@ -122,7 +128,7 @@ def _measure(todo: Sequence[Cell], store: Store, limits: Limits, console: Consol
             if not console.is_terminal:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-        for record in engine.local(todo, session_name(), on_start, limits=limits):
+        for record in engine.local(todo, session_name(), on_start, gate, limits=limits):
             store.append(record)
             records.append(record)
             if record.status != "ok":

@@ -22,9 +22,9 @@ from attnbench.kernels.symmetric import SymmetricFeatures
 
 Coefficients = tuple[tuple[int, float], ...]
 
+SHORTEST_CHUNK, LONGEST_CHUNK = 64, 1024
 FEATURE_VALUES = 2**22  # 16 MB of float32 features at a time; measured: half and twice that cost up to a tenth more
 MOST_HEADS = 4
-LONGEST_CHUNK = 1024
 SHORTEST_CAUSAL_CHUNK, LONGEST_CAUSAL_CHUNK = 128, 512  # within a chunk the time is quadratic: about as many tokens as features
 
 features_of = cache(SymmetricFeatures)
@@ -117,7 +117,7 @@ class _Work:
         self.head_block = max(1, min(self.q.shape[0], MOST_HEADS))
         dimension = max(1, sum(self.symmetric.dimension(power) for power in range(1, self.symmetric.degree + 1)))
         longest = min(LONGEST_CAUSAL_CHUNK, max(SHORTEST_CAUSAL_CHUNK, dimension)) if causal else LONGEST_CHUNK
-        self.chunk = max(64, min(longest, FEATURE_VALUES // (self.head_block * dimension)))
+        self.chunk = max(SHORTEST_CHUNK, min(longest, FEATURE_VALUES // (self.head_block * dimension)))
         self.factors = [
             factor * _weights(q.shape[-1], self.symmetric.degree, power, q.device).to(q.dtype) for power, factor in coefficients
         ]

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 Coordinates = Float[Tensor, "batch head_dim tokens"]
-Features = Float[Tensor, "batch dimension tokens"]
+Features = Float[Tensor, "batch _ tokens"]  # a list of them has a dimension for each power
 
 
 class SymmetricFeatures:

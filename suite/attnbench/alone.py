@@ -1,0 +1,27 @@
+"""One measurement at a time on this machine: two at once would spoil each other's times."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold the lock that every attnbench of this user takes while it measures."""
+    lock = FileLock(Path(tempfile.gettempdir()) / f"attnbench-measuring-{os.getuid()}.lock")
+    try:
+        lock.acquire(timeout=0.2)
+    except Timeout:
+        print("waiting for another attnbench that is measuring on this machine ...", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,1 @@
+"""The checks of a variant, a module a theme; `attnbench.check` lists them all."""

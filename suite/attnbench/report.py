@@ -1,0 +1,67 @@
+"""What a check of a variant found: one finding a check, plain data that needs no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA = 1
+
+Status = Literal["passed", "failed", "skipped", "reported"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one check found. detail: what was measured and what is allowed, in words; value and allowed: the same as numbers.
+
+    status: "skipped" where the mechanism has nothing to check, "reported" where the outcome decides nothing.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    value: float | None = None
+    allowed: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What every check of a variant found on a device. fingerprint: of the sources and parameters that were checked, if known."""
+
+    schema: int = SCHEMA
+    variant: str
+    fingerprint: str | None
+    device: str
+    params: dict[str, Any] = field(default_factory=dict)
+    checks: list[Finding] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failed()
+
+    def failed(self) -> list[str]:
+        """The names of the checks that failed."""
+        return [finding.name for finding in self.checks if finding.status == "failed"]
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report as plain JSON values, for programs: `ok` is said, not left to be derived."""
+    return {"variant": report.variant, "fingerprint": report.fingerprint, "ok": report.ok, **dataclasses.asdict(report)}
+
+
+def encode(report: Report) -> bytes:
+    """The report as a JSON document."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
+
+
+def decode(document: bytes) -> Report | None:
+    """The report of a document that `encode` wrote; None for anything else, a torn or a foreign file for example."""
+    try:
+        report = msgspec.json.decode(document, type=Report, strict=True)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return report if report.schema == SCHEMA else None

@@ -1,0 +1,86 @@
+"""cosFormer: relu features weighted by the cosine of the distance between tokens, linear in seq_len.
+
+w_ij = relu(q_i) . relu(k_j) cos(pi (i - j) / 2M), out_i = sum_j w_ij v_j / sum_j w_ij. As cos(a - b) = cos a cos b + sin a sin b the
+features are [relu(x) cos a, relu(x) sin a], a = pi i / 2M: 2d of them, none negative.
+
+Qin et al. 2022, arXiv 2202.08791.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from attnbench.attention import (
+    BadInput,
+    Heads,
+    Matrix,
+    PaddingMask,
+    Shape,
+    Variant,
+    at_least_float32,
+    count_visible,
+    hide_padding,
+    token_ranks,
+)
+from attnbench.kernels.linear import kernel_attention, normalise_rows
+
+DEFAULT_MAX_LEN = 4096
+
+
+class Cosformer(nn.Module):
+    """max_len is M when causal; otherwise M is each sequence's number of unpadded tokens.
+
+    i is a token's rank among the unpadded ones. A row that shares no positive coordinate with a key it sees has no weight, and is zero.
+    """
+
+    def __init__(self, max_len: int) -> None:
+        super().__init__()
+        self.max_len = max_len
+
+    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+        q, k, v = hide_padding(padding_mask, q, k, v)
+        angles = self._angles(q, causal, padding_mask)
+        wave = torch.stack([angles.cos(), angles.sin()], dim=-2)  # of float64, for weights near pi/2 are small differences
+
+        def features(x: Tensor) -> Tensor:
+            x = at_least_float32(x).relu()
+            return (x[..., None, :] * wave.to(x.dtype)).flatten(-2)
+
+        return kernel_attention(features(q), features(k), v, causal, padding_mask)
+
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+        """By the definition, not by features."""
+        q, k = hide_padding(padding_mask, q, k)
+        (angles,) = self._angles(q, causal, padding_mask).unbind(-1)
+        scores = at_least_float32(q).relu() @ at_least_float32(k).relu().mT
+        weights = scores * (angles[..., :, None] - angles[..., None, :]).cos().to(scores.dtype)
+        return normalise_rows(weights, causal, padding_mask).to(q.dtype)
+
+    def _angles(self, q: Heads, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
+        """pi i / 2M, in [0, pi/2), [1 or batch, 1, seq_len, 1], float64."""
+        seq_len = q.shape[-2]
+        if causal and seq_len > self.max_len:
+            came = f"cosformer got {seq_len} tokens, and its causal weights turn negative beyond {self.max_len}"
+            raise BadInput(f"{came}; build it with seq_len={seq_len}")
+        length = self.max_len if causal else count_visible(seq_len, False, padding_mask, q.device)
+        return token_ranks(seq_len, padding_mask, q.device)[:, None, :, None].double() * (math.pi / 2) / length
+
+
+def build(shape: Shape) -> nn.Module:
+    return Cosformer(shape.seq_len or DEFAULT_MAX_LEN)
+
+
+VARIANT = Variant(
+    build=build,
+    citation="Qin et al. 2022, cosFormer: Rethinking Softmax in Attention, arXiv 2202.08791",
+    family="linear",
+    formula="Σⱼ wᵢⱼ vⱼ / Σⱼ wᵢⱼ, wᵢⱼ = relu(qᵢ)·relu(kⱼ) cos(π(i − j) / 2M)",
+    causal=True,
+    normalises_rows=False,  # a row may have no weight
+    equivariant=False,
+    time_exponent=1.0,
+    memory_exponent=1.0,
+)
