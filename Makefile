@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: leaderboard test check bench site clean
+.PHONY: leaderboard test check bench floors forms site clean
 
 # asv ends with 2 when a cell failed: that is a result, and the page shows it.
 leaderboard: $(READY)  ## run the quick preset through asv on this machine, build the site, say where it is
@@ -26,6 +26,12 @@ check: $(READY)  ## lint, types, imports
 
 bench: $(READY)  ## the quick preset without asv
 	$(BIN)/attnbench run
+
+floors: $(READY)  ## the mechanism library's speed, memory and check floors, measured here as ratios; a few minutes
+	$(BIN)/python benchmarks/floors.py
+
+forms: $(READY)  ## both forms of polynomial attention around their crossing
+	$(BIN)/python benchmarks/forms.py
 
 site: $(READY)  ## build the site from results/
 	$(BIN)/attnbench site

@@ -74,14 +74,14 @@ class Bench:
 
         return forward if mode == "forward" else training
 
-    def ratio(self, one: Callable[[int], object], other: Callable[[int], object]) -> float:
-        """Median time of one over that of the other, the calls alternating: at least 3 of each, about 2 s."""
+    def ratio(self, one: Callable[[int], object], other: Callable[[int], object], patience_s: float = 2.0) -> float:
+        """Median time of one over that of the other, the calls alternating: at least 3 of each, as many as fit into the patience."""
         from attnbench.measure import synchronise
 
         times: tuple[list[float], list[float]] = ([], [])
         one(0), other(0)
         began = time.perf_counter()
-        while len(times[0]) < 3 or (time.perf_counter() - began < 2.0 and len(times[0]) < 200):
+        while len(times[0]) < 3 or (time.perf_counter() - began < patience_s and len(times[0]) < 200):
             for call, samples in zip((one, other), times, strict=True):
                 synchronise(self.device)
                 started = time.perf_counter()

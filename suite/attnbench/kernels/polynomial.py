@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from attnbench.kernels.activation import Polynomial
-from attnbench.kernels.power_sums import Coefficients, features_of, power_sums
+from attnbench.kernels.power_sums import Coefficients, chunking, power_sums
 from attnbench.kernels.tiled import elementwise_attention
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 
-# Making one feature and moving it costs as much as a product with this many more columns. Measured on two cores: for training the two
-# forms take the same time at seq_len 512 (d = 16, degree 2), 1,200 (32, 2), 3,500 (64, 2), 3,500 (16, 3) and 1,000 (8, 3).
-FEATURE_COLUMNS = 45
-# Causal tiles are skipped by half, while the chunks of the linear form add their own pairs.
-CAUSAL_FACTOR = 2.0
-SHORTEST_LINEAR = 256
+# The cost model, measured on two cores (`make forms`): nanoseconds of the forward pass, and of one small operation. Training takes 6 to 7
+# times as long in either form, so that one model serves both.
+SCORE_NS, SCORE_COLUMN_NS = 0.2, 0.0125  # a score of a tile, and each column of q, k and v
+FEATURE_NS, FEATURE_COLUMN_NS = 0.6, 0.02  # a feature of a token, of both q and k
+OPERATION_NS = 8000.0
 
 
 def polynomial_attention(
@@ -39,25 +39,30 @@ def polynomial_attention(
     if dtype in (torch.bfloat16, torch.float16):
         q, k, v = q.float(), k.float(), v.float()
     q = q / math.sqrt(q.shape[-1])
-    if is_linear_cheaper(q.shape[-2], q.shape[-1], coefficients, causal):
+    if are_features_cheaper(q.shape, coefficients, causal):
         out = power_sums(q, k, v, coefficients, causal)
     else:
         out = elementwise_attention(q, k, v, Polynomial(coefficients), causal)
     return (out * row_scale).to(dtype)
 
 
-def is_linear_cheaper(seq_len: int, head_dim: int, coefficients: Coefficients, causal: bool) -> bool:
-    """Whether symmetric features, N D (d + 45) a head, beat tiles, N^2 d: the same answer for forward and training."""
-    degree = max(power for power, _ in coefficients)
-    if seq_len < SHORTEST_LINEAR:
-        return False
+def are_features_cheaper(shape: Sequence[int], coefficients: Coefficients, causal: bool) -> bool:
+    """Whether symmetric features beat tiles for q of this shape, by the cost model: the same answer for forward and training."""
+    batch_size, num_heads, seq_len, head_dim = shape
+    degree = max(1, *(power for power, _ in coefficients))
     # A bound before the table of features: there are at least d^p / p! of them.
     if head_dim**degree / math.factorial(degree) > seq_len:
         return False
-    symmetric = features_of(head_dim, max(1, degree))
-    dimension = sum(symmetric.dimension(power) for power in range(1, degree + 1))
-    cost = dimension * (1 + FEATURE_COLUMNS / head_dim) * (CAUSAL_FACTOR if causal else 1.0)
-    return seq_len > cost
+    heads = batch_size * num_heads
+    score_ns = SCORE_NS + SCORE_COLUMN_NS * head_dim
+    tiles = heads * seq_len**2 * score_ns * (0.6 if causal else 1.0)  # 0.6 and not 0.5: tiles on the diagonal are whole
+    plan = chunking(heads, head_dim, degree, causal)
+    chunks = math.ceil(seq_len / plan.tokens)
+    features = heads * seq_len * plan.dimension * (FEATURE_NS + FEATURE_COLUMN_NS * head_dim)
+    features += math.ceil(heads / plan.heads) * chunks * plan.operations * OPERATION_NS
+    if causal:
+        features += heads * seq_len * min(plan.tokens, seq_len) * score_ns
+    return features < tiles
 
 
 def normalised_polynomial_attention(

@@ -8,6 +8,7 @@ Tokens are worked in chunks; features live for one chunk, and the backward pass 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -25,7 +26,7 @@ Coefficients = tuple[tuple[int, float], ...]
 SHORTEST_CHUNK, LONGEST_CHUNK = 64, 1024
 FEATURE_VALUES = 2**22  # 16 MB of float32 features at a time; measured: half and twice that cost up to a tenth more
 MOST_HEADS = 4
-SHORTEST_CAUSAL_CHUNK, LONGEST_CAUSAL_CHUNK = 128, 512  # within a chunk the time is quadratic: about as many tokens as features
+SHORTEST_CAUSAL_CHUNK, LONGEST_CAUSAL_CHUNK = 256, 512  # within a chunk the time is quadratic: about as many tokens as features
 
 features_of = cache(SymmetricFeatures)
 
@@ -43,6 +44,27 @@ def power_sums(
     """
     out: Tensor = _PowerSums.apply(q, k, v, coefficients, causal)  # type: ignore[no-untyped-call]
     return out
+
+
+@dataclass(frozen=True)
+class Chunking:
+    """How the work is cut: heads and tokens at a time, features a token (those of lower powers included), operations a chunk."""
+
+    heads: int
+    tokens: int
+    dimension: int
+    operations: int
+
+
+def chunking(heads: int, head_dim: int, degree: int, causal: bool) -> Chunking:
+    """The cut for that many heads, batch included."""
+    symmetric = features_of(head_dim, degree)
+    dimension = sum(symmetric.dimension(power) for power in range(1, degree + 1))
+    at_once = max(1, min(heads, MOST_HEADS))
+    longest = min(LONGEST_CAUSAL_CHUNK, max(SHORTEST_CAUSAL_CHUNK, dimension)) if causal else LONGEST_CHUNK
+    tokens = max(SHORTEST_CHUNK, min(longest, FEATURE_VALUES // (at_once * dimension)))
+    operations = 2 * symmetric.groups * (degree - 1) + (14 if causal else 6)
+    return Chunking(at_once, tokens, dimension, operations)
 
 
 class _PowerSums(torch.autograd.Function):
@@ -114,10 +136,8 @@ class _Work:
         self.coefficients = coefficients
         self.activation = Polynomial(coefficients)
         self.symmetric = features_of(q.shape[-1], max(1, *(power for power, _ in coefficients)))
-        self.head_block = max(1, min(self.q.shape[0], MOST_HEADS))
-        dimension = max(1, sum(self.symmetric.dimension(power) for power in range(1, self.symmetric.degree + 1)))
-        longest = min(LONGEST_CAUSAL_CHUNK, max(SHORTEST_CAUSAL_CHUNK, dimension)) if causal else LONGEST_CHUNK
-        self.chunk = max(SHORTEST_CHUNK, min(longest, FEATURE_VALUES // (self.head_block * dimension)))
+        plan = chunking(self.q.shape[0], q.shape[-1], self.symmetric.degree, causal)
+        self.head_block, self.chunk = plan.heads, plan.tokens
         self.factors = [
             factor * _weights(q.shape[-1], self.symmetric.degree, power, q.device).to(q.dtype) for power, factor in coefficients
         ]

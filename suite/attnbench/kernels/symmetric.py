@@ -35,6 +35,11 @@ class SymmetricFeatures:
             parts = [size * suffix for size, suffix in zip(self._sizes, self._suffixes[-1], strict=True)]
             self._suffixes.append([sum(parts[group:]) for group in range(len(parts))])
 
+    @property
+    def groups(self) -> int:
+        """How many groups the coordinates are cut into."""
+        return len(self._sizes)
+
     def dimension(self, power: int) -> int:
         """Size of f_power; 1 for power 0."""
         return self._suffixes[power - 1][0] if power else 1
