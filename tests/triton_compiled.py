@@ -33,7 +33,9 @@ def compile_kernel(kernel: str, capability: int, dtype: torch.dtype, head_dim: i
     constants: dict[tuple[int, ...], Any] = {}
     aligned: dict[tuple[int, ...], Any] = {}
     for place, name in enumerate(function.arg_names):
-        signature[name] = NUMBERS.get(name) or Rows("*fp32" if name == "row_scale" else "*" + TYPES[dtype], ("i32", "i32", "i32", "constexpr"))
+        signature[name] = NUMBERS.get(name) or Rows(
+            "*fp32" if name == "row_scale" else "*" + TYPES[dtype], ("i32", "i32", "i32", "constexpr")
+        )
         if name == "PLAN":
             constants[(place,)] = plan_of((3,), head_dim, causal, causal, dtype, precision, blocks)
         elif name not in NUMBERS:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from attnbench.kernels import triton_polynomial
 from attnbench.kernels.activation import Polynomial
 from attnbench.kernels.power_sums import Coefficients, chunking, power_sums
 from attnbench.kernels.tiled import elementwise_attention
@@ -30,11 +31,16 @@ def polynomial_attention(
     causal: bool,
     row_scale: Float[Tensor, "#batch #heads #seq_len 1"] | float = 1.0,
 ) -> Float[Tensor, "batch heads seq_len value_dim"]:
-    """row_scale times the sum over keys of P(q . k / sqrt(d)) v, P(x) = sum_p c_p x^p, differentiable in q, k, v and row_scale.
+    """row_scale times the sum over keys of P(q . k / sqrt(d)) v, P(x) = sum_p c_p x^p, differentiable in q, k and v.
 
     No seq_len x seq_len matrix is held. Padded rows of q, k and v must be zero; a constant in P then reaches padded rows of the output.
-    Half precision is worked in float32.
+    On CUDA a sum of powers goes through Triton's kernels, which give no gradient to row_scale. Otherwise half precision is worked in
+    float32.
     """
+    powers = _repeated_powers(coefficients)
+    if powers and q.shape == v.shape and triton_polynomial.runs_on(q):
+        # There the score tiles go through tensor cores; whether features in float32 would ever be faster has not been measured.
+        return triton_polynomial.polynomial_attention(q, k, v, powers, row_scale, causal)
     dtype = v.dtype
     if dtype in (torch.bfloat16, torch.float16):
         q, k, v = q.float(), k.float(), v.float()
@@ -44,6 +50,13 @@ def polynomial_attention(
     else:
         out = elementwise_attention(q, k, v, Polynomial(coefficients), causal)
     return (out * row_scale).to(dtype)
+
+
+def _repeated_powers(coefficients: Coefficients) -> tuple[int, ...]:
+    """The powers, each as often as its factor says; none where a factor is no whole number or there is a constant."""
+    if not all(power >= 1 and factor > 0 and factor.is_integer() for power, factor in coefficients):
+        return ()
+    return tuple(power for power, factor in coefficients for _ in range(int(factor)))
 
 
 def are_features_cheaper(shape: Sequence[int], coefficients: Coefficients, causal: bool) -> bool:
