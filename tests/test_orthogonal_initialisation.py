@@ -22,7 +22,7 @@ def condition(seq_len: int, num_heads: int, head_dim: int, num_layers: int, alph
             "orthogonal", num_heads, head_dim, seq_len=seq_len, d_model=d_model, layer_index=layer_index, num_layers=num_layers, alpha=alpha
         ),
     )
-    return diagnose.jacobian_condition(Stack(architecture).double(), unit_rms(torch.randn(seq_len, d_model, dtype=torch.float64)))
+    return diagnose.jacobian_condition(Stack(architecture).double(), unit_rms(torch.randn(1, seq_len, d_model, dtype=torch.float64))[0])
 
 
 @pytest.mark.parametrize("num_layers", [1, 4, 12])
@@ -36,7 +36,7 @@ def test_attention_costs_the_jacobian_little_at_any_depth(seq_len: int, num_head
 def test_the_bound_can_fail() -> None:
     """Ten times the initial alpha breaks it: the choice is no formality."""
     module = attnbench.build("orthogonal", 2, 16, seq_len=16, num_layers=4)
-    bad = 10.0 * float(module.get_parameter("alpha")[0])
+    bad = 10.0 * float(module.get_parameter("alpha").detach()[0])
     assert condition(16, 2, 16, 4, alpha=bad) > 8.0 * condition(16, 2, 16, 4, alpha=0.0)
 
 
