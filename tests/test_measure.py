@@ -77,6 +77,19 @@ def test_wrong_gradients_are_found(tmp_path: Path) -> None:
         cell_of(tmp_path / "gradient.py", returned, seq_len=64, mode="training")
 
 
+@pytest.mark.parametrize("mode", ["forward", "training"])
+def test_a_mechanism_that_needs_the_hidden_states_is_given_them(tmp_path: Path, mode: str) -> None:
+    file = tmp_path / "hiding.py"
+    text = SEEING.format(returned="v + hidden.unflatten(-1, (v.shape[1], -1)).transpose(1, 2)")
+    text = text.replace("padding_mask=None):", "padding_mask=None, *, hidden):").replace(
+        "VARIANT = Variant(", "VARIANT = Variant(needs_hidden=True, "
+    )
+    file.write_text(text)
+    measured = measure_cell(make_spec(variant="hiding", seq_len=64, mode=mode), str(file), None, lambda _: None)
+    assert measured.samples[f"{mode}_s"]
+    assert "error" not in measured.samples  # a matrix of q and k alone does not define it
+
+
 def test_a_call_that_frees_older_memory_is_a_fault() -> None:
     held: list[torch.Tensor] = []
     measure.peak_memory_bytes(lambda _: held.append(torch.ones(10_000)), "cpu")  # the profiler knows only what it saw made

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import attnbench
 from attnbench.errors import BadInput, Unsupported
+from attnbench.kernels import basis
 from attnbench.variants.orthogonal_newton_schulz import polar_factor
 
 FORMS = ("orthogonal_qr", "orthogonal_newton_schulz", "orthogonal_cayley")
@@ -64,6 +65,14 @@ def orthogonality_error(matrix: Tensor) -> float:
 @names
 def test_values_and_gradients_are_those_of_the_dense_definition(name: str, seq_len: int, head_dim: int, alpha: float | None) -> None:
     found = errors(name, build(name, 2, head_dim, alpha, seq_len), draw(2, seq_len, head_dim))
+    assert max(found.values()) <= 1e-5, found
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1.0])
+@by_basis
+def test_the_exponential_of_devices_that_read_nothing_back(name: str, alpha: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(basis, "exponential_of", basis.without_reading)
+    found = errors(name, build(name, 2, 8, alpha, 63), draw(2, 63, 8))
     assert max(found.values()) <= 1e-5, found
 
 

@@ -62,17 +62,20 @@ def _kernel(spec: Spec, source: str, stage: Stage) -> Measurement:
     training = spec.mode == "training"
     inputs = [tuple(torch.randn(shape, device=spec.device, dtype=dtype, requires_grad=training) for _ in range(3)) for _ in range(sets)]
     upstream = torch.randn(shape, device=spec.device, dtype=dtype)
+    variant: Variant = registry.load("variants", source)
+    wide = (spec.batch_size, spec.seq_len, spec.num_heads * spec.head_dim)
+    hidden = {"hidden": torch.randn(wide, device=spec.device, dtype=dtype)} if variant.needs_hidden else {}
 
     def forward(i: int) -> Tensor:
         with torch.no_grad():
-            out: Tensor = module(*inputs[i % sets], causal=spec.causal)
+            out: Tensor = module(*inputs[i % sets], causal=spec.causal, **hidden)
         return out
 
     def forward_and_backward(i: int) -> None:
         chosen = inputs[i % sets]
         for x in (*chosen, *module.parameters()):
             x.grad = None
-        module(*chosen, causal=spec.causal).backward(upstream)
+        module(*chosen, causal=spec.causal, **hidden).backward(upstream)
 
     def clear() -> None:
         for x in (*(x for chosen in inputs for x in chosen), *module.parameters()):
@@ -83,7 +86,7 @@ def _kernel(spec: Spec, source: str, stage: Stage) -> Measurement:
     if not forward(0).isfinite().all():
         raise Incorrect("the output holds values that are not finite, for unit-variance inputs")
     q, k, v = inputs[0]
-    error = check_error(registry.load("variants", source), module, q, k, v, spec.causal, gradients=training)
+    error = check_error(variant, module, q, k, v, spec.causal, gradients=training)
     if error is not None:
         result.samples["error"] = [error]
     return result

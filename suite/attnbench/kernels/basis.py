@@ -65,7 +65,7 @@ class _Exponential(torch.autograd.Function):
 
     @staticmethod
     def forward(t: Square) -> Square:
-        return torch.linalg.matrix_exp(_wide(t)).to(t.dtype)
+        return exponential_of(_wide(t)).to(t.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -78,8 +78,20 @@ class _Exponential(torch.autograd.Function):
         size = torch.linalg.matrix_norm(gradient, keepdim=True)
         direction = (gradient / size.masked_fill(size == 0.0, 1.0)).to(t.dtype)
         upper, lower = torch.cat([t, direction], dim=-1), torch.cat([torch.zeros_like(t), t], dim=-1)
-        block = torch.linalg.matrix_exp(torch.cat([upper, lower], dim=-2))
+        block = exponential_of(torch.cat([upper, lower], dim=-2))
         return size * block[..., : t.shape[-1], t.shape[-1] :].to(gradient.dtype)
+
+
+def exponential_of(t: Square) -> Square:
+    """exp(t). On other devices than the CPU torch's own waits for norms to be read back, and exp(t) = I + t phi1(t) does not."""
+    if t.device.type == "cpu":
+        return torch.linalg.matrix_exp(t)
+    return without_reading(t)
+
+
+def without_reading(t: Square) -> Square:
+    """I + phi1(t) t."""
+    return torch.eye(t.shape[-1], dtype=t.dtype, device=t.device) + phi1_times(t, t)
 
 
 def _wide(t: Square) -> Square:

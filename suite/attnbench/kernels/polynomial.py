@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from attnbench.attention import at_least_float32
 from attnbench.kernels import triton_polynomial
 from attnbench.kernels.activation import Polynomial
 from attnbench.kernels.power_sums import Coefficients, chunking, power_sums
@@ -42,8 +43,7 @@ def polynomial_attention(
         # There the score tiles go through tensor cores; whether features in float32 would ever be faster has not been measured.
         return triton_polynomial.polynomial_attention(q, k, v, powers, row_scale, causal)
     dtype = v.dtype
-    if dtype in (torch.bfloat16, torch.float16):
-        q, k, v = q.float(), k.float(), v.float()
+    q, k, v = (at_least_float32(x) for x in (q, k, v))
     q = q / math.sqrt(q.shape[-1])
     if are_features_cheaper(q.shape, coefficients, causal):
         out = power_sums(q, k, v, coefficients, causal)
@@ -86,8 +86,7 @@ def normalised_polynomial_attention(
     A row whose sum is zero is zero. Padded rows of q, k and v must be zero. Half precision is worked in float32.
     """
     dtype = v.dtype
-    if dtype in (torch.bfloat16, torch.float16):
-        q, k, v = q.float(), k.float(), v.float()
+    q, k, v = (at_least_float32(x) for x in (q, k, v))
     ones = torch.ones_like(v[..., :1])
     if padding_mask is not None:
         ones = ones.masked_fill(padding_mask[:, None, :, None], 0.0)

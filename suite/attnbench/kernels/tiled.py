@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from attnbench.attention import at_least_float32
 from attnbench.kernels.activation import Activation
 from attnbench.kernels.batching import fold, unfold
 
@@ -36,8 +37,7 @@ def elementwise_attention(q: Rows, k: Rows, v: Values, activation: Activation, c
     worked in float32.
     """
     dtype = v.dtype
-    if dtype in (torch.bfloat16, torch.float16):
-        q, k, v = q.float(), k.float(), v.float()
+    q, k, v = (at_least_float32(x) for x in (q, k, v))
     if bias is not None:
         bias = bias.to(q.dtype).expand(*q.shape[:-1], 1)
     out: Tensor = _Tiled.apply(q, k, v, bias, activation, causal)  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Unsupported, Variant, hide_padding
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Unsupported, Variant, at_least_float32, hide_padding
 from attnbench.kernels.rotation import rotate
 from attnbench.kernels.skew import alpha_parameter, exponential, init_projections
 
@@ -44,8 +44,7 @@ class Orthogonal(nn.Module):
             raise Unsupported("orthogonal has no causal form: a triangular orthogonal matrix is diagonal")
         dtype = v.dtype
         q, k = hide_padding(padding_mask, q, k)
-        if dtype in (torch.bfloat16, torch.float16):  # their Gram matrix would be rounded to 8 or 11 bits
-            q, k, v = q.float(), k.float(), v.float()
+        q, k, v = (at_least_float32(x) for x in (q, k, v))  # a Gram matrix in half precision has 8 or 11 bits
         c = (self.alpha.to(q.dtype) / math.sqrt(self.head_dim))[:, None, None]
         return rotate(q, k, v, c).to(dtype)
 
