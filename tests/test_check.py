@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from attnbench.check import CORRECTNESS, THOROUGH, check
 from attnbench.checks.subject import Subject
+from attnbench.checks.verdict import Verdict, Worst
 from attnbench.construct import load_variant
 from attnbench.errors import BadInput, Unavailable
 from attnbench.report import Finding, Report, as_json, decode, encode
@@ -118,6 +120,22 @@ def test_what_cannot_run_here_is_no_failed_check(tmp_path: Path) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(Unavailable, match="no CUDA device"):
             check("softmax", {}, "cuda", full=False)
+
+
+def test_a_limit_that_is_no_number_excuses_nothing() -> None:
+    worst = Worst("error")
+    worst.see(1e-9, 1e-5, "fine")
+    worst.see(5.0, math.nan, "no limit")
+    assert worst.verdict().status == "failed"
+
+
+def test_running_out_of_memory_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def starve(subject: Subject) -> Verdict:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+
+    monkeypatch.setattr("attnbench.check.CORRECTNESS", {"build": CORRECTNESS["build"], "shape": starve})
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        check("softmax", {}, "cpu", full=False)
 
 
 def test_reported_checks_decide_nothing(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnbench.kernels import phi1
+import attnbench
+from attnbench.check import check
+from attnbench.kernels import basis, phi1, rotation
 from attnbench.kernels.phi1 import phi1_times
 
 NORMS = (1e-8, 1e-3, 0.3, 0.999, 1.001, 3.0, 7.9, 8.1, 30.0, 300.0, 1e4)
@@ -137,7 +139,38 @@ def test_the_fixed_number_of_doublings_serves_every_norm(norm: float) -> None:
     """The path of devices on which the norm is not read back."""
     m = skew_similar(norm)
     out = phi1._phi1(m, phi1.DOUBLINGS_WITHOUT_READING) @ block(m)
-    assert relative_error(out, augmented(m, block(m))) < 1e-9
+    assert relative_error(out, augmented(m, block(m))) < 1e-13 * max(10.0, norm)
+
+
+@pytest.mark.parametrize("name", ["orthogonal", "orthogonal_qr", "orthogonal_newton_schulz"])
+def test_the_gate_holds_on_devices_that_read_nothing_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their branches, on the CPU: every correctness check, at its own tolerance."""
+
+    def without_norms(m: Tensor, w: Tensor, differentiable: bool) -> object:
+        return phi1._by_autograd(m, w, phi1.DOUBLINGS_WITHOUT_READING, torch.float64, differentiable)
+
+    for module in (phi1, rotation):
+        monkeypatch.setattr(module, "phi1_and_pull_back", without_norms)
+    monkeypatch.setattr(basis, "exponential_of", basis.without_reading)
+    report = check(name, {}, "cpu", full=False)
+    assert report.ok, [finding for finding in report.checks if finding.status == "failed"]
+
+
+@pytest.mark.parametrize("size", [1e3, 1e4, 1e5, 1e7])
+def test_a_norm_that_leaves_float32_is_not_taken_for_none(size: float) -> None:
+    """The square of M overflows from inputs of about 1e5 on; a rotation still keeps the length of what it turns."""
+    q, k, v = torch.randn(3, 1, 2, 64, 8, generator=torch.Generator().manual_seed(0))
+    out = attnbench.build("orthogonal", 2, 8, seq_len=64)(size * q, size * k, v)
+    assert float(out.detach().norm() / v.norm()) == pytest.approx(1.0, rel=1e-2 if size < 1e6 else 1.0) or not out.isfinite().all()
+
+
+@pytest.mark.parametrize("alpha", [0.01, 5.0], ids=["series", "doublings"])
+def test_the_backward_pass_may_come_twice(alpha: float) -> None:
+    q, k, v = torch.randn(3, 1, 2, 30, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    out = attnbench.build("orthogonal", 2, 4, alpha=alpha)(q, k, v).sum()
+    (first,) = torch.autograd.grad(out, q, retain_graph=True)
+    (second,) = torch.autograd.grad(out, q)
+    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf, -math.inf])

@@ -199,6 +199,17 @@ def test_extra_memory_is_a_few_times_that_of_the_inputs(degree: int, head_dim: i
     assert measure.peak_memory_bytes(call, "cpu") <= 4 * 3 * v.nbytes + working
 
 
+@pytest.mark.parametrize("name", ["relu", "squared_relu", "sigmoid", "polynomial"])
+def test_the_scale_comes_before_float16_can_overflow(name: str) -> None:
+    """Sums over 4,096 keys that leave float16 where only the result, divided by N, would not."""
+    q, k, v = torch.randn(3, 1, 1, 4096, 16, generator=torch.Generator().manual_seed(0))
+    inputs = [x.half() for x in (2.0 * q, 2.0 * k, 0.1 * (5.0 + v) if name == "polynomial" else 5.0 + v)]
+    module = attnbench.build(name, 1, 16)
+    exact = module.double()(*(x.double() for x in inputs))
+    assert exact.abs().max() < 6e4
+    assert relative_error(module.half()(*inputs), exact) < 2e-3
+
+
 @pytest.mark.parametrize(
     "name", [name for name in attnbench.names("variants") if name in ("polynomial", "relu", "squared_relu", "sigmoid", "taylor", "power")]
 )

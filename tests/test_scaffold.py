@@ -25,7 +25,7 @@ def test_a_new_variant_holds_and_bears_its_name(tmp_path: Path) -> None:
     text = file.read_text()
     assert text.startswith('"""My idea2: ')
     assert text.split("\n", 1)[0].endswith(".")
-    assert "class MyIdea2(nn.Module):" in text and "MyAttention" not in text
+    assert "class MyIdea2Attention(nn.Module):" in text and "MyAttention" not in text
     assert "attnbench check my_Idea2.py" in out.getvalue()
     assert "attnbench run --variant my_Idea2.py" in out.getvalue()
     report = check(str(file), {}, "cpu", full=False)
@@ -44,6 +44,12 @@ def test_a_registered_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="'orthogonal' is the name of a registered variant"):
         write_variant("orthogonal", tmp_path, quiet())
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["none", "variant", "heads", "my_attention"])
+def test_its_class_hides_no_other_name(name: str, tmp_path: Path) -> None:
+    file = write_variant(name, tmp_path, Console(file=io.StringIO()))
+    load("variants", str(file)).build(None)
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -64,21 +64,24 @@ def _kernel(spec: Spec, source: str, stage: Stage) -> Measurement:
     upstream = torch.randn(shape, device=spec.device, dtype=dtype)
     variant: Variant = registry.load("variants", source)
     wide = (spec.batch_size, spec.seq_len, spec.num_heads * spec.head_dim)
-    hidden = {"hidden": torch.randn(wide, device=spec.device, dtype=dtype)} if variant.needs_hidden else {}
+    hidden = [
+        {"hidden": torch.randn(wide, device=spec.device, dtype=dtype, requires_grad=training)} if variant.needs_hidden else {}
+        for _ in range(sets)
+    ]
 
     def forward(i: int) -> Tensor:
         with torch.no_grad():
-            out: Tensor = module(*inputs[i % sets], causal=spec.causal, **hidden)
+            out: Tensor = module(*inputs[i % sets], causal=spec.causal, **hidden[i % sets])
         return out
 
     def forward_and_backward(i: int) -> None:
-        chosen = inputs[i % sets]
-        for x in (*chosen, *module.parameters()):
+        chosen, more = inputs[i % sets], hidden[i % sets]
+        for x in (*chosen, *more.values(), *module.parameters()):
             x.grad = None
-        module(*chosen, causal=spec.causal, **hidden).backward(upstream)
+        module(*chosen, causal=spec.causal, **more).backward(upstream)
 
     def clear() -> None:
-        for x in (*(x for chosen in inputs for x in chosen), *module.parameters()):
+        for x in (*(x for chosen in inputs for x in chosen), *(x for more in hidden for x in more.values()), *module.parameters()):
             x.grad = None
 
     result = _cost(forward_and_backward if training else forward, clear, spec, stage)

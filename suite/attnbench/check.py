@@ -17,7 +17,7 @@ from attnbench.checks.subject import Subject, one_thread
 from attnbench.checks.verdict import Verdict, failed, skipped
 from attnbench.construct import check_params, load_variant
 from attnbench.environment import anonymous
-from attnbench.errors import Unavailable
+from attnbench.errors import Unavailable, is_out_of_memory
 from attnbench.fingerprint import check_fingerprint
 from attnbench.report import Finding, Report
 
@@ -92,5 +92,7 @@ def _carry_out(function: Check, subject: Subject) -> Verdict:
     except Unavailable:
         raise
     except Exception as error:  # whatever a third party's mechanism does
+        if is_out_of_memory(error):  # says nothing of the mechanism: the same check may hold where there is more
+            raise
         verdict = failed(f"it raises {type(error).__name__}: {' '.join(str(error).split())[:300]}")
     return dataclasses.replace(verdict, detail=anonymous(verdict.detail))

@@ -18,13 +18,11 @@ from typing import Any, Literal, Protocol
 
 import psutil
 
-from attnbench.errors import Unavailable, Unsupported
+from attnbench.errors import Unavailable, Unsupported, is_out_of_memory
 from attnbench.spec import Spec
 
 Start = Literal["forkserver", "fork", "spawn"]
 Stage = Callable[[str], None]
-
-_OUT_OF_MEMORY = ("can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -204,8 +202,6 @@ def _work(job: Work, tell: Stage) -> Any:
 
 
 def _classify(error: BaseException) -> tuple[str, str]:
-    import torch
-
     from attnbench.verify import Incorrect
 
     message = f"{type(error).__name__}: {error}".strip()
@@ -215,7 +211,7 @@ def _classify(error: BaseException) -> tuple[str, str]:
         return "unavailable", str(error)
     if isinstance(error, Incorrect):
         return "incorrect", str(error)
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in message for sign in _OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return "oom", message.splitlines()[0][:300]
     return "error", message[:500]
 

@@ -38,7 +38,19 @@ def load_variant(name: str) -> Variant:
     variant = registry.load("variants", name)
     if not isinstance(variant, Variant):
         raise BadInput(f"VARIANT of {registry.stem(name)} is a {type(variant).__name__}; end the file in VARIANT = Variant(...)")
+    for param, default in variant.params.items():
+        if not _is_plain(default):
+            raise BadInput(
+                f"parameter {param!r} of {registry.stem(name)} is {default!r}; give a number, text, True, False, None, or a list of these, "
+                "which a record can hold, and make the rest of it in build"
+            )
     return variant
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def check_params(name: str, variant: Variant, params: Mapping[str, Any]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_OUT_OF_MEMORY = ("can't allocate memory", "CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 
 class AttnbenchError(Exception):
     """Base of every error that is shown to the user without a traceback."""
@@ -32,3 +34,10 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str], see: str) -> BadI
     close = difflib.get_close_matches(name, choices, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(choices)}"
     return BadInput(f"unknown {kind} {name!r}; {hint} ({see})")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: a class of its own on CUDA, a plain RuntimeError on the CPU."""
+    return (
+        type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)
+    )

@@ -26,7 +26,7 @@ def write_variant(name: str, folder: Path, out: Console) -> Path:
     file = folder / f"{name}.py"
     words = [word for word in name.split("_") if word]
     text = resources.files("attnbench").joinpath("template.py").read_text(encoding="utf-8")
-    text = text.replace(CLASS, "".join(word[:1].upper() + word[1:] for word in words))
+    text = text.replace(CLASS, "".join(word[:1].upper() + word[1:] for word in words).removesuffix("Attention") + "Attention")
     text = text.replace(PHRASE, " ".join(words).capitalize())
     try:
         with file.open("x", encoding="utf-8") as stream:

@@ -46,8 +46,8 @@ class Worst:
         self.where = ""
 
     def see(self, value: float, allowed: float, where: str) -> None:
-        """One case. A value that is not a number is beyond every limit."""
-        share = value / allowed if math.isfinite(value) else math.inf
+        """One case. A value that is not a number is beyond every limit, and so is any value where the limit is none."""
+        share = value / allowed if math.isfinite(value) and math.isfinite(allowed) else math.inf
         if share > self.share:
             self.share, self.value, self.allowed, self.where = share, value, allowed, where
 
@@ -56,6 +56,8 @@ class Worst:
         if self.share < 0:
             raise ValueError(f"no case of {self.what!r} was looked at")
         where = bracketed(self.where)
+        if not math.isfinite(self.allowed):
+            return Verdict("failed", f"{self.what}{where} has no limit, for the plain form is not a finite number", None, None)
         if not math.isfinite(self.value):
             return Verdict("failed", f"{self.what} is not a finite number{where}; {self.allowed:.3g} is allowed", None, self.allowed)
         status: Status = "passed" if self.share <= 1.0 else "failed"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -58,10 +58,10 @@ def phi1_and_pull_back(m: Square, w: Block, differentiable: bool) -> tuple[Block
         return _by_autograd(m, w, DOUBLINGS_WITHOUT_READING, torch.float64, differentiable)
     # On the CPU reading norms waits for nothing. M is far from normal: its powers grow like sqrt(||M^2||), about half of ||M||.
     square = m @ m
-    norm = _largest(torch.linalg.matrix_norm(m))
-    growth = math.sqrt(_largest(torch.linalg.matrix_norm(square)))
+    finite = m.isfinite().flatten(-2).all(-1)
+    norm, growth = _largest(m, finite), math.sqrt(_largest(square, finite))
     if growth > SERIES_NORM:
-        doublings = min(MOST_DOUBLINGS, math.ceil(math.log2(norm)))
+        doublings = MOST_DOUBLINGS if math.isinf(norm) else min(MOST_DOUBLINGS, math.ceil(math.log2(norm)))
         return _by_autograd(m, w, doublings, m.dtype if norm <= FLOAT32_NORM else torch.float64, differentiable)
     flat_m, flat_square, flat_w = (x.reshape(-1, *x.shape[-2:]) for x in (m, square, w))
     pairs = pairs_needed(growth, norm, torch.finfo(m.dtype).eps)
@@ -80,27 +80,32 @@ def _by_autograd(m: Square, w: Block, doublings: int, dtype: torch.dtype, differ
         out = (_phi1(leaves[0].to(dtype), doublings) @ leaves[1].to(dtype)).to(w.dtype)
 
     def pull_back(upstream: Tensor) -> tuple[Tensor, Tensor]:
-        gm, gw = torch.autograd.grad(out, leaves, upstream)
+        gm, gw = torch.autograd.grad(out, leaves, upstream, retain_graph=True)  # the caller may come again
         return gm, gw
 
     return out.detach(), pull_back if differentiable else None
 
 
-def _largest(norms: Float[Tensor, "*batch"]) -> float:
-    """The largest norm that is finite: a matrix that is not must not choose for the rest of the batch."""
-    return float(norms.masked_fill(~norms.isfinite(), 0.0).max()) if norms.numel() else 0.0
+def _largest(m: Square, counts: Bool[Tensor, "*batch"]) -> float:
+    """The largest norm of the matrices that count: one that is not finite must not choose for the rest of the batch.
+
+    Infinite where the norm leaves the range of the dtype.
+    """
+    norms = torch.linalg.matrix_norm(m)
+    norms = torch.where(norms.isnan(), math.inf, norms).masked_fill(~counts, 0.0)
+    return float(norms.max()) if norms.numel() else 0.0
 
 
 def _phi1(m: Square, doublings: int) -> Square:
     m = m * 0.5**doublings
     phi = _series(m)
-    identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
-    exp = identity + m @ phi
+    # exp(m) - I, for beside the identity the digits of a small m would be lost, and every doubling would double that loss.
+    beyond = m @ phi
     for step in range(doublings):
-        phi = (exp + identity) @ phi / 2
+        phi = phi + beyond @ phi / 2
         if step + 1 < doublings:
-            # Squared, not I + m phi again: that would multiply the error of phi by the norm at every doubling.
-            exp = exp @ exp
+            # Squared, not m phi again: that would multiply the error of phi by the norm at every doubling.
+            beyond = 2 * beyond + beyond @ beyond
     return phi
 
 

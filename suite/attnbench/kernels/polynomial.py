@@ -18,7 +18,7 @@ from attnbench.kernels.tiled import elementwise_attention
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 
 # The cost model, measured on two cores (`make forms`): nanoseconds of the forward pass, and of one small operation. Training takes 6 to 7
-# times as long in either form, so that one model serves both.
+# times as long in either form, so that one model serves both. Other devices have not been measured; it decides there too.
 SCORE_NS, SCORE_COLUMN_NS = 0.2, 0.0125  # a score of a tile, and each column of q, k and v
 FEATURE_NS, FEATURE_COLUMN_NS = 0.6, 0.02  # a feature of a token, of both q and k
 OPERATION_NS = 8000.0
@@ -69,7 +69,7 @@ def are_features_cheaper(shape: Sequence[int], coefficients: Coefficients, causa
     heads = batch_size * num_heads
     score_ns = SCORE_NS + SCORE_COLUMN_NS * head_dim
     tiles = heads * seq_len**2 * score_ns * (0.6 if causal else 1.0)  # 0.6 and not 0.5: tiles on the diagonal are whole
-    plan = chunking(heads, head_dim, degree, causal)
+    plan = chunking(heads, head_dim, degree, causal, "cpu")
     chunks = math.ceil(seq_len / plan.tokens)
     features = heads * seq_len * plan.dimension * (FEATURE_NS + FEATURE_COLUMN_NS * head_dim)
     features += math.ceil(heads / plan.heads) * chunks * plan.operations * OPERATION_NS
@@ -83,7 +83,8 @@ def normalised_polynomial_attention(
 ) -> Rows:
     """sum_j P(s_ij) v_j / sum_j P(s_ij) over the keys that are not padded, s = q . k / sqrt(d), for a P that is never negative.
 
-    A row whose sum is zero is zero. Padded rows of q, k and v must be zero. Half precision is worked in float32.
+    A row whose sum is zero is zero. Padded rows of q, k and v must be zero. Half precision is worked in float32. By features the sum is
+    exact to rounding relative to |q|^p sum |k|^p: a query that is nearly orthogonal to every key has fewer digits than in tiles.
     """
     dtype = v.dtype
     q, k, v = (at_least_float32(x) for x in (q, k, v))

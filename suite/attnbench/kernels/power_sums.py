@@ -24,7 +24,8 @@ from attnbench.kernels.symmetric import SymmetricFeatures
 Coefficients = tuple[tuple[int, float], ...]
 
 SHORTEST_CHUNK, LONGEST_CHUNK = 64, 1024
-FEATURE_VALUES = 2**22  # 16 MB of float32 features at a time; measured: half and twice that cost up to a tenth more
+FEATURE_VALUES = 2**21  # 8 MB of float32 features at a time: measured, as fast as 16 MB
+FEATURE_VALUES_ELSEWHERE = 2**26  # where a launch costs more than a cache saves; not measured
 MOST_HEADS = 4
 SHORTEST_CAUSAL_CHUNK, LONGEST_CAUSAL_CHUNK = 256, 512  # within a chunk the time is quadratic: about as many tokens as features
 
@@ -56,13 +57,14 @@ class Chunking:
     operations: int
 
 
-def chunking(heads: int, head_dim: int, degree: int, causal: bool) -> Chunking:
-    """The cut for that many heads, batch included."""
+def chunking(heads: int, head_dim: int, degree: int, causal: bool, device: str) -> Chunking:
+    """The cut for that many heads, batch included, on a type of device."""
     symmetric = features_of(head_dim, degree)
     dimension = sum(symmetric.dimension(power) for power in range(1, degree + 1))
-    at_once = max(1, min(heads, MOST_HEADS))
+    values, most = (FEATURE_VALUES, MOST_HEADS) if device == "cpu" else (FEATURE_VALUES_ELSEWHERE, heads)
+    at_once = max(1, min(heads, most, values // (SHORTEST_CHUNK * dimension)))
     longest = min(LONGEST_CAUSAL_CHUNK, max(SHORTEST_CAUSAL_CHUNK, dimension)) if causal else LONGEST_CHUNK
-    tokens = max(SHORTEST_CHUNK, min(longest, FEATURE_VALUES // (at_once * dimension)))
+    tokens = max(SHORTEST_CHUNK, min(longest, values // (at_once * dimension)))
     operations = 2 * symmetric.groups * (degree - 1) + (14 if causal else 6)
     return Chunking(at_once, tokens, dimension, operations)
 
@@ -136,7 +138,7 @@ class _Work:
         self.coefficients = coefficients
         self.activation = Polynomial(coefficients)
         self.symmetric = features_of(q.shape[-1], max(1, *(power for power, _ in coefficients)))
-        plan = chunking(self.q.shape[0], q.shape[-1], self.symmetric.degree, causal)
+        plan = chunking(self.q.shape[0], q.shape[-1], self.symmetric.degree, causal, q.device.type)
         self.head_block, self.chunk = plan.heads, plan.tokens
         self.factors = [
             factor * _weights(q.shape[-1], self.symmetric.degree, power, q.device).to(q.dtype) for power, factor in coefficients

@@ -28,6 +28,8 @@ TILE_SCORES = 2**19
 KEYS = 512
 KEYS_OF_ONE_HEAD = 256
 MOST_HEADS = 4
+# Elsewhere a launch costs more than a cache saves: 256 MB of float32 scores, all heads at once. Not measured.
+TILE_SCORES_ELSEWHERE, KEYS_ELSEWHERE = 2**26, 4096
 
 
 def elementwise_attention(q: Rows, k: Rows, v: Values, activation: Activation, causal: bool, bias: Bias | None = None) -> Values:
@@ -105,9 +107,13 @@ class _Tiles:
         self.causal = causal
         heads, self.seq_len, _ = self.q.shape
         # A batched product runs its matrices side by side, so a tile spans several heads where there are several.
-        self.key_block = min(self.seq_len, KEYS if heads > 1 else KEYS_OF_ONE_HEAD)
-        self.row_block = min(self.seq_len, max(1, TILE_SCORES // (self.key_block * min(heads, MOST_HEADS))))
-        self.head_block = max(1, min(heads, TILE_SCORES // (self.key_block * self.row_block)))
+        if q.device.type == "cpu":
+            size, keys, at_once = TILE_SCORES, KEYS if heads > 1 else KEYS_OF_ONE_HEAD, min(heads, MOST_HEADS)
+        else:
+            size, keys, at_once = TILE_SCORES_ELSEWHERE, KEYS_ELSEWHERE, heads
+        self.key_block = min(self.seq_len, keys)
+        self.row_block = min(self.seq_len, max(1, size // (self.key_block * at_once)))
+        self.head_block = max(1, min(heads, size // (self.key_block * self.row_block)))
         self.scores = q.new_empty(self.head_block * self.row_block * self.key_block)
 
     def blocks(self) -> Iterator[tuple[slice, slice]]:

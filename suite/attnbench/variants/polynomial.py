@@ -51,6 +51,7 @@ class Polynomial(nn.Module):
         activation = activation * self._scale(q, causal, padding_mask)
         if self.gain is not None:
             activation = activation * self.gain[:, None, None]
+        activation = activation.to(q.dtype)
         visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
         if visible is not None:
             activation = activation.masked_fill(~visible, 0.0)
@@ -59,7 +60,7 @@ class Polynomial(nn.Module):
     def _scale(self, q: Heads, causal: bool, padding_mask: PaddingMask | None) -> Tensor | float:
         if self.fixed_scale is not None:
             return self.fixed_scale
-        return count_visible(q.shape[-2], causal, padding_mask, q.device).rsqrt().to(q.dtype)
+        return count_visible(q.shape[-2], causal, padding_mask, q.device).rsqrt().to(torch.promote_types(q.dtype, torch.float32))
 
 
 def build(shape: Shape, degree: object, scale: object) -> nn.Module:

@@ -11,7 +11,7 @@ import math
 
 from torch import nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Variant, count_visible, hide_padding, visible_keys
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, visible_keys
 from attnbench.kernels.activation import Relu
 from attnbench.kernels.tiled import elementwise_attention
 
@@ -21,8 +21,9 @@ class ReluAttention(nn.Module):
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         q, k, v = hide_padding(padding_mask, q, k, v)
-        count = count_visible(q.shape[-2], causal, padding_mask, q.device).to(q.dtype)
-        return elementwise_attention(q / math.sqrt(q.shape[-1]), k, v, Relu(), causal) / count
+        wide = at_least_float32(q)  # 1 / N goes to the queries, before a sum over keys could leave the range of float16
+        count = count_visible(q.shape[-2], causal, padding_mask, q.device).to(wide.dtype)
+        return elementwise_attention(wide / (math.sqrt(q.shape[-1]) * count), k, v, Relu(), causal)
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)

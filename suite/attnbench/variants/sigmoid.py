@@ -11,7 +11,7 @@ import math
 
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Variant, count_visible, hide_padding, visible_keys
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, visible_keys
 from attnbench.kernels.activation import Sigmoid
 from attnbench.kernels.tiled import elementwise_attention
 
@@ -22,7 +22,7 @@ class SigmoidAttention(nn.Module):
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         q, k, v = hide_padding(padding_mask, q, k, v)
         bias = _bias(q, causal, padding_mask)
-        out = elementwise_attention(q / math.sqrt(q.shape[-1]), k, v, Sigmoid(), causal, bias)
+        out = elementwise_attention(at_least_float32(q) / math.sqrt(q.shape[-1]), k, v, Sigmoid(), causal, bias)
         return hide_padding(padding_mask, out)[0]
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:

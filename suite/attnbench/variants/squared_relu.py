@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Variant, count_visible, hide_padding, visible_keys
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, visible_keys
 from attnbench.kernels.activation import SquaredRelu
 from attnbench.kernels.tiled import elementwise_attention
 
@@ -19,7 +19,7 @@ class SquaredReluAttention(nn.Module):
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         q, k, v = hide_padding(padding_mask, q, k, v)
-        return elementwise_attention(_over_count(q, causal, padding_mask), k, v, SquaredRelu(), causal)
+        return elementwise_attention(_over_count(at_least_float32(q), causal, padding_mask), k, v, SquaredRelu(), causal)
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)
