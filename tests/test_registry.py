@@ -94,7 +94,7 @@ def test_what_a_mechanism_needs_is_asked_before_it_is_built(tmp_path: Path) -> N
 def test_a_parameter_that_no_record_can_hold_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "holding.py"
     file.write_text(MINE.replace("Variant(build", "Variant(params={'activation': nn.ReLU()}, build"))
-    with pytest.raises(BadInput, match="parameter 'activation' of holding is .*; give a number, text"):
+    with pytest.raises(BadInput, match=r"parameter 'activation' of holding is .*; give a number, text"):
         attnbench.build(str(file), 4, 16)
 
 
