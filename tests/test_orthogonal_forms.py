@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import attnbench
+from attnbench.construct import load_variant
 from attnbench.errors import BadInput, Unsupported
 from attnbench.kernels import basis
 from attnbench.variants.orthogonal_newton_schulz import polar_factor
@@ -160,6 +162,19 @@ def test_cayley_is_the_exponential_to_second_order() -> None:
         gaps.append(float((exact - cayley).detach().norm()))
     assert gaps[1] > 0.0
     assert 7.8 < gaps[0] / gaps[1] < 8.2
+
+
+@pytest.mark.timeout(100)
+@names
+def test_wide_heads_and_long_sequences_come_to_an_end(name: str) -> None:
+    """With two threads torch's batched LU never returned from matrices of 192 rows, nor from the dense definition's."""
+    module, inputs = build(name, 2, 96, None, 200), draw(2, 200, 96)
+    reference = load_variant(name).reference
+    assert reference is not None
+    matrix = reference(copy.deepcopy(module).double(), *(x.double() for x in inputs[:2]), False, None)
+    out = module(*(x.requires_grad_() for x in inputs))
+    out.sum().backward()
+    torch.testing.assert_close(out.double(), matrix @ inputs[2].double(), rtol=1e-4, atol=1e-4)
 
 
 @names

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant
-from attnbench.kernels.skew import SkewAttention, alpha_parameter, apply_j, dense_skew
+from attnbench.kernels.skew import SkewAttention, alpha_parameter, apply_j, dense_skew, solve
 
 
 def rotation(u: Tensor, c: Tensor, v: Tensor) -> Tensor:
@@ -27,15 +27,14 @@ def rotation(u: Tensor, c: Tensor, v: Tensor) -> Tensor:
     m = (c * apply_j(transposed @ u.to(precise))).double()
     target = (c * apply_j(transposed @ v.to(precise))).double()
     identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
-    solution, _ = torch.linalg.solve_ex(identity - m / 2, target)  # unlike `solve` it reads no error code back from the device
-    return u @ solution.to(u.dtype)
+    return u @ solve(identity - m / 2, target).to(u.dtype)
 
 
 def cayley(module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask: PaddingMask | None) -> Matrix:
     """(I - S/2)^-1 (I + S/2) of the dense S: the definition, for checking."""
     half = dense_skew(module, q, k, padding_mask) / 2
     identity = torch.eye(half.shape[-1], dtype=half.dtype, device=half.device)
-    return torch.linalg.solve(identity - half, identity + half)
+    return solve(identity - half, identity + half)
 
 
 def build(shape: Shape, alpha: object) -> nn.Module:
