@@ -12,16 +12,15 @@ from torch import Tensor, nn
 import attnbench
 from attnbench import registry
 from attnbench.attention import Variant
+from attnbench.checks import subject as shared
+from attnbench.checks.subject import BATCH, GROUPS, HEAD_DIM, SEQ_LEN, Inputs, Subject
 
 NAMES = attnbench.names("variants")
 VARIANTS: dict[str, Variant] = {name: registry.load("variants", name) for name in NAMES}
 FAMILIES = {"softmax", "orthogonal", "polynomial", "linear", "other"}
-BATCH, GROUPS, SEQ_LEN, HEAD_DIM = 2, 3, 11, 5  # distinct primes: no two axes can be confused
 LENGTHS = (1, 7, 63, 100)
-PADDED_ROWS = {"right": [7, 8, 9, 10], "left": [0, 1, 2], "holes": [2, 5, 6], "all": list(range(SEQ_LEN)), "none": []}
+select, leaves, backward = shared.select, shared.cast, shared.gradients
 ALONE = ("right", "left", "none")  # holes change the distance of two tokens, on which a mechanism may depend
-
-Inputs = dict[str, Tensor]  # q, k, v, and hidden where the mechanism wants it
 
 
 def device_of(name: str) -> str:
@@ -40,23 +39,17 @@ forms = pytest.mark.parametrize(("name", "causal"), FORMS)
 
 
 def make(name: str, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: int = GROUPS) -> nn.Module:
-    """A float32 module whose parameters are stirred, so that none of them hides behind a zero or a one."""
-    heads = groups * VARIANTS[name].head_group
-    torch.manual_seed(0)
-    module = attnbench.build(name, heads, head_dim, seq_len=seq_len, d_model=heads * head_dim, layer_index=1, num_layers=3)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return module.to(device_of(name))
+    """As `attnbench check` builds it: float32, parameters stirred."""
+    return subject_of(name).build(seq_len, head_dim, groups)
 
 
 def draw(name: str, batch: int = BATCH, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: int = GROUPS, seed: int = 1) -> Inputs:
-    generator = torch.Generator().manual_seed(seed)
-    heads = groups * VARIANTS[name].head_group
-    inputs = {key: torch.randn(batch, heads, seq_len, head_dim, generator=generator) for key in "qkv"}
-    if VARIANTS[name].needs_hidden:
-        inputs["hidden"] = torch.randn(batch, seq_len, heads * head_dim, generator=generator)
-    return {key: x.to(device_of(name)) for key, x in inputs.items()}
+    """As `attnbench check` draws them: standard normal."""
+    return subject_of(name).draw(batch, seq_len, head_dim, groups, seed)
+
+
+def subject_of(name: str) -> Subject:
+    return Subject(name, VARIANTS[name], VARIANTS[name].params, device_of(name))
 
 
 def attend(module: nn.Module, inputs: Inputs, causal: bool = False, padding_mask: Tensor | None = None) -> Tensor:
@@ -65,20 +58,8 @@ def attend(module: nn.Module, inputs: Inputs, causal: bool = False, padding_mask
     return out
 
 
-def select(inputs: Inputs, rows: Tensor | slice, tokens: Tensor | slice = slice(None)) -> Inputs:
-    """Some sequences, and some tokens of them."""
-    return {key: x[rows][..., tokens, :] for key, x in inputs.items()}
-
-
-def leaves(inputs: Inputs, dtype: torch.dtype) -> Inputs:
-    return {key: x.detach().to(dtype).requires_grad_() for key, x in inputs.items()}
-
-
 def masks(kinds: tuple[str, ...], device: str) -> Tensor:
-    mask = torch.zeros(len(kinds), SEQ_LEN, dtype=torch.bool)
-    for row, kind in enumerate(kinds):
-        mask[row, PADDED_ROWS[kind]] = True
-    return mask.to(device)
+    return Subject("", VARIANTS["softmax"], {}, device).masks(*kinds)
 
 
 def definition(name: str, exact: nn.Module, inputs: Inputs, causal: bool, padding_mask: Tensor | None) -> Tensor:
@@ -94,16 +75,19 @@ def definition(name: str, exact: nn.Module, inputs: Inputs, causal: bool, paddin
     return matrix @ (v if padding_mask is None else v.masked_fill(padding_mask[:, None, :, None], 0.0))
 
 
-def backward(out: Tensor, module: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
-    """Gradients of every input and parameter for a fixed upstream gradient; zero for what is not used."""
-    upstream = torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).to(out.device, out.dtype)
-    named = {**inputs, **dict(module.named_parameters())}
-    gradients = torch.autograd.grad(out, list(named.values()), upstream, materialize_grads=True)
-    return dict(zip(named, gradients, strict=True))
-
-
 def relative_error(actual: Tensor, exact: Tensor, floor: float = 1e-2) -> float:
     """||actual - exact|| / ||exact||; below the floor the error counts absolutely, for an exact value may be zero."""
     assert actual.isfinite().all()
     actual, exact = actual.detach().double(), exact.detach().double()
     return float((actual - exact).norm() / exact.norm().clamp_min(floor))
+
+
+def gradient_error(actual: Tensor, exact: Tensor, wanted: dict[str, Tensor]) -> float:
+    """The relative error of one gradient among those that are wanted.
+
+    One that cancels to a five-hundredth of the largest, as that of a single key which is normalised by itself, is a difference of larger
+    numbers: its rounding is seen beside those, and only then.
+    """
+    largest = max(float(gradient.norm()) for gradient in wanted.values())
+    cancels = float(exact.norm()) < 2e-3 * largest
+    return relative_error(actual, exact, max(1e-2, 1e-2 * largest) if cancels else 1e-2)

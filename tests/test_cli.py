@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -18,15 +17,10 @@ import pytest
 import attnbench
 from attnbench import environment
 from attnbench.store import Store
+from command import cli
 from factory import make_record, make_spec
 
 CELL = '{"track":"kernel","variant":"softmax","seq_len":32,"mode":"forward"}'
-
-
-def cli(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "160", **variables}
-    command = [sys.executable, "-m", "attnbench", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=300)
 
 
 @pytest.mark.parametrize("what", ["variants", "tasks", "presets"])
@@ -220,36 +214,3 @@ def test_doctor_names_the_machine_and_not_the_host() -> None:
     assert os.uname().nodename not in facts["machine"].split("-")
     assert cli("doctor", "--machine", ATTNBENCH_MACHINE="my-desk").stdout.strip() == "my-desk"
     assert cli("doctor", "--machine", ATTNBENCH_MACHINE="../x").returncode == 2
-
-
-@pytest.mark.slow
-def test_kill_9_half_way_keeps_every_finished_cell_and_resumes(results: Path) -> None:
-    arguments = ("run", "--track", "kernel", "--variant", "orthogonal", "--results", str(results))
-    with subprocess.Popen([sys.executable, "-m", "attnbench", *arguments], stdout=subprocess.DEVNULL) as running:
-        deadline = time.monotonic() + 120
-        while not results.is_dir() or len(list(Store(results).read())) < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        os.kill(running.pid, signal.SIGKILL)
-    kept = list(Store(results).read())
-    assert 3 <= len(kept) < 10
-    resumed = cli(*arguments)
-    assert f"{len(kept)} of 10 cells are finished already; {10 - len(kept)} to run." in resumed.stdout
-    records = list(Store(results).read())
-    assert records[: len(kept)] == kept or {r.id for r in kept} < {r.id for r in records}
-    assert len({r.id for r in records}) == len(records) == 10
-    assert "Nothing to do" in cli(*arguments).stdout
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_cleanly(results: Path) -> None:
-    arguments = ("run", "--track", "kernel", "--variant", "softmax_math", "--results", str(results))
-    with subprocess.Popen([sys.executable, "-m", "attnbench", *arguments], stdout=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 120
-        while not results.is_dir() or not list(Store(results).read()):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        running.send_signal(signal.SIGINT)
-        printed = running.communicate(timeout=60)[0]
-    assert running.returncode == 130
-    assert "the same command goes on with the other" in printed

@@ -1,4 +1,4 @@
-"""Orthogonal self-attention against the dense float64 exponential, its orthogonality, its initialisation and its speed."""
+"""Orthogonal self-attention against the dense float64 exponential, its orthogonality and its speed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import attnbench
 from attnbench.errors import BadInput
+from orthogonal_forms import draw, orthogonality_error
 
 Key = TypeVar("Key")
 
@@ -28,11 +29,6 @@ def build(num_heads: int, head_dim: int, alpha: float | None = None, seq_len: in
     return attnbench.build("orthogonal", num_heads, head_dim, seq_len=seq_len, alpha=alpha)
 
 
-def draw(heads: int, seq_len: int, head_dim: int, batch: int = 1, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    q, k, v = torch.randn(3, batch, heads, seq_len, head_dim, generator=torch.Generator().manual_seed(seed))
-    return q, k, v
-
-
 def dense(alpha: Tensor, q: Tensor, k: Tensor) -> Tensor:
     """exp(S), S_ij = alpha (q_i . k_j - k_i . q_j) / sqrt(d): the definition, computed here and nowhere else."""
     products = torch.einsum("bhid,bhjd->bhij", q, k)
@@ -42,13 +38,6 @@ def dense(alpha: Tensor, q: Tensor, k: Tensor) -> Tensor:
 def gradients(out: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     upstream = torch.randn(out.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(9)).to(out.dtype)
     return torch.autograd.grad(out, inputs, upstream)
-
-
-def orthogonality_error(matrix: Tensor) -> float:
-    """Largest ||A^T A - I||_F of the heads, the product taken in float64."""
-    matrix = matrix.detach().double()
-    identity = torch.eye(matrix.shape[-1], dtype=torch.float64)
-    return float(torch.linalg.matrix_norm(matrix.mT @ matrix - identity).max())
 
 
 def fastest_s(calls: dict[Key, Callable[[], object]]) -> dict[Key, float]:
@@ -180,15 +169,6 @@ def test_a_bad_alpha_is_refused(alpha: object) -> None:
         attnbench.build("orthogonal", 2, 8, alpha=alpha)
 
 
-@pytest.mark.parametrize("head_dim", [8, 64])
-@pytest.mark.parametrize("seq_len", [16, 49, 256, 1024])
-def test_at_the_initial_alpha_the_norm_of_s_is_about_one(seq_len: int, head_dim: int) -> None:
-    alpha = float(build(1, head_dim, seq_len=seq_len).alpha.detach())
-    q, k = torch.randn(2, seq_len, head_dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    s = alpha / math.sqrt(head_dim) * (q @ k.mT - k @ q.mT)
-    assert 0.8 < float(torch.linalg.matrix_norm(s, 2)) < 1.2
-
-
 @pytest.mark.parametrize("poison", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("where", [0, 1, 2], ids=["q", "k", "v"])
 def test_input_that_is_not_finite_raises_nothing_and_shows(where: int, poison: float) -> None:
@@ -209,29 +189,6 @@ def test_input_that_is_not_finite_leaves_other_sequences_and_heads_alone(poison:
     out = module(q, k, v)
     torch.testing.assert_close(out[1:], expected[1:], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(out[0, 1], expected[0, 1], rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(("heads", "head_dim"), [(2, 8), (3, 5), (5, 4)])
-def test_the_initialisation_is_orthonormal(heads: int, head_dim: int) -> None:
-    d_model = heads * head_dim
-    w_q, w_k, w_v, w_o = (torch.full((d_model, d_model), math.nan) for _ in range(4))
-    build(heads, head_dim).init_projections(w_q, w_k, w_v, w_o)
-    for head in range(heads):
-        rows = slice(head * head_dim, (head + 1) * head_dim)
-        joint = torch.cat([w_q[rows], w_k[rows]])
-        torch.testing.assert_close(joint @ joint.mT, torch.eye(2 * head_dim), rtol=0.0, atol=1e-5)
-    for weight in (w_v, w_o):
-        torch.testing.assert_close(weight @ weight.mT, torch.eye(d_model), rtol=0.0, atol=1e-5)
-    assert not torch.allclose(w_q[:head_dim], w_q[head_dim : 2 * head_dim], atol=1e-2)
-    assert not torch.allclose(w_v, w_o, atol=1e-2)
-
-
-def test_the_initialisation_of_one_head_is_as_orthonormal_as_it_can_be() -> None:
-    """2 head_dim rows in d_model = head_dim dimensions: orthonormal columns instead."""
-    w_q, w_k, w_v, w_o = (torch.full((6, 6), math.nan) for _ in range(4))
-    build(1, 6).init_projections(w_q, w_k, w_v, w_o)
-    joint = torch.cat([w_q, w_k])
-    torch.testing.assert_close(joint.mT @ joint, torch.eye(6), rtol=0.0, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -156,12 +156,12 @@ def test_the_gate_holds_on_devices_that_read_nothing_back(name: str, monkeypatch
     assert report.ok, [finding for finding in report.checks if finding.status == "failed"]
 
 
-@pytest.mark.parametrize("size", [1e3, 1e4, 1e5, 1e7])
+@pytest.mark.parametrize("size", [1e3, 1e4, 1e5, 1e6, 1e7])
 def test_a_norm_that_leaves_float32_is_not_taken_for_none(size: float) -> None:
     """The square of M overflows from inputs of about 1e5 on; a rotation still keeps the length of what it turns."""
     q, k, v = torch.randn(3, 1, 2, 64, 8, generator=torch.Generator().manual_seed(0))
     out = attnbench.build("orthogonal", 2, 8, seq_len=64)(size * q, size * k, v)
-    assert float(out.detach().norm() / v.norm()) == pytest.approx(1.0, rel=1e-2 if size < 1e6 else 1.0) or not out.isfinite().all()
+    assert float(out.detach().norm() / v.norm()) == pytest.approx(1.0, rel=1e-3)
 
 
 @pytest.mark.parametrize("alpha", [0.01, 5.0], ids=["series", "doublings"])

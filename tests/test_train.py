@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import attnbench
 from attnbench.model import Architecture, Classifier
-from attnbench.train import Outcome, Recipe, evaluate, schedule, step, train
+from attnbench.train import Outcome, Recipe, evaluate, step, train
 from attnbench.workload import Parts, Split
 
 SEQ_LEN, VOCABULARY, CLASSES = 5, 11, 3
@@ -227,24 +227,6 @@ def test_a_step_leaves_the_gradient_of_its_own_rows_alone() -> None:
     assert not loss.requires_grad
     once = [p.grad for p in model.parameters() if p.grad is not None]
     assert once and all(torch.equal(x, y) for x, y in zip(once, twice, strict=True))
-
-
-def test_the_schedule_warms_up_and_follows_a_cosine() -> None:
-    share = schedule(100)
-    assert [share(i) for i in range(10)] == pytest.approx([(i + 1) / 10 for i in range(10)])
-    assert share(10) == pytest.approx(1.0)
-    assert share(55) == pytest.approx(0.5)  # half of the cosine's ninety steps
-    assert share(32) == pytest.approx(0.5 * (1 + math.cos(math.pi * 22 / 90)))
-    assert share(100) == pytest.approx(0.0)
-    falling = [share(i) for i in range(10, 101)]
-    assert falling == sorted(falling, reverse=True)
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3, 7])
-def test_a_short_schedule_never_stops_learning(steps: int) -> None:
-    shares = [schedule(steps)(i) for i in range(steps)]
-    assert all(0.0 < share <= 1.0 for share in shares) and shares[0] == 1.0
-    assert math.isfinite(schedule(steps)(steps))
 
 
 def test_the_schedule_scales_the_first_update() -> None:

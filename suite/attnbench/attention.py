@@ -111,6 +111,19 @@ def visible_keys(
     return visible
 
 
+def hide_unseen(weights: Matrix, causal: bool, padding_mask: PaddingMask | None) -> Matrix:
+    """The matrix with zeros where a query may not see a key, and in padded rows."""
+    visible = visible_keys(weights.shape[-1], causal, padding_mask, weights.device)
+    if visible is None:
+        return weights
+    return hide_padding(padding_mask, weights.masked_fill(~visible, 0.0))[0]
+
+
+def unit_values(q: Heads) -> Matrix:
+    """One unit vector a token, [batch, heads, seq_len, seq_len]: attending over them gives the matrix of a mechanism linear in v."""
+    return torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
+
+
 def count_visible(seq_len: int, causal: bool, padding_mask: PaddingMask | None, device: torch.device) -> Float[Tensor, "... 1"]:
     """How many unpadded keys each query may see, at least 1, in float64: the N of scales such as 1/sqrt(N).
 

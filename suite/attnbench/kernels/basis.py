@@ -17,6 +17,7 @@ constant makes the first derivative exact and leaves the value alone. Second der
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,11 +26,23 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from attnbench.kernels.phi1 import phi1_times
-from attnbench.kernels.skew import apply_j
+from attnbench.kernels.skew import Rotate, apply_j
 
 FLOAT32_NORM = 8.0
 
 Square = Float[Tensor, "batch heads rank rank"]
+
+
+def rotate_by(find_basis: Callable[[Tensor], Tensor]) -> Rotate:
+    """exp(S) v by the basis that `find_basis` gives for the columns of [q, k]."""
+
+    def rotate(q: Tensor, k: Tensor, v: Tensor, c: Tensor) -> Tensor:
+        u = torch.cat([q, k], dim=-1)
+        with torch.no_grad():
+            basis = find_basis(u)
+        return v + rotate_in_basis(u, basis, c, v)
+
+    return rotate
 
 
 def rotate_in_basis(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
+from torch.autograd import Function
 
 
-def fold(x: Tensor, dim: int | None, size: int) -> Tensor:
-    """[..., mapped, ...] to [mapped * batch, ...]; an argument that is not mapped is repeated for every element."""
-    mapped = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
-    return mapped.flatten(0, 1)
+def by_folding(function: type[Function], info: Any, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...]) -> tuple[Tensor, int]:
+    """The function's `vmap`: every tensor as [mapped * batch, ...], one that is not mapped repeated for every element; and back."""
+    size = info.batch_size
 
+    def fold(x: Tensor, dim: int | None) -> Tensor:
+        return (x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)).flatten(0, 1)
 
-def unfold(x: Tensor, size: int) -> Tensor:
-    """[mapped * batch, ...] back to [mapped, batch, ...]."""
-    return x.unflatten(0, (size, -1))
+    folded = [fold(x, dim) if isinstance(x, Tensor) else x for x, dim in zip(inputs, in_dims, strict=True)]
+    return function.apply(*folded).unflatten(0, (size, -1)), 0

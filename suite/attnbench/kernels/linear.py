@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from attnbench.attention import Matrix, PaddingMask, at_least_float32, hide_padding, visible_keys
+from attnbench.attention import Matrix, PaddingMask, at_least_float32, hide_padding, hide_unseen
 
 CHUNK = 128  # tokens; near head_dim and the number of features, so that the work inside and between chunks is about the same
 
@@ -49,7 +49,7 @@ def kernel_attention(
         if log_scale is not None:
             values = values * (log_scale - log_scale.detach().amax(-1, keepdim=True)).exp()[..., None]
         sums = phi_q @ (phi_k.mT @ values)
-    return hide_padding(padding_mask, _divide(sums[..., :-1], sums[..., -1:]).to(dtype))[0]
+    return hide_padding(padding_mask, divide(sums[..., :-1], sums[..., -1:]).to(dtype))[0]
 
 
 def kernel_matrix(
@@ -71,13 +71,11 @@ def kernel_matrix(
 
 def normalise_rows(weights: Matrix, causal: bool, padding_mask: PaddingMask | None) -> Matrix:
     """w_ij / sum_j w_ij over the keys that row i sees; a row without weight is zero, and so is a padded row."""
-    visible = visible_keys(weights.shape[-1], causal, padding_mask, weights.device)
-    if visible is not None:
-        weights = weights.masked_fill(~visible, 0.0)
-    return hide_padding(padding_mask, _divide(weights, weights.sum(-1, keepdim=True)))[0]
+    weights = hide_unseen(weights, causal, padding_mask)
+    return divide(weights, weights.sum(-1, keepdim=True))
 
 
-def _divide(sums: Tensor, denominators: Tensor) -> Tensor:
+def divide(sums: Tensor, denominators: Tensor) -> Tensor:
     """sums / denominators, and zero with zero gradients where the denominator is 0.
 
     One below tiny / eps (1e-31 in float32) counts as 0: terms that have underflowed are missing in it, from its last digit up, and a

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from attnbench.attention import at_least_float32
+from attnbench.attention import at_least_float32, hide_padding
 from attnbench.kernels import triton_polynomial
 from attnbench.kernels.activation import Polynomial
+from attnbench.kernels.linear import divide
 from attnbench.kernels.power_sums import Coefficients, chunking, power_sums
 from attnbench.kernels.tiled import elementwise_attention
 
@@ -83,14 +84,12 @@ def normalised_polynomial_attention(
 ) -> Rows:
     """sum_j P(s_ij) v_j / sum_j P(s_ij) over the keys that are not padded, s = q . k / sqrt(d), for a P that is never negative.
 
-    A row whose sum is zero is zero. Padded rows of q, k and v must be zero. Half precision is worked in float32. By features the sum is
-    exact to rounding relative to |q|^p sum |k|^p: a query that is nearly orthogonal to every key has fewer digits than in tiles.
+    A row whose sum is zero is zero, and so is a padded one. Padded rows of q and k must be zero. Half precision is worked in float32.
+    By features the sum is exact to rounding relative to |q|^p sum |k|^p: a query that is nearly orthogonal to every key has fewer digits
+    than in tiles.
     """
     dtype = v.dtype
     q, k, v = (at_least_float32(x) for x in (q, k, v))
-    ones = torch.ones_like(v[..., :1])
-    if padding_mask is not None:
-        ones = ones.masked_fill(padding_mask[:, None, :, None], 0.0)
-    sums = polynomial_attention(q, k, torch.cat([v, ones], dim=-1), coefficients, causal)
-    total = sums[..., -1:]
-    return (sums[..., :-1] / torch.where(total > 0.0, total, torch.ones_like(total))).to(dtype)
+    (values,) = hide_padding(padding_mask, torch.cat([v, torch.ones_like(v[..., :1])], dim=-1))  # the ones sum the denominator
+    sums = polynomial_attention(q, k, values, coefficients, causal)
+    return hide_padding(padding_mask, divide(sums[..., :-1], sums[..., -1:].clamp_min(0.0)).to(dtype))[0]

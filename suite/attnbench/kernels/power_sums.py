@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from attnbench.kernels.activation import Polynomial
-from attnbench.kernels.batching import fold, unfold
+from attnbench.kernels.batching import by_folding
 from attnbench.kernels.symmetric import SymmetricFeatures
 
 Coefficients = tuple[tuple[int, float], ...]
@@ -75,16 +75,7 @@ class _PowerSums(torch.autograd.Function):
         work = _Work(q, k, v, coefficients, causal)
         out = v.new_empty(work.v.shape)
         for heads in work.heads():
-            states = work.states(heads)
-            if not causal:
-                for tokens in work.chunks():
-                    work.collect_(states, work.features(work.k, heads, tokens), work.v[heads, tokens])
-            for tokens in work.chunks():
-                total = work.spread(work.features(work.q, heads, tokens), work.weighted(states))
-                if causal:
-                    total += work.within(heads, tokens)
-                    work.collect_(states, work.features(work.k, heads, tokens), work.v[heads, tokens])
-                out[heads, tokens] = total
+            (work.causal_forward if causal else work.forward)(heads, out)
         return out.view(v.shape)
 
     @staticmethod
@@ -100,34 +91,12 @@ class _PowerSums(torch.autograd.Function):
         d_out = upstream.reshape(work.v.shape)
         dq, dk, dv = q.new_empty(work.q.shape), k.new_empty(work.k.shape), v.new_empty(work.v.shape)
         for heads in work.heads():
-            # Queries meet the sum over keys up to their chunk, keys the sum over queries from theirs on: one pass in each direction.
-            states = work.states(heads)
-            if not ctx.causal:
-                for tokens in work.chunks():
-                    work.collect_(states, work.features(work.k, heads, tokens), work.v[heads, tokens])
-            for tokens in work.chunks():
-                levels = work.features(work.q, heads, tokens)
-                dq[heads, tokens] = work.pull_back(levels, work.weighted(states), d_out[heads, tokens])
-                if ctx.causal:
-                    work.collect_(states, work.features(work.k, heads, tokens), work.v[heads, tokens])
-            states = work.states(heads)
-            if not ctx.causal:
-                for tokens in work.chunks():
-                    work.collect_(states, work.features(work.q, heads, tokens), d_out[heads, tokens])
-            for tokens in reversed(list(work.chunks())):
-                levels = work.features(work.k, heads, tokens)
-                weighted = work.weighted(states)
-                dv[heads, tokens] = work.spread(levels, weighted)
-                dk[heads, tokens] = work.pull_back(levels, weighted, work.v[heads, tokens])
-                if ctx.causal:
-                    work.within_backward_(heads, tokens, d_out, dq, dk, dv)
-                    work.collect_(states, work.features(work.q, heads, tokens), d_out[heads, tokens])
+            (work.causal_backward if ctx.causal else work.backward)(heads, d_out, dq, dk, dv)
         return dq.view(q.shape), dk.view(k.shape), dv.view(v.shape), None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
-        folded = [fold(x, dim, info.batch_size) if isinstance(x, Tensor) else x for x, dim in zip(inputs, in_dims, strict=True)]
-        return unfold(_PowerSums.apply(*folded), info.batch_size), 0  # type: ignore[no-untyped-call]
+        return by_folding(_PowerSums, info, in_dims, inputs)
 
 
 class _Work:
@@ -143,6 +112,52 @@ class _Work:
         self.factors = [
             factor * _weights(q.shape[-1], self.symmetric.degree, power, q.device).to(q.dtype) for power, factor in coefficients
         ]
+
+    def forward(self, heads: slice, out: Tensor) -> None:
+        """All keys into the states, then every query through them."""
+        states = self.states(heads)
+        for tokens in self.chunks():
+            self.collect_(states, self.features(self.k, heads, tokens), self.v[heads, tokens])
+        weighted = self.weighted(states)
+        for tokens in self.chunks():
+            out[heads, tokens] = self.spread(self.features(self.q, heads, tokens), weighted)
+
+    def backward(self, heads: slice, d_out: Tensor, dq: Tensor, dk: Tensor, dv: Tensor) -> None:
+        """Queries meet the states of the keys, and make those that the keys meet."""
+        states, turned = self.states(heads), self.states(heads)
+        for tokens in self.chunks():
+            self.collect_(states, self.features(self.k, heads, tokens), self.v[heads, tokens])
+        weighted = self.weighted(states)
+        for tokens in self.chunks():
+            levels = self.features(self.q, heads, tokens)
+            self.collect_(turned, levels, d_out[heads, tokens])
+            dq[heads, tokens] = self.pull_back(levels, weighted, d_out[heads, tokens])
+        weighted = self.weighted(turned)
+        for tokens in self.chunks():
+            levels = self.features(self.k, heads, tokens)
+            dv[heads, tokens] = self.spread(levels, weighted)
+            dk[heads, tokens] = self.pull_back(levels, weighted, self.v[heads, tokens])
+
+    def causal_forward(self, heads: slice, out: Tensor) -> None:
+        """Each chunk through the states of the chunks before it."""
+        states = self.states(heads)
+        for tokens in self.chunks():
+            out[heads, tokens] = self.spread(self.features(self.q, heads, tokens), self.weighted(states)) + self.within(heads, tokens)
+            self.collect_(states, self.features(self.k, heads, tokens), self.v[heads, tokens])
+
+    def causal_backward(self, heads: slice, d_out: Tensor, dq: Tensor, dk: Tensor, dv: Tensor) -> None:
+        """Queries meet the sum over the keys before their chunk, keys that over the queries after theirs: one pass in each direction."""
+        states, turned = self.states(heads), self.states(heads)
+        for tokens in self.chunks():
+            levels = self.features(self.q, heads, tokens)
+            dq[heads, tokens] = self.pull_back(levels, self.weighted(states), d_out[heads, tokens])
+            self.collect_(states, self.features(self.k, heads, tokens), self.v[heads, tokens])
+        for tokens in reversed(list(self.chunks())):
+            levels, weighted = self.features(self.k, heads, tokens), self.weighted(turned)
+            dv[heads, tokens] = self.spread(levels, weighted)
+            dk[heads, tokens] = self.pull_back(levels, weighted, self.v[heads, tokens])
+            self.within_backward_(heads, tokens, d_out, dq, dk, dv)
+            self.collect_(turned, self.features(self.q, heads, tokens), d_out[heads, tokens])
 
     def heads(self) -> Iterator[slice]:
         return (slice(start, start + self.head_block) for start in range(0, self.q.shape[0], self.head_block))

@@ -23,9 +23,9 @@ from attnbench.kernels.phi1 import phi1_and_pull_back
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 Values = Float[Tensor, "batch heads seq_len width"]
 
-CHUNK_TOKENS = {"cpu": 512}
-CHUNK_VALUES = {"cpu": 2**19}  # 2 MB of float32, half the second-level caches of two cores
-WHOLE = 2**28  # elsewhere launches cost more than memory does
+CHUNK_TOKENS = 512
+CHUNK_VALUES = 2**19  # 2 MB of float32, half the second-level caches of two cores
+CHUNK_VALUES_ELSEWHERE = 2**28  # where a launch costs more than a cache saves; not measured
 
 
 def rotate(q: Rows, k: Rows, v: Values, c: Float[Tensor, "heads 1 1"]) -> Values:
@@ -85,10 +85,12 @@ class _Rotation(torch.autograd.Function):
 def _blocks(flat: list[Tensor]) -> Iterator[tuple[slice, slice]]:
     """Heads and tokens of every chunk."""
     heads, seq_len, _ = flat[0].shape
-    device = flat[0].device.type
-    tokens = min(seq_len, CHUNK_TOKENS.get(device, WHOLE))
     width = sum(x.shape[-1] for x in flat)
-    at_once = max(1, CHUNK_VALUES.get(device, WHOLE) // (tokens * width))
+    if flat[0].device.type == "cpu":
+        tokens, values = min(seq_len, CHUNK_TOKENS), CHUNK_VALUES
+    else:
+        tokens, values = seq_len, CHUNK_VALUES_ELSEWHERE
+    at_once = max(1, values // (tokens * width))
     for head in range(0, heads, at_once):
         for start in range(0, seq_len, tokens):
             yield slice(head, head + at_once), slice(start, start + tokens)

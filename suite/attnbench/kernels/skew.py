@@ -11,26 +11,27 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Unsupported, hide_padding
+from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Unsupported, at_least_float32, hide_padding, unit_values
 
 MOST_ROWS_IN_A_BATCH = 128
 
-Rotation = Callable[[Tensor, Tensor, Tensor], Tensor]
+Rotate = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 class SkewAttention(nn.Module):
-    """out = A V for an orthogonal A = f(S), by `rotation(u, c, v)`, which gives (A - I) v.
+    """out = A V for an orthogonal A = f(S), by `rotate(q, k, v, c)`, which gives A v.
 
-    u: [batch, heads, seq_len, 2 head_dim], padding zeroed; c: [heads, 1, 1]; v: [batch, heads, seq_len, width]; all of one dtype, float32
-    or wider. alpha, the first parameter, has shape [num_heads] and is used as it is: 0 makes A the identity.
+    q, k: [batch, heads, seq_len, head_dim], padding zeroed; v: [batch, heads, seq_len, width]; c: [heads, 1, 1]; all of one dtype, float32
+    or wider, for a Gram matrix in half precision has 8 or 11 bits. alpha, the first parameter, has shape [num_heads] and is used as it is:
+    0 makes A the identity.
     """
 
-    def __init__(self, name: str, alpha: nn.Parameter, head_dim: int, rotation: Rotation) -> None:
+    def __init__(self, name: str, alpha: nn.Parameter, head_dim: int, rotate: Rotate) -> None:
         super().__init__()
         self.name = name
         self.alpha = alpha
         self.head_dim = head_dim
-        self.rotation = rotation
+        self.rotate = rotate
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         (v,) = hide_padding(padding_mask, v)
@@ -38,19 +39,35 @@ class SkewAttention(nn.Module):
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         """A; on padded rows it is the identity, whatever `forward` shows there."""
-        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
-        return self._attend(q, k, identity, causal, padding_mask)
+        return self._attend(q, k, unit_values(q), causal, padding_mask)
 
     def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
         if causal:
             raise Unsupported(f"{self.name} has no causal form: a triangular orthogonal matrix is diagonal")
-        u = torch.cat(hide_padding(padding_mask, q, k), dim=-1)
-        wide = torch.float32 if u.dtype in (torch.bfloat16, torch.float16) else u.dtype
-        c = self.alpha.to(wide)[:, None, None] / math.sqrt(self.head_dim)
-        return v + self.rotation(u.to(wide), c, v.to(wide)).to(v.dtype)
+        dtype = v.dtype
+        q, k, v = (at_least_float32(x) for x in (*hide_padding(padding_mask, q, k), v))
+        c = (self.alpha.to(q.dtype) / math.sqrt(self.head_dim))[:, None, None]
+        return self.rotate(q, k, v, c).to(dtype)
 
     def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
-        init_projections(self.head_dim, w_q, w_k, w_v, w_o)
+        """The paper's initialisation, in place: [W_Q, W_K] jointly orthonormal per head, W_V and W_O orthogonal."""
+        with torch.no_grad():
+            for start in range(0, w_q.shape[0], self.head_dim):
+                rows = slice(start, start + self.head_dim)
+                joint = torch.empty(2 * self.head_dim, w_q.shape[1], dtype=w_q.dtype, device=w_q.device)
+                nn.init.orthogonal_(joint)
+                w_q[rows], w_k[rows] = joint.chunk(2)
+            nn.init.orthogonal_(w_v)
+            nn.init.orthogonal_(w_o)
+
+
+def skew_builder(name: str, rotate: Rotate) -> Callable[[Shape, object], nn.Module]:
+    """The `build` of an orthogonal form; its parameter alpha is one number for all heads, or None for the initial one."""
+
+    def build(shape: Shape, alpha: object) -> nn.Module:
+        return SkewAttention(name, alpha_parameter(shape, alpha), shape.head_dim, rotate)
+
+    return build
 
 
 def initial_alpha(head_dim: int, seq_len: int | None, num_layers: int | None = None) -> float:
@@ -76,18 +93,6 @@ def alpha_parameter(shape: Shape, alpha: object) -> nn.Parameter:
     else:
         raise BadInput(f"alpha is {alpha!r}; give a finite number, or None for one chosen from seq_len and head_dim")
     return nn.Parameter(torch.full((shape.num_heads,), start))
-
-
-def init_projections(head_dim: int, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
-    """The paper's initialisation, in place: [W_Q, W_K] jointly orthonormal per head, W_V and W_O orthogonal."""
-    with torch.no_grad():
-        for start in range(0, w_q.shape[0], head_dim):
-            rows = slice(start, start + head_dim)
-            joint = torch.empty(2 * head_dim, w_q.shape[1], dtype=w_q.dtype, device=w_q.device)
-            nn.init.orthogonal_(joint)
-            w_q[rows], w_k[rows] = joint.chunk(2)
-        nn.init.orthogonal_(w_v)
-        nn.init.orthogonal_(w_o)
 
 
 def apply_j(x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from attnbench.attention import at_least_float32
 from attnbench.kernels.activation import Activation
-from attnbench.kernels.batching import fold, unfold
+from attnbench.kernels.batching import by_folding
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 Values = Float[Tensor, "batch heads seq_len value_dim"]
@@ -94,8 +94,7 @@ class _Tiled(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
-        folded = [fold(x, dim, info.batch_size) if isinstance(x, Tensor) else x for x, dim in zip(inputs, in_dims, strict=True)]
-        return unfold(_Tiled.apply(*folded), info.batch_size), 0  # type: ignore[no-untyped-call]
+        return by_folding(_Tiled, info, in_dims, inputs)
 
 
 class _Tiles:

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, hide_padding
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, at_least_float32, hide_padding, unit_values
 from attnbench.kernels.fused_softmax import fused_softmax
 
 INITIAL_SCALE, LARGEST_SCALE = 10.0, 100.0
@@ -35,13 +35,12 @@ class Cosine(nn.Module):
         return fused_softmax(_direction(q, scale), _direction(k), v, causal, padding_mask, scale=1.0)
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
-        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
-        return self._attend(q, k, identity, causal, padding_mask)
+        return self._attend(q, k, unit_values(q), causal, padding_mask)
 
 
 def _direction(x: Heads, length: Tensor | float = 1.0) -> Heads:
     """x at the given length; a zero vector stays zero, and its gradient finite."""
-    wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x  # a norm of 8 bits would be off by 0.4 %
+    wide = at_least_float32(x)  # a norm of 8 bits would be off by 0.4 %
     norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
     return (wide * (length / norm.masked_fill(norm == 0.0, 1.0))).to(x.dtype)
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Unsupported, Variant, hide_padding, token_ranks
+from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Unsupported, Variant, hide_padding, token_ranks, unit_values
 
 DEFAULT_MAX_LEN = 4096
 
@@ -35,8 +35,7 @@ class Linformer(nn.Module):
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         """softmax(Q (E K)^T / sqrt(d)) F; its rows do not sum to one."""
-        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
-        return self._attend(q, k, identity, causal, padding_mask)
+        return self._attend(q, k, unit_values(q), causal, padding_mask)
 
     def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
         if causal:

@@ -28,6 +28,7 @@ from attnbench.attention import (
     at_least_float32,
     hide_padding,
     token_ranks,
+    unit_values,
     visible_keys,
 )
 
@@ -49,8 +50,7 @@ class Nystrom(nn.Module):
         return self._attend(q, k, v, causal, padding_mask)
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
-        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
-        return self._attend(q, k, identity, causal, padding_mask)
+        return self._attend(q, k, unit_values(q), causal, padding_mask)
 
     def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
         if causal:

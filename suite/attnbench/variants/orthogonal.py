@@ -12,52 +12,12 @@ Zhang and Martens 2026, arXiv 2602.05996; initialisation (joint orthonormal W_Q 
 
 from __future__ import annotations
 
-import math
-
-import torch
-from torch import Tensor, nn
-
-from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Unsupported, Variant, at_least_float32, hide_padding
+from attnbench.attention import Variant
 from attnbench.kernels.rotation import rotate
-from attnbench.kernels.skew import alpha_parameter, exponential, init_projections
-
-
-class Orthogonal(nn.Module):
-    """alpha, the first parameter, has shape [num_heads] and is used as it is: 0 makes A the identity."""
-
-    def __init__(self, alpha: nn.Parameter, head_dim: int) -> None:
-        super().__init__()
-        self.alpha = alpha
-        self.head_dim = head_dim
-
-    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
-        (v,) = hide_padding(padding_mask, v)
-        return hide_padding(padding_mask, self._attend(q, k, v, causal, padding_mask))[0]
-
-    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
-        """exp(S); on padded rows it is the identity, whatever `forward` shows there."""
-        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
-        return self._attend(q, k, identity, causal, padding_mask)
-
-    def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
-        if causal:
-            raise Unsupported("orthogonal has no causal form: a triangular orthogonal matrix is diagonal")
-        dtype = v.dtype
-        q, k = hide_padding(padding_mask, q, k)
-        q, k, v = (at_least_float32(x) for x in (q, k, v))  # a Gram matrix in half precision has 8 or 11 bits
-        c = (self.alpha.to(q.dtype) / math.sqrt(self.head_dim))[:, None, None]
-        return rotate(q, k, v, c).to(dtype)
-
-    def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
-        init_projections(self.head_dim, w_q, w_k, w_v, w_o)
-
-
-def build(shape: Shape, alpha: object) -> nn.Module:
-    return Orthogonal(alpha_parameter(shape, alpha), shape.head_dim)
-
+from attnbench.kernels.skew import exponential, skew_builder
 
 VARIANT = Variant(
-    build=build,
+    build=skew_builder("orthogonal", rotate),
     citation="Zhang and Martens 2026, Orthogonal Self-Attention, arXiv 2602.05996",
     family="orthogonal",
     formula="exp(α (Q Kᵀ − K Qᵀ) / √d) V",

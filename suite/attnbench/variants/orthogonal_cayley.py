@@ -15,19 +15,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant
-from attnbench.kernels.skew import SkewAttention, alpha_parameter, apply_j, dense_skew, solve
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant
+from attnbench.kernels.skew import apply_j, dense_skew, skew_builder, solve
 
 
-def rotation(u: Tensor, c: Tensor, v: Tensor) -> Tensor:
-    """(A - I) v. The small system is solved in float64, for c J G is not normal, and its condition is the square of that of U."""
+def rotate(q: Tensor, k: Tensor, v: Tensor, c: Tensor) -> Tensor:
+    """A v. The small system is solved in float64, for c J G is not normal, and its condition is the square of that of U."""
+    u = torch.cat([q, k], dim=-1)
     # With seq_len near 2d or below G is close to singular, and its rounding alone would cost orthogonality.
     precise = torch.float64 if u.shape[-2] <= 2 * u.shape[-1] else u.dtype
     transposed = u.mT.to(precise)
     m = (c * apply_j(transposed @ u.to(precise))).double()
     target = (c * apply_j(transposed @ v.to(precise))).double()
     identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
-    return u @ solve(identity - m / 2, target).to(u.dtype)
+    return v + u @ solve(identity - m / 2, target).to(u.dtype)
 
 
 def cayley(module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask: PaddingMask | None) -> Matrix:
@@ -37,12 +38,8 @@ def cayley(module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask: Pa
     return solve(identity - half, identity + half)
 
 
-def build(shape: Shape, alpha: object) -> nn.Module:
-    return SkewAttention("orthogonal_cayley", alpha_parameter(shape, alpha), shape.head_dim, rotation)
-
-
 VARIANT = Variant(
-    build=build,
+    build=skew_builder("orthogonal_cayley", rotate),
     citation="A control for Zhang and Martens 2026, arXiv 2602.05996, by the transform of Cayley 1846",
     family="orthogonal",
     formula="(I − S/2)⁻¹ (I + S/2) V, S = α (Q Kᵀ − K Qᵀ) / √d",

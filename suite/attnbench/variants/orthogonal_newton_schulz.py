@@ -16,11 +16,11 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from attnbench.attention import Shape, Variant
-from attnbench.kernels.basis import rotate_in_basis
-from attnbench.kernels.skew import SkewAttention, alpha_parameter, exponential
+from attnbench.attention import Variant
+from attnbench.kernels.basis import rotate_by
+from attnbench.kernels.skew import exponential, skew_builder
 
 
 def polar_factor(u: Tensor) -> Tensor:
@@ -42,19 +42,8 @@ def polar_factor(u: Tensor) -> Tensor:
     return m.view_as(u)
 
 
-def rotation(u: Tensor, c: Tensor, v: Tensor) -> Tensor:
-    """(A - I) v."""
-    with torch.no_grad():
-        basis = polar_factor(u)
-    return rotate_in_basis(u, basis, c, v)
-
-
-def build(shape: Shape, alpha: object) -> nn.Module:
-    return SkewAttention("orthogonal_newton_schulz", alpha_parameter(shape, alpha), shape.head_dim, rotation)
-
-
 VARIANT = Variant(
-    build=build,
+    build=skew_builder("orthogonal_newton_schulz", rotate_by(polar_factor)),
     citation="Zhang and Martens 2026, Orthogonal Self-Attention, arXiv 2602.05996",
     family="orthogonal",
     formula="exp(α (Q Kᵀ − K Qᵀ) / √d) V by Newton–Schulz",

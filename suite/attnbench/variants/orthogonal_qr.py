@@ -9,26 +9,20 @@ Zhang and Martens 2026, arXiv 2602.05996.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from attnbench.attention import Shape, Variant
-from attnbench.kernels.basis import rotate_in_basis
-from attnbench.kernels.skew import SkewAttention, alpha_parameter, exponential
-
-
-def rotation(u: Tensor, c: Tensor, v: Tensor) -> Tensor:
-    """(A - I) v. Householder's QR gives orthonormal columns at any rank."""
-    with torch.no_grad():
-        basis = torch.linalg.qr(u).Q
-    return rotate_in_basis(u, basis, c, v)
+from attnbench.attention import Variant
+from attnbench.kernels.basis import rotate_by
+from attnbench.kernels.skew import exponential, skew_builder
 
 
-def build(shape: Shape, alpha: object) -> nn.Module:
-    return SkewAttention("orthogonal_qr", alpha_parameter(shape, alpha), shape.head_dim, rotation)
+def orthonormal_basis(u: Tensor) -> Tensor:
+    """Of the columns of u: Householder's QR gives orthonormal columns at any rank."""
+    return torch.linalg.qr(u).Q
 
 
 VARIANT = Variant(
-    build=build,
+    build=skew_builder("orthogonal_qr", rotate_by(orthonormal_basis)),
     citation="Zhang and Martens 2026, Orthogonal Self-Attention, arXiv 2602.05996",
     family="orthogonal",
     formula="exp(α (Q Kᵀ − K Qᵀ) / √d) V by QR",

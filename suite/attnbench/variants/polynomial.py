@@ -15,7 +15,7 @@ from collections import Counter
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, count_visible, hide_padding, visible_keys
+from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.polynomial import polynomial_attention
 
 
@@ -51,11 +51,7 @@ class Polynomial(nn.Module):
         activation = activation * self._scale(q, causal, padding_mask)
         if self.gain is not None:
             activation = activation * self.gain[:, None, None]
-        activation = activation.to(q.dtype)
-        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
-        if visible is not None:
-            activation = activation.masked_fill(~visible, 0.0)
-        return hide_padding(padding_mask, activation)[0]
+        return hide_unseen(activation.to(q.dtype), causal, padding_mask)
 
     def _scale(self, q: Heads, causal: bool, padding_mask: PaddingMask | None) -> Tensor | float:
         if self.fixed_scale is not None:

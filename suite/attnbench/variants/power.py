@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import nn
 
-from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, hide_padding, visible_keys
+from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, hide_padding
+from attnbench.kernels.linear import normalise_rows
 from attnbench.kernels.polynomial import normalised_polynomial_attention
 
 
@@ -33,12 +33,7 @@ class Power(nn.Module):
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)
-        weights = (q @ k.mT / math.sqrt(q.shape[-1])) ** self.degree
-        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
-        if visible is not None:
-            weights = weights.masked_fill(~visible, 0.0)
-        total = weights.sum(-1, keepdim=True)
-        return weights / torch.where(total > 0.0, total, torch.ones_like(total))
+        return normalise_rows((q @ k.mT / math.sqrt(q.shape[-1])) ** self.degree, causal, padding_mask)
 
 
 def build(shape: Shape, degree: object) -> nn.Module:

@@ -11,7 +11,7 @@ import math
 
 from torch import nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, visible_keys
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.activation import Relu
 from attnbench.kernels.tiled import elementwise_attention
 
@@ -27,10 +27,7 @@ class ReluAttention(nn.Module):
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)
-        weights = (q @ k.mT / math.sqrt(q.shape[-1])).relu()
-        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
-        if visible is not None:
-            weights = weights.masked_fill(~visible, 0.0)
+        weights = hide_unseen((q @ k.mT / math.sqrt(q.shape[-1])).relu(), causal, padding_mask)
         return weights / count_visible(q.shape[-2], causal, padding_mask, q.device).to(q.dtype)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, count_visible, hide_padding
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, at_least_float32, count_visible, hide_padding, unit_values
 from attnbench.kernels.fused_softmax import fused_softmax
 
 
@@ -33,8 +33,7 @@ class Shaped(nn.Module):
         return hide_padding(padding_mask, a * v + b * fused_softmax(q, k, v, causal, padding_mask) - g * mean)[0]
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
-        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
-        return self._attend(q, k, identity, causal, padding_mask)
+        return self._attend(q, k, unit_values(q), causal, padding_mask)
 
     def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
         """W_Q = 0, in place; the others stay as they are."""
@@ -43,9 +42,9 @@ class Shaped(nn.Module):
 
 def _mean_of_visible(v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
     """C v, [batch, heads, 1 or seq_len, width], for a v that is zero where padded. Half types are summed in float32."""
-    wide = torch.float32 if v.dtype in (torch.bfloat16, torch.float16) else v.dtype
-    total = v.cumsum(-2, dtype=wide) if causal else v.sum(-2, keepdim=True, dtype=wide)
-    return (total / count_visible(v.shape[-2], causal, padding_mask, v.device).to(wide)).to(v.dtype)
+    wide = at_least_float32(v)
+    total = wide.cumsum(-2) if causal else wide.sum(-2, keepdim=True)
+    return (total / count_visible(v.shape[-2], causal, padding_mask, v.device).to(wide.dtype)).to(v.dtype)
 
 
 def build(shape: Shape) -> nn.Module:

@@ -11,7 +11,7 @@ import math
 
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, visible_keys
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.activation import Sigmoid
 from attnbench.kernels.tiled import elementwise_attention
 
@@ -27,11 +27,8 @@ class SigmoidAttention(nn.Module):
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)
-        weights = (q @ k.mT / math.sqrt(q.shape[-1]) + _bias(q, causal, padding_mask).to(q.dtype)).sigmoid()
-        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
-        if visible is not None:
-            weights = weights.masked_fill(~visible, 0.0)
-        return hide_padding(padding_mask, weights)[0]
+        scores = q @ k.mT / math.sqrt(q.shape[-1]) + _bias(q, causal, padding_mask).to(q.dtype)
+        return hide_unseen(scores.sigmoid(), causal, padding_mask)
 
 
 def _bias(q: Heads, causal: bool, padding_mask: PaddingMask | None) -> Tensor:

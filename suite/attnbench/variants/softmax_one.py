@@ -8,11 +8,10 @@ Miller 2023, Attention Is Off By One, https://www.evanmiller.org/attention-is-of
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding, visible_keys
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding, unit_values, visible_keys
 
 FRONT_ROW = (0, 0, 1, 0)  # for F.pad: one zero row before the first token
 
@@ -38,8 +37,7 @@ class SoftmaxOne(nn.Module):
         return hide_padding(padding_mask, out)[0]
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
-        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
-        return self._attend(q, k, identity, causal, padding_mask)
+        return self._attend(q, k, unit_values(q), causal, padding_mask)
 
 
 VARIANT = Variant(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, visible_keys
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.activation import SquaredRelu
 from attnbench.kernels.tiled import elementwise_attention
 
@@ -23,9 +23,7 @@ class SquaredReluAttention(nn.Module):
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)
-        weights = (_over_count(q, causal, padding_mask) @ k.mT).relu().square()
-        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
-        return weights if visible is None else weights.masked_fill(~visible, 0.0)
+        return hide_unseen((_over_count(q, causal, padding_mask) @ k.mT).relu().square(), causal, padding_mask)
 
 
 def _over_count(q: Heads, causal: bool, padding_mask: PaddingMask | None) -> Heads:

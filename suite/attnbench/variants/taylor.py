@@ -13,7 +13,8 @@ import math
 
 from torch import nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding, visible_keys
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding
+from attnbench.kernels.linear import normalise_rows
 from attnbench.kernels.polynomial import normalised_polynomial_attention
 
 COEFFICIENTS = ((0, 1.0), (1, 1.0), (2, 0.5))
@@ -24,17 +25,12 @@ class Taylor(nn.Module):
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         q, k, v = hide_padding(padding_mask, q, k, v)
-        out = normalised_polynomial_attention(q, k, v, COEFFICIENTS, causal, padding_mask)
-        return hide_padding(padding_mask, out)[0]
+        return normalised_polynomial_attention(q, k, v, COEFFICIENTS, causal, padding_mask)
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)
         scores = q @ k.mT / math.sqrt(q.shape[-1])
-        weights = 1.0 + scores + scores.square() / 2
-        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device, never_empty=True)
-        if visible is not None:
-            weights = weights.masked_fill(~visible, 0.0)
-        return hide_padding(padding_mask, weights / weights.sum(-1, keepdim=True))[0]
+        return normalise_rows(1.0 + scores + scores.square() / 2, causal, padding_mask)
 
 
 VARIANT = Variant(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, hide_padding
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, hide_padding, unit_values
 from attnbench.kernels.fused_softmax import fused_softmax
 
 
@@ -32,8 +32,7 @@ class ValueSkipInit(nn.Module):
         return a * v + b * fused_softmax(q, k, v, causal, padding_mask)
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
-        identity = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
-        return self._attend(q, k, identity, causal, padding_mask)
+        return self._attend(q, k, unit_values(q), causal, padding_mask)
 
     def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
         """W_Q = 0, in place; the others stay as they are."""
