@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +14,7 @@ from torch import Tensor, nn
 
 import attnbench
 from attnbench import registry
-from attnbench.attention import Variant
+from attnbench.attention import Decodes, Variant, prefilled
 from attnbench.checks import subject as shared
 from attnbench.checks.subject import BATCH, GROUPS, HEAD_DIM, SEQ_LEN, Inputs, Subject
 
@@ -46,6 +49,31 @@ def make(name: str, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: in
 def draw(name: str, batch: int = BATCH, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: int = GROUPS, seed: int = 1) -> Inputs:
     """As `attnbench check` draws them: standard normal."""
     return subject_of(name).draw(batch, seq_len, head_dim, groups, seed)
+
+
+def step(module: Any, inputs: Inputs, token: int, state: object) -> tuple[Tensor, Any]:
+    """One token of the inputs against a state."""
+    q, k, v = (inputs[key][:, :, token : token + 1] for key in "qkv")
+    with torch.no_grad():
+        out, after = module.step(q, k, v, state)
+    return out, after
+
+
+def state_after(module: nn.Module, inputs: Inputs, tokens: int) -> Any:
+    """The decoding state that the first tokens leave."""
+    with torch.no_grad():
+        return prefilled(module, *(inputs[key][:, :, :tokens] for key in "qkv"))
+
+
+def parts(state: object) -> Iterator[object]:
+    """A state and all that its dataclasses and tuples hold."""
+    yield state
+    if dataclasses.is_dataclass(state):
+        inside = [getattr(state, field.name) for field in dataclasses.fields(state)]
+    else:
+        inside = list(state) if isinstance(state, tuple) else []
+    for part in inside:
+        yield from parts(part)
 
 
 def subject_of(name: str) -> Subject:
@@ -91,3 +119,7 @@ def gradient_error(actual: Tensor, exact: Tensor, wanted: dict[str, Tensor]) -> 
     largest = max(float(gradient.norm()) for gradient in wanted.values())
     cancels = float(exact.norm()) < 2e-3 * largest
     return relative_error(actual, exact, max(1e-2, 1e-2 * largest) if cancels else 1e-2)
+
+
+DECODING = [name for name in RUNNABLE if isinstance(make(name), Decodes)]
+decoding = pytest.mark.parametrize("name", DECODING)

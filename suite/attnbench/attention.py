@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,9 +23,31 @@ class Attention(Protocol):
 
     A module may also have `matrix(q, k, causal=, padding_mask=)`, the dense attention matrix, and
     `init_projections(w_q, w_k, w_v, w_o)`, the mechanism's own initialisation, in place (nn.Linear layout, heads contiguous).
+
+    A causal mechanism may decode too, one token at a time, without gradients: `init_state(batch_size)` and `step(q, k, v, state)`, see
+    `Decodes`, and beside them `prefill(q, k, v)` -> state, what seq_len >= 1 steps would leave. Without it a prompt is stepped through.
     """
 
     def __call__(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads: ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """The decoding form of a causal mechanism: each token against a state of those before it.
+
+    All that is known of a sequence is in its state, nothing in the module, and dtype and device are those of the first token. A state that
+    was given to `step` stays good: stepping from it again with the same token gives the same. Its buffers may be shared with the state
+    after it, if the length is part of the state, so that the second step writes the same slot as the first; of two different
+    continuations of one state only the later need be good. A step should not copy a state that grows with the sequence.
+
+    Where the Variant has needs_hidden, hidden=[batch, 1, d_model] is given to `step` and [batch, seq_len, d_model] to `prefill`.
+    """
+
+    def init_state(self, batch_size: int) -> Any:
+        """The state before the first token."""
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: Any) -> tuple[Heads, Any]:
+        """out of one token and the state after it; q, k, v, out: [batch, heads, 1, head_dim]. Agrees with causal `forward` there."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +98,26 @@ class Variant:
     needs_hidden: bool = False
     head_group: int = 1
     reference: Callable[[nn.Module, Heads, Heads, bool, PaddingMask | None], Matrix] | None = None
+
+
+def prefilled(module: nn.Module, q: Heads, k: Heads, v: Heads, hidden: Float[Tensor, "batch seq_len d_model"] | None = None) -> Any:
+    """The decoding state after these tokens: by the module's `prefill`, else one step a token. seq_len 0 gives the initial state.
+
+    hidden: for a Variant with needs_hidden. Raises Unsupported when the module has no decode form.
+    """
+    if not isinstance(module, Decodes):
+        lacks = f"{type(module).__name__} has no init_state(batch_size) and step(q, k, v, state)"
+        raise Unsupported(f"the mechanism has no decode form: {lacks}")
+    context = {} if hidden is None else {"hidden": hidden}
+    prefill = getattr(module, "prefill", None)
+    if prefill is not None and q.shape[-2] > 0:
+        return prefill(q, k, v, **context)
+    state: Any = module.init_state(q.shape[0])
+    step: Any = module.step
+    for token in range(q.shape[-2]):
+        at = slice(token, token + 1)
+        _, state = step(q[:, :, at], k[:, :, at], v[:, :, at], state, **{key: x[:, at] for key, x in context.items()})
+    return state
 
 
 def hide_padding(padding_mask: PaddingMask | None, *tensors: Float[Tensor, "batch heads seq_len _"]) -> tuple[Tensor, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from attnbench import registry
-from attnbench.checks import agreement, gradients, growth, independence, invariants, precision, range, tokens, tools
+from attnbench.checks import agreement, decode, gradients, growth, independence, invariants, precision, range, tokens, tools
 from attnbench.checks.subject import Subject, one_thread
 from attnbench.checks.verdict import Verdict, failed, skipped
 from attnbench.construct import check_params, load_variant
@@ -37,6 +37,7 @@ CORRECTNESS: Mapping[str, Check] = {
     "gradients": gradients.gradcheck,
     "causal": tokens.causal,
     "causal_prefix": tokens.causal_prefix,
+    "decode": decode.decode,
     "padding": tokens.padding,
     "padding_alone": tokens.padding_alone,
     "equivariance": tokens.equivariance,

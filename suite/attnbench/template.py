@@ -21,6 +21,8 @@ class MyAttention(nn.Module):
         (v,) = hide_padding(padding_mask, v)  # padding may hold anything, NaN included
         return self.matrix(q, k, causal, padding_mask) @ v  # rows at padding come out as zero
 
+    # It may decode too, token by token: init_state(batch_size), step(q, k, v, state) and prefill(q, k, v), see attnbench.attention.Decodes.
+
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         """The attention matrix. It may be left out; where it is there, forward is held against it."""
         q, k = hide_padding(padding_mask, q, k)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attnbench import measure
+from attnbench import measure, memory
 from attnbench.checks.subject import Subject
 from attnbench.checks.verdict import Verdict, Worst
 
@@ -66,7 +66,7 @@ def memory_exponent(subject: Subject) -> Verdict:
 def _peak(subject: Subject, seq_len: int, mode: str) -> float:
     call = _call(subject, None, seq_len, mode)
     call(0)  # what a first call of this length sets up or tunes is not counted
-    return measure.peak_memory_bytes(call, subject.device)
+    return memory.peak_memory_bytes(call, subject.device)
 
 
 def _exponent(subject: Subject, mode: str, sizes: Sequence[int], rounds: int) -> tuple[float, float]:

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attnbench.attention import Heads, PaddingMask, hide_padding, visible_keys
+from attnbench.kernels.cache import Cache
 
 
 def fused_softmax(
@@ -21,3 +22,8 @@ def fused_softmax(
     q, k, v = hide_padding(padding_mask, q, k, v)
     visible = visible_keys(q.shape[-2], causal, padding_mask, q.device, never_empty=True)
     return hide_padding(padding_mask, F.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scale))[0]
+
+
+def fused_softmax_step(q: Heads, cache: Cache, scale: float | None = None) -> Heads:
+    """softmax(scale q K^T) V over the cached tokens, for the q of one token, [batch, heads, 1, head_dim]."""
+    return F.scaled_dot_product_attention(q, cache.keys, cache.values, scale=scale)

@@ -13,7 +13,7 @@ from attnbench.attention import at_least_float32, hide_padding
 from attnbench.kernels import triton_polynomial
 from attnbench.kernels.activation import Polynomial
 from attnbench.kernels.linear import divide
-from attnbench.kernels.power_sums import Coefficients, chunking, power_sums
+from attnbench.kernels.power_sums import Coefficients, chunking, degree_of, power_sums
 from attnbench.kernels.tiled import elementwise_attention
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
@@ -63,7 +63,7 @@ def _repeated_powers(coefficients: Coefficients) -> tuple[int, ...]:
 def are_features_cheaper(shape: Sequence[int], coefficients: Coefficients, causal: bool) -> bool:
     """Whether symmetric features beat tiles for q of this shape, by the cost model: the same answer for forward and training."""
     batch_size, num_heads, seq_len, head_dim = shape
-    degree = max(1, *(power for power, _ in coefficients))
+    degree = degree_of(coefficients)
     # A bound before the table of features: there are at least d^p / p! of them.
     if head_dim**degree / math.factorial(degree) > seq_len:
         return False

@@ -7,7 +7,7 @@ Tokens are worked in chunks; features live for one chunk, and the backward pass 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -45,6 +45,22 @@ def power_sums(
     """
     out: Tensor = _PowerSums.apply(q, k, v, coefficients, causal)  # type: ignore[no-untyped-call]
     return out
+
+
+def sums_of(
+    k: Float[Tensor, "batch heads seq_len head_dim"], v: Float[Tensor, "batch heads seq_len value_dim"], coefficients: Coefficients
+) -> tuple[Float[Tensor, "_ _ value_dim"], ...]:
+    """The states of all the keys, weighted: c_p S_p for each power, [batch * heads, D_p, value_dim]."""
+    work = _Work(k, k, v, coefficients, causal=False)
+    return tuple(torch.cat(parts) for parts in zip(*(work.gathered(heads) for heads in work.heads()), strict=True))
+
+
+def meet_sums(
+    q: Float[Tensor, "batch heads seq_len head_dim"], sums: tuple[Tensor, ...], coefficients: Coefficients
+) -> Float[Tensor, "batch heads seq_len value_dim"]:
+    """sum over those keys of P(q . k) v."""
+    levels = features_of(q.shape[-1], degree_of(coefficients)).of(q.flatten(0, 1).mT.contiguous())
+    return _spread(levels, sums, coefficients).view(*q.shape[:-1], -1)
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,7 @@ class _Work:
         self.q, self.k, self.v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
         self.coefficients = coefficients
         self.activation = Polynomial(coefficients)
-        self.symmetric = features_of(q.shape[-1], max(1, *(power for power, _ in coefficients)))
+        self.symmetric = features_of(q.shape[-1], degree_of(coefficients))
         plan = chunking(self.q.shape[0], q.shape[-1], self.symmetric.degree, causal, q.device.type)
         self.head_block, self.chunk = plan.heads, plan.tokens
         self.factors = [
@@ -115,19 +131,13 @@ class _Work:
 
     def forward(self, heads: slice, out: Tensor) -> None:
         """All keys into the states, then every query through them."""
-        states = self.states(heads)
-        for tokens in self.chunks():
-            self.collect_(states, self.features(self.k, heads, tokens), self.v[heads, tokens])
-        weighted = self.weighted(states)
+        weighted = self.gathered(heads)
         for tokens in self.chunks():
             out[heads, tokens] = self.spread(self.features(self.q, heads, tokens), weighted)
 
     def backward(self, heads: slice, d_out: Tensor, dq: Tensor, dk: Tensor, dv: Tensor) -> None:
         """Queries meet the states of the keys, and make those that the keys meet."""
-        states, turned = self.states(heads), self.states(heads)
-        for tokens in self.chunks():
-            self.collect_(states, self.features(self.k, heads, tokens), self.v[heads, tokens])
-        weighted = self.weighted(states)
+        weighted, turned = self.gathered(heads), self.states(heads)
         for tokens in self.chunks():
             levels = self.features(self.q, heads, tokens)
             self.collect_(turned, levels, d_out[heads, tokens])
@@ -175,6 +185,13 @@ class _Work:
         count = self.q[heads].shape[0]
         return [self.v.new_zeros(count, self.symmetric.dimension(power), self.v.shape[2]) for power, _ in self.coefficients]
 
+    def gathered(self, heads: slice) -> list[Tensor]:
+        """The states of all keys, weighted."""
+        states = self.states(heads)
+        for tokens in self.chunks():
+            self.collect_(states, self.features(self.k, heads, tokens), self.v[heads, tokens])
+        return self.weighted(states)
+
     def weighted(self, states: list[Tensor]) -> list[Tensor]:
         return [factor * state for factor, state in zip(self.factors, states, strict=True)]
 
@@ -185,8 +202,7 @@ class _Work:
 
     def spread(self, levels: list[Tensor], weighted: list[Tensor]) -> Tensor:
         """f(tokens)^T state, summed over the powers: [heads, tokens, value_dim]."""
-        products = [torch.bmm(levels[power].mT, state) for (power, _), state in zip(self.coefficients, weighted, strict=True)]
-        return sum(products[1:], start=products[0])
+        return _spread(levels, weighted, self.coefficients)
 
     def pull_back(self, levels: list[Tensor], weighted: list[Tensor], values: Tensor) -> Tensor:
         """Gradient of the tokens of `levels` in values . spread(levels, weighted): [heads, tokens, head_dim]."""
@@ -211,6 +227,16 @@ class _Work:
         d_scores = (upstream @ self.v[heads, tokens].mT).mul_(slope).tril_()
         dq[heads, tokens] += d_scores @ keys
         dk[heads, tokens] += d_scores.mT @ queries
+
+
+def degree_of(coefficients: Coefficients) -> int:
+    """The highest power, at least 1."""
+    return max(1, *(power for power, _ in coefficients))
+
+
+def _spread(levels: list[Tensor], weighted: Sequence[Tensor], coefficients: Coefficients) -> Tensor:
+    products = [torch.bmm(levels[power].mT, state) for (power, _), state in zip(coefficients, weighted, strict=True)]
+    return sum(products[1:], start=products[0])
 
 
 @cache

@@ -10,6 +10,7 @@ import triton
 from torch import Tensor
 
 from attnbench.attention import BadInput
+from attnbench.kernels.count import count_flops, visible_pairs
 from attnbench.kernels.triton_blocks import Blocks, candidates, fastest
 from attnbench.kernels.triton_polynomial_backward import keys_kernel, queries_kernel
 from attnbench.kernels.triton_polynomial_forward import forward_kernel
@@ -18,6 +19,7 @@ from attnbench.kernels.triton_tiles import Plan, Rows
 # On tensor cores, each float32 as a sum of three bfloat16: as exact as float32 arithmetic. Triton's interpreter knows "ieee" alone.
 FLOAT32_PRECISION = {"cuda": "bf16x6", "cpu": "ieee"}
 MOST_UNSCALED_POWER = 6
+PRODUCTS = {"forward": 2, "keys": 4, "queries": 3}  # of seq_len x seq_len by head_dim; both kernels of backward compute scores and dO V^T
 
 
 def forward(
@@ -91,3 +93,5 @@ def _launch(
             choice = candidates(kernel, q.element_size(), head_dim)
             blocks = fastest(key, choice if q.is_cuda else choice[-1:], start)
         start(blocks)
+    # Once, however often `fastest` tried; the pairs that are seen, not the blocks on the diagonal that are computed whole.
+    count_flops(2 * PRODUCTS[kernel] * batch * heads * visible_pairs(seq_len, seq_len, causal) * head_dim)

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
 from attnbench.attention import BadInput, Heads
 
@@ -101,19 +100,3 @@ def _gradients(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _attend.register_autograd(_gradients, setup_context=_save)
-
-
-def _product_flops(q_shape: tuple[int, ...], causal: bool) -> int:
-    """Operations of one product of Q's size by K's, over the keys that are seen."""
-    batch, heads, seq_len, head_dim = q_shape
-    return 2 * batch * heads * seq_len * seq_len * head_dim // (2 if causal else 1)
-
-
-@register_flop_formula(torch.ops.attnbench.polynomial_attention)
-def _flops(q: Any, k: Any, v: Any, row_scale: Any, factor: float, powers: list[int], causal: bool, **_: Any) -> int:
-    return 2 * _product_flops(q, causal)
-
-
-@register_flop_formula(torch.ops.attnbench.polynomial_attention_backward)
-def _backward_flops(d_out: Any, q: Any, k: Any, v: Any, row_scale: Any, factor: float, powers: list[int], causal: bool, **_: Any) -> int:
-    return 7 * _product_flops(q, causal)  # scores and dO V^T in both kernels, then dV, dK and dQ

@@ -26,6 +26,7 @@ from attnbench.attention import (
     token_ranks,
 )
 from attnbench.kernels.linear import kernel_attention, normalise_rows
+from attnbench.kernels.running_sums import RunningSums
 
 DEFAULT_MAX_LEN = 4096
 
@@ -43,13 +44,18 @@ class Cosformer(nn.Module):
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         q, k, v = hide_padding(padding_mask, q, k, v)
         angles = self._angles(q, causal, padding_mask)
-        wave = torch.stack([angles.cos(), angles.sin()], dim=-2)  # of float64, for weights near pi/2 are small differences
+        return kernel_attention(_features(q, angles), _features(k, angles), v, causal, padding_mask)
 
-        def features(x: Tensor) -> Tensor:
-            x = at_least_float32(x).relu()
-            return (x[..., None, :] * wave.to(x.dtype)).flatten(-2)
+    def init_state(self, batch_size: int) -> RunningSums:
+        return RunningSums(batch_size)
 
-        return kernel_attention(features(q), features(k), v, causal, padding_mask)
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> RunningSums:
+        return RunningSums(q.shape[0]).add(_features(k, self._angles(k, True, None)), v)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: RunningSums) -> tuple[Heads, RunningSums]:
+        angles = self._angles(q, True, None, before=state.length)
+        state = state.add(_features(k, angles), v)
+        return state.attend(_features(q, angles), v.dtype), state
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         """By the definition, not by features."""
@@ -59,14 +65,22 @@ class Cosformer(nn.Module):
         weights = scores * (angles[..., :, None] - angles[..., None, :]).cos().to(scores.dtype)
         return normalise_rows(weights, causal, padding_mask).to(q.dtype)
 
-    def _angles(self, q: Heads, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
-        """pi i / 2M, in [0, pi/2), [1 or batch, 1, seq_len, 1], float64."""
+    def _angles(self, q: Heads, causal: bool, padding_mask: PaddingMask | None, before: int = 0) -> Tensor:
+        """pi i / 2M, in [0, pi/2), [1 or batch, 1, seq_len, 1], float64, for tokens with so many before them."""
         seq_len = q.shape[-2]
-        if causal and seq_len > self.max_len:
-            came = f"cosformer got {seq_len} tokens, and its causal weights turn negative beyond {self.max_len}"
-            raise BadInput(f"{came}; build it with seq_len={seq_len}")
+        if causal and before + seq_len > self.max_len:
+            came = f"cosformer got {before + seq_len} tokens, and its causal weights turn negative beyond {self.max_len}"
+            raise BadInput(f"{came}; build it with seq_len={before + seq_len}")
         length = self.max_len if causal else count_visible(seq_len, False, padding_mask, q.device)
-        return token_ranks(seq_len, padding_mask, q.device)[:, None, :, None].double() * (math.pi / 2) / length
+        ranks = token_ranks(seq_len, padding_mask, q.device)[:, None, :, None].double() + before
+        return ranks * (math.pi / 2) / length
+
+
+def _features(x: Heads, angles: Tensor) -> Tensor:
+    """[relu(x) cos a, relu(x) sin a], [batch, heads, seq_len, 2 head_dim]."""
+    wave = torch.stack([angles.cos(), angles.sin()], dim=-2)  # of float64, for weights near pi/2 are small differences
+    x = at_least_float32(x).relu()
+    return (x[..., None, :] * wave.to(x.dtype)).flatten(-2)
 
 
 def build(shape: Shape) -> nn.Module:

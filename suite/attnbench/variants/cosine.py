@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, at_least_float32, hide_padding, unit_values
-from attnbench.kernels.fused_softmax import fused_softmax
+from attnbench.kernels.cache import Cache
+from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
 
 INITIAL_SCALE, LARGEST_SCALE = 10.0, 100.0
 
@@ -31,8 +32,20 @@ class Cosine(nn.Module):
 
     def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
         q, k = hide_padding(padding_mask, q, k)
-        scale = self.log_scale.clamp(max=math.log(LARGEST_SCALE)).exp()[:, None, None]
-        return fused_softmax(_direction(q, scale), _direction(k), v, causal, padding_mask, scale=1.0)
+        return fused_softmax(_direction(q, self._scale()), _direction(k), v, causal, padding_mask, scale=1.0)
+
+    def _scale(self) -> Tensor:
+        return self.log_scale.clamp(max=math.log(LARGEST_SCALE)).exp()[:, None, None]
+
+    def init_state(self, batch_size: int) -> Cache:
+        return Cache(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
+        return Cache(q.shape[0]).append(_direction(k), v)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
+        state = state.append(_direction(k), v)
+        return fused_softmax_step(_direction(q, self._scale()), state, scale=1.0), state
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         return self._attend(q, k, unit_values(q), causal, padding_mask)

@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, PaddingMask, Shape, Variant
+from attnbench.attention import Heads, PaddingMask, Shape, Variant, at_least_float32
+from attnbench.kernels.cache import Cache
 from attnbench.kernels.fused_softmax import fused_softmax
 
 
@@ -37,14 +38,36 @@ class Differential(nn.Module):
         d = q.shape[-1]
         # Queries and keys get d zeros more, which change no score: torch's CPU kernel is fused only where q, k and v are equally wide.
         q, k = F.pad(q, (0, d)), F.pad(k, (0, d))
-        pair = v.unflatten(1, (-1, 2)).transpose(2, 3).flatten(-2)  # [batch, pairs, seq_len, 2d]
+        pair = _side_by_side(v)
         first, second = (fused_softmax(q[:, i::2], k[:, i::2], pair, causal, padding_mask, 1 / math.sqrt(d)) for i in (0, 1))
-        out = (1 - self.lambda_init) * self.norm(first - self._lambda().to(v.dtype) * second)
-        return out.unflatten(-1, (2, d)).transpose(2, 3).flatten(1, 2)
+        return self._finish(first - self._lambda().to(v.dtype) * second)
+
+    def init_state(self, batch_size: int) -> Cache:
+        return Cache(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
+        return Cache(q.shape[0]).append(k, _side_by_side(v))
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
+        """By explicit rows: of one query they are small, and their difference meets the values once."""
+        state = state.append(k, _side_by_side(v))
+        maps = state.scores(at_least_float32(q) / math.sqrt(q.shape[-1])).softmax(-1)  # [batch, heads, 1, tokens]
+        out = state.weighted(maps[:, 0::2] - self._lambda().to(maps.dtype) * maps[:, 1::2])
+        return self._finish(out.to(v.dtype)), state
+
+    def _finish(self, pair: Tensor) -> Heads:
+        """Norm and split of [batch, pairs, seq_len, 2d]."""
+        out = (1 - self.lambda_init) * self.norm(pair)
+        return out.unflatten(-1, (2, -1)).transpose(2, 3).flatten(1, 2)
 
     def _lambda(self) -> Tensor:
         first, second = self.lambda_q1 @ self.lambda_k1, self.lambda_q2 @ self.lambda_k2
         return first.exp() - second.exp() + self.lambda_init
+
+
+def _side_by_side(v: Heads) -> Tensor:
+    """The values of the two heads of a pair, [batch, pairs, seq_len, 2d]."""
+    return v.unflatten(1, (-1, 2)).transpose(2, 3).flatten(-2)
 
 
 def build(shape: Shape) -> nn.Module:

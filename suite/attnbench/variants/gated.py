@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from attnbench.attention import Heads, PaddingMask, Shape, Variant, hide_padding
-from attnbench.kernels.fused_softmax import fused_softmax
+from attnbench.kernels.cache import Cache
+from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
 
 
 class Gated(nn.Module):
@@ -30,6 +31,16 @@ class Gated(nn.Module):
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         (q,) = hide_padding(padding_mask, q)
         return fused_softmax(q, k, v, causal, padding_mask) * torch.sigmoid(q @ self.w_g)
+
+    def init_state(self, batch_size: int) -> Cache:
+        return Cache(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
+        return Cache(q.shape[0]).append(k, v)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
+        state = state.append(k, v)
+        return fused_softmax_step(q, state) * torch.sigmoid(q @ self.w_g), state
 
 
 def build(shape: Shape) -> nn.Module:

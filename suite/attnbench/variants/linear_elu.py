@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, hide_padding
 from attnbench.kernels.linear import kernel_attention, kernel_matrix
+from attnbench.kernels.running_sums import RunningSums
 
 
 class LinearElu(nn.Module):
@@ -19,6 +20,16 @@ class LinearElu(nn.Module):
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         q, k, v = hide_padding(padding_mask, q, k, v)
         return kernel_attention(elu_plus_one(q), elu_plus_one(k), v, causal, padding_mask)
+
+    def init_state(self, batch_size: int) -> RunningSums:
+        return RunningSums(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> RunningSums:
+        return RunningSums(q.shape[0]).add(elu_plus_one(k), v)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: RunningSums) -> tuple[Heads, RunningSums]:
+        state = state.add(elu_plus_one(k), v)
+        return state.attend(elu_plus_one(q), v.dtype), state
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, at_least_float32, hide_padding
 from attnbench.kernels.linear import kernel_attention, kernel_matrix, normalise_rows
+from attnbench.kernels.running_sums import RunningSums
 
 
 class Performer(nn.Module):
@@ -44,6 +45,21 @@ class Performer(nn.Module):
         phi_q, _ = self._features(q)
         phi_k, log_scale = self._features(k)
         return kernel_attention(phi_q, phi_k, v, causal, padding_mask, log_scale)
+
+    def init_state(self, batch_size: int) -> RunningSums:
+        return RunningSums(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> RunningSums:
+        return self._add(RunningSums(q.shape[0]), k, v)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: RunningSums) -> tuple[Heads, RunningSums]:
+        state = self._add(state, k, v)
+        phi_q, _ = self._features(q)
+        return state.attend(phi_q, v.dtype), state
+
+    def _add(self, state: RunningSums, k: Heads, v: Heads) -> RunningSums:
+        phi_k, log_scale = self._features(k)
+        return state.add(phi_k, v, log_scale)
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)

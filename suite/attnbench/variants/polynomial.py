@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, count_visible, hide_padding, hide_unseen
+from attnbench.kernels.cache import Cache
 from attnbench.kernels.polynomial import polynomial_attention
+from attnbench.kernels.polynomial_step import PolynomialState, polynomial_prefill, polynomial_step
 
 
 class Polynomial(nn.Module):
@@ -43,6 +45,18 @@ class Polynomial(nn.Module):
         q, k, v = hide_padding(padding_mask, q, k, v)
         out = polynomial_attention(q, k, v, self.coefficients, causal, self._scale(q, causal, padding_mask))
         return out if self.gain is None else out * self.gain[:, None, None]
+
+    def init_state(self, batch_size: int) -> PolynomialState:
+        return PolynomialState(Cache(batch_size))
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> PolynomialState:
+        return polynomial_prefill(k, v, self.coefficients)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: PolynomialState) -> tuple[Heads, PolynomialState]:
+        sums, state = polynomial_step(q, k, v, state, self.coefficients)
+        scale = 1 / math.sqrt(state.length) if self.fixed_scale is None else self.fixed_scale
+        out = (sums[..., :-1] * scale).to(v.dtype)
+        return (out if self.gain is None else out * self.gain[:, None, None]), state
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)

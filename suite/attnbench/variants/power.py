@@ -14,8 +14,10 @@ import math
 from torch import nn
 
 from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, hide_padding
+from attnbench.kernels.cache import Cache
 from attnbench.kernels.linear import normalise_rows
 from attnbench.kernels.polynomial import normalised_polynomial_attention
+from attnbench.kernels.polynomial_step import PolynomialState, normalised_polynomial_step, polynomial_prefill
 
 
 class Power(nn.Module):
@@ -26,10 +28,20 @@ class Power(nn.Module):
         if type(degree) is not int or degree < 2 or degree % 2:
             raise BadInput(f"degree is {degree!r}; give an even whole number of at least 2, for an odd power has negative weights")
         self.degree: int = degree
+        self.coefficients = ((degree, 1.0),)
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         q, k, v = hide_padding(padding_mask, q, k, v)
-        return normalised_polynomial_attention(q, k, v, ((self.degree, 1.0),), causal, padding_mask)
+        return normalised_polynomial_attention(q, k, v, self.coefficients, causal, padding_mask)
+
+    def init_state(self, batch_size: int) -> PolynomialState:
+        return PolynomialState(Cache(batch_size))
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> PolynomialState:
+        return polynomial_prefill(k, v, self.coefficients)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: PolynomialState) -> tuple[Heads, PolynomialState]:
+        return normalised_polynomial_step(q, k, v, state, self.coefficients)
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)

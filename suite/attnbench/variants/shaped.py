@@ -9,11 +9,22 @@ Noci et al. 2023, The Shaped Transformer, arXiv 2306.17759; the learned gains an
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, at_least_float32, count_visible, hide_padding, unit_values
-from attnbench.kernels.fused_softmax import fused_softmax
+from attnbench.kernels.cache import Cache
+from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
+
+
+@dataclass(frozen=True)
+class State:
+    """Keys and values so far, and the sum of the values, [batch, heads, 1, head_dim], in float32 or wider; 0 before the first."""
+
+    cache: Cache
+    total: Tensor | float
 
 
 class Shaped(nn.Module):
@@ -31,6 +42,18 @@ class Shaped(nn.Module):
         a, b, g = (gain[:, None, None] for gain in (self.identity_gain, self.attention_gain, self.centring_gain))
         mean = _mean_of_visible(v, causal, padding_mask)
         return hide_padding(padding_mask, a * v + b * fused_softmax(q, k, v, causal, padding_mask) - g * mean)[0]
+
+    def init_state(self, batch_size: int) -> State:
+        return State(Cache(batch_size), 0.0)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> State:
+        return State(Cache(q.shape[0]).append(k, v), at_least_float32(v).sum(-2, keepdim=True))
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: State) -> tuple[Heads, State]:
+        a, b, g = (gain[:, None, None] for gain in (self.identity_gain, self.attention_gain, self.centring_gain))
+        cache, total = state.cache.append(k, v), state.total + at_least_float32(v)
+        mean = (total / cache.length).to(v.dtype)
+        return a * v + b * fused_softmax_step(q, cache) - g * mean, State(cache, total)
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         return self._attend(q, k, unit_values(q), causal, padding_mask)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.activation import Sigmoid
+from attnbench.kernels.cache import Cache, elementwise_step
 from attnbench.kernels.tiled import elementwise_attention
 
 
@@ -24,6 +25,17 @@ class SigmoidAttention(nn.Module):
         bias = _bias(q, causal, padding_mask)
         out = elementwise_attention(at_least_float32(q) / math.sqrt(q.shape[-1]), k, v, Sigmoid(), causal, bias)
         return hide_padding(padding_mask, out)[0]
+
+    def init_state(self, batch_size: int) -> Cache:
+        return Cache(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
+        return Cache(q.shape[0]).append(k, v)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
+        state = state.append(k, v)
+        scaled = at_least_float32(q) / math.sqrt(q.shape[-1])
+        return elementwise_step(scaled, state, Sigmoid(), bias=-math.log(state.length)), state
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from torch import nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, unit_values
-from attnbench.kernels.fused_softmax import fused_softmax
+from attnbench.kernels.cache import Cache
+from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
 
 
 class Softmax(nn.Module):
@@ -16,6 +17,16 @@ class Softmax(nn.Module):
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         return fused_softmax(q, k, v, causal, padding_mask)
+
+    def init_state(self, batch_size: int) -> Cache:
+        return Cache(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
+        return Cache(q.shape[0]).append(k, v)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
+        state = state.append(k, v)
+        return fused_softmax_step(q, state), state
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         return fused_softmax(q, k, unit_values(q), causal, padding_mask)

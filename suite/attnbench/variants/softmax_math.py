@@ -9,7 +9,8 @@ import math
 
 from torch import nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding, visible_keys
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, hide_padding, visible_keys
+from attnbench.kernels.cache import Cache
 
 
 class SoftmaxMath(nn.Module):
@@ -18,6 +19,17 @@ class SoftmaxMath(nn.Module):
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         (v,) = hide_padding(padding_mask, v)
         return self.matrix(q, k, causal, padding_mask) @ v
+
+    def init_state(self, batch_size: int) -> Cache:
+        return Cache(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
+        return Cache(q.shape[0]).append(k, v)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
+        state = state.append(k, v)
+        scores = state.scores(at_least_float32(q) / math.sqrt(q.shape[-1]))
+        return state.weighted(scores.softmax(-1)).to(v.dtype), state
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)

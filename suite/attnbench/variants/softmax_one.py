@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding, unit_values, visible_keys
+from attnbench.kernels.cache import Cache
+from attnbench.kernels.fused_softmax import fused_softmax_step
 
 FRONT_ROW = (0, 0, 1, 0)  # for F.pad: one zero row before the first token
 
@@ -36,8 +38,23 @@ class SoftmaxOne(nn.Module):
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=F.pad(visible, (1, 0), value=True))
         return hide_padding(padding_mask, out)[0]
 
+    def init_state(self, batch_size: int) -> Cache:
+        return Cache(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
+        return _append(Cache(q.shape[0]), k, v)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
+        state = _append(state, k, v)
+        return fused_softmax_step(q, state), state
+
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         return self._attend(q, k, unit_values(q), causal, padding_mask)
+
+
+def _append(state: Cache, k: Heads, v: Heads) -> Cache:
+    """The zero key and its value come before the first token."""
+    return state.append(k, v) if state.length else state.append(F.pad(k, FRONT_ROW), F.pad(v, FRONT_ROW))
 
 
 VARIANT = Variant(

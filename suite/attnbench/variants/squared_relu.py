@@ -11,6 +11,7 @@ from torch import nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.activation import SquaredRelu
+from attnbench.kernels.cache import Cache, elementwise_step
 from attnbench.kernels.tiled import elementwise_attention
 
 
@@ -20,6 +21,16 @@ class SquaredReluAttention(nn.Module):
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         q, k, v = hide_padding(padding_mask, q, k, v)
         return elementwise_attention(_over_count(at_least_float32(q), causal, padding_mask), k, v, SquaredRelu(), causal)
+
+    def init_state(self, batch_size: int) -> Cache:
+        return Cache(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
+        return Cache(q.shape[0]).append(k, v)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
+        state = state.append(k, v)
+        return elementwise_step(at_least_float32(q) / state.length, state, SquaredRelu()), state
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)

@@ -14,8 +14,10 @@ import math
 from torch import nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding
+from attnbench.kernels.cache import Cache
 from attnbench.kernels.linear import normalise_rows
 from attnbench.kernels.polynomial import normalised_polynomial_attention
+from attnbench.kernels.polynomial_step import PolynomialState, normalised_polynomial_step, polynomial_prefill
 
 COEFFICIENTS = ((0, 1.0), (1, 1.0), (2, 0.5))
 
@@ -26,6 +28,15 @@ class Taylor(nn.Module):
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         q, k, v = hide_padding(padding_mask, q, k, v)
         return normalised_polynomial_attention(q, k, v, COEFFICIENTS, causal, padding_mask)
+
+    def init_state(self, batch_size: int) -> PolynomialState:
+        return PolynomialState(Cache(batch_size))
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> PolynomialState:
+        return polynomial_prefill(k, v, COEFFICIENTS)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: PolynomialState) -> tuple[Heads, PolynomialState]:
+        return normalised_polynomial_step(q, k, v, state, COEFFICIENTS)
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         q, k = hide_padding(padding_mask, q, k)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, hide_padding, unit_values
-from attnbench.kernels.fused_softmax import fused_softmax
+from attnbench.kernels.cache import Cache
+from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
 
 
 class ValueSkipInit(nn.Module):
@@ -30,6 +31,17 @@ class ValueSkipInit(nn.Module):
         (v,) = hide_padding(padding_mask, v)
         a, b = (gain[:, None, None] for gain in (self.identity_gain, self.attention_gain))
         return a * v + b * fused_softmax(q, k, v, causal, padding_mask)
+
+    def init_state(self, batch_size: int) -> Cache:
+        return Cache(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
+        return Cache(q.shape[0]).append(k, v)
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
+        state = state.append(k, v)
+        a, b = (gain[:, None, None] for gain in (self.identity_gain, self.attention_gain))
+        return a * v + b * fused_softmax_step(q, state), state
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         return self._attend(q, k, unit_values(q), causal, padding_mask)
