@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-
-from filelock import FileLock
+from typing import TypeVar
 
 from attnbench.environment import SAFE_NAME
 from attnbench.errors import AttnbenchError, BadInput
 from attnbench.record import Record, UnreadableRecord, decode, encode
+
+PYTEST_BENCHMARK = "pytest-benchmark"  # the origin of imported records, which have neither memory nor anchor
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,11 @@ class Store:
         file = self._file(record)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(file.with_suffix(".lock")):
-                _append_whole(file, line)
+            with file.open("a+b", buffering=0) as stream:  # a buffer would be flushed again by close, after the file was cut back
+                fcntl.flock(stream, fcntl.LOCK_EX)  # of the file itself: nothing is left behind, and a killed writer gives it back
+                if stream.seek(0, os.SEEK_END) == 0:
+                    self._flush_names(file)
+                _append_whole(stream, line)
         except OSError as error:
             raise StoreFull(
                 f"could not write to {file}: {error.strerror or error}; every finished cell is kept, and the same command "
@@ -64,13 +73,15 @@ class Store:
         for file in sorted(self.records.glob("*/*.jsonl")):
             yield from _read_file(file, problems)
 
-    def finished(self, machine: str) -> dict[tuple[str, str], Record]:
-        """The newest record of every (id, fingerprint) measured on this machine."""
-        found: dict[tuple[str, str], Record] = {}
-        for file in sorted((self.records / machine).glob("*.jsonl")):
-            for record in _read_file(file, None):
-                found[record.id, record.fingerprint] = record
-        return found
+    def finished(self, machine: str, fingerprint: str = "") -> dict[tuple[str, str], Record]:
+        """The newest record of every (id, fingerprint) that attnbench measured on this machine, not of what it imported.
+
+        fingerprint: only of these sources, which spares decoding all the others.
+        """
+        files = sorted((self.records / machine).glob("*.jsonl"))
+        records = (record for file in files for record in _read_file(file, None, fingerprint.encode()))
+        measured = (record for record in records if record.origin.by != PYTEST_BENCHMARK)
+        return newest_by(measured, key=lambda record: (record.id, record.fingerprint))
 
     def _file(self, record: Record) -> Path:
         for what, name in (("machine", record.machine), ("session", record.session)):
@@ -78,31 +89,48 @@ class Store:
                 raise BadInput(f"the {what} name {name!r} cannot name a file; use letters, digits, '.', '_' and '-', 100 at most")
         return self.records / record.machine / f"{record.session}.jsonl"
 
-
-def _append_whole(file: Path, line: bytes) -> None:
-    with file.open("ab", buffering=0) as stream:  # a buffer would be flushed again by close, after the file was cut back
-        size = stream.seek(0, os.SEEK_END)
-        if size and _last_byte(file) != b"\n":
-            line = b"\n" + line  # a writer was killed in its line; ours starts on its own
-        try:
-            while line:
-                line = line[stream.write(line) :]
-            os.fsync(stream.fileno())
-        except OSError:
-            os.ftruncate(stream.fileno(), size)
-            raise
+    def _flush_names(self, file: Path) -> None:
+        """Flush the folders that hold the names of a new session's file and its parents, which fsync of the file need not do."""
+        for folder in (file.parent, self.records, self.folder):
+            handle = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # some file systems refuse this for a folder
+                os.fsync(handle)
+            os.close(handle)
 
 
-def _last_byte(file: Path) -> bytes:
-    with file.open("rb") as stream:
+def newest_by(records: Iterable[Record], key: Callable[[Record], Key]) -> dict[Key, Record]:
+    """The newest record of every key, in the order in which keys appear.
+
+    The wall clock may go backwards, so within a session the later record is the newer one, whatever its started_at says. Of two
+    sessions, the one whose record began later; of equal ones, the one whose name comes later.
+    """
+    found: dict[Key, dict[tuple[str, str], Record]] = {}
+    for record in records:
+        found.setdefault(key(record), {})[record.machine, record.session] = record
+    return {name: max(of.values(), key=lambda r: (r.started_at, r.session)) for name, of in found.items()}
+
+
+def _append_whole(stream: FileIO, line: bytes) -> None:
+    """Append a line, or leave the file as it was."""
+    size = stream.seek(0, os.SEEK_END)
+    if size:
         stream.seek(-1, os.SEEK_END)
-        return stream.read(1)
+        if stream.read(1) != b"\n":
+            line = b"\n" + line  # a writer was killed in its line; ours starts on its own
+    try:
+        while line:
+            line = line[stream.write(line) :]
+        os.fsync(stream.fileno())
+    except OSError:
+        os.ftruncate(stream.fileno(), size)
+        raise
 
 
-def _read_file(file: Path, problems: list[Problem] | None) -> Iterator[Record]:
+def _read_file(file: Path, problems: list[Problem] | None, holding: bytes = b"") -> Iterator[Record]:
+    """The records of the lines that hold some bytes."""
     with file.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
-            if not line.strip():
+            if line.isspace() or holding not in line:
                 continue
             try:
                 yield decode(line)
