@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: leaderboard test check bench floors forms site clean
+.PHONY: leaderboard test check bench floors forms agreement repeatability site clean
 
 # asv ends with 2 when a cell failed: that is a result, and the page shows it.
 leaderboard: $(READY)  ## run the quick preset through asv on this machine, build the site, say where it is
@@ -32,6 +32,12 @@ floors: $(READY)  ## the mechanism library's speed, memory and check floors, mea
 
 forms: $(READY)  ## both forms of polynomial attention around their crossing
 	$(BIN)/python benchmarks/forms.py
+
+agreement: $(READY)  ## our clock against torch's Timer: within 10 %, or exit code 1; a minute
+	$(BIN)/python benchmarks/agreement.py
+
+repeatability: $(READY)  ## two quick kernel sessions, and whether they say the same; about five minutes
+	$(BIN)/python benchmarks/repeatability.py
 
 site: $(READY)  ## build the site from results/
 	$(BIN)/attnbench site

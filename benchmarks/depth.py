@@ -1,4 +1,4 @@
-"""A stack of blocks by num_layers: time and peak memory of a training step, conditioning at initialisation."""
+"""A stack of blocks by num_layers: time, alone and against softmax, and memory of a training step, conditioning at initialisation."""
 
 from attnbench import face
 from attnbench import preload as preload
@@ -10,11 +10,15 @@ class Depth(face.Benchmark):
     def time_step(self, *cell):
         pass  # the harness's samples, by face.ReplayClock
 
+    def track_anchor_ratio(self, *cell):
+        return self.value("anchor_ratio")
+
     def track_peak_memory(self, *cell):
         return self.value("peak_memory_bytes")
 
     def track_jacobian_condition(self, *cell):
         return self.value("jacobian_condition")
 
+    track_anchor_ratio.unit = "x"
     track_peak_memory.unit = "bytes"
     track_jacobian_condition.unit = "condition number"

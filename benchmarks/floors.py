@@ -98,7 +98,7 @@ class Bench:
 
     def peak(self, name: str, mode: str, **params: object) -> float:
         """Peak extra bytes of one call."""
-        from attnbench.measure import peak_memory_bytes
+        from attnbench.memory import peak_memory_bytes
 
         call = self.call(name, mode, **params)
         call(0)
@@ -202,7 +202,7 @@ def main() -> int:
     device = parser.parse_args().device
     import torch
 
-    from attnbench.measure import warm_profiler
+    from attnbench.memory import warm_profiler
 
     if device == "cuda" and not torch.cuda.is_available():
         parser.error("torch sees no CUDA device here")

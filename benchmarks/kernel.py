@@ -1,4 +1,4 @@
-"""One attention call by seq_len: time, peak memory, FLOPs. Which cells: ATTNBENCH_PRESET, ATTNBENCH_DEVICE."""
+"""One attention call by seq_len: time, alone and against softmax, peak memory, FLOPs. Which: ATTNBENCH_PRESET, ATTNBENCH_DEVICE."""
 
 from attnbench import face
 from attnbench import preload as preload
@@ -10,11 +10,15 @@ class Kernel(face.Benchmark):
     def time_call(self, *cell):
         pass  # the harness's samples, by face.ReplayClock
 
+    def track_anchor_ratio(self, *cell):
+        return self.value("anchor_ratio")
+
     def track_peak_memory(self, *cell):
         return self.value("peak_memory_bytes")
 
     def track_flops(self, *cell):
         return self.value("flops")
 
+    track_anchor_ratio.unit = "x"
     track_peak_memory.unit = "bytes"
     track_flops.unit = "FLOP"

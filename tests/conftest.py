@@ -14,10 +14,20 @@ import torch  # noqa: E402
 
 torch.set_num_threads(2)
 
+from factory import know_machine  # noqa: E402
+
 REPO = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
+    """A results folder without records, in which this machine is known."""
+    folder = tmp_path / "results"
+    know_machine(folder)
+    return folder
+
+
+@pytest.fixture
+def new_results(tmp_path: Path) -> Path:
     """A results folder that does not exist yet."""
     return tmp_path / "results"

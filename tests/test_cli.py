@@ -167,9 +167,9 @@ def test_a_file_runs_on_every_cell_of_the_preset(tmp_path: Path) -> None:
     assert done.stdout.count(" mine ") == 20
 
 
-def test_dry_run_writes_nothing(results: Path) -> None:
-    assert "80 cells to run" in cli("run", "--dry-run", "--results", str(results)).stdout
-    assert not results.exists()
+def test_dry_run_writes_nothing(new_results: Path) -> None:
+    assert "80 cells to run" in cli("run", "--dry-run", "--results", str(new_results)).stdout
+    assert not new_results.exists()
 
 
 def test_cuda_cells_are_unavailable_without_a_device(results: Path) -> None:

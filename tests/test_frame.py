@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from attnbench import frame
 from attnbench.errors import BadInput
 from attnbench.store import Store
 from factory import make_record, make_spec
+from many_records import write_store
 
 
 def test_one_row_per_record_and_metric(results: Path) -> None:
@@ -30,11 +34,102 @@ def test_a_failure_has_a_row_without_a_value(results: Path) -> None:
     assert row.value != row.value
 
 
+def test_a_metric_without_samples_has_no_value(results: Path) -> None:
+    Store(results).append(make_record(measurements={"forward_s": []}))
+    (row,) = attnbench.load(results).itertuples()
+    assert row.samples == []
+    assert math.isnan(row.value)
+
+
+def test_every_time_names_its_clock(results: Path) -> None:
+    measurements = {"forward_s": [2.0], "forward_device_s": [1.0], "flops": [8.0]}
+    Store(results).append(make_record(measurements=measurements, clocks={"forward_s": "wall", "forward_device_s": "device"}))
+    table = attnbench.load(results).set_index("metric")
+    assert table.clock.dropna().to_dict() == {"forward_s": "wall", "forward_device_s": "device"}
+    assert table.clock.isna()["flops"]
+
+
+def test_values_are_medians_and_stand_beside_their_own_samples(results: Path) -> None:
+    """Records with different metrics, in different numbers, so that a column that slips by one is seen."""
+    store = Store(results)
+    for seed in range(1, 8):
+        measurements = {f"metric_{number}": [float(seed), float(number), 100.0 * seed][: number % 3 + 1] for number in range(seed)}
+        store.append(make_record(make_spec(seed=seed), reason=f"number {seed}", measurements=measurements))
+    table = attnbench.load(results)
+    assert len(table) == sum(range(1, 8))
+    for row in table.itertuples():
+        number = int(row.metric.removeprefix("metric_"))
+        kept = [float(row.seed), float(number), 100.0 * row.seed][: number % 3 + 1]
+        assert row.samples == kept
+        assert row.value == sorted(kept)[len(kept) // 2] if len(kept) % 2 else sum(kept) / 2
+        assert row.reason == f"number {row.seed}"
+
+
+def test_what_is_missing_is_missing_in_every_type_of_column(results: Path) -> None:
+    Store(results).append(make_record(environment={}))
+    row = attnbench.load(results).iloc[0]
+    missing = ["block", "num_layers", "task", "lr", "reason", "stage", "attnbench_commit", "torch", "clock"]
+    assert row[missing].isna().all()
+    assert row.drop([*missing, "data", "epochs"]).notna().all()
+
+
+def test_an_odd_environment_is_missing(results: Path) -> None:
+    Store(results).append(make_record(environment={"torch": ["2.13"], "commit": 7}))
+    assert attnbench.load(results)[["torch", "attnbench_commit"]].isna().all(axis=None)
+
+
+def test_columns_have_the_same_types_with_and_without_records(new_results: Path) -> None:
+    new_results.mkdir()
+    empty = attnbench.load(new_results).dtypes
+    Store(new_results).append(make_record())
+    full = attnbench.load(new_results).dtypes
+    assert list(empty.index) == list(full.index)
+    assert [str(full[name]) for name in ("variant", "reason", "unit", "clock", "id")] == ["str"] * 5
+    assert {name for name in full.index if full[name] != empty[name]} <= {"causal", *(n for n in full.index if full[n] == "int64")}
+
+
+@pytest.mark.slow
+def test_100_000_records_load_in_5_s_and_2_gib(results: Path) -> None:
+    """3.3 kB and 11 metrics each. The best of three, for the floors are of an idle machine."""
+    write_store(results, 100_000)
+    body = f"""
+import time, attnbench, pandas, attnbench.frame
+began = time.perf_counter()
+rows = len(attnbench.load({str(results)!r}))
+took_s = time.perf_counter() - began
+peak_kib = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(rows, took_s, peak_kib)
+"""
+    took = []
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True)
+        rows, took_s, peak_kib = done.stdout.split()
+        assert rows == "1100000"
+        assert int(peak_kib) < 2 * 2**20
+        took.append(float(took_s))
+        if took[-1] < 5:
+            break
+    assert min(took) < 5, took
+
+
 def test_newest_record_of_a_cell_is_shown() -> None:
     old = make_record(started_at="2026-01-01T00:00:00Z")
     new = make_record(started_at="2026-02-01T00:00:00Z", session="later")
     elsewhere = make_record(machine="other")
     assert frame.newest([new, old, elsewhere]) == [new, elsewhere]
+
+
+def test_within_a_session_the_later_line_is_newer_though_the_clock_went_back() -> None:
+    first = make_record(started_at="2026-01-02T00:00:00Z")
+    second = make_record(started_at="2026-01-01T00:00:00Z")
+    assert frame.newest([first, second]) == [second]
+    between = make_record(started_at="2026-01-01T12:00:00Z", session="other")
+    assert frame.newest([first, second, between]) == frame.newest([between, first, second]) == [between]
+
+
+def test_of_two_sessions_that_began_a_cell_at_once_the_later_name_is_newer() -> None:
+    one, other = make_record(session="a"), make_record(session="b")
+    assert frame.newest([one, other]) == frame.newest([other, one]) == [other]
 
 
 def test_unreadable_lines_are_warned_of(results: Path) -> None:
@@ -46,16 +141,30 @@ def test_unreadable_lines_are_warned_of(results: Path) -> None:
         assert len(attnbench.load(results)) == 2
 
 
-def test_missing_and_empty_folders(results: Path) -> None:
+def test_missing_and_empty_folders(new_results: Path) -> None:
     with pytest.raises(BadInput, match="no results folder"):
-        attnbench.load(results)
-    results.mkdir()
-    assert len(attnbench.load(results)) == 0
+        attnbench.load(new_results)
+    new_results.mkdir()
+    assert len(attnbench.load(new_results)) == 0
 
 
 @pytest.mark.parametrize(
     ("metric", "unit"),
-    [("forward_s", "s"), ("training_tokens_per_s", "token/s"), ("peak_memory_bytes", "B"), ("flops", "FLOP"), ("accuracy", "1")],
+    [
+        ("forward_s", "s"),
+        ("forward_device_s", "s"),
+        ("anchor_s", "s"),
+        ("drift_anchor_s", "s"),
+        ("first_call_s", "s"),
+        ("training_tokens_per_s", "token/s"),
+        ("peak_memory_bytes", "B"),
+        ("peak_rss_bytes", "B"),
+        ("theory_bytes", "B"),
+        ("flops", "FLOP"),
+        ("accuracy", "1"),
+        ("anchor_ratio", "1"),
+        ("roofline_fraction", "1"),
+    ],
 )
 def test_units_come_from_names(metric: str, unit: str) -> None:
     assert frame.unit(metric) == unit

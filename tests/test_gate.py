@@ -14,9 +14,10 @@ from attnbench import engine, environment, face
 from attnbench.check import CORRECTNESS
 from attnbench.child import Limits
 from attnbench.gate import Gate, Subset
+from attnbench.ladder import Ladder
 from attnbench.record import Record
 from attnbench.report import Finding, Report, decode, encode
-from attnbench.run import refusal_is_stale, resolve
+from attnbench.run import Session, is_stale, resolve
 from attnbench.store import Store
 from attnbench.sweep import Choice, sweep
 from factory import make_record, make_spec
@@ -36,7 +37,8 @@ def write(folder: Path, text: str) -> str:
 def run(source: str, results: Path, *lengths: int, **limits: float) -> list[Record]:
     """The records of kernel cells of a file, by the engine, with a gate of their own."""
     cells = [resolve(make_spec(variant="mine", seq_len=length), {"mine": source}) for length in lengths]
-    return list(engine.local(cells, "session", lambda cell: None, Gate(results), limits=Limits(**limits)))
+    session = Session("session", Gate(results), Limits(**limits))
+    return list(engine.local(cells, session, lambda cell: None))
 
 
 def reports(results: Path) -> list[Path]:
@@ -85,7 +87,6 @@ def test_a_report_is_used_until_the_file_is_edited(results: Path, tmp_path: Path
 @pytest.mark.parametrize("content", [b"", b'{"schema": 1, "vari', b"[]", b"\xff\xfe", b'{"schema":99}'])
 def test_a_torn_or_foreign_report_is_ignored(results: Path, content: bytes) -> None:
     gate, subset = Gate(results), Subset("softmax", {}, "cpu")
-    gate.results.mkdir()
     (results / "checks").mkdir()
     file = gate._file(subset)
     file.write_bytes(content)
@@ -138,9 +139,9 @@ def test_what_is_not_here_stays_unavailable(results: Path, tmp_path: Path) -> No
     assert not (results / "checks").exists()
 
 
-def test_a_disk_without_room_for_the_report_does_not_stop_the_cell(results: Path, tmp_path: Path) -> None:
-    results.write_text("a file where the folder should be")
-    assert run(write(tmp_path / "good", TEMPLATE), results, 16)[0].status == "ok"
+def test_a_disk_without_room_for_the_report_does_not_stop_the_cell(new_results: Path, tmp_path: Path) -> None:
+    new_results.write_text("a file where the folder should be")
+    assert run(write(tmp_path / "good", TEMPLATE), new_results, 16)[0].status == "ok"
 
 
 def test_a_refused_cell_is_finished_while_the_refusal_stands(results: Path, tmp_path: Path) -> None:
@@ -153,10 +154,10 @@ def test_a_refused_cell_is_finished_while_the_refusal_stands(results: Path, tmp_
     assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet) == 1
     (record,) = Store(results).read()
     cell, gate = resolve(spec, {"mine": source}), Gate(results)
-    assert not refusal_is_stale(record, cell, gate)
+    assert not is_stale(record, cell, gate, Ladder())
     reports(results)[0].unlink()
-    assert refusal_is_stale(record, cell, gate)
-    assert not refusal_is_stale(dataclasses.replace(record, stage="verify"), cell, gate)
+    assert is_stale(record, cell, gate, Ladder())
+    assert not is_stale(dataclasses.replace(record, stage="verify"), cell, gate, Ladder())
     assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet) == 1
     assert len(list(Store(results).read())) == 2
 

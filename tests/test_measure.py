@@ -1,37 +1,115 @@
-"""Time, memory and FLOPs against what must come out."""
+"""Time and FLOPs of calls, and cells, against what must come out."""
 
 from __future__ import annotations
 
+import gc
 import time
+from collections import Counter
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
 import torch
-from torch.utils.benchmark import Timer
 
 import attnbench
-from attnbench import measure, registry
-from attnbench.cell import Measurement, measure_cell
+from attnbench import flops, registry
+from attnbench.cell import measure_cell
+from attnbench.cells.measurement import Measurement
+from attnbench.measure import ClockError, Patience, Turn, take_turns
 from attnbench.verify import Incorrect
 from factory import make_spec
 
 
-def score_bytes(seq_len: int, heads: int = 4) -> int:
-    return heads * seq_len * seq_len * 4
-
-
 def test_wall_clock_sees_the_call_and_nothing_else() -> None:
-    """As a ratio to the same sleep timed by hand, in one process."""
-    samples = measure.wall_clock_s(lambda _: time.sleep(0.02), "cpu")
-    assert len(samples) >= measure.ENOUGH_SAMPLES
+    """As a ratio to the same sleep timed by hand, in one process; what prepares and inspects is slower than the call."""
+    turn = Turn(lambda _: time.sleep(0.02), prepare=lambda: time.sleep(0.05), inspect=lambda _: time.sleep(0.05))
+    samples = take_turns({"call": turn}, "cpu", Patience(many=10, many_s=0.1))["call"].wall_s
     by_hand = []
     for _ in samples:
         began = time.perf_counter()
         time.sleep(0.02)
         by_hand.append(time.perf_counter() - began)
     assert 0.8 < median(samples) / median(by_hand) < 1.25
+
+
+def test_calls_take_turns_in_an_order_drawn_anew() -> None:
+    seen: list[str] = []
+
+    def turn(name: str) -> Turn:
+        return Turn(lambda number: (seen.append(f"{name}{number}"), time.sleep(0.001)))
+
+    samples = take_turns({name: turn(name) for name in "abc"}, "cpu", Patience(many=40, many_s=0.0))
+    assert {name: len(of_one.wall_s) for name, of_one in samples.items()} == {"a": 40, "b": 40, "c": 40}
+    rounds = [seen[i : i + 3] for i in range(0, 120, 3)]
+    assert all(sorted(one) == [f"{name}{i}" for name in "abc"] for i, one in enumerate(rounds))
+    firsts = Counter(one[0][0] for one in rounds)
+    assert set(firsts) == set("abc")  # one of them never coming first in 40 rounds has a chance of 3e-7
+
+
+def test_everything_outside_the_window_is_in_order() -> None:
+    seen: list[str] = []
+
+    def call(_: int) -> str:
+        seen.append("call")
+        time.sleep(0.001)
+        return "result"
+
+    turn = Turn(call, lambda: seen.append("prepare"), lambda result: seen.append(f"inspect {result}"))
+    take_turns({"call": turn}, "cpu", Patience(many=2, many_s=0.0))
+    assert seen == ["prepare", "call", "inspect result"] * 2
+
+
+def test_the_garbage_collector_rests_and_comes_back() -> None:
+    seen: list[bool] = []
+    turn = Turn(lambda _: (seen.append(gc.isenabled()), time.sleep(0.001)))
+    take_turns({"call": turn}, "cpu", Patience(many=2, many_s=0.0))
+    assert seen == [False, False]
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        take_turns({"call": Turn(lambda _: 1 / 0)}, "cpu")
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("readings", [[5.0, 4.0], [5.0, 5.0]])
+def test_a_clock_that_goes_back_or_stands_is_a_fault(readings: list[float]) -> None:
+    with pytest.raises(ClockError, match="the clock advanced by"):
+        take_turns({"call": Turn(lambda _: None)}, "cpu", clock=iter(readings).__next__)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rounds"),
+    [(0.001, 200), (0.004, 100), (0.02, 20), (0.1, 15), (0.25, 8), (1.0, 5), (10.0, 3)],
+)
+def test_patience_takes_more_samples_of_short_calls(seconds: float, rounds: int) -> None:
+    """By a clock that advances as much a call as it is told; no time passes."""
+    now = 0.0
+
+    def clock() -> float:
+        return now
+
+    def call(_: int) -> None:
+        nonlocal now
+        now += seconds
+
+    assert len(take_turns({"call": Turn(call)}, "cpu", clock=clock)["call"].wall_s) == rounds
+
+
+deSEEING = """
+"Values as they are, and a list of which inputs were seen."
+import torch
+from torch import nn
+from attnbench.attention import Variant
+seen = []
+class Seeing(nn.Module):
+    def forward(self, q, k, v, causal=False, padding_mask=None):
+        seen.append((q.data_ptr(), float(q.detach().flatten()[0])))
+        return {returned}
+    def matrix(self, q, k, causal=False):
+        return torch.eye(q.shape[-2], dtype=q.dtype).expand(*q.shape[:2], -1, -1)
+VARIANT = Variant(build=lambda shape: Seeing(), citation="none", family="other", formula="V", causal=False, normalises_rows=True,
+                  time_exponent=1.0, memory_exponent=1.0)
+"""
 
 
 SEEING = """
@@ -42,7 +120,7 @@ from attnbench.attention import Variant
 seen = []
 class Seeing(nn.Module):
     def forward(self, q, k, v, causal=False, padding_mask=None):
-        seen.append(q.data_ptr())
+        seen.append((q.data_ptr(), float(q.detach().flatten()[0])))
         return {returned}
     def matrix(self, q, k, causal=False):
         return torch.eye(q.shape[-2], dtype=q.dtype).expand(*q.shape[:2], -1, -1)
@@ -54,13 +132,6 @@ VARIANT = Variant(build=lambda shape: Seeing(), citation="none", family="other",
 def cell_of(file: Path, returned: str, **axes: Any) -> Measurement:
     file.write_text(SEEING.format(returned=returned))
     return measure_cell(make_spec(variant=file.stem, **axes), str(file), None, lambda _: None)
-
-
-def test_inputs_of_a_cell_rotate(tmp_path: Path) -> None:
-    file = tmp_path / "seeing.py"
-    cell_of(file, "v", seq_len=64)
-    seen = registry._from_file("variants", file).seen  # type: ignore[attr-defined]
-    assert len(set(seen[:12])) == 4
 
 
 def test_a_mechanism_that_is_wrong_only_where_it_is_long_is_found(tmp_path: Path) -> None:
@@ -90,76 +161,6 @@ def test_a_mechanism_that_needs_the_hidden_states_is_given_them(tmp_path: Path, 
     assert "error" not in measured.samples  # a matrix of q and k alone does not define it
 
 
-def test_a_call_that_frees_older_memory_is_a_fault() -> None:
-    held: list[torch.Tensor] = []
-    measure.peak_memory_bytes(lambda _: held.append(torch.ones(10_000)), "cpu")  # the profiler knows only what it saw made
-    with pytest.raises(RuntimeError, match="freed memory that was allocated before"):
-        measure.peak_memory_bytes(lambda _: held.clear(), "cpu")
-
-
-def test_inputs_rotate_with_the_number_of_the_iteration() -> None:
-    seen: list[int] = []
-    measure.wall_clock_s(lambda i: (seen.append(i), time.sleep(0.03)), "cpu")
-    assert seen == list(range(len(seen)))
-
-
-def test_slow_calls_end_early_but_are_repeated() -> None:
-    samples = measure.wall_clock_s(lambda _: time.sleep(1.4), "cpu")
-    assert len(samples) == measure.FEW_SAMPLES
-
-
-@pytest.mark.slow
-def test_median_agrees_with_torchs_timer() -> None:
-    q, k, v = torch.randn(3, 1, 4, 1024, 64)
-    module = attnbench.build("softmax", 4, 64)
-    with torch.no_grad():
-        theirs = Timer("m(q, k, v)", globals={"m": module, "q": q, "k": k, "v": v}, num_threads=torch.get_num_threads())
-        ratios = []
-        for _ in range(5):  # interleaved, for the machine drifts
-            mine = sorted(measure.wall_clock_s(lambda _: module(q, k, v), "cpu"))
-            ratios.append(mine[len(mine) // 2] / theirs.blocked_autorange(min_run_time=0.3).median)
-    assert 0.85 < sorted(ratios)[2] < 1.15
-
-
-@pytest.mark.parametrize("seq_len", [257, 512])
-def test_naive_softmax_takes_its_matrices_and_no_more(seq_len: int) -> None:
-    """Scores and their softmax live at once: two matrices, exact to 5 %."""
-    q, k, v = torch.randn(3, 1, 4, seq_len, 16)
-    module = attnbench.build("softmax_math", 4, 16)
-    with torch.no_grad():
-        module(q, k, v)
-        peak = measure.peak_memory_bytes(lambda _: module(q, k, v), "cpu")
-    assert peak == pytest.approx(2 * score_bytes(seq_len), rel=0.05)
-
-
-def test_memory_repeats_exactly_and_grows_linearly_for_orthogonal() -> None:
-    peaks = []
-    for seq_len in (1024, 1024, 4096):
-        q, k, v = torch.randn(3, 1, 4, seq_len, 64)
-        module = attnbench.build("orthogonal", 4, 64, seq_len=seq_len)
-        with torch.no_grad():
-            module(q, k, v)
-            peaks.append(measure.peak_memory_bytes(lambda _, m=module, x=(q, k, v): m(*x), "cpu"))
-    assert peaks[0] == peaks[1]
-    assert peaks[2] <= 4.2 * peaks[0]
-
-
-@pytest.mark.parametrize("variant", ["softmax", "softmax_math", "polynomial"])
-def test_flops_are_the_two_products_of_attention(variant: str) -> None:
-    q, k, v = torch.randn(3, 1, 4, 128, 16)
-    module = attnbench.build(variant, 4, 16)
-    with torch.no_grad():
-        assert measure.flops(lambda _: module(q, k, v)) == 2 * 2 * 4 * 128 * 128 * 16
-
-
-def test_a_kernel_cell_has_every_metric() -> None:
-    stages: list[str] = []
-    measured = measure_cell(make_spec(seq_len=64, mode="training"), "softmax", None, stages.append)
-    assert measured.samples.keys() == {"training_s", "peak_memory_bytes", "flops", "error"}
-    assert measured.samples["error"][0] < 1e-5
-    assert stages == ["build", "warm up", "time", "memory", "flops", "verify"]
-
-
 def test_a_depth_cell_says_that_it_diverged() -> None:
     axes = {"track": "depth", "seq_len": 16, "num_heads": 4, "head_dim": 8, "block": "skipless", "mode": "training"}
     exploding = measure_cell(make_spec(**axes, variant="polynomial", num_layers=6), "polynomial", None, lambda _: None)
@@ -169,3 +170,61 @@ def test_a_depth_cell_says_that_it_diverged() -> None:
     assert calm.samples["diverged"] == [0.0]
     assert calm.samples["jacobian_condition"][0] < 1e5
     assert len(calm.samples["orthogonality_error"]) == 6
+
+
+@pytest.mark.parametrize("variant", ["softmax", "softmax_math", "polynomial"])
+def test_flops_are_the_two_products_of_attention(variant: str) -> None:
+    q, k, v = torch.randn(3, 1, 4, 128, 16)
+    module = attnbench.build(variant, 4, 16)
+    with torch.no_grad():
+        assert flops.flops(lambda _: module(q, k, v)) == 2 * 2 * 4 * 128 * 128 * 16
+
+
+def test_the_contents_of_a_cells_inputs_change_and_their_addresses_do_not(tmp_path: Path) -> None:
+    file = tmp_path / "seeing.py"
+    cell_of(file, "v", seq_len=64)
+    seen = registry._from_file("variants", file).seen  # type: ignore[attr-defined]
+    timed = Counter(address for address, _ in seen).most_common(1)[0][0]
+    contents = [content for address, content in seen if address == timed]
+    assert len(contents) > 20
+    assert len(set(contents)) > 0.5 * min(64, len(contents))  # 64 ways to roll
+
+
+COST = {"first_call_s", "peak_rss_bytes", "drift_anchor_s", "anchor_s", "anchor_ratio", "peak_memory_bytes", "flops"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "more"),
+    [("forward", {"error", "theory_bytes"}), ("training", {"error", "theory_bytes"}), ("decode", {"error", "state_bytes"})],
+)
+def test_a_kernel_cell_has_every_metric(mode: str, more: set[str]) -> None:
+    stages: list[str] = []
+    measured = measure_cell(make_spec(seq_len=64, mode=mode, causal=mode == "decode"), "softmax", None, stages.append)
+    samples = measured.samples
+    assert samples.keys() == {f"{mode}_s"} | COST | more
+    assert samples["error"][0] < 1e-5
+    assert len(samples["anchor_ratio"]) == len(samples["anchor_s"]) == len(samples[f"{mode}_s"]) == len(samples["drift_anchor_s"])
+    ratios = [one / other for one, other in zip(samples[f"{mode}_s"], samples["anchor_s"], strict=True)]
+    assert samples["anchor_ratio"] == pytest.approx(ratios, rel=1e-6)
+    assert 0.5 < median(ratios) < 2.0  # softmax against itself
+    assert measured.clocks == dict.fromkeys(("first_call_s", f"{mode}_s", "drift_anchor_s", "anchor_s"), "wall")
+    assert stages == ["build", "warm up", "time", "memory", "flops", "verify"]
+
+
+def test_a_session_of_long_calls_does_without_the_anchor_of_its_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is lowered here, for two seconds of softmax are too long for a test."""
+    from attnbench.cells import kernel
+
+    monkeypatch.setattr(kernel, "ANCHOR_PATIENCE_S", 1e-9)
+    measured = measure_cell(make_spec(seq_len=64), "softmax", None, lambda _: None)
+    assert not measured.samples.keys() & {"anchor_s", "anchor_ratio"}
+    assert measured.samples["drift_anchor_s"]
+
+
+@pytest.mark.parametrize("mode", ["forward", "training"])
+def test_what_theory_says_stands_beside_what_was_measured(mode: str) -> None:
+    """softmax_math holds scores and weights: twice the matrix that a quadratic mechanism claims, beside the output."""
+    measured = measure_cell(make_spec(variant="softmax_math", seq_len=512, mode=mode), "softmax_math", None, lambda _: None)
+    output, matrix = 4 * 512 * 64 * 4, 4 * 512 * 512 * 4
+    assert measured.samples["theory_bytes"] == [output + matrix]
+    assert measured.samples["peak_memory_bytes"][0] >= 2 * matrix

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import attnbench
-from attnbench import measure, registry
+from attnbench import memory, registry
 from attnbench.kernels import polynomial, power_sums, tiled
 from attnbench.kernels.activation import Activation, Polynomial, Relu, Sigmoid, SquaredRelu
 from attnbench.kernels.polynomial import are_features_cheaper
@@ -196,7 +196,7 @@ def test_extra_memory_is_a_few_times_that_of_the_inputs(degree: int, head_dim: i
     for x in (q, k, v):
         x.grad = None
     working = 3 * 2**22 if degree == 3 else 3 * 2**24  # tiles of scores, or a chunk's features and their gradients
-    assert measure.peak_memory_bytes(call, "cpu") <= 4 * 3 * v.nbytes + working
+    assert memory.peak_memory_bytes(call, "cpu") <= 4 * 3 * v.nbytes + working
 
 
 @pytest.mark.parametrize("name", ["relu", "squared_relu", "sigmoid", "polynomial"])

@@ -79,6 +79,13 @@ def test_a_cell_measured_again_shows_its_newest_record_in_any_order() -> None:
     assert render([old, newer, same_second], SOURCES) == render([same_second, newer, old], SOURCES)
 
 
+def test_within_a_session_the_later_line_counts_though_the_clock_went_back(tmp_path: Path) -> None:
+    first, *_ = site_records.kernel("softmax")
+    again = site_records.record(first.spec, started_at="2026-11-21T06:00:00Z", measurements={"forward_s": [0.123456]})
+    results = store(tmp_path / "results", [first, again])
+    assert "123" in publish(results, tmp_path / "dist", Console(file=io.StringIO())).read_text()
+
+
 @pytest.mark.parametrize("name", STORES)
 def test_every_store_gives_every_page(name: str) -> None:
     pages = html(render(STORES[name](), SOURCES))

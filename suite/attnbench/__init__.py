@@ -48,7 +48,10 @@ def build(
 def load(results: str | Path = "results") -> pd.DataFrame:
     """Every record of a results folder as one tidy DataFrame, one row per record and metric.
 
-    Columns: the axes of the spec, then status, reason, machine, session, metric, unit, value (the median of the samples) and samples.
+    Columns: the axes of the spec, then status, reason, machine, session, metric, unit, clock (of a time: "wall", what a user waits for, or
+    "device", the span on the GPU), flagged (why the times of the session do not rank), value (the median of the
+    samples), samples (a list) and others of provenance. A record without measurements has one row, whose metric and value are missing.
+    Lines that cannot be read are skipped with a warning.
 
     Raises BadInput when the folder does not exist.
     """

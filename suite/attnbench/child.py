@@ -2,60 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
-import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.context import BaseContext
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import psutil
 
-from attnbench.errors import Unavailable, Unsupported, is_out_of_memory
+from attnbench.errors import text_of
+from attnbench.inside import live
+from attnbench.job import Limits, Result, Stage, Work
 from attnbench.spec import Spec
 
+__all__ = ["Job", "Limits", "Result", "Stage", "Start", "Work", "run_in_child"]
+
 Start = Literal["forkserver", "fork", "spawn"]
-Stage = Callable[[str], None]
 
-
-@dataclass(frozen=True)
-class Limits:
-    """timeout_s: wall clock of the whole job. memory_share: of the machine's memory, or of the GPU's, that it may allocate."""
-
-    timeout_s: float = 600.0
-    memory_share: float = 0.75
-
-
-@dataclass
-class Result:
-    """How a job's process ended. status is a Record's; value, what the job returned, is None unless it is "ok"."""
-
-    status: str
-    stage: str
-    reason: str | None = None
-    value: Any = None
-
-
-class Work(Protocol):
-    """A job that can be sent to a child. preload: modules that a fork server should import before it forks."""
-
-    @property
-    def device(self) -> str: ...
-    @property
-    def threads(self) -> int: ...
-    @property
-    def limits(self) -> Limits: ...
-    @property
-    def preload(self) -> tuple[str, ...]: ...
-    def work(self, stage: Stage) -> Any:
-        """Do it, in the child. `stage` is told what is going on, so that a job that is killed can say where it was."""
+DYING_S = 5.0  # that a process may take to die when it has closed its pipe
 
 
 @dataclass(frozen=True)
@@ -87,17 +56,18 @@ def run_in_child(job: Work, start: Start, watch: Stage = lambda stage: None) -> 
     imported torch and computed nothing; "spawn" starts from nothing, which CUDA needs.
     """
     context = _context(start, job.preload)
-    receiving, sending = context.Pipe(duplex=False)
+    receiving, sending = context.Pipe()
     lifeline, held = context.Pipe(duplex=False)  # the parent alone holds the other end, until it dies
     with tempfile.NamedTemporaryFile(prefix="attnbench-") as output:
-        process: Any = context.Process(target=_main, args=(job, sending, lifeline, held, output.name))  # type: ignore[attr-defined]
-        process.start()
-        sending.close()
-        lifeline.close()
+        process: Any = context.Process(target=live, args=(job, sending, receiving, lifeline, held, output.name))  # type: ignore[attr-defined]
         try:
+            with _ctrl_c_later(start):
+                process.start()
+            sending.close()
+            lifeline.close()
             result = _wait(process, receiving, job.limits, watch)
         finally:
-            kill_group(process)
+            _kill(process)
             receiving.close()
             held.close()
         if result.status == "error":
@@ -113,42 +83,95 @@ def _context(start: Start, preload: tuple[str, ...]) -> BaseContext:
 
 
 def _wait(process: Any, receiving: Any, limits: Limits, watch: Stage) -> Result:
+    stages = _Stages(watch)
+    result = _ending(process, receiving, limits, stages)
+    stages.enter("")
+    result.stages_s = stages.seconds
+    return result
+
+
+class _Stages:
+    """What the job says that it is doing, and how long each part took by the parent's clock."""
+
+    def __init__(self, watch: Stage) -> None:
+        self.current, self.seconds = "start", dict[str, float]()
+        self._watch, self._since = watch, time.monotonic()
+
+    def enter(self, stage: str) -> None:
+        now = time.monotonic()
+        self.seconds[self.current] = round(self.seconds.get(self.current, 0.0) + now - self._since, 4)
+        self.current, self._since = stage, now
+        if stage:
+            self._watch(stage)
+
+
+def _ending(process: Any, receiving: Any, limits: Limits, stages: _Stages) -> Result:
     deadline = time.monotonic() + limits.timeout_s
-    stage = "start"
     while True:
         ready = connection.wait([receiving, process.sentinel], timeout=max(0.0, deadline - time.monotonic()))
         if not ready:
-            return Result("timeout", stage, f"killed after {limits.timeout_s:g} s")
-        if receiving in ready:
-            try:
-                kind, content = receiving.recv()
-            except EOFError:
-                process.join()
-                return _died(process.exitcode, stage)
-            if kind == "stage":
-                stage = content
-                watch(stage)
-            else:
-                process.join(timeout=5.0)
-                assert isinstance(content, Result)
-                return content
-        else:
-            process.join()
-            return _died(process.exitcode, stage)
+            return Result("timeout", stages.current, f"killed after {limits.timeout_s:g} s")
+        if receiving not in ready:
+            return _died(process, stages.current)
+        try:
+            kind, content = receiving.recv()
+        except (EOFError, OSError):
+            return _died(process, stages.current)
+        except Exception as error:  # a mechanism wrote into the pipe, or gave what cannot be unpickled here
+            return Result("error", stages.current, f"sent what cannot be read: {type(error).__name__}: {text_of(error)[:500]}")
+        if kind == "result":
+            assert isinstance(content, Result)
+            _let_end(process, receiving)
+            return content
+        stages.enter(content)
 
 
-def _died(exitcode: int | None, stage: str) -> Result:
+def _died(process: Any, stage: str) -> Result:
+    """The end of a job that said nothing of it: its process died, or closed its pipe and may live on."""
+    process.join(timeout=DYING_S)
+    exitcode: int | None = process.exitcode
+    if exitcode is None:
+        return Result("error", stage, "closed its pipe to the harness and gave no result")
     if exitcode == -signal.SIGKILL:
         return Result("oom", stage, "killed by SIGKILL from outside: the system ran out of memory, most likely")
-    if exitcode is not None and exitcode < 0:
+    if exitcode < 0:
         return Result("error", stage, f"died of {signal.Signals(-exitcode).name}")
     return Result("error", stage, f"ended with exit code {exitcode} and no result")
 
 
-def kill_group(process: Any) -> None:
-    """Kill a job's process and everything it started; it leads a process group of its own."""
+@contextmanager
+def _ctrl_c_later(start: Start) -> Iterator[None]:
+    """Hold SIGINT back. What is started meanwhile never gets it: Ctrl-C, which a terminal sends to all, is this process's to answer."""
+    if start != "fork":
+        resource_tracker.ensure_running()  # Python 3.11 starts it with the first process, and lets SIGINT through again when it has
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _let_end(process: Any, receiving: Any) -> None:
+    """Have a process that has given its result end by itself, with what it started killed: it cleans up behind itself."""
+    if process.exitcode is None:
+        for one in _stopped_family(process.pid):
+            with suppress(psutil.NoSuchProcess):
+                if one.pid == process.pid:
+                    one.resume()
+                else:
+                    one.kill()
+    receiving.close()
+    process.join(timeout=DYING_S)
+
+
+def _kill(process: Any) -> None:
+    """Kill a job's process and everything it started, in whatever group or session that is by now."""
     if process.pid is None:
         return
+    if process.exitcode is None:
+        for one in _stopped_family(process.pid):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -156,84 +179,23 @@ def kill_group(process: Any) -> None:
     process.join()
 
 
+def _stopped_family(pid: int) -> set[psutil.Process]:
+    """A process and its descendants, which include its orphans (see inside.py), stopped so that none starts another meanwhile."""
+    family: set[psutil.Process] = set()
+    with suppress(psutil.NoSuchProcess):
+        leader = psutil.Process(pid)
+        while more := {leader, *leader.children(recursive=True)} - family:
+            family |= more
+            for one in more:
+                with suppress(psutil.NoSuchProcess):
+                    one.suspend()
+    return family
+
+
 def _with_output(reason: str | None, output: Any) -> str:
+    """A reason, and below it the last of what the job printed."""
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - 2000))
     printed = output.read().decode("utf-8", errors="replace").strip()
     lines = [line for line in printed.splitlines() if not line.startswith("USDT:")]
-    return "\n".join([*([reason] if reason else []), *lines[-15:]])
-
-
-def _main(job: Work, sending: Any, lifeline: Any, held: Any, output: str) -> None:
-    """The child's whole life."""
-    os.setsid()
-    held.close()
-    _die_with_parent(lifeline.fileno())
-    descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    stage = "start"
-
-    def tell(name: str) -> None:
-        nonlocal stage
-        stage = name
-        sending.send(("stage", name))
-
-    try:
-        result = Result("ok", "done", None, _work(job, tell))
-    except BaseException as error:
-        status, reason = _classify(error)
-        if status == "error":
-            print(traceback.format_exc(), file=sys.stderr, flush=True)
-        result = Result(status, stage, reason)
-    sending.send(("result", result))
-
-
-def _work(job: Work, tell: Stage) -> Any:
-    import torch
-
-    torch.set_num_threads(job.threads)
-    if job.device == "cpu":
-        _limit_address_space(int(psutil.virtual_memory().total * job.limits.memory_share))
-    elif torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(job.limits.memory_share)
-    return job.work(tell)
-
-
-def _classify(error: BaseException) -> tuple[str, str]:
-    from attnbench.verify import Incorrect
-
-    message = f"{type(error).__name__}: {error}".strip()
-    if isinstance(error, Unsupported):
-        return "skipped", str(error)
-    if isinstance(error, (Unavailable, ConnectionError)):
-        return "unavailable", str(error)
-    if isinstance(error, Incorrect):
-        return "incorrect", str(error)
-    if is_out_of_memory(error):
-        return "oom", message.splitlines()[0][:300]
-    return "error", message[:500]
-
-
-def _limit_address_space(budget: int) -> None:
-    """Cap this process at what it holds now plus the budget; what exceeds it fails as an allocation, not as a kill."""
-    import resource
-
-    statm = Path("/proc/self/statm")
-    if statm.is_file():
-        held = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (held + budget, held + budget))
-
-
-def _die_with_parent(lifeline: int) -> None:
-    """Have Linux kill this process's group when the other end of the pipe closes, as it does when the parent is killed.
-
-    PR_SET_PDEATHSIG would watch the fork server, which outlives the parent for as long as one of its children runs.
-    """
-    if sys.platform == "linux":
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
-        if connection.wait([lifeline], timeout=0):  # it closed before the kernel was asked to watch
-            os.killpg(0, signal.SIGKILL)
+    return "\n".join([*([reason] if reason else []), *lines[-20:]])

@@ -1,4 +1,4 @@
-"""The command line: attnbench list | check | new | run | show | site | doctor."""
+"""The command line: attnbench list | check | new | run | show | site | validate | schema | import-pytest-benchmark | doctor."""
 
 from __future__ import annotations
 
@@ -108,14 +108,53 @@ def site(
 
 
 @app.command()
-def doctor(
+def validate(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Results folder.")] = RESULTS,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
-    machine: Annotated[bool, typer.Option("--machine", help="Print only the name of this machine.")] = False,
 ) -> None:
-    """Say what this machine is and what it can run."""
-    from attnbench.listing import show_doctor
+    """Look for errors and warnings in a results folder, by file and line; exit code 0 only without errors."""
+    from attnbench.validating import validate_results
 
-    show_doctor(as_json, machine, out)
+    raise typer.Exit(validate_results(results, as_json, out))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a record."""
+    import json
+
+    from attnbench.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+@app.command("import-pytest-benchmark")
+def import_pytest_benchmark(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What --benchmark-json=FILE wrote.")], results: Results = RESULTS
+) -> None:
+    """Store what `pytest benchmarks --benchmark-only` measured as records, which hold a time and nothing else, and never rank."""
+    from attnbench import importing
+
+    importing.import_pytest_benchmark(file, results, out)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object, with the peaks if they are known.")] = False,
+    machine: Annotated[bool, typer.Option("--machine", help="Print only the name of this machine.")] = False,
+    peaks: Annotated[bool, typer.Option("--peaks", help="Measure what this machine can do at most, about 15 s, and store it.")] = False,
+    results: Results = RESULTS,
+    device: Annotated[str, typer.Option("--device", envvar="ATTNBENCH_DEVICE", help="Whose peaks: cpu or cuda.")] = "cpu",
+) -> None:
+    """Say what this machine is, what it can run and, with --peaks, how fast it is at most."""
+    if machine:
+        from attnbench.environment import machine_name
+
+        print(machine_name())
+        return
+    from attnbench.doctor import Inquiry, show_doctor
+
+    show_doctor(Inquiry(results, device, peaks, as_json), out, err)
 
 
 def guarded(command: Callable[[], Any]) -> int:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from attnbench.child import Limits, Start
-from attnbench.gate import Gate
+from attnbench.ladder import Ladder
 from attnbench.record import Record
-from attnbench.run import Cell, run
+from attnbench.run import Cell, Session, not_tried, run
 
 Watch = Callable[[Cell], None]
 
 
-def local(
-    cells: Sequence[Cell],
-    session: str,
-    on_start: Watch,
-    gate: Gate,
-    start: Start = "forkserver",
-    limits: Limits | None = None,
-) -> Iterator[Record]:
-    """Run cells in order. on_start is told which one begins."""
+def local(cells: Sequence[Cell], session: Session, on_start: Watch, ladder: Ladder | None = None) -> Iterator[Record]:
+    """Run cells in order. on_start is told which one begins; ladder knows what ran out of memory or time before."""
+    ladder = ladder or Ladder()
     for cell in cells:
+        why_not = ladder.why_not(cell.spec, cell.fingerprint)
+        if why_not is not None:
+            yield not_tried(cell, session, why_not)
+            continue
         on_start(cell)
-        yield run(cell, session, gate, start, limits)
+        record = run(cell, session)
+        ladder.add(record)
+        yield record

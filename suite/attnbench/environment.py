@@ -8,14 +8,15 @@ import json
 import os
 import platform
 import re
-import shutil
 import subprocess
 import uuid
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
+from attnbench import hardware
 from attnbench.errors import BadInput
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a machine or session: it names a file
@@ -23,34 +24,10 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a machine or se
 _PACKAGE = Path(__file__).parent
 
 
-@cache
-def cpu_model() -> str:
-    """The processor's name, from /proc/cpuinfo where there is one."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def physical_cores() -> int:
     """Cores this process may use: physical ones, fewer when its affinity is narrower."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(psutil.cpu_count(logical=False) or allowed, allowed)
-
-
-@cache
-def gpus() -> list[dict[str, str]]:
-    """Name, driver and memory of every NVIDIA GPU, by nvidia-smi; empty where there is none."""
-    if shutil.which("nvidia-smi") is None:
-        return []
-    fields = ("name", "driver_version", "memory.total", "power.limit")
-    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    if found.returncode:
-        return []
-    return [dict(zip(fields, map(str.strip, line.split(",")), strict=False)) for line in found.stdout.splitlines() if line.strip()]
 
 
 @cache
@@ -80,21 +57,43 @@ def version_of(package: str) -> str | None:
         return None
 
 
+def torch_cuda(version_file: Path | None = None) -> dict[str, str]:
+    """cuda_version and cudnn_version of the installed torch build, without importing it; empty for a build without CUDA.
+
+    version_file: torch/version.py, found if not given. cuDNN's version is that of the package which a CUDA build brings along.
+    """
+    if version_file is None:
+        spec = find_spec("torch")
+        if spec is None or spec.origin is None:
+            return {}
+        version_file = Path(spec.origin).parent / "version.py"
+    text = version_file.read_text(encoding="utf-8") if version_file.is_file() else ""
+    built_for = re.search(r"""^cuda\b.*=\s*["']([\d.]+)["']""", text, re.M)
+    if built_for is None:
+        return {}
+    cudnn = version_of(f"nvidia-cudnn-cu{built_for[1].partition('.')[0]}")
+    return {"cuda_version": built_for[1], **({"cudnn_version": cudnn} if cudnn else {})}
+
+
 @cache
 def describe() -> dict[str, object]:
     """Everything about machine and software that may bear on a number."""
     memory = psutil.virtual_memory()
     return {
-        "cpu": cpu_model(),
+        "cpu": hardware.cpu_model(),
         "cores": psutil.cpu_count(logical=False),
         "logical_cores": psutil.cpu_count(),
         "threads": physical_cores(),
+        "caches_bytes": hardware.caches_bytes(),
+        **hardware.clock(),
         "memory_bytes": memory.total,
-        "gpus": gpus(),
+        "gpus": hardware.gpus(),
         "os": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
+        "libc": " ".join(platform.libc_ver()).strip() or None,
         "python": platform.python_version(),
         "torch": version_of("torch"),
+        **torch_cuda(),
         "triton": version_of("triton"),
         "attnbench": version_of("attnbench"),
         **commit(),
@@ -114,8 +113,8 @@ def machine_name() -> str:
         return given
     identity = Path("/etc/machine-id")
     unique = identity.read_text().strip() if identity.is_file() else str(uuid.getnode())
-    hardware = [unique, cpu_model(), str(psutil.cpu_count()), *(gpu["name"] for gpu in gpus())]
-    digest = hashlib.sha256("\n".join(hardware).encode()).hexdigest()[:8]
+    parts = [unique, hardware.cpu_model(), str(psutil.cpu_count()), *(gpu.get("name", "") for gpu in hardware.gpus())]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
     return f"{platform.machine()}-{psutil.cpu_count()}c-{digest}".lower().replace("_", "-")
 
 

@@ -36,8 +36,16 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str], see: str) -> BadI
     return BadInput(f"unknown {kind} {name!r}; {hint} ({see})")
 
 
+def text_of(error: BaseException) -> str:
+    """What an error says, as Unicode that any file can hold, even if its __str__ fails or gives half a surrogate pair."""
+    try:
+        text = str(error)
+    except BaseException as worse:
+        text = f"(its text cannot be had: {type(worse).__name__})"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: a class of its own on CUDA, a plain RuntimeError on the CPU."""
-    return (
-        type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)
-    )
+    text = text_of(error)
+    return type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)

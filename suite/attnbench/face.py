@@ -1,7 +1,8 @@
 """asv's face of the harness: a preset as asv parameters, each cell measured once, its samples replayed to asv's clock.
 
 asv starts one process for each benchmark, parameter and metric. The first to need a cell measures it, in a child, and appends the
-record; the others read it. asv is given the harness's own samples, so that its figures and the records cannot disagree.
+record; the others read it. asv is given the harness's own samples, so that its figures and the records cannot disagree. asv's own ways of
+taking more of them (-a repeat, -a rounds, --append-samples) could only count the same ones again.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import itertools
 import os
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from attnbench import presets
+from attnbench.child import Start
 from attnbench.environment import machine_name
 from attnbench.errors import AttnbenchError, BadInput
 from attnbench.gate import Gate
+from attnbench.ladder import Ladder
+from attnbench.machines import Roof
 from attnbench.record import Record
-from attnbench.run import refusal_is_stale, resolve, run, session_name
+from attnbench.run import Cell, Session, is_stale, not_tried, resolve, run, session_name
 from attnbench.spec import Spec
 from attnbench.store import Store
 
@@ -27,6 +32,7 @@ AXES = {
     "depth": ("variant", "block", "num_layers"),
     "task": ("variant", "task", "block", "num_layers", "seed"),
 }
+START: Start = "fork"  # of a cell's process: asv's own has imported torch and computed nothing, so that it can be forked as it is
 SETTING = "setting"  # asv's last parameter: all that the axes above leave open, so that cells of two presets are never compared
 
 Values = tuple[Any, ...]
@@ -39,18 +45,20 @@ class CellFailed(AttnbenchError):
 class ReplayClock:
     """A clock for timeit that makes its n-th measurement last as long as the n-th sample.
 
-    timeit reads the clock twice a measurement; every second reading is one sample later.
+    timeit reads the clock twice a measurement; every second reading is one sample later. Raises CellFailed when none are left.
     """
 
     def __init__(self, samples: list[float]) -> None:
-        self._samples = iter(samples)
+        self._samples = list(samples)
+        self._readings = 0
         self._now = 0.0
-        self._running = False
 
     def __call__(self) -> float:
-        if self._running:
-            self._now += next(self._samples)
-        self._running = not self._running
+        sample, ends = divmod(self._readings, 2)
+        if sample == len(self._samples):
+            raise CellFailed(f"asv asks for more than the {sample} samples that the harness took; leave out -a repeat")
+        self._now += self._samples[sample] if ends else 0.0
+        self._readings += 1
         return self._now
 
 
@@ -61,7 +69,7 @@ class Benchmark:
     seconds: str | None = None
     number, rounds, warmup_time, min_run_count = 1, 1, 0, 1
     timeout = 7200.0
-    version = "1"  # by hand: asv would hash the source of the three lines in benchmarks/
+    version = "2"  # by hand, raised when the harness measures something else: asv would hash the three lines in benchmarks/
 
     def __init_subclass__(cls) -> None:
         cls.results = Path(inspect.getfile(cls)).resolve().parents[1] / "results"  # beside asv.conf.json
@@ -92,8 +100,8 @@ class Benchmark:
         self.timer = ReplayClock(samples)
 
     def value(self, metric: str) -> float:
-        """The one sample of a metric."""
-        return self.record.measurements[metric][0]
+        """The median of a metric's samples; NaN, which asv shows as skipped, where the cell has none."""
+        return median(self.record.measurements.get(metric) or [float("nan")])
 
 
 @cache
@@ -127,12 +135,22 @@ def setting(spec: Spec) -> str:
 
 @cache
 def record_of(track: str, values: Values, results: Path) -> Record:
-    """The finished record of a cell, measured now if there is none."""
+    """The finished record of a cell, measured now if there is none.
+
+    Only records of the same sources are read, for no other decides anything, and asv starts a process for every parameter and metric.
+    """
     cell = resolve(cells_of(track)[values])
-    store, gate = Store(results), Gate(results)
-    found = store.finished(machine_name()).get(cell.key)
-    if found is None or refusal_is_stale(found, cell, gate):
-        # asv's process has imported torch and computed nothing, so it can be forked as it is.
-        found = run(cell, session_name(of_parent=True), gate, start="fork")
-        store.append(found)
-    return found
+    store, gate, session = Store(results), Gate(results), session_name(of_parent=True)
+    finished = store.finished(machine_name(), cell.fingerprint)
+    ladder = Ladder(finished.values())
+    found = finished.get(cell.key)
+    if found is not None and not is_stale(found, cell, gate, ladder) and (found.status != "unavailable" or found.session == session):
+        return found
+    record = _measured(cell, Session(session, gate, start=START, roof=Roof(results, START)), ladder)
+    store.append(record)
+    return record
+
+
+def _measured(cell: Cell, session: Session, ladder: Ladder) -> Record:
+    why_not = ladder.why_not(cell.spec, cell.fingerprint)
+    return run(cell, session) if why_not is None else not_tried(cell, session, why_not)

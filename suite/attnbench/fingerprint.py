@@ -14,13 +14,18 @@ from attnbench.environment import version_of
 from attnbench.spec import Spec
 
 _PACKAGE = Path(__file__).parent
-_COMMON = ("attention.py", "cell.py", "construct.py", "measure.py", "child.py", "verify.py")
+# The anchor's source is among them: its samples are in every record.
+_COMMON = (
+    "attention.py", "anchor.py", "cell.py", "cells/measurement.py", "construct.py", "guard.py", "inside.py", "measure.py",
+    "memory.py", "variants/softmax.py",
+)  # fmt: skip
+_COST = ("cells/cost.py", "cells/trial.py", "flops.py", "judge.py", "peaks.py", "rolled.py", "verify.py")
 _BY_TRACK = {
-    "kernel": (),
-    "depth": ("model.py", "diagnose.py"),
-    "task": ("model.py", "train.py", "workload.py"),
+    "kernel": (*_COST, "cells/kernel.py", "cells/mechanism.py"),
+    "depth": (*_COST, "cells/stack.py", "diagnose.py", "model.py"),
+    "task": ("cells/task.py", "cells/stack.py", "model.py", "train.py", "workload.py"),
 }
-_CHECKED = ("attention.py", "construct.py", "measure.py", "verify.py", "check.py")
+_CHECKED = ("attention.py", "construct.py", "measure.py", "memory.py", "verify.py", "check.py")
 
 
 def fingerprint(spec: Spec, variant_source: str, task_source: str | None) -> str:

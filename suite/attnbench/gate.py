@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from attnbench.child import Limits, Result, Start, run_in_child
 from attnbench.errors import BadInput
 from attnbench.fingerprint import check_fingerprint
 from attnbench.report import Report, decode, encode
+from attnbench.whole import write_whole
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Gate:
         found = run_in_child(job, start)
         if isinstance(found.value, Report):
             with contextlib.suppress(OSError):  # the record, stored next, will say that the disk is full
-                _write_whole(self._file(subset), encode(found.value))
+                write_whole(self._file(subset), encode(found.value))
         return found
 
     def _file(self, subset: Subset) -> Path:
@@ -109,17 +109,3 @@ def _why(report: Report) -> str:
     first = next(finding for finding in report.checks if finding.status == "failed")
     others = report.failed()[1:]
     return f"{first.name}: {first.detail}" + (f"; also failed: {', '.join(others)}" if others else "")
-
-
-def _write_whole(file: Path, content: bytes) -> None:
-    """Write a file that others see whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -1,126 +1,152 @@
-"""Wall clock, peak memory and FLOPs of a call: raw samples, nothing stored, nothing derived.
+"""Wall clock of calls that take turns: raw samples, nothing stored, nothing derived.
 
-The timed call stands alone: inputs, warm-up and checks lie outside the window, and the device is synchronised on both sides.
+The timed call stands alone: inputs, warm-up and checks lie outside the window, and the device is synchronised on both sides. Calls that are
+to be compared alternate in one process, in an order drawn anew each round, for machines drift by tens of percent.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import time
-from collections.abc import Callable
-from typing import Any
+import gc
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter  # bound before any mechanism is imported, so that one which patches the module `time` changes nothing here
 
 import torch
-from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch import Tensor
 
-Call = Callable[[int], object]  # called with the number of the iteration, by which inputs rotate
+from attnbench.errors import AttnbenchError
 
-WARMUP_CALLS, WARMUP_S = 3, 1.0
-ENOUGH_SAMPLES, ENOUGH_S = 12, 0.3
-FEW_SAMPLES, PATIENCE_S = 3, 4.0
-MOST_SAMPLES = 200
+Call = Callable[[int], object]  # called with the number of the iteration
+
+WARMUP_CALLS, WARMUP_S = 3, 0.3
+L2_FLUSHES = 2  # times the size of the L2 cache that is written before a call on CUDA
+
+
+class ClockError(AttnbenchError):
+    """A clock that did not advance during a call: no time it gives can be believed."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A call that takes its turn. prepare makes its inputs and inspect sees its result, both outside the window."""
+
+    call: Call
+    prepare: Callable[[], object] = lambda: None
+    inspect: Callable[[object], object] = lambda result: None
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When there are samples enough: after `many` rounds once all calls together took many_s, after `fair` rounds once
+    they took fair_s, after `few` rounds once they took few_s, and after `most` rounds.
+
+    Eight samples are the fewest that give their median a 99 % interval.
+    """
+
+    many: int = 20
+    many_s: float = 0.4
+    fair: int = 8
+    fair_s: float = 1.5
+    few: int = 3
+    few_s: float = 5.0
+    most: int = 200
+
+    def is_over(self, rounds: int, spent_s: float) -> bool:
+        pairs = ((self.many, self.many_s), (self.fair, self.fair_s), (self.few, self.few_s))
+        return rounds >= self.most or any(rounds >= enough and spent_s >= enough_s for enough, enough_s in pairs)
+
+
+@dataclass
+class Samples:
+    """Seconds of every call, in order. wall_s: what a user waits for, synchronised; device_s: between two CUDA events, empty on the CPU."""
+
+    wall_s: list[float] = field(default_factory=list)
+    device_s: list[float] = field(default_factory=list)
 
 
 def synchronise(device: str) -> None:
-    """Wait until the device has done everything that was asked of it."""
+    """Wait until the device has done everything that was asked of it, on every stream."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def warm_up(call: Call, device: str) -> None:
-    """Three calls, or fewer once a second is over."""
-    started = time.perf_counter()
+    """Three calls, or fewer once 0.3 s are over."""
+    started = perf_counter()
     for i in range(WARMUP_CALLS):
         call(i)
         synchronise(device)
-        if time.perf_counter() - started > WARMUP_S:
+        if perf_counter() - started > WARMUP_S:
             return
 
 
-def wall_clock_s(call: Call, device: str) -> list[float]:
-    """Seconds of every timed call, in order: at least 12 over 0.3 s, at most 200; slow calls at least 3 over 4 s."""
-    samples: list[float] = []
-    total = 0.0
-    while True:
-        synchronise(device)
-        started = time.perf_counter()
-        result = call(len(samples))
-        synchronise(device)
-        samples.append(time.perf_counter() - started)
-        del result  # freed outside the window
-        total += samples[-1]
-        enough = len(samples) >= ENOUGH_SAMPLES and total >= ENOUGH_S
-        if enough or len(samples) >= MOST_SAMPLES or (len(samples) >= FEW_SAMPLES and total >= PATIENCE_S):
-            return samples
+def wall_clock_s(call: Call, device: str, patience: Patience | None = None) -> list[float]:
+    """Seconds of every timed call, in order; the call must be warm."""
+    return take_turns({"call": Turn(call)}, device, patience)["call"].wall_s
 
 
-def peak_memory_bytes(call: Call, device: str) -> float:
-    """Most bytes allocated at once during a call, over what was allocated before it. The call must be warm, gradients cleared.
+def take_turns(
+    turns: Mapping[str, Turn], device: str, patience: Patience | None = None, clock: Callable[[], float] = perf_counter
+) -> dict[str, Samples]:
+    """Time warm calls in rounds, each once a round, in an order drawn anew, so that a disturbance meets all of them.
 
-    CPU: the running sum of the profiler's allocator events, exact and independent of the machine. CUDA: the allocator's own
-    statistics; one global counter, so that two measures must not nest.
+    Sample i of every call is of round i, so that ratios of samples are ratios of neighbours in time. Python's garbage collector rests
+    meanwhile.
+
+    Raises ClockError when the clock does not advance during a call.
     """
-    if device == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        result = call(0)
-        torch.cuda.synchronize()
-        del result
-        return float(torch.cuda.max_memory_allocated() - before)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        result = call(0)
-    del result
-    kineto: Any = profiled.profiler
-    events = [event for event in kineto.kineto_results.events() if event.name() == "[memory]"]
-    running = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        running += event.nbytes()
-        if running < 0:
-            raise RuntimeError("the measured call freed memory that was allocated before it, so its peak cannot be told")
-        peak = max(peak, running)
-    return float(peak)
-
-
-def warm_profiler() -> None:
-    """One empty profile: the first of a process costs a second or two, and writes a line to the standard error."""
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    patience = patience or Patience()
+    draw = random.SystemRandom()  # its own: neither the mechanism nor the global seed decides who comes first
+    samples = {name: Samples() for name in turns}
+    flush = _l2_flush(device)
+    order = list(turns)
+    was_collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
     try:
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True):
-            pass
+        rounds, spent_s = 0, 0.0
+        while not patience.is_over(rounds, spent_s):
+            draw.shuffle(order)
+            for name in order:
+                _take_turn(turns[name], rounds, device, flush, clock, samples[name])
+            rounds += 1
+            spent_s += sum(of_one.wall_s[-1] for of_one in samples.values())
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+        if was_collecting:
+            gc.enable()
+    return samples
 
 
-def flops(call: Call) -> float:
-    """Floating-point operations of the matrix products and attention kernels of one call, by torch's counter."""
-    with FlopCounterMode(display=False, custom_mapping={**_CPU_ATTENTION, **_IN_PLACE}) as counter:
-        call(0)
-    return float(counter.get_total_flops())
+def _take_turn(turn: Turn, number: int, device: str, flush: Callable[[], object], clock: Callable[[], float], samples: Samples) -> None:
+    turn.prepare()
+    flush()
+    synchronise(device)
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if device == "cuda" else []
+    for event in events[:1]:
+        event.record()
+    started = clock()
+    result = turn.call(number)
+    for event in events[1:]:
+        event.record()
+    synchronise(device)
+    took = clock() - started
+    if not took > 1e-9:
+        raise ClockError(f"the clock advanced by {took:g} s during a call; no time measured with it can be believed")
+    samples.wall_s.append(round(took, 9))  # the clock counts nanoseconds; more digits are noise of the subtraction
+    if events:
+        samples.device_s.append(events[0].elapsed_time(events[1]) / 1e3)
+    turn.inspect(result)
 
 
-def _attention_flops(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
-    return int(sdpa_flop_count(q, k, v))
+def _l2_flush(device: str) -> Callable[[], object]:
+    """What empties the L2 cache of a GPU, whose calls would else find there what the copy of their inputs left."""
+    if device != "cuda":
+        return lambda: None
+    size = L2_FLUSHES * torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
+    return torch.empty(size, dtype=torch.int8, device=device).zero_
 
 
-def _attention_backward_flops(grad: Any, q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
-    # Five products to the forward's two: scores again, dV, dP, dQ and dK.
-    return int(sdpa_flop_count(q, k, v)) * 5 // 2
-
-
-def _product_flops(total: Any, a: Any, b: Any, *_: Any, **__: Any) -> int:
-    return 2 * math.prod(a) * int(b[-1])
-
-
-# torch's counter knows the CUDA kernels of scaled_dot_product_attention and not the CPU one, which it counts as nothing.
-_CPU_ATTENTION: dict[Any, Any] = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
-}
-# Nor does it know the products that accumulate in place.
-_IN_PLACE: dict[Any, Any] = {torch.ops.aten.baddbmm_: _product_flops, torch.ops.aten.addmm_: _product_flops}
+def is_plain_tensor(x: object) -> bool:
+    """Whether x is a tensor that holds its values, and no subclass that may compute them when it is looked at."""
+    return type(x) in (Tensor, torch.nn.Parameter)

@@ -49,6 +49,8 @@ class Preset:
 
 
 _KERNEL = {"batch_size": 1, "num_heads": 4, "head_dim": 64}
+_LARGE_KERNEL = {"batch_size": 4, "num_heads": 16, "head_dim": 64, "dtype": "bfloat16"}
+_DECODE = {"mode": "decode", "causal": True}
 _DEPTH = {"batch_size": 4, "num_heads": 4, "head_dim": 16, "seq_len": 64, "mode": "training"}
 _MNIST = {"task": "mnist", "batch_size": 64, "num_heads": 4, "head_dim": 16, "lr": 3e-3}
 _SOTU_ERA = {"task": "sotu_era", "batch_size": 64, "num_heads": 4, "head_dim": 16, "lr": 5e-3}
@@ -73,6 +75,7 @@ PRESETS = {
                 {"mode": ("forward", "training"), "seq_len": (128, 256, 512, 1024, 2048, 4096, 8192, 16384)},
                 _KERNEL,
             ),
+            Grid("kernel", ALL_VARIANTS, {"seq_len": (256, 1024, 4096, 16384)}, {**_KERNEL, **_DECODE}),
             Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8, 16)}, _DEPTH),
             Grid("task", ALL_VARIANTS, {"seed": (0, 1, 2)}, {**_MNIST, **_RESIDUAL, "num_layers": 2, "epochs": 6}),
             Grid("task", ALL_VARIANTS, {"seed": (0, 1, 2)}, {**_SOTU_ERA, **_RESIDUAL, "num_layers": 1, "epochs": 3}),
@@ -90,8 +93,9 @@ PRESETS = {
                     "mode": ("forward", "training"),
                     "seq_len": (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536),
                 },
-                {"batch_size": 4, "num_heads": 16, "head_dim": 64, "dtype": "bfloat16"},
+                _LARGE_KERNEL,
             ),
+            Grid("kernel", ALL_VARIANTS, {"seq_len": (1024, 4096, 16384, 65536)}, {**_LARGE_KERNEL, **_DECODE}),
             Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8, 16, 32, 64)}, _DEPTH),
             Grid("task", ALL_VARIANTS, {"seed": (0, 1, 2, 3, 4)}, {**_MNIST, **_RESIDUAL, "num_layers": 6, "epochs": 20}),
             Grid("task", ALL_VARIANTS, {"seed": (0, 1, 2, 3, 4)}, {**_SOTU_ERA, **_RESIDUAL, "num_layers": 4, "epochs": 6}),

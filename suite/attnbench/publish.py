@@ -17,6 +17,7 @@ from rich.console import Console
 from attnbench import registry
 from attnbench.attention import Variant
 from attnbench.errors import BadInput
+from attnbench.frame import last_in_sessions
 from attnbench.record import Record
 from attnbench.render import accuracy, board, depth, palette, plots, scaling
 from attnbench.render.machines import commit_text, machines
@@ -47,7 +48,7 @@ def publish(results: Path, out: Path, err: Console) -> Path:
     Lines that cannot be read are named on `err`. Raises BadInput when the results folder does not exist, or `out` cannot be written.
     """
     problems: list[Problem] = []
-    records = list(Store(results).read(problems))
+    records = last_in_sessions(Store(results).read(problems))
     for problem in problems:
         err.print(f"skipped {problem}", markup=False, highlight=False, soft_wrap=True)
     files = render(records, load_sources(), has_asv=(out / "asv" / "index.html").is_file())

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from attnbench.errors import AttnbenchError, BadInput, unknown_name
+from attnbench.errors import AttnbenchError, BadInput, text_of, unknown_name
 
 GROUPS = ("variants", "tasks")
 _PACKAGE = Path(__file__).parent
@@ -68,7 +68,8 @@ def load(group: str, name: str) -> Any:
     except AttnbenchError:
         raise
     except Exception as error:  # whatever a third party's file does when it is imported
-        raise BadInput(f"{group[:-1]} {stem(name)!r} cannot be imported: {type(error).__name__}: {error}; mend its file") from error
+        said = f"{type(error).__name__}: {text_of(error)}"
+        raise BadInput(f"{group[:-1]} {stem(name)!r} cannot be imported: {said}; mend its file") from error
     declared = "VARIANT" if group == "variants" else "TASK"
     if not hasattr(module, declared):
         raise BadInput(f"{name} declares no {declared}; end the file in {declared} = {declared.title()}(...)")

@@ -11,16 +11,21 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from statistics import median
 
 import psutil
 
-from attnbench import environment, registry
+from attnbench import drift, environment, registry
 from attnbench.alone import alone
-from attnbench.cell import Measurement
-from attnbench.child import Job, Limits, Start, run_in_child
+from attnbench.cells.measurement import Measurement
+from attnbench.child import Job, Limits, Result, Start, run_in_child
 from attnbench.construct import check_params, load_variant
 from attnbench.fingerprint import fingerprint
 from attnbench.gate import Gate, Subset
+from attnbench.judge import clocks_disagree, too_fast
+from attnbench.ladder import NOT_TRIED, Ladder
+from attnbench.machines import Roof
+from attnbench.peaks import Peaks
 from attnbench.record import Record
 from attnbench.spec import Param, Spec
 from attnbench.workload import Task
@@ -67,34 +72,73 @@ def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
     return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source)
 
 
-def run(cell: Cell, session: str, gate: Gate, start: Start = "forkserver", limits: Limits | None = None) -> Record:
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """What the cells of one run share: its name, the gate, the limits, how a child starts, and the roofline of its times, if any."""
+
+    name: str
+    gate: Gate
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    start: Start = "forkserver"
+    roof: Roof | None = None
+
+
+def run(cell: Cell, session: Session) -> Record:
     """Measure a cell in a child process, if the gate lets its variant through.
 
-    What goes wrong is a status of the record, never an exception here; a variant that fails its checks is "incorrect" at "check".
+    What goes wrong is a status of the record, never an exception here; a variant that fails its checks is "incorrect" at "check", one
+    whose times cannot be true at "judge".
     """
-    limits = limits or Limits()
-    spec = cell.spec
-    threads = environment.physical_cores()
-    job = Job(spec, cell.variant_source, cell.task_source, threads, limits)
+    spec, limits = cell.spec, session.limits
+    job = Job(spec, cell.variant_source, cell.task_source, environment.physical_cores(), limits)
+    start: Start = "spawn" if spec.device == "cuda" else session.start
+    peaks = session.roof.of(spec.device) if session.roof else None
     with alone():
         load = os.getloadavg()[0]
         began_at, began = datetime.now(UTC), time.monotonic()
-        start = "spawn" if spec.device == "cuda" else start
-        result = gate.refusal(cell.subset, start, limits) or run_in_child(job, start)
+        result = session.gate.refusal(cell.subset, start, limits) or run_in_child(job, start)
         duration_s = round(time.monotonic() - began, 3)
-    measured = result.value or Measurement()
+    if isinstance(result.value, Measurement):
+        result = _judged(spec, result, session.roof, peaks)
+    more: dict[str, object] = {"load_average": round(load, 2)}
+    if peaks is not None:
+        more[drift.BASELINE] = median(peaks.anchor_s)
+    return _record(cell, session, result, began_at, duration_s, more)
+
+
+def not_tried(cell: Cell, session: Session, why: str) -> Record:
+    """The record of a cell that is skipped for what a smaller one showed."""
+    return _record(cell, session, Result("skipped", NOT_TRIED, why), datetime.now(UTC), 0.0, {})
+
+
+def _judged(spec: Spec, result: Result, roof: Roof | None, peaks: Peaks | None) -> Result:
+    """The result, or why its numbers cannot be true; before a time is called impossible the machine is measured once more."""
+    measured: Measurement = result.value
+    why = clocks_disagree(measured, result.stages_s.get("time", 0.0))
+    if why is None and roof is not None and peaks is not None:
+        why = too_fast(spec, measured, peaks)
+        better = None if why is None else roof.again(spec.device)
+        why = why if better is None else too_fast(spec, measured, better)
+    return result if why is None else Result("incorrect", "judge", why, stages_s=result.stages_s)
+
+
+def _record(cell: Cell, session: Session, result: Result, began_at: datetime, duration_s: float, more: Mapping[str, object]) -> Record:
+    measured: Measurement = result.value or Measurement()
+    limits = dataclasses.asdict(session.limits)
     return Record(
-        id=spec.key(),
+        id=cell.spec.key(),
         fingerprint=cell.fingerprint,
         machine=environment.machine_name(),
-        session=session,
-        spec=spec,
+        session=session.name,
+        spec=cell.spec,
         status=result.status,  # type: ignore[arg-type]
         reason=environment.anonymous(result.reason) if result.reason else None,
         stage=None if result.status == "ok" else result.stage,
         measurements=measured.samples,
         curve=measured.curve,
-        environment={**environment.describe(), "threads": threads, "load_average": round(load, 2), **dataclasses.asdict(limits)},
+        clocks=measured.clocks,
+        stages_s=result.stages_s,
+        environment={**environment.describe(), "threads": environment.physical_cores(), **more, **limits},
         started_at=began_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         duration_s=duration_s,
         command=_command(cell),
@@ -110,8 +154,10 @@ def _command(cell: Cell) -> str:
     return command
 
 
-def refusal_is_stale(record: Record, cell: Cell, gate: Gate) -> bool:
-    """Whether a record is a refusal that the gate would not repeat from what it knows: the checks may have changed since."""
+def is_stale(record: Record, cell: Cell, gate: Gate, ladder: Ladder) -> bool:
+    """Whether a record says what would not be said again from what is known now: the checks may have changed, a smaller size succeeded."""
+    if (record.status, record.stage) == ("skipped", NOT_TRIED):
+        return ladder.why_not(cell.spec, cell.fingerprint) is None
     if (record.status, record.stage) != ("incorrect", "check"):
         return False
     known = gate.known(cell.subset)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from attnbench.drift import Drifts
 from attnbench.errors import BadInput, unknown_name
 from attnbench.frame import newest
 from attnbench.record import Record
@@ -28,7 +29,8 @@ def show_results(results: Path, track: str | None, variant: str | None, out: Con
     Raises BadInput when the folder is missing, holds nothing, or has no such track or variant.
     """
     problems: list[Problem] = []
-    records = newest(Store(results).read(problems))
+    stored = list(Store(results).read(problems))
+    records = newest(stored)
     for problem in problems:
         err.print(f"skipped an unreadable line: {problem}", style="yellow", markup=False, soft_wrap=True)
     if not records:
@@ -46,6 +48,9 @@ def show_results(results: Path, track: str | None, variant: str | None, out: Con
             along = "seq_len" if spec.track == "kernel" else "num_layers"
             _print(_growth_table(rows, along, f"{spec.mode}_s", seconds), f"wall clock by {along}", rows, out)
             _print(_growth_table(rows, along, "peak_memory_bytes", size), f"peak memory by {along}", rows, out)
+    for (machine, session), flag in Drifts(stored).flags().items():
+        if any((record.machine, record.session) == (machine, session) for record in chosen):
+            out.print(f"flagged: the times of session {session} do not rank: {flag}", style="yellow", markup=False, highlight=False)
     failed = [record for record in chosen if record.status != "ok"]
     for record in failed:
         out.print(f"{record.status}: {record.spec.label()}: {_first_line(record)}", style="yellow", markup=False, highlight=False)

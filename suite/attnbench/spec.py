@@ -12,7 +12,7 @@ from typing import Any
 from attnbench.errors import BadInput, unknown_name
 
 TRACKS = ("kernel", "depth", "task")
-MODES = ("forward", "training")
+MODES = ("forward", "training", "decode")
 BLOCKS = ("residual", "skipless")
 DEVICES = ("cpu", "cuda")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
@@ -27,6 +27,7 @@ Param = bool | int | float | str | list[int] | None
 class Spec:
     """One cell of the benchmark: a mechanism, its shape, and what is done with it.
 
+    mode: "forward", "training" (forward and backward), or "decode" (one token against the state that seq_len - 1 before it left).
     Axes that a track does not have are None. `d_model` is `num_heads * head_dim`. `data` names the source and fingerprint of a
     task's data ("embedded:1a2b3c4d"); `params` holds the variant's parameters, defaults included once the spec is resolved.
 
@@ -67,6 +68,8 @@ class Spec:
         for name in _ABSENT[self.track]:
             if getattr(self, name) != _DEFAULTS[name]:
                 raise BadInput(f"a {self.track} cell has no {name}, which is {getattr(self, name)!r}; leave it out")
+        if self.mode == "decode" and not (self.track == "kernel" and self.causal):
+            raise BadInput("mode decode, one token against those before it, is a causal kernel cell's; give track kernel and causal true")
 
     @property
     def d_model(self) -> int:

@@ -13,17 +13,21 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from attnbench import engine, presets, registry
 from attnbench.child import Limits
+from attnbench.drift import Drifts
 from attnbench.environment import machine_name
 from attnbench.errors import BadInput, unknown_name
 from attnbench.gate import Gate
+from attnbench.ladder import Ladder
+from attnbench.machines import Roof
 from attnbench.record import Record
-from attnbench.run import Cell, refusal_is_stale, resolve, session_name
+from attnbench.run import Cell, Session, is_stale, resolve, session_name
 from attnbench.spec import DEVICES, TRACKS, parse
 from attnbench.store import Problem, Store
 
 # Rough seconds of a cell, so that the estimate of the time left does not count a training run as a kernel call.
 WEIGHT = {"kernel": 1.0, "depth": 1.5, "task": 12.0}
 BAD = ("error", "incorrect")
+PREPARING = ("start", "build", "load data")  # stages of a cell in which nothing is measured or trained yet
 INTERRUPTED = 130
 
 
@@ -75,10 +79,11 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     store = Store(results)
     finished = store.finished(machine_name()) if results.is_dir() else {}
     limits, gate = Limits(timeout_s=timeout_s), Gate(results)
+    ladder = Ladder() if rerun else Ladder(record for record in finished.values() if _settled(record, limits))
 
     def is_settled(cell: Cell) -> bool:
         record = finished.get(cell.key)
-        return record is not None and _settled(record, limits) and not refusal_is_stale(record, cell, gate)
+        return record is not None and _settled(record, limits) and not is_stale(record, cell, gate, ladder)
 
     kept = [] if rerun else [finished[cell.key] for cell in cells if is_settled(cell)]
     settled = {(record.id, record.fingerprint) for record in kept}
@@ -95,12 +100,15 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     if len(todo) < len(cells):
         console.print(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already; {len(todo)} to run.")
     records: list[Record] = []
+    began = time.monotonic()
     try:
-        _measure(todo, store, gate, limits, console, records)
+        roof = Roof(results, "forkserver", lambda said: console.print(said, style="dim", markup=False, highlight=False))
+        session = Session(session_name(), gate, limits, roof=roof)
+        _measure(todo, store, session, ladder, console, records)
     except KeyboardInterrupt:
         console.print(f"Stopped. {len(records)} cells are stored; the same command goes on with the other {len(todo) - len(records)}.")
         return INTERRUPTED
-    _summary(records, results, console)
+    _summary(records, results, time.monotonic() - began, console)
     return int(any(record.status in BAD for record in (*kept, *records)))
 
 
@@ -113,7 +121,7 @@ def _settled(record: Record, limits: Limits) -> bool:
     return record.status != "unavailable"
 
 
-def _measure(todo: Sequence[Cell], store: Store, gate: Gate, limits: Limits, console: Console, records: list[Record]) -> None:
+def _measure(todo: Sequence[Cell], store: Store, session: Session, ladder: Ladder, console: Console, records: list[Record]) -> None:
     """Measure and store. A terminal gets a bar; a log gets a line a cell; both get an estimate of the time left."""
     began = time.monotonic()
     total = sum(WEIGHT[cell.spec.track] for cell in todo)
@@ -128,7 +136,7 @@ def _measure(todo: Sequence[Cell], store: Store, gate: Gate, limits: Limits, con
             if not console.is_terminal:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-        for record in engine.local(todo, session_name(), on_start, gate, limits=limits):
+        for record in engine.local(todo, session, on_start, ladder):
             store.append(record)
             records.append(record)
             if record.status != "ok":
@@ -154,10 +162,14 @@ def _report_problems(results: Path, console: Console) -> None:
         console.print(f"skipped an unreadable line: {problem}", style="yellow", markup=False, soft_wrap=True)
 
 
-def _summary(records: Sequence[Record], results: Path, console: Console) -> None:
+def _summary(records: Sequence[Record], results: Path, took_s: float, console: Console) -> None:
     counts = Counter(record.status for record in records)
     shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     console.print(f"{len(records)} cells measured ({shown}); records are in {results / 'records'}.")
+    working_s = sum(seconds for record in records for stage, seconds in record.stages_s.items() if stage not in PREPARING)
+    console.print(f"{working_s / took_s:.0%} of {took_s:,.0f} s went into measuring and training.", highlight=False)
+    for flag in Drifts(record for record in records if record.status == "ok").flags().values():
+        console.print(f"The times of this session will not rank: {flag}. Run it again with --rerun on a quiet machine.", style="yellow")
     where = "" if results == Path("results") else f" --results {results}"
     console.print(
         f"Next: `attnbench show{where}` for a table, `attnbench site{where}` for the leaderboard.", highlight=False, soft_wrap=True

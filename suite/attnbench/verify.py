@@ -1,82 +1,135 @@
-"""Whether a mechanism computes what it claims, at the shape that was timed: its error against the float64 reference."""
+"""Whether a mechanism computes what it claims, at the shape that was timed, and whether the timed calls did."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, PaddingMask, Variant
+from attnbench.attention import Heads, PaddingMask, Variant, prefilled
 from attnbench.errors import AttnbenchError
 
-COMPARED_SEQ_LEN = 256  # the reference is dense and, for an exponential, cubic in seq_len
-TOLERANCE = {"float64": 1e-9, "float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2}
+# Positions up to which a dense float64 reference is affordable; that of an orthogonal mechanism, an exponential, is cubic in seq_len.
+COMPARED_SEQ_LEN, COMPARED_ORTHOGONAL = 1024, 256
+TOLERANCE = MappingProxyType({"float64": 1e-9, "float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2})
+_CANCELLED = 1e-3  # a result this much smaller than the largest is compared on the scale of the largest
 
 
 class Incorrect(AttnbenchError):
     """The mechanism's output is not what it should be: its times mean nothing."""
 
 
-def check_error(variant: Variant, module: nn.Module, q: Heads, k: Heads, v: Heads, causal: bool, gradients: bool) -> float | None:
-    """Largest relative error (Frobenius norm) of output and, if asked for, gradients of q, k and v; None without a reference.
+def check_finite(results: Sequence[Tensor]) -> None:
+    """Raise Incorrect when a result holds values that are not finite."""
+    if not all(x.isfinite().all() for x in results):
+        raise Incorrect("the output holds values that are not finite, for unit-variance inputs")
+
+
+def check_repeated(timed: Sequence[Tensor], repeated: Sequence[Tensor], tolerance: float) -> None:
+    """Compare results of a timed call with the same computed again; nothing is said of those that are not finite in both.
+
+    Raises Incorrect when they differ by more than the tolerance.
+    """
+    if not all(x.isfinite().all() for x in timed) and not all(x.isfinite().all() for x in repeated):
+        return
+    error = _largest(timed, repeated)
+    if not error <= tolerance:
+        raise Incorrect(
+            f"a timed call gave something else than the mechanism does for the same inputs afterwards (relative difference {error:.1e}, "
+            f"{tolerance:.0e} is allowed); compute every call from its own inputs, and finish before returning"
+        )
+
+
+def check_error(
+    variant: Variant, module: nn.Module, inputs: Sequence[Heads], causal: bool, upstream: Heads | None, timed: Sequence[Tensor]
+) -> float | None:
+    """Largest relative error (Frobenius norm) of what a timed call gave for its inputs q, k and v: the output and, with the upstream
+    gradient of a training step, their gradients. None without a reference.
 
     None too for a mechanism that is given more than q, k and v, for which no matrix of these two is the whole definition.
 
-    Up to 256 positions are compared. A longer input is run twice: cut to its first 256 positions, and at its own length with the
-    rest as padding, which must come to the same.
+    Up to 1,024 positions (256 of an orthogonal mechanism) the timed results are compared with the float64 reference. A longer input
+    is run twice more, cut to that length, and at its own length with the rest as padding, which must both come to the reference.
 
     Raises Incorrect when the error is above the dtype's tolerance.
     """
-    if variant.needs_hidden:
+    if variant.needs_hidden or (variant.reference is None and not hasattr(module, "matrix")):
         return None
-    length = q.shape[-2]
-    short = [x[:1, :, :COMPARED_SEQ_LEN].detach().clone() for x in (q, k, v)]
-    expected = _expected(variant, module, short, causal, gradients)
-    if expected is None:
-        return None
-    found = _outcome(module, short, causal, None, gradients)
-    error = _largest(found, expected)
-    if length > COMPARED_SEQ_LEN:
-        mask = (torch.arange(length, device=q.device) >= COMPARED_SEQ_LEN)[None]
-        whole = _outcome(module, [x[:1].detach().clone() for x in (q, k, v)], causal, mask, gradients)
-        error = max(error, _largest([x[:, :, :COMPARED_SEQ_LEN] for x in whole], expected))
-    allowed = TOLERANCE[str(q.dtype).removeprefix("torch.")]
-    if not error <= allowed:
-        raise Incorrect(f"the error against the float64 reference is {error:.1e}; {allowed:.0e} is allowed in {q.dtype}")
-    return error
+    first = [x[:1].detach() for x in inputs]
+    weights = None if upstream is None else upstream[:1]
+    length, dtype = first[0].shape[-2], first[0].dtype
+    compared = _compared(variant)
+    short = [x[:, :, :compared] for x in first]
+    expected = _expected(variant, module, short, causal, None if weights is None else weights[:, :, :compared])
+    if length <= compared:
+        return _allowed(_largest([x[:1] for x in timed], expected), dtype)
+    found = _outcome(module, short, causal, None, None if weights is None else weights[:, :, :compared])
+    mask = (torch.arange(length, device=first[0].device) >= compared)[None]
+    whole = _outcome(module, first, causal, mask, weights)
+    return _allowed(max(_largest(found, expected), _largest([x[:, :, :compared] for x in whole], expected)), dtype)
 
 
-def _expected(variant: Variant, module: nn.Module, short: list[Tensor], causal: bool, gradients: bool) -> list[Tensor] | None:
+def check_step(variant: Variant, module: nn.Module, inputs: Sequence[Heads], timed: Tensor) -> float | None:
+    """Relative error of a decoding step, the last token of q, k and v, against the last row of the float64 reference; None without one.
+
+    More than 1,024 positions are cut to the last 1,024, and stepped again.
+
+    Raises Incorrect when the error is above the dtype's tolerance.
+    """
+    if variant.needs_hidden or (variant.reference is None and not hasattr(module, "matrix")):
+        return None
+    compared = _compared(variant)
+    short = [x[:1, :, -compared:].detach() for x in inputs]
+    (expected,) = _expected(variant, module, short, causal=True, upstream=None)
+    out = timed[:1]
+    if inputs[0].shape[-2] > compared:
+        with torch.no_grad():
+            state = prefilled(module, *(x[:, :, :-1] for x in short))
+            out, _ = module.step(*(x[:, :, -1:] for x in short), state)  # type: ignore[operator]
+    return _allowed(_largest([out], [expected[:, :, -1:]]), out.dtype)
+
+
+def _compared(variant: Variant) -> int:
+    return COMPARED_ORTHOGONAL if variant.orthogonal else COMPARED_SEQ_LEN
+
+
+def _expected(variant: Variant, module: nn.Module, short: list[Tensor], causal: bool, upstream: Tensor | None) -> list[Tensor]:
+    """Output and gradients by definition, in float64."""
     exact: Any = copy.deepcopy(module).double()
-    q, k, v = (x.double().requires_grad_(gradients) for x in short)
-    if variant.reference is not None:
-        out = variant.reference(exact, q, k, causal, None) @ v
-    elif hasattr(exact, "matrix"):
-        out = exact.matrix(q, k, causal=causal) @ v
-    else:
-        return None
-    return _with_gradients(out, [q, k, v], gradients)
+    for parameter in exact.parameters():
+        parameter.grad = None
+    q, k, v = (x.detach().double().requires_grad_(upstream is not None) for x in short)
+    matrix = exact.matrix(q, k, causal=causal) if variant.reference is None else variant.reference(exact, q, k, causal, None)
+    return _with_gradients(matrix @ v, [q, k, v], upstream)
 
 
-def _outcome(module: nn.Module, inputs: list[Tensor], causal: bool, mask: PaddingMask | None, gradients: bool) -> list[Tensor]:
-    with torch.set_grad_enabled(gradients):
-        q, k, v = (x.requires_grad_(gradients) for x in inputs)
-        return _with_gradients(module(q, k, v, causal=causal, padding_mask=mask), [q, k, v], gradients)
+def _outcome(module: nn.Module, inputs: list[Tensor], causal: bool, mask: PaddingMask | None, upstream: Tensor | None) -> list[Tensor]:
+    with torch.set_grad_enabled(upstream is not None):
+        q, k, v = (x.clone().requires_grad_(upstream is not None) for x in inputs)
+        return _with_gradients(module(q, k, v, causal=causal, padding_mask=mask), [q, k, v], upstream)
 
 
-def _with_gradients(out: Tensor, inputs: list[Tensor], gradients: bool) -> list[Tensor]:
-    if not gradients:
+def _with_gradients(out: Tensor, inputs: list[Tensor], upstream: Tensor | None) -> list[Tensor]:
+    if upstream is None:
         return [out.detach()]
-    # Any fixed upstream gradient will do, as long as all runs share it; padded rows of it meet rows that are zero.
-    upstream = torch.linspace(-1, 1, COMPARED_SEQ_LEN, dtype=torch.float64, device=out.device).cos()
-    upstream = upstream.repeat(-(-out.shape[-2] // COMPARED_SEQ_LEN))[: out.shape[-2], None].to(out.dtype)
-    return [out.detach(), *torch.autograd.grad((out * upstream).sum(), inputs, allow_unused=True, materialize_grads=True)]
+    gradients = torch.autograd.grad(out, inputs, upstream.to(out.dtype), allow_unused=True, materialize_grads=True)
+    return [out.detach(), *gradients]
 
 
-def _largest(found: list[Tensor], expected: list[Tensor]) -> float:
-    def relative(one: Tensor, other: Tensor) -> float:
-        return float((one.double() - other).norm() / other.norm().clamp_min(1e-12))
+def _largest(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """The largest relative difference; a result that is far smaller than the largest is compared on that one's scale."""
+    norms = [float(x.double().norm()) for x in expected]
+    least = max(_CANCELLED * max(norms), 1e-300)
+    differences = [float((one.double() - other.double()).norm()) for one, other in zip(found, expected, strict=True)]
+    return max(difference / max(norm, least) for difference, norm in zip(differences, norms, strict=True))
 
-    return max(relative(one, other) for one, other in zip(found, expected, strict=True))
+
+def _allowed(error: float, dtype: torch.dtype) -> float:
+    allowed = TOLERANCE[str(dtype).removeprefix("torch.")]
+    if not error <= allowed:
+        raise Incorrect(f"the error against the float64 reference is {error:.1e}; {allowed:.0e} is allowed in {dtype}")
+    return error

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from attnbench.record import Record
-from attnbench.render.quantity import percent, plain, ratio, seconds, size
-from attnbench.render.results import BASELINE, Axis, Group, Results, over_seeds, positive, single, undecided
+from attnbench.render.costs import TIES, Extra, cost_table, in_order
+from attnbench.render.quantity import percent, plain, seconds, size
+from attnbench.render.results import Axis, Group, Results, over_seeds, single, undecided
 from attnbench.render.scaling import growth
 from attnbench.render.tables import (
     EMPTY,
     Cell,
     Column,
     Table,
-    bar,
     exponent_cell,
     href,
     interval_text,
     rank_text,
-    scale,
     status_cell,
     variant_cell,
 )
 from attnbench.render.view import View
-from attnbench.stats import Interval, ranks, ratio_interval
-
-Intervals = dict[str, Interval]
-Extra = tuple[Column, Callable[[Record], Cell]]
-TIES = "Ranks are ranges: two mechanisms are ordered only where their intervals do not overlap."
+from attnbench.stats import ranks
 
 
 def views(results: Results) -> list[View]:
@@ -39,7 +34,7 @@ def _kernel_views(results: Results) -> list[View]:
     found = []
     for group in results.groups("kernel"):
         accuracies = [_accuracy(results, task) for task in _tasks_beside(results, group)]
-        for mode in ("training", "forward"):
+        for mode in ("training", "forward", "decode"):
             of_mode = [r for r in group.records if r.spec.mode == mode]
             for seq_len in by_coverage(of_mode, lambda r: r.spec.seq_len):
                 chosen = [r for r in of_mode if r.spec.seq_len == seq_len]
@@ -85,43 +80,6 @@ def by_coverage(records: Sequence[Record], of: Callable[[Record], int | None]) -
     return sorted(sizes, key=lambda s: s != first)
 
 
-def cost_table(results: Results, records: Sequence[Record], metric: str, setting: str, extras: Sequence[Extra]) -> Table:
-    """Mechanisms by time: the ratio to softmax leads, for it travels between machines."""
-    records = list({results.label(r): r for r in reversed(records)}.values())  # of several seeds the first
-    times = {results.label(r): t for r in records if (t := positive(r, metric))}
-    places = ranks({label: undecided(t) for label, t in times.items()})
-    base = times.get(BASELINE)
-    lead = {label: ratio_interval(t, base) for label, t in times.items()} if base else times
-    on = scale(lead.values(), 1.0 if base else None)
-    base_memory = next((positive(r, "peak_memory_bytes") for r in records if results.label(r) == BASELINE), None)
-    columns = [
-        Column("Rank"),
-        Column("Variant", kind="text"),
-        Column("Time", f"vs {BASELINE}" if base else f"no {BASELINE} here" if times else ""),
-        Column("Interval", _ends(on, ratio if base else seconds), kind="interval"),
-        Column("Peak memory", f"vs {BASELINE}" if base_memory else ""),
-        *(column for column, _ in extras),
-    ]
-
-    def row(record: Record) -> list[Cell]:
-        label, link = results.label(record), href(results, record)
-        head = [Cell(rank_text(places.get(label))), variant_cell(results, record)]
-        if label not in times:
-            return [*head, status_cell(results, record, 3), *(show(record) for _, show in extras)]
-        time, leading, span = times[label], lead[label], interval_text(times[label], seconds)
-        memory = positive(record, "peak_memory_bytes")
-        relative = ratio(memory.value / base_memory.value) if memory and base_memory else ""
-        return [
-            *head,
-            Cell(ratio(leading.value), seconds(time.value), span, link) if base else Cell(seconds(time.value), title=span, href=link),
-            _interval_cell(leading, on, label == BASELINE, bool(base)),
-            Cell(size(memory.value), relative, href=link) if memory else EMPTY,
-            *(show(record) for _, show in extras),
-        ]
-
-    return Table(setting, columns, [row(r) for r in _in_order(results, records, places)], (TIES,))
-
-
 def accuracy_table(results: Results, group: Group) -> Table:
     """Mechanisms by test accuracy, seeds together."""
     seeds: dict[str, list[Record]] = {}
@@ -159,24 +117,8 @@ def accuracy_table(results: Results, group: Group) -> Table:
             Cell(f"{diverged} of {len(records)}", kind="number warn") if diverged else Cell("no"),
         ]
 
-    shown = _in_order(results, [records[0] for records in seeds.values()], places)
+    shown = in_order(results, [records[0] for records in seeds.values()], places)
     return Table(f"Task · {group.title}", columns, [row(r) for r in shown], (TIES,))
-
-
-def _in_order(results: Results, records: Iterable[Record], places: Mapping[str, tuple[int, int]]) -> list[Record]:
-    """By rank; ties by name, never by value; what has no rank last."""
-    last = (10**6, 10**6)
-    return sorted(records, key=lambda r: (places.get(results.label(r), last), results.label(r)))
-
-
-def _interval_cell(interval: Interval, on: tuple[float, float] | None, is_base: bool, relative: bool) -> Cell:
-    shown = Interval(1.0, 1.0, 1.0, 1.0) if is_base else interval
-    text = "baseline" if is_base else interval_text(interval, ratio if relative else seconds)
-    return Cell(text, kind="interval", bar=bar(shown, on, 1.0 if relative else None) if on else None)
-
-
-def _ends(on: tuple[float, float] | None, show: Callable[[float], str]) -> str:
-    return f"{show(10 ** on[0])} to {show(10 ** on[1])}, log" if on else ""
 
 
 def _growth(results: Results, records: Sequence[Record]) -> Extra:

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from attnbench.drift import LIMIT, Drift, Drifts
 from attnbench.record import Record
 from attnbench.render.palette import slug
-from attnbench.render.quantity import count, size
+from attnbench.render.quantity import count, seconds, size
 from attnbench.render.results import Results
-from attnbench.render.tables import Cell, Column, Table
+from attnbench.render.tables import EMPTY, Cell, Column, Table
 
 _FACTS = (
     ("Processor", "cpu"), ("Physical cores", "cores"), ("Logical cores", "logical_cores"), ("Threads used", "threads"),
     ("Memory", "memory_bytes"), ("GPUs", "gpus"), ("System", "os"), ("Architecture", "architecture"), ("Python", "python"),
     ("torch", "torch"), ("triton", "triton"), ("attnbench", "attnbench"), ("Limit per cell", "timeout_s"),
 )  # fmt: skip
+
+_OF_GPU = ("name", "driver_version", "memory.total", "power.limit")
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,11 @@ def _machine(name: str, records: Sequence[Record]) -> Machine:
 def _sessions(name: str, sessions: dict[str, list[Record]]) -> Table:
     columns = [
         Column("Session", kind="text"), Column("Started", "UTC", kind="text"), Column("Cells"), Column("Ok"), Column("torch"),
-        Column("Commit", kind="text"),
+        Column("Commit", kind="text"), Column("Anchor", "softmax at 1,024"), Column("Drift", f"up to {LIMIT:g} ranks"),
     ]  # fmt: skip
     rows = []
     for session, records in sorted(sessions.items(), key=lambda item: (item[1][0].started_at, item[0]), reverse=True):
-        first = records[0]
+        first, drift = records[0], Drifts(records).of(name, session)
         rows.append(
             [
                 Cell(session, kind="head code"),
@@ -66,9 +69,16 @@ def _sessions(name: str, sessions: dict[str, list[Record]]) -> Table:
                 Cell(count(sum(r.status == "ok" for r in records))),
                 Cell(str(first.environment.get("torch") or "–")),
                 Cell(commit_text(first.environment), title=str(first.environment.get("commit") or ""), kind="text code"),
+                Cell(seconds(drift.median_s), f"of {count(drift.cells)} cells") if drift.cells else EMPTY,
+                _drift_cell(drift),
             ]
         )
     return Table(f"Sessions on {name}", columns, rows)
+
+
+def _drift_cell(drift: Drift) -> Cell:
+    said = f"{drift.ratio:.2f}×" if drift.cells else "–"
+    return Cell(said, "not ranked", drift.flag, kind="number warn") if drift.flag else Cell(said)
 
 
 def _shown(key: str, value: object) -> str:
@@ -79,6 +89,10 @@ def _shown(key: str, value: object) -> str:
     if key == "timeout_s":
         return f"{value:g} s" if isinstance(value, (int, float)) else str(value)
     if key == "gpus":
-        gpus = [", ".join(str(v) for v in g.values()) if isinstance(g, dict) else str(g) for g in value] if isinstance(value, list) else []
+        gpus = (
+            [", ".join(str(g[fact]) for fact in _OF_GPU if fact in g) if isinstance(g, dict) else str(g) for g in value]
+            if isinstance(value, list)
+            else []
+        )
         return "; ".join(gpus) or "none"
     return str(value)

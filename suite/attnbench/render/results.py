@@ -11,6 +11,7 @@ from functools import cached_property
 import msgspec
 
 from attnbench.attention import Variant
+from attnbench.drift import Drifts
 from attnbench.frame import newest
 from attnbench.record import Record
 from attnbench.render.palette import Style, assign, slug
@@ -66,6 +67,8 @@ class Results:
         self.sessions = ordered
         self.records = sorted(newest(ordered), key=_order)
         self.declared = declared
+        self.drifts = Drifts(ordered)
+        self._flags = self.drifts.flags()
         families = {name: variant.family for name, variant in declared.items()}
         families = {**{r.spec.variant: "other" for r in self.records}, **families}
         self.styles: dict[str, Style] = assign(families, shipped)
@@ -94,6 +97,10 @@ class Results:
         usual = self._params[name]
         unusual = {k: v for k, v in record.spec.params.items() if k not in usual or _canonical(usual[k]) != _canonical(v)}
         return name + (f"({', '.join(f'{k}={_shown(v)}' for k, v in sorted(unusual.items()))})" if unusual else "")
+
+    def flag(self, record: Record) -> str | None:
+        """Why the times of a record do not rank; None if they do."""
+        return self._flags.get((record.machine, record.session))
 
     def of_track(self, track: str) -> list[Record]:
         return [record for record in self.records if record.spec.track == track]

@@ -10,6 +10,7 @@ from attnbench.render.results import Group, Results, positive, status_word
 from attnbench.render.scales import LAYERS, MEMORY, SEQ_LEN, TIME, Kind, exact, spaced
 from attnbench.render.tables import Column, Table, clip, exponent_cell, failures_table, variant_cell
 from attnbench.render.view import Charts, View
+from attnbench.spec import MODES
 from attnbench.stats import Exponent, exponent
 
 LISTED = ("skipped", "unavailable")
@@ -22,7 +23,7 @@ def views(results: Results) -> list[View]:
         charts = [
             chart
             for what, kind, metric in (("Time", TIME, "{}_s"), ("Peak memory", MEMORY, "peak_memory_bytes"))
-            for mode in ("forward", "training")
+            for mode in MODES
             if (chart := size_chart(results, group, what, kind, metric, mode))
         ]
         if charts:
@@ -87,7 +88,7 @@ def growth(records: Sequence[Record], metric: str) -> tuple[Exponent | None, str
 
 def exponents_table(results: Results, group: Group) -> Table:
     """Measured growth beside claimed growth."""
-    modes = [mode for mode in ("forward", "training") if any(r.spec.mode == mode for r in group.records)]
+    modes = [mode for mode in MODES if any(r.spec.mode == mode for r in group.records)]
     columns = [Column("Variant", kind="text")]
     columns += [Column(f"{what}, {mode}", "measured, claimed") for what in ("Time", "Memory") for mode in modes]
     rows = []

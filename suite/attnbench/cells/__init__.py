@@ -1,0 +1,1 @@
+"""What each track measures, inside a cell's own process."""

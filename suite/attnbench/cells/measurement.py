@@ -1,0 +1,28 @@
+"""What a cell's process hands back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+Stage = Callable[[str], None]  # is told what is going on, so that a cell which is killed can say where it was
+
+
+@dataclass
+class Measurement:
+    """Raw samples by metric, units in the names; the clock of those that are times; and the training curve if there is one.
+
+    timed_s is how long the stage "time" took by this process's clock, for the parent to hold against its own.
+    """
+
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    curve: dict[str, list[float | None]] = field(default_factory=dict)
+    clocks: dict[str, str] = field(default_factory=dict)
+    timed_s: float | None = None
+
+    def without_infinities(self) -> Measurement:
+        """Metrics that are not finite left out, and `diverged` 1 if there were any: JSON has no NaN, and a chart no place for it."""
+        finite = {name: values for name, values in self.samples.items() if all(map(math.isfinite, values))}
+        diverged = float(len(finite) < len(self.samples))
+        return Measurement({**finite, "diverged": [diverged]}, self.curve, self.clocks, self.timed_s)

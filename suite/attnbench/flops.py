@@ -1,0 +1,61 @@
+"""Floating-point operations of a call: matrix products and attention as torch's counter sees them, and what kernels report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from attnbench.kernels.count import reported_flops, visible_pairs
+
+
+def flops(call: Callable[[int], object]) -> float:
+    """Floating-point operations of `call(0)`: of its matrix products, its attention kernels, and the kernels that report theirs.
+
+    A multiplication and an addition are two. Causal attention counts the pairs of a query and a key that it sees, N(N+1)/2 of N^2, not the
+    blocks that a kernel happens to touch. Elementwise work, factorisations and solves are not counted.
+    """
+    with reported_flops() as reported, FlopCounterMode(display=False, custom_mapping={**_ATTENTION, **_IN_PLACE}) as counter:
+        call(0)
+    return counter.get_total_flops() + math.fsum(reported)
+
+
+def _attention_formula(operation: Any, backward: bool) -> Callable[..., int]:
+    """A formula for torch's counter, which calls it with shapes in the place of tensors. Arguments are found by their names."""
+    names = [argument.name for argument in operation.default._schema.arguments]
+
+    def formula(*args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        batch, heads, queries, width = given["query"]
+        keys, value_width = given["value"][-2:]
+        pairs = visible_pairs(queries, keys, given.get("is_causal") is True)
+        # Forward: Q K^T and P V. Backward: Q K^T again, dO V^T and P^T dO, dS K and dS^T Q.
+        columns = 3 * width + 2 * value_width if backward else width + value_width
+        return 2 * int(batch * heads * pairs * columns)
+
+    return formula
+
+
+def _product_flops(total: Any, a: Any, b: Any, *_: Any, **__: Any) -> int:
+    return 2 * math.prod(a) * int(b[-1])
+
+
+# torch's own formulas take a causal call for a full one, and the CPU's kernel for nothing. Not every torch has all of these.
+_ATTENTION_KERNELS = (
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_fused_attention_overrideable",
+)
+_ATTENTION: dict[Any, Any] = {
+    operation: _attention_formula(operation, backward)
+    for kernel in _ATTENTION_KERNELS
+    for backward in (False, True)
+    if (operation := getattr(torch.ops.aten, kernel + "_backward" * backward, None)) is not None
+}
+# Nor does torch's counter know the products that accumulate in place.
+_IN_PLACE: dict[Any, Any] = {torch.ops.aten.baddbmm_: _product_flops, torch.ops.aten.addmm_: _product_flops}
