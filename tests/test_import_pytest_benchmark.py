@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from attnbench import environment
+from attnbench.record import PYTEST_BENCHMARK
 from attnbench.run import resolve
 from attnbench.spec import Spec
-from attnbench.store import PYTEST_BENCHMARK, Store
+from attnbench.store import Store
 from command import cli
 from conftest import REPO
 from factory import make_record

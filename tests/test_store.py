@@ -36,9 +36,9 @@ def test_corrupt_lines_are_reported_with_file_and_line_and_left_alone(results: P
     assert file.read_bytes() == before
 
 
-def test_a_missing_folder_says_what_to_do(results: Path) -> None:
+def test_a_missing_folder_says_what_to_do(new_results: Path) -> None:
     with pytest.raises(BadInput, match="attnbench run"):
-        list(Store(results).read())
+        list(Store(new_results).read())
 
 
 @pytest.mark.parametrize("name", ["../escape", "a/b", "", ".hidden", "x" * 101])
@@ -72,6 +72,6 @@ def test_finished_is_of_the_session_that_measured_it_last(results: Path) -> None
     assert list(store.finished("desk").values()) == [new]
 
 
-def test_nothing_but_sessions_is_left_behind(results: Path) -> None:
-    Store(results).append(make_record())
-    assert [file.name for file in results.rglob("*") if file.is_file()] == ["20261122T000000Z-abcdef.jsonl"]
+def test_nothing_but_sessions_is_left_behind(new_results: Path) -> None:
+    Store(new_results).append(make_record())
+    assert [file.name for file in new_results.rglob("*") if file.is_file()] == ["20261122T000000Z-abcdef.jsonl"]

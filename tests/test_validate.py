@@ -64,7 +64,7 @@ def test_each_error_is_found_in_its_line(results: Path, text: bytes, said: str) 
         (line().replace(b'"schema":2', b'"schema":1'), "schema 1 is migrated to 2"),
         (line(environment={"threads": 2}), "the commit of the code that measured it is unknown"),
         (line(environment={**sound().environment, "dirty": True}), "code that was not committed"),
-        (line(environment={**sound().environment, "load_average": 2.5}), "load average 2.5 before a cell of 2 threads"),
+        (line(environment={**sound().environment, "load_average": 3.5}), "load average 3.5 before a cell of 2 threads"),
         (line(spec=make_spec(variant="mine"), id=make_spec(variant="mine").key()), "variant 'mine' is unknown here"),
         (
             line(measurements=measured(forward_s=[0.5, 0.5], anchor_ratio=[1.0, 1.0])),

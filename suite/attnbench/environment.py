@@ -39,14 +39,17 @@ def commit() -> dict[str, object]:
     root = _PACKAGE.parents[1]
     if not (root / ".git").exists():
         return {"commit": None, "dirty": None}
-    head = _git(root, "rev-parse", "HEAD")
     changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", "suite", "benchmarks")
-    return {"commit": head or None, "dirty": bool(changed)}
+    return {"commit": _git(root, "rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
 
 
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=30)
-    return done.stdout.strip() if done.returncode == 0 else ""
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git says; None where it says nothing, is not there, or is too slow: an unknown commit loses no cell."""
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def version_of(package: str) -> str | None:

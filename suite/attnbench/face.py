@@ -16,14 +16,14 @@ from statistics import median
 from typing import Any
 
 from attnbench import presets
-from attnbench.child import Start
+from attnbench.child import Limits, Start
 from attnbench.environment import machine_name
 from attnbench.errors import AttnbenchError, BadInput
 from attnbench.gate import Gate
 from attnbench.ladder import Ladder
 from attnbench.machines import Roof
 from attnbench.record import Record
-from attnbench.run import Cell, Session, is_stale, not_tried, resolve, run, session_name
+from attnbench.run import Cell, Session, is_settled, is_stale, not_tried, resolve, run, session_name
 from attnbench.spec import Spec
 from attnbench.store import Store
 
@@ -142,9 +142,9 @@ def record_of(track: str, values: Values, results: Path) -> Record:
     cell = resolve(cells_of(track)[values])
     store, gate, session = Store(results), Gate(results), session_name(of_parent=True)
     finished = store.finished(machine_name(), cell.fingerprint)
-    ladder = Ladder(finished.values())
+    ladder = Ladder(record for record in finished.values() if is_settled(record, Limits()))
     found = finished.get(cell.key)
-    if found is not None and not is_stale(found, cell, gate, ladder) and (found.status != "unavailable" or found.session == session):
+    if found is not None and not is_stale(found, cell, gate, ladder) and (is_settled(found, Limits()) or found.session == session):
         return found
     record = _measured(cell, Session(session, gate, start=START, roof=Roof(results, START)), ladder)
     store.append(record)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from attnbench.drift import Drifts, SessionKey
-from attnbench.record import Record
+from attnbench.record import PYTEST_BENCHMARK, Record
 from attnbench.spec import Spec
 from attnbench.store import Problem, Store, newest_by
 
@@ -96,8 +96,12 @@ def last_in_sessions(records: Iterable[Record]) -> list[Record]:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """The newest record of every cell and machine, of records in the store's order: what a reader is shown."""
-    return list(newest_by(records, key=lambda record: (record.machine, record.id)).values())
+    """The newest record of every cell and machine, of records in the store's order: what a reader is shown.
+
+    One that was imported from pytest-benchmark, a time alone, stands only where the cell was not measured in full.
+    """
+    found = newest_by(records, key=lambda record: (record.machine, record.id, record.origin.by == PYTEST_BENCHMARK))
+    return [record for (machine, cell, imported), record in found.items() if not (imported and (machine, cell, False) in found)]
 
 
 def unit(metric: str) -> str:

@@ -20,9 +20,8 @@ import msgspec
 
 from attnbench.environment import SAFE_NAME
 from attnbench.errors import BadInput
-from attnbench.record import Origin, Record
+from attnbench.record import PYTEST_BENCHMARK, Origin, Record
 from attnbench.spec import Spec
-from attnbench.store import PYTEST_BENCHMARK
 
 EXTRA = "attnbench"  # the key in extra_info
 WALL_CLOCK = "perf_counter"  # pytest-benchmark's name of its usual timer

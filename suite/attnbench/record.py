@@ -14,6 +14,7 @@ from attnbench.spec import Spec
 
 SCHEMA = 2
 CLOCKS = ("wall", "device")
+PYTEST_BENCHMARK = "pytest-benchmark"  # the origin of imported records, which have neither memory nor anchor
 
 Status = Literal["ok", "skipped", "unavailable", "incorrect", "oom", "timeout", "error"]
 

@@ -154,6 +154,15 @@ def _command(cell: Cell) -> str:
     return command
 
 
+def is_settled(record: Record, limits: Limits) -> bool:
+    """Whether measuring again could not end otherwise: what was missing may be here now, and a wider limit may suffice."""
+    if record.status == "timeout":
+        return limits.timeout_s <= float(record.environment.get("timeout_s", 0.0))
+    if record.status == "oom":
+        return limits.memory_share <= float(record.environment.get("memory_share", 0.0))
+    return record.status != "unavailable"
+
+
 def is_stale(record: Record, cell: Cell, gate: Gate, ladder: Ladder) -> bool:
     """Whether a record says what would not be said again from what is known now: the checks may have changed, a smaller size succeeded."""
     if (record.status, record.stage) == ("skipped", NOT_TRIED):

@@ -13,9 +13,7 @@ from typing import TypeVar
 
 from attnbench.environment import SAFE_NAME
 from attnbench.errors import AttnbenchError, BadInput
-from attnbench.record import Record, UnreadableRecord, decode, encode
-
-PYTEST_BENCHMARK = "pytest-benchmark"  # the origin of imported records, which have neither memory nor anchor
+from attnbench.record import PYTEST_BENCHMARK, Record, UnreadableRecord, decode, encode
 
 Key = TypeVar("Key", bound=Hashable)
 

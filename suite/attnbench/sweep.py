@@ -20,7 +20,7 @@ from attnbench.gate import Gate
 from attnbench.ladder import Ladder
 from attnbench.machines import Roof
 from attnbench.record import Record
-from attnbench.run import Cell, Session, is_stale, resolve, session_name
+from attnbench.run import Cell, Session, is_settled, is_stale, resolve, session_name
 from attnbench.spec import DEVICES, TRACKS, parse
 from attnbench.store import Problem, Store
 
@@ -79,13 +79,13 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     store = Store(results)
     finished = store.finished(machine_name()) if results.is_dir() else {}
     limits, gate = Limits(timeout_s=timeout_s), Gate(results)
-    ladder = Ladder() if rerun else Ladder(record for record in finished.values() if _settled(record, limits))
+    ladder = Ladder() if rerun else Ladder(record for record in finished.values() if is_settled(record, limits))
 
-    def is_settled(cell: Cell) -> bool:
+    def is_finished(cell: Cell) -> bool:
         record = finished.get(cell.key)
-        return record is not None and _settled(record, limits) and not is_stale(record, cell, gate, ladder)
+        return record is not None and is_settled(record, limits) and not is_stale(record, cell, gate, ladder)
 
-    kept = [] if rerun else [finished[cell.key] for cell in cells if is_settled(cell)]
+    kept = [] if rerun else [finished[cell.key] for cell in cells if is_finished(cell)]
     settled = {(record.id, record.fingerprint) for record in kept}
     todo = [cell for cell in cells if cell.key not in settled]
     if dry_run:
@@ -110,15 +110,6 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
         return INTERRUPTED
     _summary(records, results, time.monotonic() - began, console)
     return int(any(record.status in BAD for record in (*kept, *records)))
-
-
-def _settled(record: Record, limits: Limits) -> bool:
-    """Whether measuring again could not end otherwise: what was missing may be here now, and a wider limit may suffice."""
-    if record.status == "timeout":
-        return limits.timeout_s <= float(record.environment.get("timeout_s", 0.0))
-    if record.status == "oom":
-        return limits.memory_share <= float(record.environment.get("memory_share", 0.0))
-    return record.status != "unavailable"
 
 
 def _measure(todo: Sequence[Cell], store: Store, session: Session, ladder: Ladder, console: Console, records: list[Record]) -> None:
