@@ -79,7 +79,7 @@ def test_a_clock_that_goes_back_or_stands_is_a_fault(readings: list[float]) -> N
 
 @pytest.mark.parametrize(
     ("seconds", "rounds"),
-    [(0.001, 200), (0.004, 100), (0.02, 20), (0.1, 15), (0.25, 8), (1.0, 5), (10.0, 3)],
+    [(0.001, 64), (0.01, 40), (0.02, 20), (0.1, 15), (0.25, 8), (1.0, 5), (10.0, 3)],
 )
 def test_patience_takes_more_samples_of_short_calls(seconds: float, rounds: int) -> None:
     """By a clock that advances as much a call as it is told; no time passes."""
@@ -203,7 +203,8 @@ def test_a_kernel_cell_has_every_metric(mode: str, more: set[str]) -> None:
     samples = measured.samples
     assert samples.keys() == {f"{mode}_s"} | COST | more
     assert samples["error"][0] < 1e-5
-    assert len(samples["anchor_ratio"]) == len(samples["anchor_s"]) == len(samples[f"{mode}_s"]) == len(samples["drift_anchor_s"])
+    assert len(samples["anchor_ratio"]) == len(samples["anchor_s"]) == len(samples[f"{mode}_s"]) >= 20
+    assert len(samples["drift_anchor_s"]) == 6
     ratios = [one / other for one, other in zip(samples[f"{mode}_s"], samples["anchor_s"], strict=True)]
     assert samples["anchor_ratio"] == pytest.approx(ratios, rel=1e-6)
     assert 0.5 < median(ratios) < 2.0  # softmax against itself

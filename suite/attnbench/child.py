@@ -121,6 +121,7 @@ def _ending(process: Any, receiving: Any, limits: Limits, stages: _Stages) -> Re
             return Result("error", stages.current, f"sent what cannot be read: {type(error).__name__}: {text_of(error)[:500]}")
         if kind == "result":
             assert isinstance(content, Result)
+            stages.enter("end")
             _let_end(process, receiving)
             return content
         stages.enter(content)

@@ -41,7 +41,8 @@ class Patience:
     """When there are samples enough: after `many` rounds once all calls together took many_s, after `fair` rounds once
     they took fair_s, after `few` rounds once they took few_s, and after `most` rounds.
 
-    Eight samples are the fewest that give their median a 99 % interval.
+    Eight samples are the fewest that give their median a 99 % interval. Many more would make the interval narrower than what two processes
+    differ by, which it cannot know.
     """
 
     many: int = 20
@@ -50,7 +51,7 @@ class Patience:
     fair_s: float = 1.5
     few: int = 3
     few_s: float = 5.0
-    most: int = 200
+    most: int = 64
 
     def is_over(self, rounds: int, spent_s: float) -> bool:
         pairs = ((self.many, self.many_s), (self.fair, self.fair_s), (self.few, self.few_s))

@@ -27,7 +27,7 @@ from attnbench.store import Problem, Store
 # Rough seconds of a cell, so that the estimate of the time left does not count a training run as a kernel call.
 WEIGHT = {"kernel": 1.0, "depth": 1.5, "task": 12.0}
 BAD = ("error", "incorrect")
-PREPARING = ("start", "build", "load data")  # stages of a cell in which nothing is measured or trained yet
+OTHER_STAGES = ("start", "build", "load data", "end")  # of a cell, in which nothing is measured or trained
 INTERRUPTED = 130
 
 
@@ -157,7 +157,7 @@ def _summary(records: Sequence[Record], results: Path, took_s: float, console: C
     counts = Counter(record.status for record in records)
     shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     console.print(f"{len(records)} cells measured ({shown}); records are in {results / 'records'}.")
-    working_s = sum(seconds for record in records for stage, seconds in record.stages_s.items() if stage not in PREPARING)
+    working_s = sum(seconds for record in records for stage, seconds in record.stages_s.items() if stage not in OTHER_STAGES)
     console.print(f"{working_s / took_s:.0%} of {took_s:,.0f} s went into measuring and training.", highlight=False)
     for flag in Drifts(record for record in records if record.status == "ok").flags().values():
         console.print(f"The times of this session will not rank: {flag}. Run it again with --rerun on a quiet machine.", style="yellow")

@@ -10,7 +10,7 @@ from torch import nn
 
 from attnbench import memory, registry
 from attnbench.anchor import drift_anchor
-from attnbench.cells.cost import seconds
+from attnbench.cells.cost import DRIFT_CALLS, seconds
 from attnbench.cells.measurement import Measurement, Stage
 from attnbench.cells.stack import architecture, count_parameters
 from attnbench.guard import Guard
@@ -19,8 +19,6 @@ from attnbench.model import Classifier, Patches
 from attnbench.spec import Spec
 from attnbench.train import Recipe, step, train
 from attnbench.workload import Parts, Split, Task, majority_share
-
-DRIFT_CALLS = 3  # of the drift anchor, before training and after each epoch: training itself cannot take turns
 
 
 def measure_task(spec: Spec, source: str, task_source: str, stage: Stage) -> Measurement:
