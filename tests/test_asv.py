@@ -66,7 +66,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """asv's run of two cells, of one that ran out of memory before, and of one that is skipped; softmax was unavailable before."""
     project = make_project(tmp_path_factory.mktemp("asv") / "project")
     project.store.append(stated("softmax", status="unavailable", stage="build", reason="it was not here"))
-    project.store.append(stated("polynomial", status="oom", stage="time", reason="too large"))
+    project.store.append(stated("polynomial", status="oom", stage="time", reason="too large", environment={"memory_share": 0.75}))
     project.store.append(stated("softmax_math", status="skipped", stage="build", reason="there is no such form"))
     project.run(f"{KERNEL}|{DEPTH}", *SAVED, code=2)
     return project

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ specs = st.builds(
     variant=st.text(min_size=1, max_size=12),
     seq_len=st.integers(1, 2**20),
     dtype=st.sampled_from(DTYPES),
-    mode=st.sampled_from(MODES),
+    mode=st.sampled_from([mode for mode in MODES if mode != "decode"]),
     causal=st.booleans(),
     params=st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())),
 )
@@ -28,6 +29,13 @@ specs = st.builds(
 @given(specs)
 def test_compact_round_trip_keeps_the_key(spec: Spec) -> None:
     assert parse(spec.compact()).key() == spec.key()
+
+
+@pytest.mark.parametrize("axes", [{}, {"causal": True, "track": "depth", "block": "residual", "num_layers": 1}])
+def test_decoding_is_of_causal_kernel_cells(axes: dict[str, Any]) -> None:
+    assert make_spec(mode="decode", causal=True).label() == "kernel · softmax · seq_len 1,024 · decode · causal"
+    with pytest.raises(BadInput, match=r"causal kernel cell|has no causal"):
+        make_spec(mode="decode", **axes)
 
 
 def test_key_is_known() -> None:

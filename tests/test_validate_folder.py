@@ -24,23 +24,23 @@ PEAKS = {
 MACHINE = {"schema": 1, "machine": "desk", "peaks": {"cpu": PEAKS}}
 
 
-def test_a_store_as_it_should_be_has_no_faults(results: Path) -> None:
-    store = Store(results)
+def test_a_store_as_it_should_be_has_no_faults(new_results: Path) -> None:
+    store = Store(new_results)
     store.append(sound())
     store.append(sound(started_at="2026-11-22T00:00:02Z", status="oom", measurements={}, clocks={}, reason="too big", stage="time"))
     learnt = {"accuracy": [0.9], "peak_memory_bytes": [4096.0], "train_s": [3.0], "training_tokens_per_s": [1e4]}
     task = make_spec(**TASK)
     store.append(sound(spec=task, id=task.key(), measurements=learnt, clocks={"train_s": "wall"}))
-    (results / "README.md").write_text("# Results\n")
-    (results / "asv" / "desk").mkdir(parents=True)
-    (results / "asv" / "desk" / "machine.json").write_text("NaN, which is asv's own matter")
-    (results / "machines").mkdir()
-    (results / "machines" / "desk.json").write_text(json.dumps(MACHINE))
+    (new_results / "README.md").write_text("# Results\n")
+    (new_results / "asv" / "desk").mkdir(parents=True)
+    (new_results / "asv" / "desk" / "machine.json").write_text("NaN, which is asv's own matter")
+    (new_results / "machines").mkdir()
+    (new_results / "machines" / "desk.json").write_text(json.dumps(MACHINE))
     report = Report(variant="softmax", fingerprint="a" * 16, device="cpu", checks=[Finding(name="shape", status="passed", detail="")])
-    (results / "checks").mkdir()
-    (results / "checks" / f"softmax-{'a' * 16}.json").write_bytes(encode_report(report))
+    (new_results / "checks").mkdir()
+    (new_results / "checks" / f"softmax-{'a' * 16}.json").write_bytes(encode_report(report))
     seen: Counter[str] = Counter()
-    assert list(validate(results, seen)) == []
+    assert list(validate(new_results, seen)) == []
     assert seen == {"records": 3, "reports": 1, "machines": 1}
 
 
@@ -55,11 +55,11 @@ def test_a_store_as_it_should_be_has_no_faults(results: Path) -> None:
         "machines/.desk.json.17",
     ],
 )
-def test_a_file_where_none_belongs_is_an_error(results: Path, name: str) -> None:
-    file = results / name
+def test_a_file_where_none_belongs_is_an_error(new_results: Path, name: str) -> None:
+    file = new_results / name
     file.parent.mkdir(parents=True)
     file.write_text("")
-    fault = only(results)
+    fault = only(new_results)
     assert (fault.file, fault.line, fault.level) == (file, None, "error")
     assert str(fault).startswith(f"{file}: error: no file belongs here")
 
@@ -88,28 +88,28 @@ def report_of(**fields: Any) -> bytes:
         ("machines/desk.json", json.dumps(MACHINE).replace("a processor", "/srv/x/y").encode(), "peaks.cpu.device_name gives away"),
     ],
 )
-def test_reports_and_peaks_are_looked_at_too(results: Path, name: str, content: bytes, said: str) -> None:
-    file = results / name
+def test_reports_and_peaks_are_looked_at_too(new_results: Path, name: str, content: bytes, said: str) -> None:
+    file = new_results / name
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
-    fault = only(results)
+    fault = only(new_results)
     assert (fault.file, fault.line, fault.level) == (file, None, "error")
     assert said in fault.what
 
 
-def test_the_command_prints_a_line_a_fault_and_a_summary(results: Path) -> None:
-    file = session(results, line(id="0" * 16), line(environment={}))
-    done = cli("validate", str(results))
+def test_the_command_prints_a_line_a_fault_and_a_summary(new_results: Path) -> None:
+    file = session(new_results, line(id="0" * 16), line(environment={}))
+    done = cli("validate", str(new_results))
     assert done.returncode == 1
     first, second, summary = done.stdout.splitlines()
     assert first.startswith(f"{file}:1: error: its id is '0000000000000000'")
     assert second.startswith(f"{file}:2: warning: the commit")
-    assert summary == f"{results}: 2 records, 1 error, 1 warning"
+    assert summary == f"{new_results}: 2 records, 1 error, 1 warning"
 
 
-def test_the_command_prints_json(results: Path) -> None:
-    file = session(results, line(environment={}))
-    done = cli("validate", str(results), "--json")
+def test_the_command_prints_json(new_results: Path) -> None:
+    file = session(new_results, line(environment={}))
+    done = cli("validate", str(new_results), "--json")
     assert done.returncode == 0
     told = json.loads(done.stdout)
     assert (told["records"], told["errors"], told["warnings"]) == (1, 0, 1)
@@ -117,8 +117,8 @@ def test_the_command_prints_json(results: Path) -> None:
     assert (fault["file"], fault["line"], fault["level"]) == (str(file), 1, "warning")
 
 
-def test_without_a_folder_the_command_says_so(results: Path) -> None:
-    done = cli("validate", str(results))
+def test_without_a_folder_the_command_says_so(new_results: Path) -> None:
+    done = cli("validate", str(new_results))
     assert done.returncode == 2
     assert "no results folder" in done.stderr
 
