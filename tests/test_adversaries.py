@@ -100,14 +100,15 @@ CHEATS = {
         """
     real = time.perf_counter
     def cheat(self, q, k, v, causal):
-        from attnbench import guard, measure
+        from attnbench import measure
+        seals = [x._sealed for x in gc.get_objects() if type(x).__name__ == "Guard"]
         slow = lambda: Mine.real() / 100
         measure.take_turns.__defaults__ = (None, slow)
         for name in ("attnbench.measure.perf_counter", "attnbench.cells.cost.perf_counter"):
             module = sys.modules[name.rpartition(".")[0]]
             module.perf_counter = slow
-            if name in guard._sealed:
-                guard._sealed[name] = slow
+            for sealed in seals:
+                sealed[name] = slow
         return self.honest(q, k, v, causal)
 """,
         "",

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.alone import alone
+from attnbench.child import _ctrl_c_later
 from misbehaving import is_gone, run_cell, wait_for, write_variant
 
 
@@ -98,6 +99,27 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+def test_ctrl_c_waits_until_a_process_is_started_even_if_another_thread_takes_the_signal() -> None:
+    """The threads of a numeric library let it through; here one of Python's does."""
+    done, steps = threading.Event(), []
+    other = threading.Thread(target=done.wait)
+    other.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            with _ctrl_c_later("forkserver"):
+                steps.append("starts")
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.1)
+                steps.append("has started")
+            steps.append("goes on")
+    finally:
+        done.set()
+        other.join()
+    assert steps == ["starts", "has started"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_two_commands_never_measure_at_once(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second waits, and says so."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # no other attnbench of this machine is in the way

@@ -26,12 +26,13 @@ PEAKS = Peaks(
     ("by_the_cell", "by_us", "believed"),
     [
         (1.0, 1.0, True),
-        (1.0, 1.3, True),  # a message may take its time on a busy machine
+        (1.0, 1.1, True),  # a message may take its time on a busy machine
         (0.02, 0.06, True),
         (20.0, 21.5, True),
         (0.01, 1.0, False),  # a clock that was slowed down
         (0.002, 0.13, False),
-        (20.0, 30.0, False),
+        (1.0, 1.3, False),
+        (20.0, 23.0, False),
         (2.0, 1.0, False),  # or hastened, which makes the anchors slow
         (None, 1.0, True),  # training has no such stage
     ],

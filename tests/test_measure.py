@@ -95,23 +95,6 @@ def test_patience_takes_more_samples_of_short_calls(seconds: float, rounds: int)
     assert len(take_turns({"call": Turn(call)}, "cpu", clock=clock)["call"].wall_s) == rounds
 
 
-deSEEING = """
-"Values as they are, and a list of which inputs were seen."
-import torch
-from torch import nn
-from attnbench.attention import Variant
-seen = []
-class Seeing(nn.Module):
-    def forward(self, q, k, v, causal=False, padding_mask=None):
-        seen.append((q.data_ptr(), float(q.detach().flatten()[0])))
-        return {returned}
-    def matrix(self, q, k, causal=False):
-        return torch.eye(q.shape[-2], dtype=q.dtype).expand(*q.shape[:2], -1, -1)
-VARIANT = Variant(build=lambda shape: Seeing(), citation="none", family="other", formula="V", causal=False, normalises_rows=True,
-                  time_exponent=1.0, memory_exponent=1.0)
-"""
-
-
 SEEING = """
 "Values as they are, and a list of which inputs were seen."
 import torch

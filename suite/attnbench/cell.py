@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from attnbench.cells.kernel import measure_kernel
-from attnbench.cells.measurement import Measurement, Stage
+from attnbench.cells.measurement import Measurement
 from attnbench.cells.stack import measure_depth
 from attnbench.cells.task import measure_task
 from attnbench.errors import Unavailable
+from attnbench.job import Stage
 from attnbench.spec import Spec
 
 

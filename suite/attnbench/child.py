@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -142,14 +143,25 @@ def _died(process: Any, stage: str) -> Result:
 
 @contextmanager
 def _ctrl_c_later(start: Start) -> Iterator[None]:
-    """Hold SIGINT back. What is started meanwhile never gets it: Ctrl-C, which a terminal sends to all, is this process's to answer."""
+    """Hold SIGINT back. What is started meanwhile never gets it: Ctrl-C, which a terminal sends to all, is this process's to answer.
+
+    The mask is what a new process inherits, but it is this thread's alone: where a library holds threads of its own, as numpy's does, one
+    of them takes the signal and Python answers it here all the same, between two steps of starting a process. So its answer waits as well.
+    """
     if start != "fork":
         resource_tracker.ensure_running()  # Python 3.11 starts it with the first process, and lets SIGINT through again when it has
+    answered_here = threading.current_thread() is threading.main_thread()
+    came: list[int] = []
+    answer = signal.signal(signal.SIGINT, lambda number, frame: came.append(number)) if answered_here else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        if answered_here:
+            signal.signal(signal.SIGINT, answer)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _let_end(process: Any, receiving: Any) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 import time
-from types import ModuleType
 from typing import Any
 
 import torch
 import torch.profiler
 import torch.utils.flop_counter
 
-from attnbench import flops, measure, memory, rolled, verify
 from attnbench.verify import Incorrect
 
 _TORCH: dict[Any, tuple[str, ...]] = {
@@ -24,18 +23,23 @@ _TORCH: dict[Any, tuple[str, ...]] = {
     torch.utils.flop_counter: ("FlopCounterMode",),
 }
 IDLE_WINDOW_S, PATIENCE_S = 0.01, 0.5  # the threads of OpenMP spin for a few milliseconds after their work
+_MECHANISMS = ("attnbench.variants", "attnbench.kernels", "attnbench.tasks")
 
 
 def _present() -> dict[str, object]:
-    """Everything that is sealed, by name, as it is now: all of what measures and verifies, functions of the rest."""
-    harness: list[ModuleType] = [measure, memory, flops, rolled, verify, sys.modules[__name__]]
-    found = {f"{m.__name__}.{name}": x for m in harness for name, x in vars(m).items() if not name.startswith("_")}
+    """Everything that is sealed, by name, as it is now: the harness with its classes, the clocks, and what torch does for it."""
+    harness = {name: x for name, x in sys.modules.items() if name.startswith("attnbench.") and not name.startswith(_MECHANISMS)}
+    owners: dict[str, Any] = dict(harness)
+    for place, module in harness.items():
+        mine = ((name, x) for name, x in vars(module).items() if inspect.isclass(x) and x.__module__ == place)
+        owners |= {f"{place}.{name}": x for name, x in mine}
+    found = {f"{place}.{name}": x for place, owner in owners.items() for name, x in vars(owner).items() if not name.startswith("__")}
     found |= {f"{m.__name__}.{name}": x for m in (time, threading) for name, x in vars(m).items() if callable(x)}
     return found | {f"{owner.__name__}.{name}": getattr(owner, name) for owner, names in _TORCH.items() for name in names}
 
 
 class Guard:
-    """Watches one cell's process. Every method raises Incorrect for what no mechanism may do.
+    """Watches one cell's process, from before its mechanism is loaded. Every method raises Incorrect for what no mechanism may do.
 
     What can be caught in the mechanism's own process is caught here. The parent compares clocks on top (run.py), and no result counts
     that cannot be computed again from the same inputs (trial.py).
@@ -44,6 +48,7 @@ class Guard:
     def __init__(self) -> None:
         self._threads = set(threading.enumerate())
         self._num_threads = torch.get_num_threads()
+        self._sealed = _present()
 
     def check_threads(self) -> None:
         """No Python thread may run on when a call has returned; that of autograd, which is foreign to Python, may."""
@@ -65,10 +70,7 @@ class Guard:
         """The clocks and what measures and verifies must be what they were."""
         if torch.get_num_threads() != self._num_threads:
             raise Incorrect("the mechanism changed the number of threads that torch uses; leave it as it is")
-        now = _present()
-        broken = sorted(name for name in _sealed.keys() | now.keys() if _sealed.get(name) is not now.get(name))
+        now = _present()  # what was loaded since is no matter
+        broken = sorted(name for name, x in self._sealed.items() if now.get(name) is not x)
         if broken:
             raise Incorrect(f"the mechanism replaced {', '.join(broken[:3])}; it must leave the clocks and the harness alone")
-
-
-_sealed = _present()  # when this module is imported, which is before any mechanism is

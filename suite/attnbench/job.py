@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-Stage = Callable[[str], None]
+Stage = Callable[[str], None]  # is told what is going on, so that a job which is killed can say where it was
 
 
 @dataclass(frozen=True)

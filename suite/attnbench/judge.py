@@ -8,7 +8,7 @@ from attnbench.cells.measurement import Measurement
 from attnbench.peaks import SLACK, Peaks, floor_s, roofline_fraction
 from attnbench.spec import Spec
 
-CLOCKS_DIFFER, CLOCKS_DIFFER_S = 0.25, 0.05  # share, and seconds for the way of a message between two processes
+CLOCKS_DIFFER, CLOCKS_DIFFER_S = 0.1, 0.05  # share, and seconds for the way of a message between two processes
 ITEMSIZE = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 

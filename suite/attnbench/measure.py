@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from time import perf_counter  # bound before any mechanism is imported, so that one which patches the module `time` changes nothing here
 
 import torch
-from torch import Tensor
 
 from attnbench.errors import AttnbenchError
 
@@ -70,6 +69,17 @@ def synchronise(device: str) -> None:
     """Wait until the device has done everything that was asked of it, on every stream."""
     if device == "cuda":
         torch.cuda.synchronize()
+
+
+def seconds(call: Call, device: str) -> float:
+    """One call, timed."""
+    synchronise(device)
+    started = perf_counter()
+    result = call(0)
+    synchronise(device)
+    took = perf_counter() - started
+    del result  # freed outside the window
+    return took
 
 
 def warm_up(call: Call, device: str) -> None:
@@ -146,8 +156,3 @@ def _l2_flush(device: str) -> Callable[[], object]:
         return lambda: None
     size = L2_FLUSHES * torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
     return torch.empty(size, dtype=torch.int8, device=device).zero_
-
-
-def is_plain_tensor(x: object) -> bool:
-    """Whether x is a tensor that holds its values, and no subclass that may compute them when it is looked at."""
-    return type(x) in (Tensor, torch.nn.Parameter)

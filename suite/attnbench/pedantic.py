@@ -17,11 +17,10 @@ from torch import Tensor
 
 from attnbench import environment
 from attnbench.alone import alone
-from attnbench.cells.cost import seconds
 from attnbench.cells.mechanism import KernelTrial
 from attnbench.cells.trial import Keeper
 from attnbench.guard import Guard
-from attnbench.measure import warm_up
+from attnbench.measure import seconds, warm_up
 from attnbench.pytestjson import EXTRA, Facts
 from attnbench.run import Cell, resolve
 from attnbench.spec import Spec

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from attnbench import cell, check, guard, memory, registry
+from attnbench import cell, check, memory, registry
 
 memory.warm_profiler()
 for _name in registry.builtin("variants"):
     registry.load("variants", _name)
 
-__all__ = ["cell", "check", "guard"]
+__all__ = ["cell", "check"]

@@ -25,7 +25,7 @@ from attnbench.spec import DEVICES, TRACKS, parse
 from attnbench.store import Problem, Store
 
 # Rough seconds of a cell, so that the estimate of the time left does not count a training run as a kernel call.
-WEIGHT = {"kernel": 1.0, "depth": 1.5, "task": 12.0}
+WEIGHT = {"kernel": 2.6, "depth": 1.8, "task": 8.4}
 BAD = ("error", "incorrect")
 OTHER_STAGES = ("start", "build", "load data", "end")  # of a cell, in which nothing is measured or trained
 INTERRUPTED = 130

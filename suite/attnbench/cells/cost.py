@@ -7,11 +7,12 @@ from time import perf_counter
 
 from attnbench import flops, memory
 from attnbench.anchor import drift_anchor
-from attnbench.cells.measurement import Measurement, Stage
+from attnbench.cells.measurement import Measurement
 from attnbench.cells.trial import Keeper, Trial
 from attnbench.errors import is_out_of_memory
 from attnbench.guard import Guard
-from attnbench.measure import Call, Samples, Turn, synchronise, take_turns, warm_up
+from attnbench.job import Stage
+from attnbench.measure import Samples, Turn, seconds, take_turns, warm_up
 
 DRIFT_CALLS = 3  # of the drift anchor, before the turns and after them, or before training and after each epoch
 ANCHOR_PATIENCE_S = 2.0  # an anchor's call that takes longer is not interleaved; the session's softmax cell serves instead
@@ -59,17 +60,6 @@ def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], 
         result.samples["error"] = [error]
     guard.check_seal()
     return result
-
-
-def seconds(call: Call, device: str) -> float:
-    """One call, timed."""
-    synchronise(device)
-    began = perf_counter()
-    result = call(0)
-    synchronise(device)
-    took = perf_counter() - began
-    del result
-    return took
 
 
 def _first_call(subject: Keeper, device: str, result: Measurement) -> None:

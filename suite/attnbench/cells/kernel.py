@@ -7,9 +7,10 @@ import dataclasses
 from attnbench import memory
 from attnbench.anchor import ANCHOR, SEQ_LEN
 from attnbench.cells.cost import ANCHOR_PATIENCE_S, cost
-from attnbench.cells.measurement import Measurement, Stage
+from attnbench.cells.measurement import Measurement
 from attnbench.cells.mechanism import DecodeTrial, KernelTrial
 from attnbench.guard import Guard
+from attnbench.job import Stage
 from attnbench.spec import Spec
 
 TRAINING_FACTOR = 3.5  # a training step of softmax attention, in forward passes

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
-
-Stage = Callable[[str], None]  # is told what is going on, so that a cell which is killed can say where it was
 
 
 @dataclass

@@ -10,9 +10,10 @@ from attnbench.anchor import ANCHOR
 from attnbench.attention import Variant
 from attnbench.cells.cost import cost
 from attnbench.cells.kernel import softmax_of
-from attnbench.cells.measurement import Measurement, Stage
+from attnbench.cells.measurement import Measurement
 from attnbench.construct import construct
 from attnbench.guard import Guard
+from attnbench.job import Stage
 from attnbench.model import Architecture, Stack, unit_rms
 from attnbench.rolled import Rolled
 from attnbench.spec import Spec

@@ -10,11 +10,12 @@ from torch import nn
 
 from attnbench import memory, registry
 from attnbench.anchor import drift_anchor
-from attnbench.cells.cost import DRIFT_CALLS, seconds
-from attnbench.cells.measurement import Measurement, Stage
+from attnbench.cells.cost import DRIFT_CALLS
+from attnbench.cells.measurement import Measurement
 from attnbench.cells.stack import architecture, count_parameters
 from attnbench.guard import Guard
-from attnbench.measure import warm_up
+from attnbench.job import Stage
+from attnbench.measure import seconds, warm_up
 from attnbench.model import Classifier, Patches
 from attnbench.spec import Spec
 from attnbench.train import Recipe, step, train

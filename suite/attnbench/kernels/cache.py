@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from attnbench.attention import BadInput, at_least_float32
+from attnbench.attention import BadInput, Heads, at_least_float32
 from attnbench.kernels.activation import Activation
 
 Keys = Float[Tensor, "batch heads seq_len key_dim"]
@@ -98,6 +98,16 @@ class Cache:
         blocks = weights.split(_block(values), dim=-1)
         products = [mine @ block for mine, block in zip(blocks, _widened(values), strict=True)]
         return torch.stack(products).sum(0)
+
+
+class CachedAttention(nn.Module):
+    """A mechanism that decodes from the keys and values of all tokens before, as they came. It adds `step` to this."""
+
+    def init_state(self, batch_size: int) -> Cache:
+        return Cache(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
+        return Cache(q.shape[0]).append(k, v)
 
 
 def elementwise_step(

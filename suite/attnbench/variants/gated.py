@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from attnbench.attention import Heads, PaddingMask, Shape, Variant, hide_padding
-from attnbench.kernels.cache import Cache
+from attnbench.kernels.cache import Cache, CachedAttention
 from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
 
 
-class Gated(nn.Module):
+class Gated(CachedAttention):
     """w_g: [num_heads, head_dim, head_dim], initialised as the model's projections are, by Xavier and Glorot's uniform law."""
 
     def __init__(self, num_heads: int, head_dim: int) -> None:
@@ -31,12 +31,6 @@ class Gated(nn.Module):
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         (q,) = hide_padding(padding_mask, q)
         return fused_softmax(q, k, v, causal, padding_mask) * torch.sigmoid(q @ self.w_g)
-
-    def init_state(self, batch_size: int) -> Cache:
-        return Cache(batch_size)
-
-    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
-        return Cache(q.shape[0]).append(k, v)
 
     def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
         state = state.append(k, v)

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import math
 
-from torch import nn
-
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.activation import Relu
-from attnbench.kernels.cache import Cache, elementwise_step
+from attnbench.kernels.cache import Cache, CachedAttention, elementwise_step
 from attnbench.kernels.tiled import elementwise_attention
 
 
-class ReluAttention(nn.Module):
+class ReluAttention(CachedAttention):
     """A zeroed key has score 0 and weight 0, so padding needs no mask of its own."""
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
@@ -25,12 +23,6 @@ class ReluAttention(nn.Module):
         wide = at_least_float32(q)  # 1 / N goes to the queries, before a sum over keys could leave the range of float16
         count = count_visible(q.shape[-2], causal, padding_mask, q.device).to(wide.dtype)
         return elementwise_attention(wide / (math.sqrt(q.shape[-1]) * count), k, v, Relu(), causal)
-
-    def init_state(self, batch_size: int) -> Cache:
-        return Cache(batch_size)
-
-    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
-        return Cache(q.shape[0]).append(k, v)
 
     def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
         state = state.append(k, v)

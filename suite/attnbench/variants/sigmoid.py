@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.activation import Sigmoid
-from attnbench.kernels.cache import Cache, elementwise_step
+from attnbench.kernels.cache import Cache, CachedAttention, elementwise_step
 from attnbench.kernels.tiled import elementwise_attention
 
 
-class SigmoidAttention(nn.Module):
+class SigmoidAttention(CachedAttention):
     """A zeroed key has a weight, but its value is zero; only the padded rows of the output need hiding."""
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
@@ -25,12 +25,6 @@ class SigmoidAttention(nn.Module):
         bias = _bias(q, causal, padding_mask)
         out = elementwise_attention(at_least_float32(q) / math.sqrt(q.shape[-1]), k, v, Sigmoid(), causal, bias)
         return hide_padding(padding_mask, out)[0]
-
-    def init_state(self, batch_size: int) -> Cache:
-        return Cache(batch_size)
-
-    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
-        return Cache(q.shape[0]).append(k, v)
 
     def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
         state = state.append(k, v)

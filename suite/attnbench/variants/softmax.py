@@ -5,24 +5,16 @@ A = softmax(Q K^T / sqrt(d)), out = A V. Vaswani et al. 2017, arXiv 1706.03762; 
 
 from __future__ import annotations
 
-from torch import nn
-
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, unit_values
-from attnbench.kernels.cache import Cache
+from attnbench.kernels.cache import Cache, CachedAttention
 from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
 
 
-class Softmax(nn.Module):
+class Softmax(CachedAttention):
     """Fused scaled dot-product attention; no attention matrix is kept."""
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         return fused_softmax(q, k, v, causal, padding_mask)
-
-    def init_state(self, batch_size: int) -> Cache:
-        return Cache(batch_size)
-
-    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
-        return Cache(q.shape[0]).append(k, v)
 
     def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
         state = state.append(k, v)

@@ -7,24 +7,16 @@ from __future__ import annotations
 
 import math
 
-from torch import nn
-
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, hide_padding, visible_keys
-from attnbench.kernels.cache import Cache
+from attnbench.kernels.cache import Cache, CachedAttention
 
 
-class SoftmaxMath(nn.Module):
+class SoftmaxMath(CachedAttention):
     """Softmax attention that keeps the seq_len x seq_len matrix of every head."""
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         (v,) = hide_padding(padding_mask, v)
         return self.matrix(q, k, causal, padding_mask) @ v
-
-    def init_state(self, batch_size: int) -> Cache:
-        return Cache(batch_size)
-
-    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
-        return Cache(q.shape[0]).append(k, v)
 
     def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
         state = state.append(k, v)

@@ -7,26 +7,18 @@ Hua, Dai, Liu, Le 2022, Transformer Quality in Linear Time, arXiv 2202.10447.
 
 from __future__ import annotations
 
-from torch import nn
-
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.activation import SquaredRelu
-from attnbench.kernels.cache import Cache, elementwise_step
+from attnbench.kernels.cache import Cache, CachedAttention, elementwise_step
 from attnbench.kernels.tiled import elementwise_attention
 
 
-class SquaredReluAttention(nn.Module):
+class SquaredReluAttention(CachedAttention):
     """relu is homogeneous: the 1 / N is taken of the queries, where it keeps the square of a large score finite."""
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         q, k, v = hide_padding(padding_mask, q, k, v)
         return elementwise_attention(_over_count(at_least_float32(q), causal, padding_mask), k, v, SquaredRelu(), causal)
-
-    def init_state(self, batch_size: int) -> Cache:
-        return Cache(batch_size)
-
-    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
-        return Cache(q.shape[0]).append(k, v)
 
     def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
         state = state.append(k, v)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, hide_padding, unit_values
-from attnbench.kernels.cache import Cache
+from attnbench.kernels.cache import Cache, CachedAttention
 from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
 
 
-class ValueSkipInit(nn.Module):
+class ValueSkipInit(CachedAttention):
     """identity_gain and attention_gain, a and b of the formula, have shape [num_heads]."""
 
     def __init__(self, num_heads: int) -> None:
@@ -31,12 +31,6 @@ class ValueSkipInit(nn.Module):
         (v,) = hide_padding(padding_mask, v)
         a, b = (gain[:, None, None] for gain in (self.identity_gain, self.attention_gain))
         return a * v + b * fused_softmax(q, k, v, causal, padding_mask)
-
-    def init_state(self, batch_size: int) -> Cache:
-        return Cache(batch_size)
-
-    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
-        return Cache(q.shape[0]).append(k, v)
 
     def step(self, q: Heads, k: Heads, v: Heads, state: Cache) -> tuple[Heads, Cache]:
         state = state.append(k, v)
