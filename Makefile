@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: leaderboard test check bench floors forms agreement repeatability site clean
+.PHONY: leaderboard test check bench floors forms agreement repeatability engine site clean
 
 # asv ends with 2 when a cell failed: that is a result, and the page shows it.
 leaderboard: $(READY)  ## run the quick preset through asv on this machine, build the site, say where it is
@@ -38,6 +38,9 @@ agreement: $(READY)  ## our clock against torch's Timer: within 10 %, or exit co
 
 repeatability: $(READY)  ## two quick kernel sessions, and whether they say the same; about five minutes
 	$(BIN)/python benchmarks/repeatability.py
+
+engine: $(READY)  ## the training engine's samples a second against a bare loop's; a minute
+	$(BIN)/python benchmarks/engine.py
 
 site: $(READY)  ## build the site from results/
 	$(BIN)/attnbench site

@@ -11,6 +11,9 @@ from attnbench.spec import Spec
 
 LENGTHS = (128, 512, 2048, 8192)
 COST = {"softmax": (1e-9, 2.0), "softmax_math": (3e-9, 2.05), "orthogonal": (4e-7, 1.02), "polynomial": (4e-9, 2.1)}
+SKILL = {"orthogonal": 0.02, "polynomial": -0.02, "my_file": -0.05}
+GRID, CHANCE = "0.001 0.003", 0.114
+HUGE = 1e308
 HOSTILE = "</script><img src=x onerror=alert(1)>../../../evil"
 ENVIRONMENT = {
     "cpu": "Example 9000", "cores": 8, "logical_cores": 16, "threads": 8, "memory_bytes": 64 * 2**30, "gpus": [], "os": "Linux 6.1",
@@ -57,30 +60,70 @@ def depth(variant: str) -> Iterator[Record]:
             found = {
                 "training_s": samples(0.002 * layers), "peak_memory_bytes": [1e6 * layers], "parameters": [33e3 * layers],
                 "jacobian_condition": [condition], "effective_rank": [1 + 12 / layers], "gradient_norm": [0.5 * layers],
-                "attention_frobenius": [1.5] * layers,
+                "attention_frobenius": [1.5] * layers, "attention_jacobian_condition": [condition**0.5],
             }  # fmt: skip
             yield record(spec, measurements=found)
 
 
-def task(variant: str, seeds: int = 3) -> Iterator[Record]:
-    """Two tasks; `sotu_era` with one seed only."""
-    for name, count in (("mnist", seeds), ("sotu_era", 1)):
-        for seed in range(count):
-            spec = Spec(
-                track="task", variant=variant, task=name, data="embedded:06bf3045", block="residual", num_layers=2, epochs=3, lr=3e-3,
-                head_dim=16, batch_size=64, seed=seed,
-            )  # fmt: skip
-            accuracy = 0.80 + 0.02 * len(variant) / 10 + 0.004 * seed
-            found = {
-                "accuracy": [accuracy], "validation_accuracy": [accuracy - 0.01], "train_s": [5.0 + len(variant)],
-                "training_tokens_per_s": [1.4e5], "inference_tokens_per_s": [3.5e5], "peak_memory_bytes": [3e7], "parameters": [1e5],
-                "diverged": [float(variant == "polynomial" and seed == 2)],
-            }  # fmt: skip
-            curve: dict[str, list[float | None]] = {
-                "step": [57, 114, 171], "wall_s": [2.0, 4.0, 6.0], "train_loss": [1.5, 0.6, None],
-                "validation_accuracy": [0.6, 0.75, accuracy],
-            }  # fmt: skip
-            yield record(spec, measurements=found, curve=curve)
+def task(variant: str) -> Iterator[Record]:
+    """Both metrics, rates that were tuned, with the trials, or given, residual blocks and skipless ones of two depths.
+
+    No rate suits softmax_math without skips, and somebody's file reaches no target.
+    """
+    given = {"variant": variant, "task": "mnist", "data": "embedded:06bf3045", "block": "residual", "num_layers": 2, "epochs": 3}
+    tuned = {**given, "lr_grid": GRID}
+    for axes, seeds in (
+        (tuned, 3),
+        ({**given, "task": "sotu_era", "lr": 3e-3}, 1),
+        ({**tuned, "task": "sotu_lm", "causal": True}, 3),
+        *(({**tuned, "block": "skipless", "num_layers": layers, "epochs": 2}, 2) for layers in (6, 12)),
+    ):
+        rates = [float(rate) for rate in str(axes.get("lr_grid", "")).split()]
+        tried = [task_spec(**{**axes, "lr": rate, "lr_grid": None}, seed=1000, evaluate="validation") for rate in rates]
+        if variant == "softmax_math" and axes["block"] == "skipless":
+            yield from (record(spec, "timeout", reason="600 s were not enough", stage="train, epoch 1 of 2") for spec in tried)
+            reason = "no rate could be tried; lr 0.001 timeout: 600 s were not enough"
+            yield from (record(task_spec(**axes, seed=seed), "skipped", reason=reason) for seed in range(seeds))
+            continue
+        yield from (trained(spec) for spec in tried)
+        best = {"lr": rates[len(variant) % 2]} if rates else {}
+        yield from (trained(task_spec(**{**axes, **best}, seed=seed)) for seed in range(seeds))
+
+
+def task_spec(**axes: Any) -> Spec:
+    return Spec(**{"track": "task", "head_dim": 16, "batch_size": 64, **axes})
+
+
+def trained(spec: Spec, **more: list[float]) -> Record:
+    """What training gives: 0.9 and less in residual blocks; without skips softmax ends where it began, for its tokens become parallel."""
+    layers, skill = spec.num_layers or 1, SKILL.get(spec.variant, 0.0) + 0.004 * (spec.seed % 7) - (0.2 if spec.lr == 1e-3 else 0.0) / 10
+    keeps_rank = spec.block == "residual" or spec.variant == "orthogonal"
+    learnt = 0.9 + skill if keeps_rank else max(CHANCE, 0.9 + skill - 0.07 * layers)
+    metric, chance, result, nothing = "accuracy", "majority_share", learnt, CHANCE
+    if spec.task == "sotu_lm":
+        metric, chance, result, nothing = "bits_per_byte", "unigram_bits", 4.5 - 2.2 * learnt, 4.5
+    epochs = range((spec.epochs or 1) + 1)
+    per_epoch_s = 0.5 + 0.2 * layers + 0.03 * len(spec.variant)
+    curve: dict[str, list[float | None]] = {
+        "step": [57.0 * epoch for epoch in epochs], "wall_s": [per_epoch_s * epoch for epoch in epochs],
+        "train_loss": [None, *(2.3 * 0.4**epoch for epoch in epochs[1:])],
+        f"validation_{metric}": [nothing + (result - nothing) * (1 - 0.3**epoch) for epoch in epochs],
+    }  # fmt: skip
+    for layer in range(1, layers + 1):
+        rank = 12.0 - 0.2 * layer + 30 * skill if keeps_rank else 1 + (11 + 9 * skill) * 0.6**layer
+        curve[f"effective_rank_layer_{layer}"] = [rank + 0.4 * epoch for epoch in epochs]
+        if spec.variant != "my_file":  # it has no matrix
+            curve[f"attention_frobenius_layer_{layer}"] = [7.0 if spec.variant == "orthogonal" else 1.2 + 0.1 * epoch for epoch in epochs]
+    found = {
+        f"validation_{metric}": [result], "train_s": [per_epoch_s * epochs[-1]], "training_tokens_per_s": [1.4e5],
+        "peak_memory_bytes": [3e7], "parameters": [1e5], "mechanism_parameters": [64.0 if spec.variant == "polynomial" else 0.0],
+        "diverged": [float(spec.variant == "polynomial" and spec.seed == 2)],
+    }  # fmt: skip
+    if spec.variant != "my_file" and spec.seed != 1 and keeps_rank:
+        found["time_to_target_s"] = [per_epoch_s * epochs[-2]]
+    if spec.evaluate == "test":
+        found |= {metric: [result], chance: [nothing], "inference_tokens_per_s": [3.5e5]}
+    return record(spec, measurements={**found, **more}, curve=curve)
 
 
 def usual() -> list[Record]:
@@ -115,14 +158,24 @@ def hostile() -> list[Record]:
     """Names, reasons, commands and environments that would do harm where they are not escaped, beside an honest record."""
     spec = Spec(track="kernel", variant=HOSTILE, seq_len=128, params={HOSTILE: HOSTILE})
     other = Spec(track="kernel", variant="../../../../tmp/evil.py", seq_len=512)
-    trained = Spec(track="task", variant=HOSTILE, task=HOSTILE, data=HOSTILE, block="residual", num_layers=1, epochs=1, lr=0.1)
+    learnt = {"accuracy": [0.5], "train_s": [1.0], "majority_share": [HUGE], "time_to_target_s": [-1.0], "mechanism_parameters": []}
+    curve: dict[str, list[float | None]] = {
+        "wall_s": [0.0, 1.0], "step": [None, HUGE], "train_loss": [2.0, None, 3.0], "validation_accuracy": [HUGE], HOSTILE: [1.0],
+        "effective_rank_layer_99999": [HUGE, 2.0], "effective_rank_layer_" + "9" * 5000: [1.0], "attention_frobenius_layer_1": [],
+        "attention_frobenius_layer_2": [HUGE, HUGE], "attention_frobenius_layer_3": [HUGE, 1.0],
+    }  # fmt: skip
+    trained = [
+        task_spec(variant=HOSTILE, task=HOSTILE, data=HOSTILE, block=block, num_layers=layers, epochs=1, lr=0.1, lr_grid=HOSTILE)
+        for block, layers in (("residual", 1), ("skipless", 10**12), ("skipless", 3))
+    ]
     environment = {**ENVIRONMENT, "cpu": HOSTILE, "gpus": [{"name": HOSTILE}], "commit": HOSTILE, "torch": HOSTILE, "memory_bytes": HOSTILE}
     shared: dict[str, Any] = {"environment": environment, "command": HOSTILE, "reason": HOSTILE, "stage": HOSTILE, "session": HOSTILE}
     times = {"training_s": samples(0.01), HOSTILE: [1.0]}
     return [
         record(spec, machine=HOSTILE, id=HOSTILE, measurements=times, started_at=HOSTILE, **shared),
         record(other, "error", machine="../../up", **shared),
-        record(trained, measurements={"accuracy": [0.5], "train_s": [1.0]}, curve={"wall_s": [1.0], "train_loss": [2.0, None]}, **shared),
+        *(record(spec, measurements=learnt, curve=curve, **shared) for spec in trained),
+        record(task_spec(variant=HOSTILE, task=HOSTILE, block="residual", num_layers=10**12, epochs=1, lr_grid=HOSTILE), "skipped"),
         record(Spec(track="kernel", variant="softmax", seq_len=128), measurements={"training_s": [0.0, -1.0], "peak_memory_bytes": []}),
         record(Spec(track="kernel", variant="softmax", seq_len=256), measurements={"training_s": [1e149], "peak_memory_bytes": [1e308]}),
         record(Spec(track="kernel", variant="huge", seq_len=256), measurements={"training_s": [1e-149], "peak_memory_bytes": [5e-324]}),

@@ -101,7 +101,7 @@ CHEATS = {
     real = time.perf_counter
     def cheat(self, q, k, v, causal):
         from attnbench import measure
-        seals = [x._sealed for x in gc.get_objects() if type(x).__name__ == "Guard"]
+        seals = [x._sealed for x in gc.get_objects() if type(x).__module__ == "attnbench.guard"]
         slow = lambda: Mine.real() / 100
         measure.take_turns.__defaults__ = (None, slow)
         for name in ("attnbench.measure.perf_counter", "attnbench.cells.cost.perf_counter"):

@@ -145,7 +145,7 @@ def test_what_was_missing_or_cut_short_is_tried_again(results: Path) -> None:
     (record,) = Store(results).read()
     cut = dataclasses.replace(record, status="timeout", measurements={}, stage="time", reason="killed")
     for status, allowed, expected in (("timeout", "600", 1), ("timeout", "60", 0), ("unavailable", "60", 1)):
-        shutil.rmtree(results)
+        shutil.rmtree(results / "records")
         Store(results).append(dataclasses.replace(cut, status=status))
         cli("run", "--cell", CELL, "--results", str(results), "--timeout", allowed)
         assert len(list(Store(results).read())) == 1 + expected, (status, allowed)

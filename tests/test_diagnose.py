@@ -23,15 +23,40 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
-def test_eight_skipless_layers_are_well_conditioned_for_orthogonal_and_not_for_softmax() -> None:
+@pytest.mark.parametrize("part", ["attention", "blocks"])
+def test_twelve_skipless_layers_are_well_conditioned_for_orthogonal_and_not_for_softmax(part: str) -> None:
+    """In the sizes of the depth track, for attention alone and for full blocks: softmax is a thousand times worse, or saturated."""
     condition = {}
     for name in ("orthogonal", "softmax"):
         torch.manual_seed(0)
-        stack = Stack(architecture(name, "skipless", num_layers=8, heads=4, head_dim=8, seq_len=16)).double()
-        condition[name] = diagnose.jacobian_condition(stack, unit_rms(torch.randn(1, 16, 32, dtype=torch.float64))[0])
-    assert 1.0 <= condition["orthogonal"] < 1e4
-    assert condition["softmax"] >= 1000 * condition["orthogonal"]
+        stack = Stack(architecture(name, "skipless", num_layers=12, heads=4, head_dim=16, seq_len=16)).double()
+        tokens = unit_rms(torch.randn(1, 16, 64, dtype=torch.float64))[0]
+        condition[name] = diagnose.jacobian_condition(stack.mix if part == "attention" else stack, tokens)
+    assert 1.0 <= condition["orthogonal"] <= 1000.0
+    assert 1000 * condition["orthogonal"] <= condition["softmax"] <= diagnose.SATURATED
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "causal"), [("softmax", False), ("softmax", True), ("orthogonal", False), ("polynomial", True), ("linear_elu", True)]
+)
+def test_the_state_layer_by_layer_is_that_of_the_matrices_and_tokens_themselves(name: str, causal: bool) -> None:
+    torch.manual_seed(0)
+    stack = Stack(architecture(name, "residual", num_layers=3))
+    tokens, mask = torch.randn(BATCH, SEQ_LEN, D_MODEL), torch.arange(SEQ_LEN) >= torch.tensor([SEQ_LEN, 7, 1])[:, None]
+    found = diagnose.by_layer(stack, tokens, causal, mask)
+    x = tokens
+    for layer, block in enumerate(stack.blocks, 1):
+        q, k, _ = block.attention.heads(block.norm_1(x))
+        matrix = block.attention.attention.matrix(q, k, causal=causal, padding_mask=mask)
+        assert found[f"attention_frobenius_layer_{layer}"] == pytest.approx(float(matrix.norm(dim=(-2, -1)).mean()), rel=1e-5)
+        x = block(x, causal, mask)
+        ranks = [diagnose.effective_rank(row[~hidden]) for row, hidden in zip(x, mask, strict=True)]
+        assert found[f"effective_rank_layer_{layer}"] == pytest.approx(sum(ranks) / BATCH, rel=1e-5)
+        assert ranks[2] == pytest.approx(1.0)  # a single token has no other rank
+    assert len(found) == 6
 
 
 class Linear(nn.Module):

@@ -68,7 +68,7 @@ def test_values_are_medians_and_stand_beside_their_own_samples(results: Path) ->
 def test_what_is_missing_is_missing_in_every_type_of_column(results: Path) -> None:
     Store(results).append(make_record(environment={}))
     row = attnbench.load(results).iloc[0]
-    missing = ["block", "num_layers", "task", "lr", "reason", "stage", "attnbench_commit", "torch", "clock"]
+    missing = ["block", "num_layers", "task", "lr", "lr_grid", "reason", "stage", "attnbench_commit", "torch", "clock"]
     assert row[missing].isna().all()
     assert row.drop([*missing, "data", "epochs"]).notna().all()
 
@@ -162,12 +162,38 @@ def test_missing_and_empty_folders(new_results: Path) -> None:
         ("theory_bytes", "B"),
         ("flops", "FLOP"),
         ("accuracy", "1"),
+        ("bits_per_byte", "bit/B"),
+        ("validation_bits_per_byte", "bit/B"),
+        ("unigram_bits", "bit/B"),
+        ("majority_share", "1"),
+        ("time_to_target_s", "s"),
+        ("mechanism_parameters", "1"),
+        ("attention_jacobian_condition", "1"),
         ("anchor_ratio", "1"),
         ("roofline_fraction", "1"),
     ],
 )
 def test_units_come_from_names(metric: str, unit: str) -> None:
     assert frame.unit(metric) == unit
+
+
+def test_a_tuned_cell_is_one_cell_whatever_rate_was_chosen_when() -> None:
+    axes = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 1, "seq_len": None, "mode": "training"}
+    none, first, again, other_grid = (
+        make_record(make_spec(**axes, lr=lr, lr_grid=grid), started_at=f"2026-01-0{day}T00:00:00Z", session=f"s{day}")
+        for day, (lr, grid) in enumerate([(None, "0.1 0.2"), (0.1, "0.1 0.2"), (0.2, "0.1 0.2"), (0.2, "0.2")], start=1)
+    )
+    given = make_record(make_spec(**axes, lr=0.1))
+    assert frame.newest([again, none, first, given, other_grid]) == [again, given, other_grid]
+
+
+def test_what_was_tuned_and_on_what_it_was_measured_are_columns(results: Path) -> None:
+    axes = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 1, "seq_len": None, "mode": "training"}
+    Store(results).append(make_record(make_spec(**axes, lr=0.1, lr_grid="0.1 0.2"), session="a"))
+    Store(results).append(make_record(make_spec(**axes, lr=0.1, evaluate="validation"), session="b"))
+    table = attnbench.load(results).drop_duplicates("id")
+    assert table.evaluate.tolist() == ["test", "validation"]
+    assert table.lr_grid.tolist()[0] == "0.1 0.2" and table.lr_grid.isna().tolist() == [False, True]
 
 
 def test_axes_are_columns_of_every_track(results: Path) -> None:

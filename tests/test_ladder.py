@@ -27,7 +27,9 @@ def ran_out(status: str = "oom", **axes: Any) -> Record:
 
 
 def why_not(ladder: Ladder, spec: Spec) -> str | None:
-    return ladder.why_not(spec, make_record().fingerprint)
+    refusal = ladder.why_not(spec, make_record().fingerprint)
+    assert refusal is None or refusal.status == "skipped"
+    return None if refusal is None else refusal.reason
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attnbench.model import Classifier, Patches, Stack, unit_rms
+from attnbench.model import Patches, Stack, Transformer, unit_rms
 from stacks import BATCH, D_MODEL, HEAD_DIM, HEADS, NAMES, SEQ_LEN, Initialised, architecture, blocks, names, parameters, recording
 
 
@@ -114,7 +114,7 @@ def test_unit_rms_gives_every_token_a_root_mean_square_of_one() -> None:
 
 
 def test_patches_are_those_cut_by_hand() -> None:
-    patches = Patches(2, 3).double()
+    patches = Patches(2, 1, 3).double()
     images = torch.randint(0, 256, (5, 4, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     out = patches(images)
     assert out.shape == (5, 6, 3)
@@ -125,10 +125,10 @@ def test_patches_are_those_cut_by_hand() -> None:
         torch.testing.assert_close(out[:, token], flat @ patches.project.weight.mT + patches.project.bias)
 
 
-def token_classifier(name: str, block: str, seq_len: int = SEQ_LEN) -> Classifier:
+def token_classifier(name: str, block: str, seq_len: int = SEQ_LEN) -> Transformer:
     torch.manual_seed(0)
     chosen = architecture(name, block)
-    return Classifier(chosen, nn.Embedding(13, chosen.d_model), seq_len, num_classes=7).eval()
+    return Transformer(chosen, nn.Embedding(13, chosen.d_model), seq_len, outputs=7).eval()
 
 
 @blocks

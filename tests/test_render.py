@@ -59,6 +59,8 @@ def test_labels_keep_apart() -> None:
     many = place([Box(0, 100 + i, 40) for i in range(12)], 15, 0, 300)
     assert many == sorted(many)
     assert all(upper - lower > 14 for lower, upper in pairwise(many))
+    crowd = place([Box(0, 3, 40)] * 23, 15, 0, 345)
+    assert all(upper - lower >= 15 - 1e-9 for lower, upper in pairwise(sorted(crowd))) and min(crowd) >= 0 and max(crowd) <= 345
 
 
 def _contrast(one: str, other: str) -> float:

@@ -48,7 +48,8 @@ CHANGED = {
         "track": None, "variant": "x", "params": {"a": 1}, "device": "cuda", "dtype": "float16", "mode": "training", "causal": True,
         "batch_size": 9, "num_heads": 9, "head_dim": 9, "seq_len": 9, "seed": 9,
     },
-    "task": {"block": "skipless", "num_layers": 9, "task": "x", "data": "x", "epochs": 9, "lr": 0.9},
+    "task": {"block": "skipless", "num_layers": 9, "task": "x", "data": "x", "epochs": 9, "lr": 0.9, "lr_grid": "0.9 1",
+             "evaluate": "validation", "causal": True, "dtype": "bfloat16"},
 }  # fmt: skip
 TASK_AXES = {
     "track": "task",
@@ -72,7 +73,14 @@ def test_every_axis_changes_the_key() -> None:
 
 @pytest.mark.parametrize(
     ("base", "axis", "value"),
-    [({}, "block", "residual"), ({}, "lr", 0.1), (TASK_AXES, "causal", True), (TASK_AXES, "dtype", "float16"), (TASK_AXES, "seq_len", 7)],
+    [
+        ({}, "block", "residual"),
+        ({}, "lr", 0.1),
+        ({}, "lr_grid", "0.1"),
+        ({}, "evaluate", "validation"),
+        (TASK_AXES, "mode", "forward"),
+        (TASK_AXES, "seq_len", 7),
+    ],
 )
 def test_an_axis_that_the_track_would_ignore_is_refused(base: dict[str, object], axis: str, value: object) -> None:
     with pytest.raises(BadInput, match=f"has no {axis}"):
@@ -88,6 +96,10 @@ def test_an_axis_that_the_track_would_ignore_is_refused(base: dict[str, object],
         ({"seq_len": 0}, "at least 1"),
         ({"seq_len": None}, "needs seq_len"),
         ({"num_heads": 2.5}, "whole number"),
+        ({**TASK_AXES, "dtype": "float16"}, "trains in float32 or bfloat16"),
+        ({**TASK_AXES, "lr": None}, "needs lr, or lr_grid"),
+        ({**TASK_AXES, "lr": 0.0}, "above 0"),
+        ({**TASK_AXES, "evaluate": "train"}, "unknown evaluate 'train'"),
     ],
 )
 def test_bad_axes_are_refused(axes: dict[str, object], said: str) -> None:

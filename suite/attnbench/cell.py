@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from attnbench.cells.kernel import measure_kernel
@@ -13,8 +15,10 @@ from attnbench.job import Stage
 from attnbench.spec import Spec
 
 
-def measure_cell(spec: Spec, variant_source: str, task_source: str | None, stage: Stage) -> Measurement:
+def measure_cell(spec: Spec, variant_source: str, task_source: str | None, checkpoint: Path | None, stage: Stage) -> Measurement:
     """Everything a spec asks for. `stage` is told what is going on, so that a killed cell can say where it was.
+
+    checkpoint: the file that keeps a training run's state, if any does.
 
     Raises Unsupported, Unavailable, Incorrect, torch's out-of-memory errors, or whatever the mechanism raises.
     """
@@ -26,4 +30,4 @@ def measure_cell(spec: Spec, variant_source: str, task_source: str | None, stage
         return measure_kernel(spec, variant_source, stage)
     if spec.track == "depth":
         return measure_depth(spec, variant_source, stage)
-    return measure_task(spec, variant_source, task_source or str(spec.task), stage)
+    return measure_task(spec, variant_source, task_source or str(spec.task), checkpoint, stage)

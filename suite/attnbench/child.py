@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.context import BaseContext
+from pathlib import Path
 from typing import Any, Literal
 
 import psutil
@@ -38,6 +39,7 @@ class Job:
     threads: int
     limits: Limits
     preload: tuple[str, ...] = ()
+    checkpoint: Path | None = None  # the file that keeps a training run's state
 
     @property
     def device(self) -> str:
@@ -47,7 +49,7 @@ class Job:
         """The cell's Measurement."""
         from attnbench.cell import measure_cell
 
-        return measure_cell(self.spec, self.variant_source, self.task_source, stage)
+        return measure_cell(self.spec, self.variant_source, self.task_source, self.checkpoint, stage)
 
 
 def run_in_child(job: Work, start: Start, watch: Stage = lambda stage: None) -> Result:

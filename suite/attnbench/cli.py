@@ -44,7 +44,12 @@ def run(
     variant: Annotated[
         list[str] | None, typer.Option("--variant", help="Only this variant, by name or by path of its file; may be repeated.")
     ] = None,
-    task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Only this task, by name or by path of its file; may be repeated.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="embedded, generated or hub, for tasks that have it; else what they have at hand.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", envvar="ATTNBENCH_DEVICE", help="cpu or cuda.")] = "cpu",
     results: Results = RESULTS,
     timeout: Annotated[float, typer.Option("--timeout", min=1.0, help="Seconds a cell may take.")] = 600.0,
@@ -53,11 +58,13 @@ def run(
     cell: Annotated[str | None, typer.Option("--cell", help="One cell, as its record's command gives it.")] = None,
 ) -> None:
     """Measure the cells of a preset that are not finished yet, and store each record at once."""
-    from attnbench.sweep import Choice, sweep
+    from attnbench.plan import Choice
+    from attnbench.sweep import sweep
 
     choice = Choice(
-        preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, cell=cell
-    )
+        preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, data=data,
+        cell=cell,
+    )  # fmt: skip
     raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out))
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+Probe = Callable[[nn.Module], Mapping[str, float]]
 
 SATURATED = 1e15  # above this a condition number in float64 is rounding
 _ROWS_AT_ONCE = 128
 
 
-def jacobian_condition(stack: nn.Module, tokens: Float[Tensor, "seq_len d_model"]) -> float:
+def jacobian_condition(stack: Callable[[Tensor], Tensor], tokens: Float[Tensor, "seq_len d_model"]) -> float:
     """Condition number of the Jacobian of all output tokens by all input tokens, saturated at 1e15.
 
     Give a stack and tokens in float64. One backward pass serves 128 rows of the Jacobian, each on its own copy of the tokens.
@@ -49,18 +54,7 @@ def effective_rank(tokens: Float[Tensor, "seq_len d_model"]) -> float:
 
 def attention_norms(stack: nn.Module, tokens: Float[Tensor, "batch seq_len d_model"]) -> dict[str, list[float]]:
     """Per layer, the mean over batch and heads of ||A||_F and of ||A^T A - I||_F; nothing for mechanisms without a matrix."""
-    seen: list[tuple[Any, Tensor, Tensor]] = []
-
-    def remember(module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        seen.append((module, arguments[0], arguments[1]))
-
-    mechanisms = [m for m in stack.modules() if hasattr(m, "matrix")]
-    hooks = [m.register_forward_pre_hook(remember, with_kwargs=True) for m in mechanisms]
-    with torch.no_grad():
-        stack(tokens)
-        for hook in hooks:
-            hook.remove()
-        matrices = [module.matrix(q, k) for module, q, k in seen]
+    matrices = _pass(stack, tokens, False, None).matrices
     if not matrices:
         return {}
     identity = torch.eye(tokens.shape[-2], dtype=tokens.dtype, device=tokens.device)
@@ -68,6 +62,55 @@ def attention_norms(stack: nn.Module, tokens: Float[Tensor, "batch seq_len d_mod
         "attention_frobenius": [float(torch.linalg.matrix_norm(a).mean()) for a in matrices],
         "orthogonality_error": [float(torch.linalg.matrix_norm(a.mT @ a - identity).mean()) for a in matrices],
     }
+
+
+def by_layer(
+    stack: nn.Module, tokens: Float[Tensor, "batch seq_len d_model"], causal: bool, padding_mask: Bool[Tensor, "batch seq_len"] | None
+) -> dict[str, float]:
+    """The state of a stack on some tokens, a number a layer: what training does to its attention and to its tokens.
+
+    attention_frobenius_layer_1 ...: mean over batch and heads of ||A||_F, for mechanisms that have a matrix; effective_rank_layer_1 ...:
+    mean over the batch of the effective rank of the unpadded tokens that the layer gives.
+    """
+    seen = _pass(stack, tokens, causal, padding_mask)
+    unpadded = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device) if padding_mask is None else ~padding_mask
+    found = {
+        f"attention_frobenius_layer_{layer}": float(torch.linalg.matrix_norm(a.float()).mean()) for layer, a in enumerate(seen.matrices, 1)
+    }
+    for layer, out in enumerate(seen.tokens, 1):
+        ranks = [effective_rank(row[keep]) for row, keep in zip(out, unpadded, strict=True)]
+        found[f"effective_rank_layer_{layer}"] = sum(ranks) / len(ranks)
+    return found
+
+
+@dataclass
+class _Seen:
+    """What a pass through a stack showed, layer by layer: the tokens that each block gave, and its dense attention matrix."""
+
+    tokens: list[Tensor] = field(default_factory=list)
+    matrices: list[Tensor] = field(default_factory=list)
+
+
+@torch.no_grad()
+def _pass(stack: nn.Module, tokens: Tensor, causal: bool, padding_mask: Tensor | None) -> _Seen:
+    seen, called = _Seen(), list[tuple[Any, Tensor, Tensor]]()
+
+    def remember(module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        called.append((module, arguments[0], arguments[1]))
+
+    hooks: list[RemovableHandle] = []
+    for module in stack.modules():
+        if hasattr(module, "matrix"):
+            hooks.append(module.register_forward_pre_hook(remember, with_kwargs=True))
+    for block in getattr(stack, "blocks", ()):
+        hooks.append(block.register_forward_hook(lambda _module, _arguments, out: seen.tokens.append(out)))
+    try:
+        stack(tokens, causal, padding_mask)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    seen.matrices = [module.matrix(q, k, causal=causal, padding_mask=padding_mask) for module, q, k in called]
+    return seen
 
 
 def gradient_norm(module: nn.Module) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from attnbench.ladder import Ladder
 from attnbench.record import Record
@@ -11,11 +11,14 @@ from attnbench.run import Cell, Session, not_tried, run
 Watch = Callable[[Cell], None]
 
 
-def local(cells: Sequence[Cell], session: Session, on_start: Watch, ladder: Ladder | None = None) -> Iterator[Record]:
-    """Run cells in order. on_start is told which one begins; ladder knows what ran out of memory or time before."""
+def local(cells: Iterable[Cell], session: Session, on_start: Watch, ladder: Ladder | None = None) -> Iterator[Record]:
+    """Run cells in order, each asked for when the record of the last is out.
+
+    on_start is told which one begins; ladder knows what ran out of memory or time before.
+    """
     ladder = ladder or Ladder()
     for cell in cells:
-        why_not = ladder.why_not(cell.spec, cell.fingerprint)
+        why_not = cell.refused or ladder.why_not(cell.spec, cell.fingerprint)
         if why_not is not None:
             yield not_tried(cell, session, why_not)
             continue

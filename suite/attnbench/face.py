@@ -7,6 +7,7 @@ taking more of them (-a repeat, -a rounds, --append-samples) could only count th
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from attnbench import presets
+from attnbench import presets, tune
 from attnbench.child import Limits, Start
 from attnbench.environment import machine_name
 from attnbench.errors import AttnbenchError, BadInput
@@ -129,28 +130,35 @@ def setting(spec: Spec) -> str:
     if spec.track == "depth":
         parts += [f"seq_len {spec.seq_len}", spec.mode]
     if spec.track == "task":
-        parts += [f"{spec.epochs} epochs", f"lr {spec.lr}"]
+        rate = f"lr of {spec.lr_grid}" if spec.lr_grid else f"lr {spec.lr}"
+        parts += [f"{spec.epochs} epochs", rate, *(["causal"] if spec.causal else [])]
     return ", ".join(map(str, parts))
 
 
 @cache
 def record_of(track: str, values: Values, results: Path) -> Record:
-    """The finished record of a cell, measured now if there is none.
-
-    Only records of the same sources are read, for no other decides anything, and asv starts a process for every parameter and metric.
-    """
+    """The finished record of a cell, measured now if there is none; where its rate is tuned, its trials' first."""
     cell = resolve(cells_of(track)[values])
+    if tune.is_open(cell.spec):
+        trials = [_record(dataclasses.replace(cell, spec=spec), results) for spec in tune.trials(cell.spec)]
+        chosen = tune.close(cell.spec, trials)
+        cell = dataclasses.replace(cell, spec=chosen) if isinstance(chosen, Spec) else dataclasses.replace(cell, refused=chosen)
+    return _record(cell, results)
+
+
+def _record(cell: Cell, results: Path) -> Record:
+    """Only records of the same sources are read, for no other decides anything, and asv starts a process for every parameter and metric."""
     store, gate, session = Store(results), Gate(results), session_name(of_parent=True)
     finished = store.finished(machine_name(), cell.fingerprint)
     ladder = Ladder(record for record in finished.values() if is_settled(record, Limits()))
     found = finished.get(cell.key)
     if found is not None and not is_stale(found, cell, gate, ladder) and (is_settled(found, Limits()) or found.session == session):
         return found
-    record = _measured(cell, Session(session, gate, start=START, roof=Roof(results, START)), ladder)
+    record = _measured(cell, Session(session, gate, start=START, roof=Roof(results, START), checkpoints=results / "checkpoints"), ladder)
     store.append(record)
     return record
 
 
 def _measured(cell: Cell, session: Session, ladder: Ladder) -> Record:
-    why_not = ladder.why_not(cell.spec, cell.fingerprint)
+    why_not = cell.refused or ladder.why_not(cell.spec, cell.fingerprint)
     return run(cell, session) if why_not is None else not_tried(cell, session, why_not)

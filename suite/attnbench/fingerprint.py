@@ -23,7 +23,7 @@ _COST = ("cells/cost.py", "cells/trial.py", "flops.py", "judge.py", "peaks.py", 
 _BY_TRACK = {
     "kernel": (*_COST, "cells/kernel.py", "cells/mechanism.py"),
     "depth": (*_COST, "cells/stack.py", "diagnose.py", "model.py"),
-    "task": ("cells/task.py", "cells/stack.py", "model.py", "train.py", "workload.py"),
+    "task": ("cells/task.py", "cells/stack.py", "diagnose.py", "model.py", "train.py", "workload.py"),
 }
 _CHECKED = ("attention.py", "construct.py", "measure.py", "memory.py", "verify.py", "check.py")
 
@@ -34,6 +34,7 @@ def fingerprint(spec: Spec, variant_source: str, task_source: str | None) -> str
     files += sorted((_PACKAGE / "kernels").glob("*.py"))
     files.append(registry.source("variants", variant_source))
     if spec.task is not None:
+        files += sorted((_PACKAGE / "loading").glob("*.py"))
         files.append(registry.source("tasks", task_source or spec.task))
     return _digest(files, "")
 

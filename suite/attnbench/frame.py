@@ -41,8 +41,8 @@ _NUMBERS = {
     "duration_s": "duration_s",
 }
 
-_UNIT_BY_ENDING = (("_tokens_per_s", "token/s"), ("_bytes", "B"), ("_s", "s"))
-_UNIT_BY_NAME = {"flops": "FLOP", "parameters": "1"}
+_UNIT_BY_ENDING = (("_tokens_per_s", "token/s"), ("bits_per_byte", "bit/B"), ("_bytes", "B"), ("_s", "s"))
+_UNIT_BY_NAME = {"flops": "FLOP", "parameters": "1", "unigram_bits": "bit/B"}
 
 
 def load(results: str | Path, problems: list[Problem] | None = None) -> pd.DataFrame:
@@ -98,10 +98,16 @@ def last_in_sessions(records: Iterable[Record]) -> list[Record]:
 def newest(records: Iterable[Record]) -> list[Record]:
     """The newest record of every cell and machine, of records in the store's order: what a reader is shown.
 
-    One that was imported from pytest-benchmark, a time alone, stands only where the cell was not measured in full.
+    A cell whose learning rate was tuned is one cell, whatever rate was chosen when. A record that was imported from pytest-benchmark, a
+    time alone, stands only where the cell was not measured in full.
     """
-    found = newest_by(records, key=lambda record: (record.machine, record.id, record.origin.by == PYTEST_BENCHMARK))
+    found = newest_by(records, key=lambda record: (record.machine, _cell(record), record.origin.by == PYTEST_BENCHMARK))
     return [record for (machine, cell, imported), record in found.items() if not (imported and (machine, cell, False) in found)]
+
+
+def _cell(record: Record) -> str:
+    """The cell's id; of one whose rate was tuned that before the choice."""
+    return record.id if record.spec.lr_grid is None else dataclasses.replace(record.spec, lr=None).key()
 
 
 def unit(metric: str) -> str:

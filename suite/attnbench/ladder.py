@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from attnbench.record import Record
 from attnbench.spec import Spec
@@ -11,6 +12,15 @@ from attnbench.spec import Spec
 AXIS = {"kernel": "seq_len", "depth": "num_layers"}  # along which a cell's cost grows
 RAN_OUT = {"oom": "ran out of memory", "timeout": "ran out of time"}
 NOT_TRIED = "not tried"  # the stage of such a record
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How the record of a cell that is not tried ends, for what others showed."""
+
+    status: str
+    reason: str
+
 
 _Key = tuple[str, str]
 
@@ -32,15 +42,15 @@ class Ladder:
         if known is None or _size(record.spec) < _size(known.spec):
             self._lowest[key] = record
 
-    def why_not(self, spec: Spec, fingerprint: str) -> str | None:
-        """The reason not to try a cell; None if it should be."""
+    def why_not(self, spec: Spec, fingerprint: str) -> Refusal | None:
+        """How a cell that should not be tried ends; None if it should be."""
         if spec.track not in AXIS:
             return None
         known = self._lowest.get(_key(spec, fingerprint))
         if known is None or _size(known.spec) >= _size(spec):
             return None
         axis = AXIS[spec.track]
-        return f"{RAN_OUT[known.status]} at {axis} {_size(known.spec):,}, so a larger one is not tried"
+        return Refusal("skipped", f"{RAN_OUT[known.status]} at {axis} {_size(known.spec):,}, so a larger one is not tried")
 
 
 def _size(spec: Spec) -> int:

@@ -7,7 +7,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from attnbench import presets, registry
+from attnbench import registry
 from attnbench.errors import unknown_name
 
 KINDS = (*registry.GROUPS, "presets")
@@ -21,6 +21,8 @@ def show_list(what: str, as_json: bool, out: Console) -> None:
     if what not in KINDS:
         raise unknown_name("list", what, KINDS, "attnbench list --help")
     if what == "presets":
+        from attnbench import presets  # whose tasks bring torch, which the other lists do without
+
         rows = [{"name": name, "summary": p.summary, "cells": len(p.specs())} for name, p in presets.PRESETS.items()]
     else:
         rows = [{"name": name, "summary": registry.summary(what, name)} for name in registry.names(what)]

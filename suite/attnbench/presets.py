@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from attnbench import registry
+from attnbench import registry, tune
 from attnbench.errors import unknown_name
 from attnbench.spec import Spec
+from attnbench.workload import Task
 
 ALL_VARIANTS: tuple[str, ...] = ()  # an empty choice stands for every registered variant
 CORE = ("softmax", "softmax_math", "orthogonal", "polynomial")
@@ -37,24 +39,78 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class TaskGrid:
+    """Training on tasks, each in the sizes that it declares.
+
+    size:    "small", for two cores, or "large", for a GPU: which of a task's sizes.
+    rates:   the learning rates to choose from, as multiples of the one that the task declares; none to take that as it is.
+    layers:  depths; none to take the task's own.
+    fixed:   axes that take the place of the task's.
+    """
+
+    tasks: tuple[str, ...]
+    variants: tuple[str, ...]
+    seeds: int
+    size: str = "small"
+    rates: tuple[float, ...] = ()
+    layers: tuple[int, ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    def specs(self, device: str, variants: tuple[str, ...], tasks: Mapping[str, str]) -> Iterator[Spec]:
+        """Every spec, of one task all variants with one seed after the other, so that what is compared is there early and in pairs.
+
+        tasks: names or paths of files by the names that take the place of the grid's own.
+        """
+        for name, source in tasks.items():
+            task: Task = registry.load("tasks", source)
+            size = {"small": task.small, "large": task.large}[self.size]
+            axes: dict[str, Any] = {**dataclasses.asdict(size), "causal": task.causal[0], **self.fixed}
+            if self.rates:
+                axes |= {"lr": None, "lr_grid": tune.grid(axes["lr"] * rate for rate in self.rates)}
+            for layers, seed in itertools.product(self.layers or (axes["num_layers"],), range(self.seeds)):
+                for variant in variants or self.variants or registry.names("variants"):
+                    yield Spec(track="task", task=name, variant=variant, device=device, **{**axes, "num_layers": layers, "seed": seed})
+
+
+@dataclass(frozen=True)
 class Preset:
     """A named set of grids."""
 
     summary: str
-    grids: tuple[Grid, ...]
+    grids: tuple[Grid | TaskGrid, ...]
 
-    def specs(self, device: str = "cpu", variants: tuple[str, ...] = ()) -> list[Spec]:
-        """Every spec of every grid, in order, each once."""
-        return list({spec.key(): spec for grid in self.grids for spec in grid.specs(device, variants)}.values())
+    def specs(self, device: str = "cpu", variants: tuple[str, ...] = (), tasks: Mapping[str, str] | None = None) -> list[Spec]:
+        """Every spec of every grid, in order, each once; those of the given variants and tasks alone, if any are given.
+
+        tasks: names or paths of files, by name. One that no grid holds, a file for example, joins the first grid of tasks.
+        """
+        found: dict[str, Spec] = {}
+        held = {name for grid in self.grids if isinstance(grid, TaskGrid) for name in grid.tasks}
+        strangers = {name: source for name, source in (tasks or {}).items() if name not in held}
+        for grid in self.grids:
+            if isinstance(grid, TaskGrid):
+                own = {name: (tasks or {}).get(name, name) for name in grid.tasks if not tasks or name in tasks}
+                specs = grid.specs(device, variants, own | strangers)
+                strangers = {}
+            elif tasks:
+                continue
+            else:
+                specs = grid.specs(device, variants)
+            found |= {spec.key(): spec for spec in specs}
+        return list(found.values())
 
 
 _KERNEL = {"batch_size": 1, "num_heads": 4, "head_dim": 64}
 _LARGE_KERNEL = {"batch_size": 4, "num_heads": 16, "head_dim": 64, "dtype": "bfloat16"}
 _DECODE = {"mode": "decode", "causal": True}
 _DEPTH = {"batch_size": 4, "num_heads": 4, "head_dim": 16, "seq_len": 64, "mode": "training"}
-_MNIST = {"task": "mnist", "batch_size": 64, "num_heads": 4, "head_dim": 16, "lr": 3e-3}
-_SOTU_ERA = {"task": "sotu_era", "batch_size": 64, "num_heads": 4, "head_dim": 16, "lr": 5e-3}
 _RESIDUAL, _SKIPLESS = {"block": "residual"}, {"block": "skipless"}
+_LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+
+PAPERS = ("softmax", "orthogonal", "polynomial")
+PEERS = (*PAPERS, "sigmoid", "linear_elu", "gated")
+EMBEDDED = ("mnist", "fashion_mnist", "sotu_era", "sotu_mlm", "sotu_lm")
+SYNTHETIC = ("mqar", "selective_copy", "listops", "pathfinder")
 
 PRESETS = {
     "quick": Preset(
@@ -62,52 +118,37 @@ PRESETS = {
         (
             Grid("kernel", CORE, {"mode": ("forward", "training"), "seq_len": (256, 512, 1024, 2048, 4096)}, _KERNEL),
             Grid("depth", CORE, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8)}, _DEPTH),
-            Grid("task", CORE, {"seed": (0,)}, {**_MNIST, **_RESIDUAL, "num_layers": 2, "epochs": 4}),
-            Grid("task", CORE, {"seed": (0,)}, {**_SOTU_ERA, **_RESIDUAL, "num_layers": 1, "epochs": 2}),
+            TaskGrid(("mnist",), CORE, seeds=1, fixed={**_RESIDUAL, "epochs": 4}),
+            TaskGrid(("sotu_era",), CORE, seeds=1, fixed={**_RESIDUAL, "num_layers": 1, "epochs": 2}),
         ),
     ),
     "standard": Preset(
-        "every mechanism on two cores: longer sequences, three seeds, residual and skipless",
+        "two cores, about an hour: every mechanism's cost; tuned rates and three seeds on six tasks, residual and skipless",
         (
-            Grid(
-                "kernel",
-                ALL_VARIANTS,
-                {"mode": ("forward", "training"), "seq_len": (128, 256, 512, 1024, 2048, 4096, 8192, 16384)},
-                _KERNEL,
-            ),
-            Grid("kernel", ALL_VARIANTS, {"seq_len": (256, 1024, 4096, 16384)}, {**_KERNEL, **_DECODE}),
-            Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8, 16)}, _DEPTH),
-            Grid("task", ALL_VARIANTS, {"seed": (0, 1, 2)}, {**_MNIST, **_RESIDUAL, "num_layers": 2, "epochs": 6}),
-            Grid("task", ALL_VARIANTS, {"seed": (0, 1, 2)}, {**_SOTU_ERA, **_RESIDUAL, "num_layers": 1, "epochs": 3}),
-            Grid("task", CORE, {"seed": (0, 1, 2)}, {**_MNIST, **_SKIPLESS, "num_layers": 6, "epochs": 6}),
+            Grid("kernel", ALL_VARIANTS, {"mode": ("forward", "training"), "seq_len": (256, 1024, 4096, 16384)}, _KERNEL),
+            Grid("kernel", ALL_VARIANTS, {"seq_len": (1024, 16384)}, {**_KERNEL, **_DECODE}),
+            Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 4, 12)}, _DEPTH),
+            TaskGrid((*EMBEDDED, "mqar"), PEERS, seeds=3, rates=(1 / 3, 1.0), fixed={**_RESIDUAL, "num_layers": 2}),
+            TaskGrid(("mnist",), PAPERS, seeds=3, rates=(0.5, 1.0), layers=(6, 12), fixed={**_SKIPLESS, "epochs": 8, "lr": 1e-3}),
         ),
     ),
     "full": Preset(
-        "one large GPU: every mechanism, long sequences, five seeds, deep stacks",
+        "one large GPU, in pieces: every mechanism, long sequences, five seeds, deep stacks",
         (
-            Grid(
-                "kernel",
-                ALL_VARIANTS,
-                {
-                    "causal": (False, True),
-                    "mode": ("forward", "training"),
-                    "seq_len": (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536),
-                },
-                _LARGE_KERNEL,
-            ),
+            Grid("kernel", ALL_VARIANTS, {"causal": (False, True), "mode": ("forward", "training"), "seq_len": _LENGTHS}, _LARGE_KERNEL),
             Grid("kernel", ALL_VARIANTS, {"seq_len": (1024, 4096, 16384, 65536)}, {**_LARGE_KERNEL, **_DECODE}),
-            Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8, 16, 32, 64)}, _DEPTH),
-            Grid("task", ALL_VARIANTS, {"seed": (0, 1, 2, 3, 4)}, {**_MNIST, **_RESIDUAL, "num_layers": 6, "epochs": 20}),
-            Grid("task", ALL_VARIANTS, {"seed": (0, 1, 2, 3, 4)}, {**_SOTU_ERA, **_RESIDUAL, "num_layers": 4, "epochs": 6}),
-            Grid(
-                "task",
-                ALL_VARIANTS,
-                {"num_layers": (6, 12, 24), "seed": (0, 1, 2, 3, 4)},
-                {**_MNIST, **_SKIPLESS, "epochs": 20, "lr": 1e-3},
+            Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8, 12, 16, 32, 64)}, _DEPTH),
+            TaskGrid(
+                (*EMBEDDED, "digits", *SYNTHETIC), ALL_VARIANTS, seeds=5, size="large", rates=(1 / 9, 1 / 3, 1.0, 3.0),
+                fixed={**_RESIDUAL, "dtype": "bfloat16"},
+            ),
+            TaskGrid(
+                ("mnist", "fashion_mnist", "sotu_mlm"), ALL_VARIANTS, seeds=5, size="large", rates=(1 / 9, 1 / 3, 1.0, 3.0),
+                layers=(6, 12, 24), fixed={**_SKIPLESS, "dtype": "bfloat16"},
             ),
         ),
     ),
-}
+}  # fmt: skip
 
 
 def load(name: str) -> Preset:

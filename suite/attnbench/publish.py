@@ -19,7 +19,7 @@ from attnbench.attention import Variant
 from attnbench.errors import BadInput
 from attnbench.frame import last_in_sessions
 from attnbench.record import Record
-from attnbench.render import accuracy, board, depth, palette, plots, scaling
+from attnbench.render import accuracy, board, depth, palette, plots, scaling, stacked
 from attnbench.render.machines import commit_text, machines
 from attnbench.render.quantity import count
 from attnbench.render.results import Results
@@ -137,8 +137,13 @@ def _pages(results: Results) -> list[Page]:
             ("A cross marks the first length at which a mechanism ran out of memory, an hourglass a timeout, a star an error.",),
         ),
         Page(
-            "accuracy.html", "Accuracy", "What each mechanism learns in the same model, with the same data, epochs and learning rate.",
-            [Section("accuracy", "", accuracy.views(results), f"{RUN} --track task")],
+            "accuracy.html", "Accuracy",
+            "What each mechanism learns in the same model, from the same data, in the same number of epochs. Where learning rates were "
+            "tuned, each has the one that suits it best, among the same.",
+            [
+                Section("accuracy", "", accuracy.views(results), f"{RUN} --track task"),
+                Section("stacked", "With and without skips and norms, by depth", stacked.views(results)),
+            ],
         ),
         Page(
             "depth.html", "Depth",

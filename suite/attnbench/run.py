@@ -20,15 +20,18 @@ from attnbench.alone import alone
 from attnbench.cells.measurement import Measurement
 from attnbench.child import Job, Limits, Result, Start, run_in_child
 from attnbench.construct import check_params, load_variant
+from attnbench.errors import BadInput
 from attnbench.fingerprint import fingerprint
 from attnbench.gate import Gate, Subset
 from attnbench.judge import clocks_disagree, too_fast
-from attnbench.ladder import NOT_TRIED, Ladder
+from attnbench.ladder import NOT_TRIED, Ladder, Refusal
 from attnbench.machines import Roof
 from attnbench.peaks import Peaks
 from attnbench.record import Record
 from attnbench.spec import Param, Spec
 from attnbench.workload import Task
+
+RESUMED = ("timeout", "oom")  # ends of a training run after which its checkpoint stays, for a run with wider limits to go on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Cell:
     fingerprint: str
     variant_source: str
     task_source: str | None
+    refused: Refusal | None = None  # where it cannot be tried
 
     @property
     def key(self) -> tuple[str, str]:
@@ -66,21 +70,42 @@ def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
     data, task_source = spec.data, None
     if spec.task is not None:
         task_source = sources.get(spec.task, spec.task)
-        task: Task = registry.load("tasks", task_source)
-        data = f"embedded:{environment.data_fingerprint(task.files)}"
+        data = _data(registry.load("tasks", task_source), spec)
     full = dataclasses.replace(spec, params=params, data=data)
     return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source)
 
 
+def _data(task: Task, spec: Spec) -> str:
+    """Source and fingerprint of a task's data, in the form that the spec asks for."""
+    if spec.causal not in task.causal:
+        given, other = ("causal", "bidirectional") if spec.causal else ("bidirectional", "causal")
+        raise BadInput(f"{spec.task} has no {given} form; it is {other}, so give causal {str(not spec.causal).lower()}")
+    source = (spec.data or task.sources[0]).partition(":")[0]
+    if source not in task.sources:
+        raise BadInput(f"the data of {spec.task} are {' or '.join(task.sources)}, not {source!r}; choose with --data")
+    told = {"embedded": environment.data_fingerprint(task.files), "hub": task.hub}.get(source)
+    return f"{source}:{told}" if told else source
+
+
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """What the cells of one run share: its name, the gate, the limits, how a child starts, and the roofline of its times, if any."""
+    """What the cells of one run share.
+
+    Its name, the gate, the limits, how a child starts, the roofline of its times, if any, and the folder of checkpoints, if any.
+    """
 
     name: str
     gate: Gate
     limits: Limits = dataclasses.field(default_factory=Limits)
     start: Start = "forkserver"
     roof: Roof | None = None
+    checkpoints: Path | None = None
+
+    def checkpoint(self, cell: Cell) -> Path | None:
+        """The file that keeps a training run's state until its record is made."""
+        if self.checkpoints is None or cell.spec.track != "task":
+            return None
+        return self.checkpoints / f"{cell.spec.key()}-{cell.fingerprint}.pt"
 
 
 def run(cell: Cell, session: Session) -> Record:
@@ -90,7 +115,8 @@ def run(cell: Cell, session: Session) -> Record:
     whose times cannot be true at "judge".
     """
     spec, limits = cell.spec, session.limits
-    job = Job(spec, cell.variant_source, cell.task_source, environment.physical_cores(), limits)
+    checkpoint = session.checkpoint(cell)
+    job = Job(spec, cell.variant_source, cell.task_source, environment.physical_cores(), limits, checkpoint=checkpoint)
     start: Start = "spawn" if spec.device == "cuda" else session.start
     peaks = session.roof.of(spec.device) if session.roof else None
     with alone():
@@ -102,15 +128,17 @@ def run(cell: Cell, session: Session) -> Record:
         duration_s = round(time.monotonic() - began, 3)
     if isinstance(result.value, Measurement):
         result = _judged(spec, result, session.roof, peaks)
-    more: dict[str, object] = {"load_average": round(load, 2)}
+    if checkpoint is not None and result.status not in RESUMED:
+        checkpoint.unlink(missing_ok=True)
+    more: dict[str, object] = {"load_average": round(load, 2), **(result.value.facts if result.value else {})}
     if peaks is not None:
         more[drift.BASELINE] = median(peaks.anchor_s)
     return _record(cell, session, result, began_at, duration_s, more)
 
 
-def not_tried(cell: Cell, session: Session, why: str) -> Record:
-    """The record of a cell that is skipped for what a smaller one showed."""
-    return _record(cell, session, Result("skipped", NOT_TRIED, why), datetime.now(UTC), 0.0, {})
+def not_tried(cell: Cell, session: Session, refusal: Refusal) -> Record:
+    """The record of a cell that is not tried, for what others showed."""
+    return _record(cell, session, Result(refusal.status, NOT_TRIED, refusal.reason), datetime.now(UTC), 0.0, {})
 
 
 def _judged(spec: Spec, result: Result, roof: Roof | None, peaks: Peaks | None) -> Result:
@@ -173,6 +201,8 @@ def is_settled(record: Record, limits: Limits) -> bool:
 
 def is_stale(record: Record, cell: Cell, gate: Gate, ladder: Ladder) -> bool:
     """Whether a record says what would not be said again from what is known now: the checks may have changed, a smaller size succeeded."""
+    if cell.refused is not None:
+        return (record.status, record.reason) != (cell.refused.status, cell.refused.reason)
     if (record.status, record.stage) == ("skipped", NOT_TRIED):
         return ladder.why_not(cell.spec, cell.fingerprint) is None
     if (record.status, record.stage) != ("incorrect", "check"):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from attnbench.record import CLOCKS, SCHEMA, Record
-from attnbench.spec import BLOCKS, DEVICES, DTYPES, MODES, TRACKS
+from attnbench.spec import BLOCKS, DEVICES, DTYPES, EVALUATED, MODES, TRACKS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -29,10 +29,12 @@ _AXES: dict[str, str] = {
     "task": "the task's name",
     "data": "source and fingerprint of the task's data",
     "epochs": "passes over the training part",
-    "lr": "learning rate",
+    "lr": "learning rate; null where none of lr_grid could be tried",
+    "lr_grid": "the rates among which lr was chosen on the validation part, with blanks between; null where it was given",
     "seed": "of every random number",
+    "evaluate": "the part that is measured after training; validation where the run only tunes lr",
 }
-_CHOICES = {"track": TRACKS, "mode": MODES, "block": (*BLOCKS, None), "device": DEVICES, "dtype": DTYPES}
+_CHOICES = {"track": TRACKS, "mode": MODES, "block": (*BLOCKS, None), "device": DEVICES, "dtype": DTYPES, "evaluate": EVALUATED}
 
 
 def json_schema() -> dict[str, Any]:

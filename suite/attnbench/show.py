@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -14,10 +15,11 @@ from attnbench.drift import Drifts
 from attnbench.errors import BadInput, unknown_name
 from attnbench.frame import newest
 from attnbench.record import Record
-from attnbench.render.quantity import count, percent, seconds, size
-from attnbench.render.results import status_word
+from attnbench.render.metric import metric_of
+from attnbench.render.quantity import count, seconds, size
+from attnbench.render.results import epochs, is_trial, over_seeds, positive, rate, rates, single, status_word
 from attnbench.spec import Spec
-from attnbench.stats import exponent, mean_interval, median_interval
+from attnbench.stats import exponent, median_interval
 from attnbench.store import Problem, Store
 
 Setting = tuple[object, ...]
@@ -40,14 +42,20 @@ def show_results(results: Path, track: str | None, variant: str | None, out: Con
         if wanted is not None and wanted not in known:
             raise unknown_name(what, wanted, known, f"what {results} holds")
     chosen = [r for r in records if track in (None, r.spec.track) and variant in (None, r.spec.variant)]
-    for rows in _grouped(chosen, _setting).values():
+    trials = [record for record in chosen if is_trial(record)]
+    settings = _grouped((record for record in chosen if not is_trial(record)), _setting)
+    for rows in settings.values():
         spec = rows[0].spec
         if spec.track == "task":
-            _print(_task_table(rows), "accuracy and cost", rows, out)
+            tried = sum(_tunes(trial, rows[0]) for trial in trials)
+            _print(_task_table(rows), f"{metric_of(rows).title} and cost", rows, out, tried)
         else:
             along = "seq_len" if spec.track == "kernel" else "num_layers"
             _print(_growth_table(rows, along, f"{spec.mode}_s", seconds), f"wall clock by {along}", rows, out)
             _print(_growth_table(rows, along, "peak_memory_bytes", size), f"peak memory by {along}", rows, out)
+    early = [trial for trial in trials if not any(_tunes(trial, rows[0]) for rows in settings.values())]
+    for rows in _grouped(early, lambda trial: _setting(trial)[:-1]).values():
+        out.print(f"{_trials(len(rows))} and no rate chosen yet: {_title(rows[0].spec)}\n", markup=False, highlight=False)
     for (machine, session), flag in Drifts(stored).flags().items():
         if any((record.machine, record.session) == (machine, session) for record in chosen):
             out.print(f"flagged: the times of session {session} do not rank: {flag}", style="yellow", markup=False, highlight=False)
@@ -64,7 +72,12 @@ def _setting(record: Record) -> Setting:
         return (s.track, record.machine, s.device, s.dtype, s.causal, shape, s.mode)
     if s.track == "depth":
         return (s.track, record.machine, s.device, s.dtype, s.causal, shape, s.seq_len, s.block)
-    return (s.track, record.machine, s.device, s.dtype, shape, s.task, s.data, s.block, s.num_layers, s.epochs, s.lr)
+    return (s.track, record.machine, s.device, s.dtype, s.causal, shape, s.task, s.data, s.block, s.num_layers, s.epochs, rate(s))
+
+
+def _tunes(trial: Record, tuned: Record) -> bool:
+    """Whether a trial is one of those by which the rate of a setting was chosen."""
+    return _setting(trial)[:-1] == _setting(tuned)[:-1] and rates([trial]) in (tuned.spec.lr_grid or "").split()
 
 
 def _growth_table(rows: list[Record], along: str, metric: str, show: Callable[[float], str]) -> Table:
@@ -77,7 +90,7 @@ def _growth_table(rows: list[Record], along: str, metric: str, show: Callable[[f
     table.add_column("growth", justify="right", no_wrap=True)
     for variant, own in _grouped(rows, lambda record: record.spec.variant).items():
         found = {getattr(record.spec, along): record for record in own}
-        medians = {p: median_interval(r.measurements[metric]).value for p, r in found.items() if metric in r.measurements}
+        medians = {place: time.value for place, record in found.items() if (time := positive(record, metric))}
         cells = [_cell(found.get(place), medians.get(place), show) for place in places]
         growth = exponent(list(medians), list(medians.values())).value if len(medians) > 1 else None
         slope = "-" if growth is None else f"{'n' if along == 'seq_len' else 'L'}^{growth:.2f}"
@@ -86,44 +99,74 @@ def _growth_table(rows: list[Record], along: str, metric: str, show: Callable[[f
 
 
 def _task_table(rows: list[Record]) -> Table:
+    metric = metric_of(rows)
+    shown: dict[str, Callable[[list[Record]], str]] = {
+        "seeds": lambda done: str(len(done)),
+        **({"diverged": _diverged} if any(single(record, "diverged") for record in rows) else {}),
+        **({"rate": rates} if rows[0].spec.lr_grid is not None else {}),
+        "train": lambda done: _typical(done, "train_s", seconds),
+        "to target": _time_to_target,
+        "tokens/s": lambda done: _typical(done, "training_tokens_per_s", count),
+        "memory": lambda done: _typical(done, "peak_memory_bytes", size),
+        "params": lambda done: _typical(done, "parameters", count),
+        **({"its own": _own_parameters} if any(single(record, "mechanism_parameters") for record in rows) else {}),
+    }
     table = _table()
-    for column in ("variant", "accuracy", "95 %", "seeds", "train", "tokens/s", "memory", "params"):
+    for column in ("variant", metric.title, *shown):
         table.add_column(column, justify="left" if column == "variant" else "right", no_wrap=True)
     for variant, own in _grouped(rows, lambda record: record.spec.variant).items():
-        done = [record for record in own if record.status == "ok"]
-        if not done:
+        done = [record for record in own if single(record, metric.name) is not None]
+        learnt = over_seeds(done, metric.name)
+        if learnt is None:
             table.add_row(variant, Text(status_word(own[0]), style="yellow"))
             continue
-        accuracy = mean_interval([record.measurements["accuracy"][0] for record in done])
-        interval = f"{percent(accuracy.low)} to {percent(accuracy.high)}" if len(done) > 1 else "-"
-        diverged = sum(record.measurements["diverged"][0] for record in done)
-        table.add_row(
-            variant,
-            percent(accuracy.value) + (f" ({diverged:.0f} diverged)" if diverged else ""),
-            interval,
-            str(len(done)),
-            seconds(_median(done, "train_s")),
-            count(_median(done, "training_tokens_per_s")),
-            size(_median(done, "peak_memory_bytes")),
-            count(_median(done, "parameters")),
-        )
+        mean = learnt[0]
+        told = metric.show(mean.value) + (f" {metric.spread(mean)}" if mean.confidence else "")
+        table.add_row(variant, told, *(of(done) for of in shown.values()))
     return table
 
 
-def _print(table: Table, title: str, rows: list[Record], out: Console) -> None:
+def _diverged(done: list[Record]) -> str:
+    return count(sum(bool(single(record, "diverged")) for record in done))
+
+
+def _own_parameters(done: list[Record]) -> str:
+    return _typical(done, "mechanism_parameters", lambda own: f"+{count(own)}")
+
+
+def _time_to_target(done: list[Record]) -> str:
+    """Median over the seeds that reached the target, and how many did if not all."""
+    reached = sum(single(record, "time_to_target_s") is not None for record in done)
+    if not reached:
+        return "never"
+    return _typical(done, "time_to_target_s", seconds) + (f" ({reached}/{len(done)})" if reached < len(done) else "")
+
+
+def _print(table: Table, title: str, rows: list[Record], out: Console, tried: int = 0) -> None:
     spec: Spec = rows[0].spec
-    what = {
-        "kernel": f"kernel · {spec.mode}{' · causal' if spec.causal else ''}",
-        "depth": f"depth · {spec.block} · {spec.mode} · seq_len {spec.seq_len}",
-        "task": f"task · {spec.task} · {spec.block} · {spec.depth_label()} · {spec.epochs} epochs",
-    }[spec.track]
-    shape = f"batch {spec.batch_size}, {spec.num_heads} heads, head_dim {spec.head_dim}, {spec.dtype}, {spec.device}"
-    majority = next((r.measurements["majority_share"][0] for r in rows if "majority_share" in r.measurements), None)
-    if majority is not None:
-        shape += f", majority class {percent(majority)}"
-    out.print(f"[bold]{what} · {title}[/]\n[dim]{shape}, {rows[0].machine}[/]", highlight=False)
+    shape = f"batch {spec.batch_size}, {spec.num_heads} heads, head_dim {spec.head_dim}, {spec.dtype}, {spec.device}, {rows[0].machine}"
+    if spec.track == "task":
+        shape = f"{rate(spec)}, {shape}"
+    facts = [metric_of(rows).chance_text(rows) if spec.track == "task" else "", f"{_trials(tried)}." if tried else ""]
+    out.print(f"[bold]{escape(_title(spec))} · {title}[/]\n[dim]{escape(shape)}[/]", highlight=False)
+    for fact in filter(None, facts):
+        out.print(fact, style="dim", markup=False, highlight=False)
     out.print(table)
     out.print()
+
+
+def _title(spec: Spec) -> str:
+    """What was run, without the variant."""
+    causal = " · causal" if spec.causal else ""
+    return {
+        "kernel": f"kernel · {spec.mode}{causal}",
+        "depth": f"depth · {spec.block} · {spec.mode} · seq_len {spec.seq_len}",
+        "task": f"task · {spec.task}{causal} · {spec.block} · {spec.depth_label()} · {epochs(spec)}",
+    }[spec.track]
+
+
+def _trials(number: int) -> str:
+    return f"{number} tuning trial{'' if number == 1 else 's'}"
 
 
 def _table() -> Table:
@@ -136,8 +179,10 @@ def _cell(record: Record | None, value: float | None, show: Callable[[float], st
     return Text("" if record is None else status_word(record), style="yellow")
 
 
-def _median(records: Iterable[Record], metric: str) -> float:
-    return median_interval([record.measurements[metric][0] for record in records]).value
+def _typical(records: Iterable[Record], metric: str, show: Callable[[float], str]) -> str:
+    """Median over the seeds that have it."""
+    found = [value for record in records if (value := single(record, metric)) is not None]
+    return show(median_interval(found).value) if found else "-"
 
 
 def _first_line(record: Record) -> str:

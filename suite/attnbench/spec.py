@@ -16,8 +16,10 @@ MODES = ("forward", "training", "decode")
 BLOCKS = ("residual", "skipless")
 DEVICES = ("cpu", "cuda")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
+TASK_DTYPES = ("float32", "bfloat16")
+EVALUATED = ("test", "validation")
 
-_ALLOWED = {"track": TRACKS, "mode": MODES, "block": BLOCKS, "device": DEVICES, "dtype": DTYPES}
+_ALLOWED = {"track": TRACKS, "mode": MODES, "block": BLOCKS, "device": DEVICES, "dtype": DTYPES, "evaluate": EVALUATED}
 _AT_LEAST_ONE = ("batch_size", "num_heads", "head_dim", "seq_len", "num_layers", "epochs")
 
 Param = bool | int | float | str | list[int] | None
@@ -29,7 +31,11 @@ class Spec:
 
     mode: "forward", "training" (forward and backward), or "decode" (one token against the state that seq_len - 1 before it left).
     Axes that a track does not have are None. `d_model` is `num_heads * head_dim`. `data` names the source and fingerprint of a
-    task's data ("embedded:1a2b3c4d"); `params` holds the variant's parameters, defaults included once the spec is resolved.
+    task's data ("embedded:1a2b3c4d"); `params` holds the variant's parameters, defaults included once the spec is resolved. For a task
+    dtype "bfloat16" is mixed precision: weights and the optimiser stay in float32.
+
+    lr_grid names the rates among which lr is chosen on the validation part ("0.001 0.003"); until it is chosen, lr is None (tune.py).
+    evaluate: the part that is measured after training; a run that only tunes never reads the "test" part.
 
     Raises BadInput when a value is not allowed.
     """
@@ -51,7 +57,9 @@ class Spec:
     data: str | None = None
     epochs: int | None = None
     lr: float | None = None
+    lr_grid: str | None = None
     seed: int = 0
+    evaluate: str = "test"
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():
@@ -68,8 +76,18 @@ class Spec:
         for name in _ABSENT[self.track]:
             if getattr(self, name) != _DEFAULTS[name]:
                 raise BadInput(f"a {self.track} cell has no {name}, which is {getattr(self, name)!r}; leave it out")
+        if self.track == "task":
+            self._check_task()
         if self.mode == "decode" and not (self.track == "kernel" and self.causal):
             raise BadInput("mode decode, one token against those before it, is a causal kernel cell's; give track kernel and causal true")
+
+    def _check_task(self) -> None:
+        if self.dtype not in TASK_DTYPES:
+            raise BadInput(f"a task cell trains in {' or '.join(TASK_DTYPES)} (mixed precision), and dtype is {self.dtype!r}")
+        if self.lr is None and self.lr_grid is None:
+            raise BadInput("a task cell needs lr, or lr_grid to choose it from; give one in the spec")
+        if self.lr is not None and not self.lr > 0:
+            raise BadInput(f"lr is {self.lr!r}; it must be above 0")
 
     @property
     def d_model(self) -> int:
@@ -97,7 +115,9 @@ class Spec:
         """A short name for progress lines and tables."""
         parts: list[object] = [self.track, self.variant]
         if self.track == "task":
-            parts += [self.task, self.block, self.depth_label(), f"seed {self.seed}"]
+            rate = "" if self.lr is None else f"lr {self.lr:g}"
+            parts += [self.task, *(["causal"] if self.causal else []), self.block, self.depth_label()]
+            parts += [f"tuning, {rate}"] if self.evaluate == "validation" else [f"seed {self.seed}"]
         elif self.track == "depth":
             parts += [self.block, self.depth_label(), self.mode]
         else:
@@ -112,13 +132,13 @@ class Spec:
 _REQUIRED = {
     "kernel": ("seq_len",),
     "depth": ("seq_len", "block", "num_layers"),
-    "task": ("task", "block", "num_layers", "epochs", "lr"),
+    "task": ("task", "block", "num_layers", "epochs"),
 }
 # What a track does not do is refused rather than recorded.
 _ABSENT = {
-    "kernel": ("block", "num_layers", "task", "data", "epochs", "lr"),
-    "depth": ("dtype", "causal", "task", "data", "epochs", "lr"),
-    "task": ("dtype", "causal", "mode", "seq_len"),
+    "kernel": ("block", "num_layers", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
+    "depth": ("dtype", "causal", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
+    "task": ("mode", "seq_len"),
 }
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Spec)}
 

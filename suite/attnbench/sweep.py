@@ -5,72 +5,30 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from attnbench import engine, presets, registry
+from attnbench import engine
 from attnbench.child import Limits
 from attnbench.drift import Drifts
 from attnbench.environment import machine_name
-from attnbench.errors import BadInput, unknown_name
 from attnbench.gate import Gate
 from attnbench.ladder import Ladder
 from attnbench.machines import Roof
+from attnbench.plan import Choice, Plan, choose
 from attnbench.record import Record
-from attnbench.run import Cell, Session, is_settled, is_stale, resolve, session_name
-from attnbench.spec import DEVICES, TRACKS, parse
+from attnbench.run import Cell, Session, is_settled, is_stale, session_name
+from attnbench.spec import Spec
 from attnbench.store import Problem, Store
 
 # Rough seconds of a cell, so that the estimate of the time left does not count a training run as a kernel call.
-WEIGHT = {"kernel": 2.6, "depth": 1.8, "task": 8.4}
+WEIGHT = {"kernel": 2.6, "depth": 1.8, "task": 4.0}
+LAYER_EPOCH_S = 0.55  # of training, one layer for one epoch
 BAD = ("error", "incorrect")
 OTHER_STAGES = ("start", "build", "load data", "end")  # of a cell, in which nothing is measured or trained
 INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What to run. Variants and tasks may be names or paths of files; empty means all of the preset. A cell overrides the rest."""
-
-    preset: str = "quick"
-    tracks: tuple[str, ...] = ()
-    variants: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    device: str = "cpu"
-    cell: str | None = None
-
-
-def choose(choice: Choice) -> list[Cell]:
-    """The resolved cells of a choice.
-
-    A variant or task that the preset does not hold, a file for example, takes the place of the preset's own in its grids.
-
-    Raises BadInput for unknown names, or when nothing is left.
-    """
-    variants = {registry.stem(name): name for name in choice.variants}
-    tasks = {registry.stem(name): name for name in choice.tasks}
-    sources = {**variants, **tasks}
-    for group, names in (("variants", choice.variants), ("tasks", choice.tasks)):
-        for name in names:
-            registry.load(group, name)  # an unknown name is an error even if no cell would use it
-    if choice.cell is not None:
-        return [resolve(parse(choice.cell), sources)]
-    for track in choice.tracks:
-        if track not in TRACKS:
-            raise unknown_name("track", track, TRACKS, "attnbench run --help")
-    if choice.device not in DEVICES:
-        raise unknown_name("device", choice.device, DEVICES, "attnbench run --help")
-    specs = [
-        spec
-        for spec in presets.load(choice.preset).specs(choice.device, tuple(variants))
-        if (not choice.tracks or spec.track in choice.tracks) and (not tasks or spec.task in tasks)
-    ]
-    if not specs:
-        raise BadInput(f"no cell of preset {choice.preset!r} fits that choice; drop --track or --task, or see `attnbench list presets`")
-    return [resolve(spec, sources) for spec in specs]
 
 
 def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run: bool, console: Console) -> int:
@@ -85,9 +43,8 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
         record = finished.get(cell.key)
         return record is not None and is_settled(record, limits) and not is_stale(record, cell, gate, ladder)
 
-    kept = [] if rerun else [finished[cell.key] for cell in cells if is_finished(cell)]
-    settled = {(record.id, record.fingerprint) for record in kept}
-    todo = [cell for cell in cells if cell.key not in settled]
+    plan = Plan(cells, finished, (lambda cell: False) if rerun else is_finished)
+    todo, kept = plan.todo, plan.kept
     if dry_run:
         for cell in todo:
             console.print(cell.spec.label(), highlight=False)
@@ -103,8 +60,8 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     began = time.monotonic()
     try:
         roof = Roof(results, "forkserver", lambda said: console.print(said, style="dim", markup=False, highlight=False))
-        session = Session(session_name(), gate, limits, roof=roof)
-        _measure(todo, store, session, ladder, console, records)
+        session = Session(session_name(), gate, limits, roof=roof, checkpoints=results / "checkpoints")
+        _measure(plan, store, session, ladder, console, records)
     except KeyboardInterrupt:
         console.print(f"Stopped. {len(records)} cells are stored; the same command goes on with the other {len(todo) - len(records)}.")
         return INTERRUPTED
@@ -112,27 +69,34 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     return int(any(record.status in BAD for record in (*kept, *records)))
 
 
-def _measure(todo: Sequence[Cell], store: Store, session: Session, ladder: Ladder, console: Console, records: list[Record]) -> None:
+def _measure(plan: Plan, store: Store, session: Session, ladder: Ladder, console: Console, records: list[Record]) -> None:
     """Measure and store. A terminal gets a bar; a log gets a line a cell; both get an estimate of the time left."""
     began = time.monotonic()
-    total = sum(WEIGHT[cell.spec.track] for cell in todo)
+    total = sum(weight(cell.spec) for cell in plan.todo)
     columns = (BarColumn(bar_width=24), TextColumn("{task.fields[status]}", markup=False))
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", total=total, status="starting")
 
         def on_start(cell: Cell) -> None:
-            done = sum(WEIGHT[record.spec.track] for record in records)
-            line = f"[{len(records) + 1}/{len(todo)}] {_left(time.monotonic() - began, done / total)}{cell.spec.label()}"
+            done = sum(weight(record.spec) for record in records)
+            line = f"[{len(records) + 1}/{len(plan.todo)}] {_left(time.monotonic() - began, done / total)}{cell.spec.label()}"
             progress.update(bar, completed=done, status=line)
             if not console.is_terminal:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-        for record in engine.local(todo, session, on_start, ladder):
+        for record in engine.local(plan.cells(), session, on_start, ladder):
             store.append(record)
+            plan.saw(record)
             records.append(record)
             if record.status != "ok":
                 reason = (record.reason or "").splitlines()[:1]
                 console.print(f"{record.status}: {record.spec.label()}: {' '.join(reason)}", markup=False, highlight=False)
+
+
+def weight(spec: Spec) -> float:
+    """Rough seconds that a cell takes."""
+    training = LAYER_EPOCH_S * (spec.num_layers or 0) * (spec.epochs or 0) if spec.track == "task" else 0.0
+    return WEIGHT[spec.track] + training
 
 
 def _left(elapsed_s: float, share: float) -> str:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from attnbench.errors import BadInput
 
-if TYPE_CHECKING:
-    import datasets
-
-DATA = Path(__file__).parent / "data"
+KINDS = ("vision", "language", "synthetic")
+SOURCES = ("embedded", "generated", "hub")
+METRICS = {"accuracy": True, "bits_per_byte": False}  # whether more is better
+IGNORED = -100  # the target of a position that is not asked; torch's cross-entropy leaves it out
 
 
 @dataclass(frozen=True)
 class Split:
     """One part of a data set, in memory.
 
-    inputs:  images [rows, height, width] uint8, or tokens [rows, seq_len] int64.
-    targets: class of every row, [rows] int64.
+    inputs:  images [rows, height, width] or [rows, height, width, channels] uint8, or tokens [rows, seq_len] int64.
+    targets: class of every row, [rows] int64; or of every position, [rows, seq_len] int64, IGNORED where nothing is asked.
     padding_mask: [rows, seq_len], True for padding; None when nothing is padded.
     groups:  what no two parts may share (an address, a speaker); None when rows are independent.
     """
@@ -37,67 +36,123 @@ class Split:
     def __len__(self) -> int:
         return self.targets.shape[0]
 
+    def to(self, device: str) -> Split:
+        """The same split with its tensors on a device."""
+        mask = None if self.padding_mask is None else self.padding_mask.to(device)
+        return Split(self.inputs.to(device), self.targets.to(device), mask, self.groups)
+
 
 @dataclass(frozen=True)
 class Parts:
-    """Training, validation and test data. The test part is read once, after training."""
+    """Training, validation and test data. The test part is read once, after training, and never by a run that only tunes."""
 
     train: Split
     validation: Split
     test: Split
+
+    def __iter__(self) -> Iterator[Split]:
+        return iter((self.train, self.validation, self.test))
+
+    def fingerprint(self) -> str:
+        """Hash of every tensor of every part, 16 hex digits: the same for the same data wherever they came from."""
+        digest = hashlib.sha256()
+        for split in self:
+            for tensor in (split.inputs, split.targets, split.padding_mask):
+                if tensor is not None:
+                    digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+                    digest.update(tensor.contiguous().cpu().numpy().data)
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Sizes of the model and of its training that suit a task. lr is tried beside others where a preset has it tuned."""
+
+    num_layers: int
+    num_heads: int
+    head_dim: int
+    batch_size: int
+    epochs: int
+    lr: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One task, declared. Its name is the file stem, its summary the first line of the module's docstring.
 
-    load:     called as load() for the embedded data; returns Parts.
-    files:    names of the embedded files, which are fingerprinted.
-    kind:     "image" or "tokens".
-    metric:   what is measured on the test part; `higher_is_better` its direction.
+    kind:     "vision", "language" or "synthetic".
+    load:     called as load(); returns Parts, of embedded files or generated from a seed. None where there is only the hub.
+    files:    names of the embedded files, which are fingerprinted; none where the data are generated.
+    load_hub: called as load_hub(); the same from the Hugging Face hub, full size. Raises Unavailable where that cannot be had.
+    hub:      the name of the data set there.
+    metric:   what is measured on the test part: "accuracy" of rows or asked positions, or "bits_per_byte".
+    target:   value of the metric on the validation part whose first reaching is timed.
+    num_classes: classes of a row; for tokens that are predicted, the size of the vocabulary.
+    per_token: whether every position is asked, rather than the row.
+    causal:   forms it has, the default first: False, True, or both; True when position i may see only those up to i.
     seq_len:  tokens the model sees; for images (side / patch)^2.
     patch:    side of an image patch in pixels; None for tokens.
+    channels: of an image.
     vocabulary: number of distinct tokens; None for images.
+    shift:    whether the embedding adds a learned map of the token before, the same for all mechanisms.
+    epoch_rows: rows of the training part that an epoch shows; None for all of them. The next epoch goes on with the next rows.
+    small, large: sizes for two cores, at most 30 s a run, and for one GPU.
     """
 
-    load: Callable[[], Parts]
-    files: tuple[str, ...]
     kind: str
     metric: str
-    higher_is_better: bool
+    target: float
     num_classes: int
     seq_len: int
     citation: str
     licence: str
+    small: Size
+    large: Size
+    load: Callable[[], Parts] | None = None
+    files: tuple[str, ...] = ()
+    load_hub: Callable[[], Parts] | None = None
+    hub: str | None = None
+    per_token: bool = False
+    causal: tuple[bool, ...] = (False,)
     patch: int | None = None
+    channels: int = 1
     vocabulary: int | None = None
+    shift: bool = False
+    epoch_rows: int | None = None
 
     def __post_init__(self) -> None:
-        if self.metric != "accuracy":
-            raise BadInput(f"the task's metric is {self.metric!r}; the training engine measures 'accuracy' alone so far")
+        if self.kind not in KINDS:
+            raise BadInput(f"the task's kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
+        if self.metric not in METRICS:
+            raise BadInput(f"the task's metric is {self.metric!r}; the training engine measures {', '.join(METRICS)}")
+        if (self.patch is None) == (self.vocabulary is None):
+            raise BadInput("a task is of images, with patch=, or of tokens, with vocabulary=; give one of the two")
+        if self.load is None and self.load_hub is None:
+            raise BadInput("the task has neither load= nor load_hub=; give the function that returns its Parts")
+        if (self.load_hub is None) != (self.hub is None):
+            raise BadInput("load_hub= and hub=, the name of the data set there, go together; give both or neither")
+        if self.metric == "bits_per_byte" and not self.per_token:
+            raise BadInput("bits_per_byte is measured over positions; give per_token=True")
 
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of the metric."""
+        return METRICS[self.metric]
 
-def embedded(file: str) -> datasets.Dataset:
-    """An embedded parquet file as a data set whose columns read as numpy arrays.
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where its data can come from, the default first: "embedded" or "generated", and "hub"."""
+        here = () if self.load is None else ("embedded" if self.files else "generated",)
+        return (*here, *(("hub",) if self.load_hub else ()))
 
-    The Arrow cache that `datasets` makes is kept beside its other caches, keyed by the file's content.
-    """
-    import datasets
+    def parts(self, source: str) -> Parts:
+        """The data of one of `sources`.
 
-    datasets.disable_progress_bars()
-    loaded: Any = datasets.load_dataset("parquet", data_files=str(DATA / file), split="train")
-    return loaded
-
-
-@cache
-def images(file: str, side: int) -> tuple[Tensor, Tensor]:
-    """Images [rows, side, side] uint8 and labels [rows] int64 of an embedded file with columns `image` and `label`."""
-    import numpy as np
-
-    rows = embedded(file)
-    pixels = rows.select_columns("image").with_format("numpy", dtype=np.uint8)[:]["image"]  # else images turn int64
-    labels = rows.select_columns("label").with_format("numpy", dtype=np.int64)[:]["label"]
-    return torch.from_numpy(np.array(pixels)).view(-1, side, side), torch.from_numpy(np.array(labels))
+        Raises Unavailable when the hub does not give them.
+        """
+        load = self.load_hub if source == "hub" else self.load
+        assert load is not None, source
+        return load()
 
 
 def take(split: Split, rows: Tensor) -> Split:
@@ -115,5 +170,13 @@ def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split
 
 
 def majority_share(targets: Tensor) -> float:
-    """Share of the most frequent class: the accuracy of knowing nothing else."""
-    return float(targets.bincount().max()) / targets.numel()
+    """Share of the most frequent class among what is asked: the accuracy of knowing nothing else."""
+    asked = targets[targets != IGNORED]
+    return float(asked.bincount().max()) / asked.numel()
+
+
+def unigram_bits(targets: Tensor) -> float:
+    """Entropy of what is asked, in bits each: the bits per byte of knowing nothing but how frequent each is."""
+    counts = targets[targets != IGNORED].bincount().double()
+    share = counts[counts > 0] / counts.sum()
+    return float(-(share * share.log()).sum()) / math.log(2)

@@ -137,6 +137,23 @@ def test_every_view_of_the_leaderboard_can_be_shown(context: BrowserContext, sit
     assert not faults
 
 
+def test_a_task_of_another_metric_can_be_chosen_and_depths_of_the_one_that_has_them(context: BrowserContext, site: Path) -> None:
+    page, faults = watched(context)
+    page.goto(uri(site, "accuracy"))
+    header, stacked = page.locator("[data-section=accuracy] thead").first, page.locator("[data-section=stacked]")
+    assert "Test accuracy" in header.inner_text() and stacked.is_visible()
+    page.locator("select[name=block]").select_option("skipless")
+    page.locator("select[name=num_layers]").select_option("12")
+    until(page, "document.querySelector('[data-setting], caption').textContent.includes('skipless, 12 layers')")
+    assert page.locator("figure h3", has_text="Effective rank by layer").count() == 2
+    assert stacked.is_visible()
+    page.locator("select[name=task]").select_option(label="sotu_lm (embedded:06bf3045)")
+    until(page, "document.querySelector('caption').textContent.includes('causal, sotu_lm')")
+    assert "Test bits per byte" in header.inner_text() and stacked.is_hidden()
+    assert page.locator("p", has_text="Better is down and to the left").is_visible()
+    assert not faults
+
+
 def test_the_theme_follows_the_system_and_the_switch_is_remembered(context: BrowserContext, site: Path) -> None:
     page, _ = watched(context)
     background = "getComputedStyle(document.body).backgroundColor"

@@ -14,7 +14,7 @@ from attnbench.cells.measurement import Measurement
 from attnbench.construct import construct
 from attnbench.guard import Guard
 from attnbench.job import Stage
-from attnbench.model import Architecture, Stack, unit_rms
+from attnbench.model import Architecture, Stack, count_parameters, unit_rms
 from attnbench.rolled import Rolled
 from attnbench.spec import Spec
 
@@ -36,6 +36,7 @@ def measure_depth(spec: Spec, source: str, stage: Stage) -> Measurement:
     result.samples["parameters"] = [float(count_parameters(trial.stack))]
     result.samples["diagnosed_seq_len"] = [float(DIAGNOSED_SEQ_LEN)]
     result.samples["jacobian_condition"] = [diagnose.jacobian_condition(exact, tokens[0])]
+    result.samples["attention_jacobian_condition"] = [diagnose.jacobian_condition(exact.mix, tokens[0])]
     with torch.no_grad():
         result.samples["effective_rank"] = [diagnose.effective_rank(exact(tokens)[0])]
     result.samples |= diagnose.attention_norms(exact, tokens)
@@ -104,7 +105,3 @@ def architecture(spec: Spec, source: str, seq_len: int | None) -> Architecture:
         build_attention=build_attention,
         needs_hidden=variant.needs_hidden,
     )
-
-
-def count_parameters(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())

@@ -1,75 +1,117 @@
-"""The task track: a model trained on a task, and its accuracy on the test part."""
+"""The task track: a model trained on a task, what it learned, and what that cost."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict
+from pathlib import Path
 
 import torch
-from torch import nn
 
-from attnbench import memory, registry
+from attnbench import diagnose, memory, registry
 from attnbench.anchor import drift_anchor
 from attnbench.cells.cost import DRIFT_CALLS
 from attnbench.cells.measurement import Measurement
-from attnbench.cells.stack import architecture, count_parameters
+from attnbench.cells.stack import architecture
+from attnbench.checkpoint import FileCheckpoint
 from attnbench.guard import Guard
 from attnbench.job import Stage
 from attnbench.measure import seconds, warm_up
-from attnbench.model import Classifier, Patches
+from attnbench.model import Transformer, count_mechanism_parameters, count_parameters, for_task
 from attnbench.spec import Spec
-from attnbench.train import Recipe, step, train
-from attnbench.workload import Parts, Split, Task, majority_share
+from attnbench.train import Recipe, Watch, evaluate, step, time_to_target, train
+from attnbench.workload import Parts, Split, Task, majority_share, unigram_bits
+
+PROBED_ROWS = 8  # of the validation part, always the same, whose attention is looked at after every epoch
 
 
-def measure_task(spec: Spec, source: str, task_source: str, stage: Stage) -> Measurement:
-    """Train, read the test part once, and count what it cost."""
-    assert spec.epochs is not None and spec.lr is not None
+def measure_task(spec: Spec, source: str, task_source: str, checkpoint: Path | None, stage: Stage) -> Measurement:
+    """Train, measure the part that the spec asks for once, and count what it cost."""
     stage("load data")
     task: Task = registry.load("tasks", task_source)
-    parts = _to_device(task.load(), spec.device)
+    parts = task.parts((spec.data or task.sources[0]).partition(":")[0])
     stage("build")
     guard = Guard()
+    training, validation = parts.train.to(spec.device), parts.validation.to(spec.device)
     torch.manual_seed(spec.seed)
-    embedding = Patches(task.patch, spec.d_model) if task.patch else nn.Embedding(task.vocabulary or 256, spec.d_model)
-    model = Classifier(architecture(spec, source, task.seq_len), embedding, task.seq_len, task.num_classes).to(spec.device)
-    recipe = Recipe(epochs=spec.epochs, lr=spec.lr, batch_size=spec.batch_size, seed=spec.seed)
-    rows = torch.arange(min(spec.batch_size, len(parts.train)), device=spec.device)
+    model = for_task(task, architecture(spec, source, task.seq_len)).to(spec.device)
+    recipe = recipe_of(spec, task)
+    rows = torch.arange(min(spec.batch_size, len(training)), device=spec.device)
     stage("warm up")
     drift = drift_anchor(spec.device)
     drift_s: list[float] = []
     warm_up(drift, spec.device)
-    step(copy.deepcopy(model), parts.train, rows)
+    step(copy.deepcopy(model), training, rows, recipe)
 
     def on_epoch(done: int) -> None:
         drift_s.extend(seconds(drift, spec.device) for _ in range(DRIFT_CALLS))
         stage(f"train, epoch {done} of {recipe.epochs}")
 
-    on_epoch(0)
-    outcome = train(model, parts, task.seq_len, recipe, on_epoch)
+    watch = Watch(on_epoch, _probe(validation, recipe), FileCheckpoint(checkpoint) if checkpoint else None)
+    trained = train(model, training, validation, recipe, watch)
     guard.check_idle()
+    samples: dict[str, list[float]] = {}
+    facts: dict[str, object] = {}
+    if spec.evaluate == "test":
+        stage("test")
+        samples |= _tested(model, parts.test.to(spec.device), recipe, task)
+        facts["data_fingerprint"] = parts.fingerprint()
     stage("memory")
     model.zero_grad(set_to_none=True)
-    peak = memory.peak_memory_bytes(lambda _: step(model, parts.train, rows), spec.device)
+    samples["peak_memory_bytes"] = [memory.peak_memory_bytes(lambda _: step(model, training, rows, recipe), spec.device)]
     guard.check_seal()
-    samples = {
-        task.metric: [outcome.accuracy],
-        f"validation_{task.metric}": [outcome.validation_accuracy],
-        "majority_share": [majority_share(parts.test.targets)],
-        "train_s": [outcome.train_s],
-        "training_tokens_per_s": [outcome.training_tokens_per_s],
-        "inference_tokens_per_s": [outcome.inference_tokens_per_s],
-        "peak_memory_bytes": [peak],
+    last = trained.curve[f"validation_{task.metric}"][-1]
+    reached = time_to_target(trained.curve, task.metric, task.target)
+    samples |= {
+        f"validation_{task.metric}": [] if last is None else [last],
+        "train_s": [trained.train_s],
+        f"target_{task.metric}": [task.target],
+        "time_to_target_s": [] if reached is None else [reached],
+        "training_tokens_per_s": [trained.rows * task.seq_len / trained.train_s],
         "parameters": [float(count_parameters(model))],
-        "diverged": [float(outcome.diverged)],
+        "mechanism_parameters": [float(count_mechanism_parameters(model))],
+        "diverged": [float(trained.diverged)],
         "drift_anchor_s": drift_s,
     }
-    return Measurement(samples, asdict(outcome.curve), {"train_s": "wall", "drift_anchor_s": "wall"})
+    clocks = {name: "wall" for name in ("train_s", "time_to_target_s", "drift_anchor_s") if samples[name]}
+    return Measurement({name: values for name, values in samples.items() if values}, trained.curve, clocks, facts=facts)
 
 
-def _to_device(parts: Parts, device: str) -> Parts:
-    def move(split: Split) -> Split:
-        mask = None if split.padding_mask is None else split.padding_mask.to(device)
-        return Split(split.inputs.to(device), split.targets.to(device), mask, split.groups)
+def recipe_of(spec: Spec, task: Task) -> Recipe:
+    """How a spec trains a task. Its lr must have been chosen."""
+    assert spec.epochs is not None and spec.lr is not None
+    return Recipe(
+        epochs=spec.epochs,
+        lr=spec.lr,
+        batch_size=spec.batch_size,
+        seed=spec.seed,
+        metric=task.metric,
+        causal=spec.causal,
+        epoch_rows=task.epoch_rows,
+        mixed_precision=spec.dtype == "bfloat16",
+    )
 
-    return Parts(move(parts.train), move(parts.validation), move(parts.test))
+
+def chance(parts: Parts, task: Task) -> tuple[str, float]:
+    """What knowing nothing but the frequencies of the test part's answers would give, by the name of its metric."""
+    if task.metric == "accuracy":
+        return "majority_share", majority_share(parts.test.targets)
+    return "unigram_bits", unigram_bits(parts.test.targets)
+
+
+def _tested(model: Transformer, test: Split, recipe: Recipe, task: Task) -> dict[str, list[float]]:
+    value, test_s = evaluate(model, test, recipe)
+    name, nothing_known = chance(Parts(test, test, test), task)
+    return {task.metric: [value], name: [nothing_known], "inference_tokens_per_s": [len(test) * task.seq_len / test_s]}
+
+
+def _probe(validation: Split, recipe: Recipe) -> diagnose.Probe:
+    """Norms of the attention and rank of the tokens, layer by layer, on a few rows of the validation part."""
+    inputs = validation.inputs[:PROBED_ROWS]
+    mask = None if validation.padding_mask is None else validation.padding_mask[:PROBED_ROWS]
+
+    def probe(model: torch.nn.Module) -> dict[str, float]:
+        assert isinstance(model, Transformer)
+        with torch.no_grad():
+            return diagnose.by_layer(model.stack, model.embed(inputs), recipe.causal, mask)
+
+    return probe

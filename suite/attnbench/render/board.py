@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from attnbench.record import Record
-from attnbench.render.costs import TIES, Extra, cost_table, in_order
-from attnbench.render.quantity import percent, plain, seconds, size
-from attnbench.render.results import Axis, Group, Results, over_seeds, single, undecided
+from attnbench.render.costs import Extra, cost_table
+from attnbench.render.learnt import learnt_table
+from attnbench.render.metric import metric_of
+from attnbench.render.quantity import plain
+from attnbench.render.results import Axis, Group, Results, over_seeds, single
 from attnbench.render.scaling import growth
-from attnbench.render.tables import (
-    EMPTY,
-    Cell,
-    Column,
-    Table,
-    exponent_cell,
-    href,
-    interval_text,
-    rank_text,
-    status_cell,
-    variant_cell,
-)
+from attnbench.render.tables import EMPTY, Cell, Column, exponent_cell, href, status_cell
 from attnbench.render.view import View
-from attnbench.stats import ranks
 
 
 def views(results: Results) -> list[View]:
@@ -33,7 +23,7 @@ def views(results: Results) -> list[View]:
 def _kernel_views(results: Results) -> list[View]:
     found = []
     for group in results.groups("kernel"):
-        accuracies = [_accuracy(results, task) for task in _tasks_beside(results, group)]
+        learnt = [_learnt(results, task) for task in _tasks_beside(results, group)]
         for mode in ("training", "forward", "decode"):
             of_mode = [r for r in group.records if r.spec.mode == mode]
             for seq_len in by_coverage(of_mode, lambda r: r.spec.seq_len):
@@ -41,7 +31,7 @@ def _kernel_views(results: Results) -> list[View]:
                 axes = (Axis("track", "kernel", "kernel"), *group.axes, Axis("mode", mode, mode))
                 axes += (Axis("seq_len", str(seq_len), f"{seq_len:,}"),)
                 setting = f"Kernel, {mode}, seq_len {seq_len:,} · {group.title}"
-                extras = [_growth(results, of_mode), *accuracies, _cells(group)]
+                extras = [_growth(results, of_mode), *learnt, _cells(group)]
                 found.append(View(axes, [cost_table(results, chosen, f"{mode}_s", setting, extras)], setting))
     return found
 
@@ -58,6 +48,7 @@ def _depth_views(results: Results) -> list[View]:
                 setting = f"Depth, {block}, {layers} layers · {group.title}"
                 extras = [
                     _single("Condition", "input-output Jacobian", "jacobian_condition"),
+                    _single("Condition", "attention alone", "attention_jacobian_condition"),
                     _single("Effective rank", "of 16 tokens", "effective_rank"),
                     _single("Gradient norm", "at initialisation", "gradient_norm"),
                 ]
@@ -67,7 +58,7 @@ def _depth_views(results: Results) -> list[View]:
 
 def _task_views(results: Results) -> list[View]:
     return [
-        View((Axis("track", "task", "task"), *group.axes), [accuracy_table(results, group)], f"Task · {group.title}")
+        View((Axis("track", "task", "task"), *group.axes), [learnt_table(results, group)], f"Task · {group.title}")
         for group in results.groups("task")
     ]
 
@@ -78,47 +69,6 @@ def by_coverage(records: Sequence[Record], of: Callable[[Record], int | None]) -
     counts = {size: len({r.spec.variant for r in records if of(r) == size and r.status == "ok"}) for size in sizes}
     first = max(sizes, key=lambda s: (counts[s], s), default=None)
     return sorted(sizes, key=lambda s: s != first)
-
-
-def accuracy_table(results: Results, group: Group) -> Table:
-    """Mechanisms by test accuracy, seeds together."""
-    seeds: dict[str, list[Record]] = {}
-    for record in group.records:
-        seeds.setdefault(results.label(record), []).append(record)
-    means = {label: found for label, records in seeds.items() if (found := over_seeds(records, "accuracy"))}
-    places = ranks({label: undecided(mean) for label, (mean, _) in means.items()}, lower_is_better=False)
-    columns = [
-        Column("Rank"), Column("Variant", kind="text"), Column("Test accuracy", "mean over seeds"), Column("Seeds"),
-        Column("Training time"), Column("Training", "tokens per second"), Column("Inference", "tokens per second"),
-        Column("Peak memory"), Column("Diverged"),
-    ]  # fmt: skip
-
-    def mean(records: Sequence[Record], metric: str, show: Callable[[float], str]) -> Cell:
-        found = over_seeds(records, metric)
-        return Cell(show(found[0].value), title=interval_text(found[0], show), href=href(results, records[0])) if found else EMPTY
-
-    def row(record: Record) -> list[Cell]:
-        label = results.label(record)
-        records = seeds[label]
-        head = [Cell(rank_text(places.get(label))), variant_cell(results, record)]
-        if label not in means:
-            return [*head, status_cell(results, record, 7)]
-        interval, samples = means[label]
-        bounds = interval_text(interval, percent) if interval.confidence else "1 seed, no interval"
-        diverged = sum(bool(single(r, "diverged")) for r in records)
-        return [
-            *head,
-            Cell(percent(interval.value), bounds, href=href(results, record)),
-            Cell(f"{len(samples)}", f"of {len(records)}" if len(records) > len(samples) else ""),
-            mean(records, "train_s", seconds),
-            mean(records, "training_tokens_per_s", plain),
-            mean(records, "inference_tokens_per_s", plain),
-            mean(records, "peak_memory_bytes", size),
-            Cell(f"{diverged} of {len(records)}", kind="number warn") if diverged else Cell("no"),
-        ]
-
-    shown = in_order(results, [records[0] for records in seeds.values()], places)
-    return Table(f"Task · {group.title}", columns, [row(r) for r in shown], (TIES,))
 
 
 def _growth(results: Results, records: Sequence[Record]) -> Extra:
@@ -140,19 +90,18 @@ def _tasks_beside(results: Results, group: Group) -> list[Group]:
     return [found[name] for name in sorted(found)]
 
 
-def _accuracy(results: Results, group: Group) -> Extra:
-    spec = group.records[0].spec
+def _learnt(results: Results, group: Group) -> Extra:
+    metric = metric_of(group.records)
 
     def show(record: Record) -> Cell:
         seeds = [r for r in group.records if results.label(r) == results.label(record)]
-        found = over_seeds(seeds, "accuracy")
+        found = over_seeds(seeds, metric.name)
         if not found:
             return status_cell(results, seeds[0]) if seeds else EMPTY
-        mean, samples = found
-        small = "1 seed" if len(samples) == 1 else f"± {100 * (mean.high - mean.low) / 2:.1f}"
-        return Cell(percent(mean.value), small, group.title, href(results, seeds[0]))
+        mean, _ = found
+        return Cell(metric.show(mean.value), metric.spread(mean), group.title, href(results, seeds[0]))
 
-    return Column(f"{spec.task}", "test accuracy"), show
+    return Column(f"{group.records[0].spec.task}", f"test {metric.title}"), show
 
 
 def _cells(group: Group) -> Extra:
@@ -170,6 +119,6 @@ def _single(title: str, small: str, metric: str) -> Extra:
         value = single(record, metric)
         if value is None:
             return Cell("diverged", kind="number warn") if single(record, "diverged") else EMPTY
-        return Cell("≥ 10¹⁵", "saturated") if metric == "jacobian_condition" and value >= 1e15 else Cell(plain(value))
+        return Cell("≥ 10¹⁵", "saturated") if metric.endswith("jacobian_condition") and value >= 1e15 else Cell(plain(value))
 
     return Column(title, small), show

@@ -11,6 +11,7 @@ from typing import Any
 
 from attnbench.render.labels import Box, place
 from attnbench.render.palette import Style
+from attnbench.render.reference import Reference
 from attnbench.render.scales import Scale
 from attnbench.render.tables import Cell, Column, Table, clip
 
@@ -66,8 +67,9 @@ class Chart:
 
 
 def line_chart(
-    title: str, x: Scale, y: Scale, lines: Sequence[Line], failures: Sequence[Failure] = (), caption: str = "", notes: Sequence[str] = ()
-) -> Chart:
+    title: str, x: Scale, y: Scale, lines: Sequence[Line], failures: Sequence[Failure] = (), caption: str = "",
+    notes: Sequence[str] = (), reference: Reference | None = None,
+) -> Chart:  # fmt: skip
     """Lines with markers, labelled at their right ends; failures as crosses along the top."""
     height = max(HEIGHT, LABEL_GAP * len(lines) + 90)
     y = _with_room(y, failures)
@@ -77,14 +79,18 @@ def line_chart(
     for failure in failures:
         by_text.setdefault(failure.text, []).append(failure.label)
     shown = [*notes, *(f"{text}: {', '.join(labels)}" for text, labels in sorted(by_text.items()))]
+    if reference:
+        shape |= reference.shapes(y, "y")
+        shown.append(reference.told(y))
     return Chart(title, {"data": data, "layout": shape}, _lines_table(caption or title, x, y, lines, failures), tuple(shown))
 
 
-def scatter_chart(title: str, x: Scale, y: Scale, points: Sequence[Line], caption: str = "") -> Chart:
+def scatter_chart(title: str, x: Scale, y: Scale, points: Sequence[Line], caption: str = "", notes: Sequence[str] = ()) -> Chart:
     """One labelled point per variant: what a cost buys."""
+    height = max(HEIGHT, LABEL_GAP * len(points) + 90)
     data = [_trace(line, x, y, "markers") for line in points]
-    shape = layout(x, y, HEIGHT, _margin(points)) | {"annotations": _labels(points, x, y, HEIGHT)}
-    return Chart(title, {"data": data, "layout": shape}, _pairs_table(caption or title, x, y, points))
+    shape = layout(x, y, height, _margin(points)) | {"annotations": _labels(points, x, y, height)}
+    return Chart(title, {"data": data, "layout": shape}, _pairs_table(caption or title, x, y, points), notes)
 
 
 def _trace(line: Line, x: Scale, y: Scale, mode: str = "lines+markers") -> dict[str, Any]:

@@ -14,21 +14,27 @@ from attnbench.render.tables import failures_table
 from attnbench.render.view import Charts, View
 
 SATURATED = 1e15
-STATE: tuple[tuple[str, str, Kind, str], ...] = (
+# Title, kind, charts by title and metric, lead.
+STATE: tuple[tuple[str, Kind, tuple[tuple[str, str], ...], str], ...] = (
     (
-        "Condition number", "jacobian_condition", CONDITION,
-        "Condition number of the Jacobian of all outputs by all inputs, in float64, 16 tokens. It saturates at 10¹⁵: beyond that a "
-        "float64 condition number is rounding, and points on that line mean “at least 10¹⁵”.",
+        "Condition number", CONDITION,
+        (("Condition number", "jacobian_condition"), ("Condition, attention alone", "attention_jacobian_condition")),
+        "Condition number of the Jacobian of all outputs by all inputs, in float64, 16 tokens: of the whole blocks, and of their attention "
+        "alone, without the MLPs. It saturates at 10¹⁵: beyond that a float64 condition number is rounding, and points on that line mean "
+        "“at least 10¹⁵”.",
     ),
     (
-        "Effective rank", "effective_rank", RANK,
+        "Effective rank", RANK, (("Effective rank", "effective_rank"),),
         "Effective rank of the output tokens, 16 at most. At 1 all tokens have become parallel: rank collapse.",
     ),
     (
-        "Size of the attention matrix", "attention_frobenius", FROBENIUS,
+        "Size of the attention matrix", FROBENIUS, (("‖A‖", "attention_frobenius"),),
         "Frobenius norm of the attention matrix, mean over layers and heads, 16 tokens. An orthogonal matrix has exactly 4.",
     ),
-    ("Gradient norm", "gradient_norm", GRADIENT, "Norm of all gradients together after one backward pass at initialisation."),
+    (
+        "Gradient norm", GRADIENT, (("Gradient norm", "gradient_norm"),),
+        "Norm of all gradients together after one backward pass at initialisation.",
+    ),
 )  # fmt: skip
 
 
@@ -40,7 +46,7 @@ def views(results: Results) -> list[View]:
         blocks = [
             _pair("Time", cost_charts(results, group, "Time", TIME, f"{mode}_s"), "Wall-clock time of one call, median and interval."),
             _pair("Memory", cost_charts(results, group, "Peak memory", MEMORY, "peak_memory_bytes"), "Peak memory of one call."),
-            *(_pair(title, state_charts(results, group, title, metric, kind), lead) for title, metric, kind, lead in STATE),
+            *(_pair(title, state_charts(results, group, kind, metrics), lead) for title, kind, metrics, lead in STATE),
         ]
         drawn = [block for block in blocks if block.charts]
         nothing = failures_table(results, group.records, f"No cell gave a number · {group.title}")
@@ -66,14 +72,17 @@ def cost_charts(results: Results, group: Group, what: str, kind: Kind, metric: s
     return [chart for chart in found if chart]
 
 
-def state_charts(results: Results, group: Group, what: str, metric: str, kind: Kind) -> list[Chart]:
-    """One chart per block, on one common scale, for they are there to be compared."""
-    values = [v for r in group.records if (v := single(r, metric)) is not None]
-    y, x = spaced(kind, values), exact(LAYERS, [float(n) for n in by_coverage(group.records, lambda r: r.spec.num_layers)])
+def state_charts(results: Results, group: Group, kind: Kind, metrics: Sequence[tuple[str, str]]) -> list[Chart]:
+    """One chart per metric, given with its title, and block, on one common scale, for they are there to be compared."""
+    values = {metric: [v for r in group.records if (v := single(r, metric)) is not None] for _, metric in metrics}
+    y = spaced(kind, [v for found in values.values() for v in found])
+    x = exact(LAYERS, [float(n) for n in by_coverage(group.records, lambda r: r.spec.num_layers)])
     if not x or not y:
         return []
     return [
         _state_chart(results, [r for r in group.records if r.spec.block == block], f"{what}, {block}", metric, x, y, group.title)
+        for what, metric in metrics
+        if values[metric]
         for block in blocks_of(group)
     ]
 
@@ -82,7 +91,7 @@ def _state_chart(results: Results, records: Sequence[Record], title: str, metric
     lines, notes = [], []
     for label, mine in by_label(results, records).items():
         points = [
-            Point(float(r.spec.num_layers or 0), v, note=" (saturated)" if metric == "jacobian_condition" and v >= SATURATED else "")
+            Point(float(r.spec.num_layers or 0), v, note=" (saturated)" if metric.endswith("jacobian_condition") and v >= SATURATED else "")
             for r in mine
             if (v := single(r, metric)) is not None
         ]

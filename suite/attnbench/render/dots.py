@@ -7,12 +7,15 @@ from typing import Any
 
 from attnbench.render.charts import Chart, error_bar, layout, plotly_text
 from attnbench.render.palette import Style
+from attnbench.render.reference import Reference
 from attnbench.render.scales import Scale
 from attnbench.render.tables import Cell, Column, Table, clip
 from attnbench.stats import Interval
 
+Row = tuple[str, Style, Interval, Sequence[float]]
 
-def dot_chart(title: str, x: Scale, rows: Sequence[tuple[str, Style, Interval, Sequence[float]]], caption: str = "") -> Chart:
+
+def dot_chart(title: str, x: Scale, rows: Sequence[Row], caption: str = "", reference: Reference | None = None) -> Chart:
     """One row per variant: every seed as a ring, their mean as a filled mark with its interval."""
     data: list[dict[str, Any]] = []
     for row, (label, style, mean, seeds) in enumerate(rows):
@@ -50,7 +53,9 @@ def dot_chart(title: str, x: Scale, rows: Sequence[tuple[str, Style, Interval, S
             for label, _, mean, seeds in rows
         ],
     )  # fmt: skip
-    return Chart(title, {"data": data, "layout": shape}, table)
+    if reference is None:
+        return Chart(title, {"data": data, "layout": shape}, table)
+    return Chart(title, {"data": data, "layout": shape | reference.shapes(x, "x")}, table, (reference.told(x),))
 
 
 def _bounds(interval: Interval, x: Scale) -> str:

@@ -55,4 +55,9 @@ def _spread(boxes: Sequence[Box], height: float, low: float, high: float) -> lis
                 places[a] -= overlap / 2
                 places[b] += overlap / 2
         places = [min(max(p, low), high) for p in places]
+    # What the rounds have left too near is moved up from the lowest, then down from the highest: apart wherever there is room for all.
+    for b in range(len(order)):
+        places[b] = max([places[b], *(places[a] + height for a, above in pairs if above == b)])
+    for a in reversed(range(len(order))):
+        places[a] = min([places[a], high, *(places[b] - height for below, b in pairs if below == a)])
     return [places[order.index(i)] for i in range(len(boxes))]

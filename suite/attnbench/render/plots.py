@@ -37,7 +37,7 @@ def _depth(results: Results) -> list[View]:
         shown = [
             *cost_charts(results, group, "Time", TIME, f"{mode}_s"),
             *cost_charts(results, group, "Peak memory", MEMORY, "peak_memory_bytes"),
-            *state_charts(results, group, "Condition number", "jacobian_condition", CONDITION),
+            *state_charts(results, group, CONDITION, (("Condition number", "jacobian_condition"),)),
         ]
         for block in blocks_of(group):
             axes = (Axis("track", "depth", "depth"), *group.axes, Axis("block", block, block))

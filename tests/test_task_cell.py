@@ -1,0 +1,129 @@
+"""A cell of the task track: what it records, that tuning never reads the test part, and that mechanisms get the same model."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import attnbench
+from attnbench import registry
+from attnbench.cells.measurement import Measurement
+from attnbench.cells.stack import architecture
+from attnbench.cells.task import measure_task
+from attnbench.model import count_mechanism_parameters, count_parameters, for_task
+from attnbench.spec import Spec
+from attnbench.workload import IGNORED, Parts, Size, Split, Task
+
+TOLERANCE = 0.025  # of a model's parameters, that a mechanism may bring of its own in the sizes of two cores
+BRINGS_MORE = {"linformer"}  # whose projections along the sequence are its method
+SIZE = Size(num_layers=2, num_heads=2, head_dim=8, batch_size=16, epochs=2, lr=1e-2)
+SEQ_LEN, CLASSES = 8, 4
+
+
+class Forbidden(Split):
+    """A part that must not be touched: every look at its data is an error."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"the test part was read: {name}")
+
+
+def split(rows: int, seed: int, per_token: bool) -> Split:
+    """Tokens; the answer is the first of them, for the row or for its odd positions."""
+    tokens = torch.randint(0, CLASSES, (rows, SEQ_LEN), generator=torch.Generator().manual_seed(seed))
+    if not per_token:
+        return Split(tokens, tokens[:, 0])
+    targets = tokens[:, :1].repeat(1, SEQ_LEN)
+    targets[:, ::2] = IGNORED
+    return Split(tokens, targets)
+
+
+def make_task(per_token: bool = False, test: Split | None = None, **fields: Any) -> Task:
+    def load() -> Parts:
+        return Parts(split(200, 0, per_token), split(40, 1, per_token), split(60, 2, per_token) if test is None else test)
+
+    given = {
+        "kind": "synthetic", "metric": "bits_per_byte" if per_token else "accuracy", "target": 1.0 if per_token else 0.5,
+        "num_classes": CLASSES, "seq_len": SEQ_LEN, "citation": "here", "licence": "none", "small": SIZE, "large": SIZE, "load": load,
+        "per_token": per_token, "vocabulary": CLASSES, "causal": (False, True),
+    }  # fmt: skip
+    return Task(**{**given, **fields})
+
+
+def measure(monkeypatch: pytest.MonkeyPatch, task: Task, checkpoint: Path | None = None, **axes: Any) -> Measurement:
+    whole = registry.load
+    monkeypatch.setattr(registry, "load", lambda group, name: task if name == "mine" else whole(group, name))
+    given = {"variant": "softmax", "block": "residual", "num_layers": 2, "num_heads": 2, "head_dim": 8, "batch_size": 16, "epochs": 2}
+    spec = Spec(track="task", task="mine", **{**given, "lr": 1e-2, **axes})
+    return measure_task(spec, spec.variant, "mine", checkpoint, lambda stage: None)
+
+
+def test_tuning_never_reads_the_test_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_task(test=Forbidden())
+    found = measure(monkeypatch, task, evaluate="validation", seed=1000).samples
+    assert "validation_accuracy" in found and "accuracy" not in found and "majority_share" not in found
+    with pytest.raises(AssertionError, match="the test part was read"):
+        measure(monkeypatch, task)
+
+
+@pytest.mark.parametrize("per_token", [False, True])
+def test_it_records_what_was_learnt_and_what_it_cost(monkeypatch: pytest.MonkeyPatch, per_token: bool) -> None:
+    result = measure(monkeypatch, make_task(per_token))
+    metric, nothing = ("bits_per_byte", "unigram_bits") if per_token else ("accuracy", "majority_share")
+    expected = {
+        metric, f"validation_{metric}", f"target_{metric}", nothing, "train_s", "training_tokens_per_s", "inference_tokens_per_s",
+        "peak_memory_bytes", "parameters", "mechanism_parameters", "diverged", "drift_anchor_s",
+    }  # fmt: skip
+    assert expected <= result.samples.keys() <= expected | {"time_to_target_s"}
+    assert all(math.isfinite(x) for samples in result.samples.values() for x in samples)
+    assert result.samples["diverged"] == [0.0] and result.samples["mechanism_parameters"] == [0.0]
+    layers = {f"{what}_layer_{layer}" for what in ("attention_frobenius", "effective_rank") for layer in (1, 2)}
+    assert result.curve.keys() == {"step", "wall_s", "train_loss", f"validation_{metric}"} | layers
+    assert {len(column) for column in result.curve.values()} == {3}
+    assert result.curve[f"validation_{metric}"][-1] == result.samples[f"validation_{metric}"][0]
+    assert result.facts == {"data_fingerprint": make_task(per_token).parts("generated").fingerprint()}
+
+
+def test_a_run_that_diverges_is_a_result_at_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = measure(monkeypatch, make_task(), variant="polynomial", block="skipless", lr=1e30)
+    assert result.samples["diverged"] == [1.0]
+    assert result.samples["accuracy"] == [1 / CLASSES]
+    assert "time_to_target_s" not in result.samples
+    assert all(math.isfinite(x) for samples in result.samples.values() for x in samples)
+
+
+def test_causal_and_mixed_precision_are_axes_of_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = [
+        measure(monkeypatch, make_task(per_token=True), **axes).curve["train_loss"]
+        for axes in ({}, {"causal": True}, {"dtype": "bfloat16"})
+    ]  # fmt: skip
+    assert losses[0] != losses[1] and losses[0] != losses[2]
+
+
+def sizes() -> list[tuple[str, str]]:
+    return [(name, which) for name in attnbench.names("tasks") for which in ("small", "large")]
+
+
+@pytest.mark.parametrize(("name", "which"), sizes())
+def test_every_mechanism_gets_the_same_model_around_it(name: str, which: str) -> None:
+    """All but the mechanism's own parameters are equal in number, and those are few, or said to be many."""
+    task: Task = importlib.import_module(f"attnbench.tasks.{name}").TASK
+    size: Size = getattr(task, which)
+    around = set()
+    for variant in attnbench.names("variants"):
+        axes = dataclasses.asdict(size)
+        spec = Spec(track="task", task=name, variant=variant, block="residual", **axes)
+        with torch.device("meta"):
+            model = for_task(task, architecture(spec, variant, task.seq_len))
+        own, total = count_mechanism_parameters(model), count_parameters(model)
+        around.add(total - own)
+        assert own <= TOLERANCE * total or variant in BRINGS_MORE, f"{variant} brings {own} of {total}"
+    assert len(around) == 1
