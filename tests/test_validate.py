@@ -35,7 +35,7 @@ def without(key: str) -> bytes:
         (line(measurements={k: v for k, v in measured().items() if k != "peak_memory_bytes"}), "'ok' without peak_memory_bytes"),
         (line(spec=make_spec(**TASK), id=make_spec(**TASK).key()), "without accuracy or bits_per_byte, which a task measures"),
         (line(spec=TRIAL, id=TRIAL.key()), "without validation_accuracy or validation_bits_per_byte, which a tuning trial measures"),
-        (line(spec=TRIAL, id=TRIAL.key(), measurements={"accuracy": [0.5]}), "has accuracy, so it has read the test part"),
+        (line(spec=TRIAL, id=TRIAL.key(), measurements={"accuracy": [0.5]}, clocks={}), "has accuracy, so it has read the test part"),
         (line(status="error"), "it is 'error' without a reason"),
         (line(status="error", reason=" "), "it is 'error' without a reason"),
         (line(measurements=measured(anchor_s=[0.5, 0.0])), "anchor_s holds 0.0; a time is positive"),
