@@ -10,7 +10,7 @@ import torch
 
 from attnbench.checkpoint import FileCheckpoint
 from attnbench.train import Watch, train
-from test_train import build_model, draw_parts, recipe, same_weights
+from small_training import build_model, draw_parts, recipe, same_weights
 
 
 class Cut(Exception):

@@ -24,7 +24,7 @@ TOKEN_TASKS = ["mqar", "selective_copy", "listops"]
     [
         ("mqar", "1dcd8658dbc1eabd"),
         ("selective_copy", "c92135886b9d2e71"),
-        ("listops", "789c0de230f5914d"),
+        ("listops", "a2b8f281823be099"),
         ("pathfinder", "d8807910cd7ae8ef"),
     ],
 )

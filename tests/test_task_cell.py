@@ -12,10 +12,11 @@ import pytest
 import torch
 
 import attnbench
-from attnbench import registry
+from attnbench import checkpoint, registry
 from attnbench.cells.measurement import Measurement
 from attnbench.cells.stack import architecture
 from attnbench.cells.task import measure_task
+from attnbench.job import Stage
 from attnbench.model import count_mechanism_parameters, count_parameters, for_task
 from attnbench.spec import Spec
 from attnbench.workload import IGNORED, Parts, Size, Split, Task
@@ -58,12 +59,14 @@ def make_task(per_token: bool = False, test: Split | None = None, **fields: Any)
     return Task(**{**given, **fields})
 
 
-def measure(monkeypatch: pytest.MonkeyPatch, task: Task, checkpoint: Path | None = None, **axes: Any) -> Measurement:
+def measure(
+    monkeypatch: pytest.MonkeyPatch, task: Task, file: Path | None = None, stage: Stage = lambda name: None, **axes: Any
+) -> Measurement:
     whole = registry.load
     monkeypatch.setattr(registry, "load", lambda group, name: task if name == "mine" else whole(group, name))
     given = {"variant": "softmax", "block": "residual", "num_layers": 2, "num_heads": 2, "head_dim": 8, "batch_size": 16, "epochs": 2}
     spec = Spec(track="task", task="mine", **{**given, "lr": 1e-2, **axes})
-    return measure_task(spec, spec.variant, "mine", checkpoint, lambda stage: None)
+    return measure_task(spec, spec.variant, "mine", file, stage)
 
 
 def test_tuning_never_reads_the_test_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +93,23 @@ def test_it_records_what_was_learnt_and_what_it_cost(monkeypatch: pytest.MonkeyP
     assert {len(column) for column in result.curve.values()} == {3}
     assert result.curve[f"validation_{metric}"][-1] == result.samples[f"validation_{metric}"][0]
     assert result.facts == {"data_fingerprint": make_task(per_token).parts("generated").fingerprint()}
+
+
+def test_a_cell_that_was_cut_goes_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    whole, file = measure(monkeypatch, make_task(), epochs=4), tmp_path / "state.pt"
+
+    def cut(stage: str) -> None:
+        if stage == "train, epoch 2 of 4":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(monkeypatch, make_task(), file, cut, epochs=4)
+    stages: list[str] = []
+    resumed = measure(monkeypatch, make_task(), file, stages.append, epochs=4)
+    assert [stage for stage in stages if stage.startswith("train")] == ["train, epoch 3 of 4", "train, epoch 4 of 4"]
+    assert resumed.samples["accuracy"] == whole.samples["accuracy"]
+    assert {**resumed.curve, "wall_s": []} == {**whole.curve, "wall_s": []}
 
 
 def test_a_run_that_diverges_is_a_result_at_chance(monkeypatch: pytest.MonkeyPatch) -> None:

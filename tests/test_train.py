@@ -3,107 +3,29 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-import attnbench
-from attnbench.model import Architecture, Transformer
-from attnbench.train import Recipe, Trained, Watch, evaluate, rows_of_epoch, step, time_to_target, train
-from attnbench.workload import IGNORED, Parts, Split
-
-SEQ_LEN, VOCABULARY, CLASSES = 5, 11, 3
-ROWS = {"train": 97, "validation": 23, "test": 31}
-
-
-def draw_split(rows: int, seed: int, vocabulary: int = VOCABULARY) -> Split:
-    """The class is the first token modulo 3; some of the tail is padding."""
-    generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randint(0, vocabulary, (rows, SEQ_LEN), generator=generator)
-    lengths = torch.randint(2, SEQ_LEN + 1, (rows, 1), generator=generator)
-    return Split(inputs, inputs[:, 0] % CLASSES, torch.arange(SEQ_LEN) >= lengths)
-
-
-def draw_parts() -> Parts:
-    return Parts(*(draw_split(rows, seed) for seed, rows in enumerate(ROWS.values())))
-
-
-def separable(rows: int, seed: int) -> Split:
-    """Every token of a row is its class: nothing could be easier."""
-    targets = torch.randint(0, CLASSES, (rows,), generator=torch.Generator().manual_seed(seed))
-    return Split(targets[:, None].repeat(1, SEQ_LEN), targets)
-
-
-def recipe(**fields: Any) -> Recipe:
-    return Recipe(**{"epochs": 2, "lr": 1e-2, "batch_size": 16, "seed": 0, **fields})
-
-
-def build_model(seed: int = 0, name: str = "softmax", block: str = "residual", per_token: bool = False) -> Transformer:
-    torch.manual_seed(seed)
-    architecture = Architecture(
-        block=block,
-        num_layers=1,
-        num_heads=2,
-        d_model=8,
-        build_attention=lambda layer_index: attnbench.build(name, 2, 4, seq_len=SEQ_LEN, d_model=8),
-    )
-    return Transformer(architecture, nn.Embedding(VOCABULARY, 8), SEQ_LEN, CLASSES, per_token)
-
-
-def run(model: nn.Module, parts: Parts | None = None, chosen: Recipe | None = None) -> Trained:
-    parts = parts or draw_parts()
-    return train(model, parts.train, parts.validation, chosen or recipe())
-
-
-def accuracy(model: nn.Module, split: Split) -> float:
-    return evaluate(model, split, recipe())[0]
-
-
-class Watched(nn.Module):
-    """A linear classifier that writes down every batch it sees, and whether it was training."""
-
-    def __init__(self, width: int = 4) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(1000, width)
-        self.head = nn.Linear(width, CLASSES)
-        self.batches: list[tuple[bool, list[int]]] = []
-
-    def forward(self, inputs: Tensor, padding_mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        self.batches.append((self.training, inputs[:, 0].tolist()))
-        return self.head(self.embedding(inputs).mean(1))
-
-    def seen(self, training: bool) -> list[int]:
-        return [row for was_training, rows in self.batches if was_training == training for row in rows]
-
-
-def numbered() -> Parts:
-    """Parts whose every row holds its own number: training 0.., validation 200.., test 300.. ."""
-
-    def split(rows: int, start: int) -> Split:
-        numbers = torch.arange(start, start + rows)
-        return Split(numbers[:, None].repeat(1, SEQ_LEN), numbers % CLASSES)
-
-    return Parts(split(97, 0), split(23, 200), split(300, 300))
-
-
-class BreaksDown(nn.Module):
-    """Gives logits and then, from one call in training on, what is not finite: as its loss, or in its gradient alone."""
-
-    def __init__(self, after: int, where: str) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(CLASSES))
-        self.calls, self.after, self.where = 0, after, where
-
-    def forward(self, inputs: Tensor, padding_mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        self.calls += self.training
-        logits = self.weight.expand(len(inputs), -1)
-        if not self.training or self.calls <= self.after:
-            return logits
-        if self.where == "loss":
-            return logits * math.nan
-        return logits + (self.weight - self.weight.detach()).abs().sqrt()  # zero, with an infinite derivative
+from attnbench.train import Watch, evaluate, rows_of_epoch, step, time_to_target, train
+from attnbench.workload import Parts, Split
+from small_training import (
+    CLASSES,
+    ROWS,
+    VOCABULARY,
+    BreaksDown,
+    Watched,
+    accuracy,
+    build_model,
+    draw_parts,
+    draw_split,
+    numbered,
+    recipe,
+    run,
+    same_weights,
+    separable,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("block", ["residual", "skipless"])
@@ -115,10 +37,6 @@ def test_a_seed_fixes_every_bit(name: str, block: str) -> None:
     two = run(second)
     assert {**one.curve, "wall_s": None} == {**two.curve, "wall_s": None}
     assert same_weights(first, second)
-
-
-def same_weights(one: nn.Module, other: nn.Module) -> bool:
-    return all(torch.equal(x, other.state_dict()[key]) for key, x in one.state_dict().items())
 
 
 def test_another_seed_gives_another_run() -> None:
@@ -213,15 +131,6 @@ def test_an_absurd_learning_rate_is_divergence_and_no_error() -> None:
     assert accuracy(model, draw_parts().test) == 1 / CLASSES
 
 
-def test_a_model_that_answers_nothing_scores_as_one_that_knows_nothing() -> None:
-    model = BreaksDown(after=0, where="loss")
-    with torch.no_grad():
-        model.weight.fill_(math.nan)
-    assert accuracy(model, draw_parts().test) == 1 / CLASSES
-    bits, _ = evaluate(PerToken(math.nan), asked(), recipe(metric="bits_per_byte"))
-    assert bits == math.log2(CLASSES)
-
-
 @pytest.mark.parametrize("name", ["softmax", "orthogonal", "polynomial"])
 def test_a_trivial_problem_is_learned(name: str) -> None:
     parts, model = Parts(*(separable(rows, seed) for seed, rows in enumerate(ROWS.values()))), build_model(name=name)
@@ -229,32 +138,6 @@ def test_a_trivial_problem_is_learned(name: str) -> None:
     assert accuracy(model, parts.test) == 1.0 and trained.curve["validation_accuracy"][-1] == 1.0
     first, last = trained.curve["train_loss"][1], trained.curve["train_loss"][-1]
     assert first is not None and last is not None and last < 0.1 < first
-
-
-class PerToken(nn.Module):
-    """The same logits at every position: 0 for all classes but the second, which has its own."""
-
-    def __init__(self, second: float) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(torch.tensor([0.0, second, 0.0]))
-
-    def forward(self, inputs: Tensor, padding_mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        return self.logits.expand(*inputs.shape, -1)
-
-
-def asked() -> Split:
-    """Rows of four positions, of which the first and third are asked, with answers 1 and 2."""
-    return Split(torch.zeros(300, 4, dtype=torch.int64), torch.tensor([1, IGNORED, 2, IGNORED]).repeat(300, 1))
-
-
-def test_bits_per_byte_by_hand_over_what_is_asked_alone() -> None:
-    """With weights 1 : 2 : 1 the answers 1 and 2 cost one bit and two."""
-    chosen = recipe(metric="bits_per_byte")
-    bits, seconds = evaluate(PerToken(math.log(2)), asked(), chosen)
-    assert bits == pytest.approx(1.5) and seconds > 0.0
-    assert evaluate(PerToken(1.0), asked(), recipe())[0] == 0.5
-    loss = step(PerToken(math.log(2)), asked(), torch.arange(7), chosen)
-    assert float(loss) == pytest.approx(1.5 * math.log(2))
 
 
 def test_a_causal_recipe_reaches_the_mechanism() -> None:
@@ -287,27 +170,6 @@ def test_only_matrices_decay() -> None:
     model.register_forward_hook(lambda module, _inputs, out: out + 0.0 * (module.matrix.sum() + module.vector.sum()))
     run(model)
     assert (model.matrix < 1.0).all() and (model.vector == 1.0).all()
-
-
-def test_accuracy_by_hand() -> None:
-    """One in three rows is right, over more rows than one batch of evaluation holds."""
-    model = Watched()
-    with torch.no_grad():
-        model.head.weight.zero_()
-        model.head.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
-    value, seconds = evaluate(model, numbered().test, recipe())
-    assert value == pytest.approx(1 / 3) and seconds > 0.0
-
-
-def test_padding_reaches_the_model_row_by_row() -> None:
-    """What stands under padding changes neither the loss nor the accuracy."""
-    data, model = draw_split(40, seed=4), build_model()
-    assert data.padding_mask is not None
-    changed = Split((data.inputs + 3 * data.padding_mask) % VOCABULARY, data.targets, data.padding_mask)
-    rows = torch.tensor([31, 2, 17])
-    torch.testing.assert_close(step(model, data, rows, recipe()), step(model, changed, rows, recipe()))
-    assert accuracy(model, data) == accuracy(model, changed)
-    assert not torch.equal(data.inputs, changed.inputs)
 
 
 def test_a_step_leaves_the_gradient_of_its_own_rows_alone() -> None:

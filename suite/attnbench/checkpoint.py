@@ -15,10 +15,13 @@ EVERY_S = 20.0  # a shorter run is done again rather than kept
 
 
 class FileCheckpoint:
-    """One file, replaced as a whole: a reader finds the old state or the new one, however the writer died."""
+    """One file, replaced as a whole: a reader finds the old state or the new one, however the writer died.
 
-    def __init__(self, file: Path, every_s: float = EVERY_S) -> None:
-        self._file, self._every_s, self._saved = file, every_s, time.monotonic()
+    every_s: seconds between two states that are kept, EVERY_S unless said.
+    """
+
+    def __init__(self, file: Path, every_s: float | None = None) -> None:
+        self._file, self._every_s, self._saved = file, EVERY_S if every_s is None else every_s, time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
         """What was saved last; None when nothing was, or what is there cannot be read, whereupon training starts anew."""

@@ -36,7 +36,7 @@ SEED = 2011_04006
 
 
 def load() -> Parts:
-    return generate(draw, SEED, train=16_384, validation=512, test=2_048)
+    return generate(draw, SEED, train=16_384, validation=1_024, test=2_048)
 
 
 @dataclass
@@ -141,7 +141,7 @@ TASK = Task(
     kind="synthetic",
     load=load,
     metric="accuracy",
-    target=0.36,
+    target=0.4,
     num_classes=10,
     seq_len=SEQ_LEN,
     vocabulary=len(TOKENS),
