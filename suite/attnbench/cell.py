@@ -15,7 +15,7 @@ from attnbench.job import Stage
 from attnbench.spec import Spec
 
 
-def measure_cell(spec: Spec, variant_source: str, task_source: str | None, checkpoint: Path | None, stage: Stage) -> Measurement:
+def measure_cell(spec: Spec, variant_source: str, task_source: str | None, stage: Stage, checkpoint: Path | None = None) -> Measurement:
     """Everything a spec asks for. `stage` is told what is going on, so that a killed cell can say where it was.
 
     checkpoint: the file that keeps a training run's state, if any does.
@@ -30,4 +30,4 @@ def measure_cell(spec: Spec, variant_source: str, task_source: str | None, check
         return measure_kernel(spec, variant_source, stage)
     if spec.track == "depth":
         return measure_depth(spec, variant_source, stage)
-    return measure_task(spec, variant_source, task_source or str(spec.task), checkpoint, stage)
+    return measure_task(spec, variant_source, task_source or str(spec.task), stage, checkpoint)

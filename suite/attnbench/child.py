@@ -49,7 +49,7 @@ class Job:
         """The cell's Measurement."""
         from attnbench.cell import measure_cell
 
-        return measure_cell(self.spec, self.variant_source, self.task_source, self.checkpoint, stage)
+        return measure_cell(self.spec, self.variant_source, self.task_source, stage, self.checkpoint)
 
 
 def run_in_child(job: Work, start: Start, watch: Stage = lambda stage: None) -> Result:

@@ -24,7 +24,7 @@ from attnbench.workload import Parts, Split, Task, majority_share, unigram_bits
 PROBED_ROWS = 8  # of the validation part, always the same, whose attention is looked at after every epoch
 
 
-def measure_task(spec: Spec, source: str, task_source: str, checkpoint: Path | None, stage: Stage) -> Measurement:
+def measure_task(spec: Spec, source: str, task_source: str, stage: Stage, checkpoint: Path | None = None) -> Measurement:
     """Train, measure the part that the spec asks for once, and count what it cost."""
     stage("load data")
     task: Task = registry.load("tasks", task_source)
