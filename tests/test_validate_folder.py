@@ -45,9 +45,26 @@ def test_a_store_as_it_should_be_has_no_faults(new_results: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (f"checkpoints/{'0' * 16}-{'f' * 16}.pt", "a training run was cut short; the command that began it goes on with it"),
+        ("asv/desk/0123abcd-virtualenv.json", "not JSON"),
+    ],
+)
+def test_what_a_run_or_asv_left_unfinished_is_a_warning(new_results: Path, name: str, said: str) -> None:
+    file = new_results / name
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    fault = only(new_results)
+    assert (fault.file, fault.level) == (file, "warning")
+    assert said in fault.what
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "notes.txt",
+        "checkpoints/notes.txt",
         "records/loose.jsonl",
         "records/desk/notes.txt",
         "records/desk/more/deep.jsonl",

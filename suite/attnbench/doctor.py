@@ -18,6 +18,7 @@ from attnbench.alone import alone
 from attnbench.errors import unknown_name
 from attnbench.machines import busy, known_peaks, measure_peaks, store_peaks
 from attnbench.peaks import Peaks
+from attnbench.render.quantity import size
 from attnbench.spec import DEVICES
 
 
@@ -72,7 +73,7 @@ def _print_peaks(peaks: Peaks, out: Console) -> None:
     out.print(f"{peaks.device_name}{threads}, torch {peaks.torch}, {peaks.measured_at}", highlight=False)
     products = [(dtype, f"{rate / 1e9:,.0f}") for dtype, rate in peaks.flops_per_s.items()]
     out.print(_table(("matrix product", "GFLOP/s"), products))
-    out.print(_table(("working set", "GiB/s"), [(_size(size), f"{rate / 2**30:,.1f}") for size, rate in peaks.bandwidth]))
+    out.print(_table(("working set", "GiB/s"), [(size(working_set), f"{rate / 2**30:,.1f}") for working_set, rate in peaks.bandwidth]))
     if peaks.anchor_s:
         out.print(f"drift anchor: {median(peaks.anchor_s) * 1e3:.3g} ms, the median of {len(peaks.anchor_s)} calls", highlight=False)
 
@@ -116,17 +117,9 @@ def _fact(name: str, value: object) -> str:
     if name == "peaks" and isinstance(value, dict):
         return "; ".join(f"{device}: measured {peaks['measured_at']}" for device, peaks in value.items()) or "attnbench doctor --peaks"
     if name.endswith("_bytes") and isinstance(value, int):
-        return _size(value)
+        return size(value)
     if isinstance(value, dict):
         return ", ".join(f"{key} {_fact(name, item)}" for key, item in value.items()) or "unknown"
     if isinstance(value, list):
         return ", ".join(_fact("", item) for item in value) or "none"
     return "-" if value is None else str(value)
-
-
-def _size(n_bytes: int) -> str:
-    """Bytes in the largest binary unit that leaves at least one, to a decimal where there is a fraction."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
-        if n_bytes >= size:
-            return f"{n_bytes / size:.1f} {unit}".replace(".0 ", " ")
-    return f"{n_bytes / 2**10:.0f} KiB"

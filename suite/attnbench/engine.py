@@ -11,7 +11,7 @@ from attnbench.run import Cell, Session, not_tried, run
 Watch = Callable[[Cell], None]
 
 
-def local(cells: Iterable[Cell], session: Session, on_start: Watch, ladder: Ladder | None = None) -> Iterator[Record]:
+def local(cells: Iterable[Cell], session: Session, on_start: Watch = lambda cell: None, ladder: Ladder | None = None) -> Iterator[Record]:
     """Run cells in order, each asked for when the record of the last is out.
 
     on_start is told which one begins; ladder knows what ran out of memory or time before.

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from attnbench import presets, tune
+from attnbench import engine, presets, tune
 from attnbench.child import Limits, Start
 from attnbench.environment import machine_name
 from attnbench.errors import AttnbenchError, BadInput
@@ -24,7 +24,7 @@ from attnbench.gate import Gate
 from attnbench.ladder import Ladder
 from attnbench.machines import Roof
 from attnbench.record import Record
-from attnbench.run import Cell, Session, is_settled, is_stale, not_tried, resolve, run, session_name
+from attnbench.run import Cell, Session, is_settled, is_stale, resolve, session_name
 from attnbench.spec import Spec
 from attnbench.store import Store
 
@@ -141,24 +141,21 @@ def record_of(track: str, values: Values, results: Path) -> Record:
     cell = resolve(cells_of(track)[values])
     if tune.is_open(cell.spec):
         trials = [_record(dataclasses.replace(cell, spec=spec), results) for spec in tune.trials(cell.spec)]
-        chosen = tune.close(cell.spec, trials)
-        cell = dataclasses.replace(cell, spec=chosen) if isinstance(chosen, Spec) else dataclasses.replace(cell, refused=chosen)
+        cell = cell.closed(tune.close(cell.spec, trials))
     return _record(cell, results)
 
 
 def _record(cell: Cell, results: Path) -> Record:
-    """Only records of the same sources are read, for no other decides anything, and asv starts a process for every parameter and metric."""
+    """The finished record of a cell, measured now if there is none.
+
+    Only records of the same sources are read, for no other decides anything, and asv starts a process for every parameter and metric."""
     store, gate, session = Store(results), Gate(results), session_name(of_parent=True)
     finished = store.finished(machine_name(), cell.fingerprint)
     ladder = Ladder(record for record in finished.values() if is_settled(record, Limits()))
     found = finished.get(cell.key)
     if found is not None and not is_stale(found, cell, gate, ladder) and (is_settled(found, Limits()) or found.session == session):
         return found
-    record = _measured(cell, Session(session, gate, start=START, roof=Roof(results, START), checkpoints=results / "checkpoints"), ladder)
+    shared = Session(session, gate, start=START, roof=Roof(results, START), checkpoints=results / "checkpoints")
+    (record,) = engine.local([cell], shared, ladder=ladder)
     store.append(record)
     return record
-
-
-def _measured(cell: Cell, session: Session, ladder: Ladder) -> Record:
-    why_not = cell.refused or ladder.why_not(cell.spec, cell.fingerprint)
-    return run(cell, session) if why_not is None else not_tried(cell, session, why_not)

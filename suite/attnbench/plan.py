@@ -91,7 +91,6 @@ class Plan:
     def __init__(self, cells: Sequence[Cell], finished: Mapping[Key, Record], is_finished: Callable[[Cell], bool]) -> None:
         self._known = dict(finished)
         self._is_finished = is_finished
-        self.total = len(cells)
         self.kept: list[Record] = []
         self.todo: list[Cell] = []
         fresh: set[Key] = set()  # cells whose records will be new
@@ -124,5 +123,4 @@ class Plan:
         return [dataclasses.replace(cell, spec=spec) for spec in tune.trials(cell.spec)]
 
     def _closed(self, cell: Cell) -> Cell:
-        chosen = tune.close(cell.spec, [self._known[trial.key] for trial in self._trials(cell)])
-        return dataclasses.replace(cell, spec=chosen) if isinstance(chosen, Spec) else dataclasses.replace(cell, refused=chosen)
+        return cell.closed(tune.close(cell.spec, [self._known[trial.key] for trial in self._trials(cell)]))

@@ -123,7 +123,7 @@ PRESETS = {
         ),
     ),
     "standard": Preset(
-        "two cores, about an hour: every mechanism's cost; tuned rates and three seeds on six tasks, residual and skipless",
+        "two cores: every mechanism's cost; tuned rates and three seeds on six tasks, residual and skipless",
         (
             Grid("kernel", ALL_VARIANTS, {"mode": ("forward", "training"), "seq_len": (256, 1024, 4096, 16384)}, _KERNEL),
             Grid("kernel", ALL_VARIANTS, {"seq_len": (1024, 16384)}, {**_KERNEL, **_DECODE}),

@@ -49,6 +49,12 @@ class Cell:
         """What makes a record of this machine count as this cell."""
         return self.spec.key(), self.fingerprint
 
+    def closed(self, chosen: Spec | Refusal) -> Cell:
+        """The cell once its learning rate is chosen, or cannot be."""
+        if isinstance(chosen, Spec):
+            return dataclasses.replace(self, spec=chosen)
+        return dataclasses.replace(self, refused=chosen)
+
     @property
     def subset(self) -> Subset:
         """What the gate asks before it is measured."""

@@ -11,10 +11,12 @@ from typing import Any, Literal
 import msgspec
 
 from attnbench import faults, peaks, privacy, registry, report
+from attnbench.asvjson import read_asv
 from attnbench.errors import BadInput
 from attnbench.record import Record, UnreadableRecord, decode
+from attnbench.store import Problem
 
-LAYOUT = "records/MACHINE/SESSION.jsonl, checks/NAME-FINGERPRINT.json, machines/MACHINE.json, asv/ and README.md"
+LAYOUT = "records/MACHINE/SESSION.jsonl, checks/NAME-FINGERPRINT.json, machines/MACHINE.json, checkpoints/CELL.pt, asv/ and README.md"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class Fault:
 
 
 def validate(results: Path, seen: Counter[str]) -> Iterator[Fault]:
-    """Every fault of a results folder, in the order of files and lines. Files are read line by line; `seen` counts what was looked at.
+    """Every fault of a results folder, in the order of files and lines, asv's last. Files are read line by line.
+
+    seen: counts what was looked at.
 
     Raises BadInput when the folder does not exist.
     """
@@ -52,8 +56,14 @@ def validate(results: Path, seen: Counter[str]) -> Iterator[Fault]:
                 yield from (Fault(file, None, "error", what) for what in _machine_errors(file))
             case ("README.md",) | ("asv", *_):
                 pass
+            case ("checkpoints", name) if name.endswith(".pt"):
+                yield Fault(file, None, "warning", "a training run was cut short; the command that began it goes on with it")
             case _:
                 yield Fault(file, None, "error", f"no file belongs here; a results folder holds {LAYOUT}")
+    unreadable: list[Problem] = []
+    for _ in read_asv(results / "asv", unreadable):
+        seen["asv results"] += 1
+    yield from (Fault(problem.file, problem.line, "warning", problem.why) for problem in unreadable)
 
 
 Found = tuple[int, Literal["error", "warning"], str]

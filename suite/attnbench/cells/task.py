@@ -19,7 +19,7 @@ from attnbench.measure import seconds, warm_up
 from attnbench.model import Transformer, count_mechanism_parameters, count_parameters, for_task
 from attnbench.spec import Spec
 from attnbench.train import Recipe, Watch, evaluate, step, time_to_target, train
-from attnbench.workload import Parts, Split, Task, majority_share, unigram_bits
+from attnbench.workload import Split, Task, majority_share, unigram_bits
 
 PROBED_ROWS = 8  # of the validation part, always the same, whose attention is looked at after every epoch
 
@@ -91,17 +91,15 @@ def recipe_of(spec: Spec, task: Task) -> Recipe:
     )
 
 
-def chance(parts: Parts, task: Task) -> tuple[str, float]:
-    """What knowing nothing but the frequencies of the test part's answers would give, by the name of its metric."""
-    if task.metric == "accuracy":
-        return "majority_share", majority_share(parts.test.targets)
-    return "unigram_bits", unigram_bits(parts.test.targets)
-
-
 def _tested(model: Transformer, test: Split, recipe: Recipe, task: Task) -> dict[str, list[float]]:
+    """The metric on the test part, and beside it what knowing nothing but how frequent each answer is would give."""
     value, test_s = evaluate(model, test, recipe)
-    name, nothing_known = chance(Parts(test, test, test), task)
-    return {task.metric: [value], name: [nothing_known], "inference_tokens_per_s": [len(test) * task.seq_len / test_s]}
+    chance = {"majority_share": majority_share} if task.metric == "accuracy" else {"unigram_bits": unigram_bits}
+    return {
+        task.metric: [value],
+        **{name: [of(test.targets)] for name, of in chance.items()},
+        "inference_tokens_per_s": [len(test) * task.seq_len / test_s],
+    }
 
 
 def _probe(validation: Split, recipe: Recipe) -> diagnose.Probe:
