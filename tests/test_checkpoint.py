@@ -49,6 +49,7 @@ def test_a_run_that_was_cut_twice_comes_to_the_same_weights_and_curve(tmp_path: 
     assert same_weights(whole, last)
     assert {**resumed.curve, "wall_s": None} == {**expected.curve, "wall_s": None}
     assert (resumed.rows, resumed.diverged) == (expected.rows, expected.diverged)
+    assert (expected.resumptions, resumed.resumptions) == (0, 2)
     assert epochs_seen == [0, 1, 3, 4, 6]  # the epochs at whose end the run was cut were saved, and not done again
     walls = [wall for wall in resumed.curve["wall_s"] if wall is not None]
     assert walls == sorted(walls) and walls[-1] == resumed.train_s

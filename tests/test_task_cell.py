@@ -83,7 +83,7 @@ def test_it_records_what_was_learnt_and_what_it_cost(monkeypatch: pytest.MonkeyP
     metric, nothing = ("bits_per_byte", "unigram_bits") if per_token else ("accuracy", "majority_share")
     expected = {
         metric, f"validation_{metric}", f"target_{metric}", nothing, "train_s", "training_tokens_per_s", "inference_tokens_per_s",
-        "peak_memory_bytes", "parameters", "mechanism_parameters", "diverged", "drift_anchor_s",
+        "peak_memory_bytes", "parameters", "mechanism_parameters", "diverged", "resumptions", "drift_anchor_s",
     }  # fmt: skip
     assert expected <= result.samples.keys() <= expected | {"time_to_target_s"}
     assert all(math.isfinite(x) for samples in result.samples.values() for x in samples)
@@ -109,6 +109,7 @@ def test_a_cell_that_was_cut_goes_on_from_its_checkpoint(monkeypatch: pytest.Mon
     resumed = measure(monkeypatch, make_task(), file, stages.append, epochs=4)
     assert [stage for stage in stages if stage.startswith("train")] == ["train, epoch 3 of 4", "train, epoch 4 of 4"]
     assert resumed.samples["accuracy"] == whole.samples["accuracy"]
+    assert (whole.samples["resumptions"], resumed.samples["resumptions"]) == ([0.0], [1.0])
     assert {**resumed.curve, "wall_s": []} == {**whole.curve, "wall_s": []}
 
 

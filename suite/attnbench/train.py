@@ -64,13 +64,14 @@ class Trained:
     """How a run of training went. The curve's columns have one entry before training and one an epoch: step, wall_s (seconds spent
     training, evaluation left out), train_loss (nats; None before training, or where not finite), validation_METRIC, and the probe's.
 
-    diverged: a loss or weight stopped being finite, whereupon training ended.
+    diverged: a loss or weight stopped being finite, whereupon training ended. resumptions: how often training went on from a checkpoint.
     """
 
     curve: dict[str, list[float | None]] = field(default_factory=dict)
     train_s: float = 0.0
     rows: int = 0
     diverged: bool = False
+    resumptions: int = 0
 
     def add(self, entries: Mapping[str, float]) -> None:
         """One more entry of the columns; what is not finite is None."""
@@ -232,4 +233,6 @@ def _resume(model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, 
     torch.set_rng_state(state["random"])
     if state["cuda_random"] is not None:
         torch.cuda.set_rng_state(state["cuda_random"], next(model.parameters()).device)
-    return state["done"], Trained(**state["trained"])
+    trained = Trained(**state["trained"])
+    trained.resumptions += 1
+    return state["done"], trained

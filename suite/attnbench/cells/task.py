@@ -70,6 +70,7 @@ def measure_task(spec: Spec, source: str, task_source: str, stage: Stage, checkp
         "parameters": [float(count_parameters(model))],
         "mechanism_parameters": [float(count_mechanism_parameters(model))],
         "diverged": [float(trained.diverged)],
+        "resumptions": [float(trained.resumptions)],
         "drift_anchor_s": drift_s,
     }
     clocks = {name: "wall" for name in ("train_s", "time_to_target_s", "drift_anchor_s") if samples[name]}

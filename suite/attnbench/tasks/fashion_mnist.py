@@ -43,6 +43,6 @@ TASK = Task(
     patch=4,
     citation="Xiao, Rasul and Vollgraf 2017, Fashion-MNIST, arXiv:1708.07747; subset of the files packaged by Debian",
     licence="MIT (Zalando SE)",
-    small=Size(num_layers=2, num_heads=4, head_dim=16, batch_size=32, epochs=8, lr=3e-3),
+    small=Size(num_layers=2, num_heads=4, head_dim=16, batch_size=32, epochs=6, lr=3e-3),
     large=Size(num_layers=6, num_heads=4, head_dim=32, batch_size=64, epochs=30, lr=1e-3),
 )

