@@ -12,8 +12,8 @@ leaderboard: $(READY)  ## run the quick preset through asv on this machine, buil
 	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash HEAD --record-samples \
 		--machine "$$($(BIN)/attnbench doctor --machine)" || test $$? -eq 2
 	@$(BIN)/asv publish > /dev/null
-	@$(BIN)/attnbench show
-	@$(BIN)/attnbench site
+	@$(BIN)/attnbench show --machine "$$($(BIN)/attnbench doctor --machine)"
+	@$(BIN)/attnbench site --first "$$($(BIN)/attnbench doctor --machine)"
 
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from attnbench import checkpoint
+from attnbench.cell import measure_cell
 from attnbench.checkpoint import FileCheckpoint
+from attnbench.gate import Gate
+from attnbench.run import Session, resolve, run
+from attnbench.spec import Spec
 from attnbench.train import Watch, train
 from small_training import build_model, draw_parts, recipe, same_weights
 
@@ -81,3 +86,30 @@ def test_it_is_kept_at_most_so_often_and_never_half(tmp_path: Path) -> None:
     FileCheckpoint(file, every_s=0.0).save({"done": 2})
     assert patient.load() == {"done": 2}
     assert [one.name for one in file.parent.iterdir()] == ["state.pt"]
+
+
+@pytest.mark.slow
+def test_a_cells_process_goes_on_where_another_was_cut_and_its_record_says_so(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes = {"block": "residual", "num_layers": 1, "num_heads": 2, "head_dim": 8, "batch_size": 64, "epochs": 3, "lr": 3e-3}
+    cell = resolve(Spec(track="task", variant="softmax", task="digits", **axes))
+    session = Session("session", Gate(results), checkpoints=tmp_path / "checkpoints")
+    file = session.checkpoint(cell)
+    assert file is not None
+
+    def cut(stage: str) -> None:
+        if stage == "train, epoch 2 of 3":
+            raise Cut
+
+    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    with pytest.raises(Cut):
+        measure_cell(cell.spec, cell.variant_source, cell.task_source, cut, file)
+    of_other_sources = file.with_name(f"{cell.spec.key()}-{'e' * 16}.pt")
+    of_another_cell = file.with_name(f"{'d' * 16}-{cell.fingerprint}.pt")
+    for other in (of_other_sources, of_another_cell):
+        other.write_bytes(file.read_bytes())
+    record = run(cell, session)
+    assert (record.status, record.measurements["resumptions"]) == ("ok", [1.0]), record.reason
+    assert len(record.curve["step"]) == 4
+    assert [*file.parent.iterdir()] == [of_another_cell]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import random
@@ -208,6 +209,16 @@ def test_settings_are_never_mixed() -> None:
     assert table.findall(both) == table.findall(alone)
 
 
+def test_a_page_begins_with_the_machine_that_is_asked_for(tmp_path: Path) -> None:
+    def heading(first: str | None) -> str:
+        return re.findall(r"Kernel, training[^<]*", html(render(site_records.usual(), SOURCES, first=first))["index.html"])[0]
+
+    assert "example (cpu)" in heading(None) and "example (cpu)" in heading("example")
+    assert "big-gpu (cuda)" in heading("big-gpu")
+    with pytest.raises(BadInput, match="did you mean 'example'"):
+        publish(store(tmp_path / "results", site_records.usual()[:1]), tmp_path / "dist", Console(file=io.StringIO()), "exmple")
+
+
 def test_one_seed_is_not_ranked_and_says_so() -> None:
     page = html(render([r for r in site_records.usual() if r.spec.track == "task" and r.spec.seed == 0], SOURCES))["accuracy.html"]
     assert "1 seed, no interval" in page
@@ -218,6 +229,19 @@ def test_a_recorded_variant_that_is_not_registered_has_a_page() -> None:
     page = html(render(site_records.usual(), SOURCES))["variants/my_file.html"]
     assert "Not registered" in page
     assert "attnbench run --rerun --cell" in page
+
+
+def test_what_has_no_matrix_is_told_from_what_overflowed() -> None:
+    records = []
+    for each in site_records.usual():
+        found = dict(each.measurements)
+        if each.spec.track == "depth" and each.spec.variant in ("softmax", "polynomial"):
+            found = {**found, "diverged": [float(each.spec.variant == "polynomial")]}
+            del found["attention_frobenius"]
+        records.append(dataclasses.replace(each, measurements=found))
+    page = html(render(records, SOURCES))["depth.html"]
+    assert "softmax: no dense matrix to look at" in page
+    assert "polynomial: not finite at 1, 4, 16 layers" in page
 
 
 def test_the_policy_is_on_every_page() -> None:

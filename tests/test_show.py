@@ -8,20 +8,22 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 import site_records
+from attnbench.errors import BadInput
 from attnbench.record import Record
-from attnbench.show import show_results
+from attnbench.show import Filter, show_results
 from attnbench.store import Store
 from site_records import task_spec, trained
 
 
-def shown(records: Sequence[Record], folder: Path) -> str:
+def shown(records: Sequence[Record], folder: Path, wanted: Filter | None = None) -> str:
     for each in records:
         Store(folder).append(each)
     out = io.StringIO()
-    show_results(folder, None, None, Console(file=out, width=200), Console(file=out))
+    show_results(folder, wanted or Filter(), Console(file=out, width=200), Console(file=out))
     return out.getvalue().replace("\u2009", " ")
 
 
@@ -49,3 +51,10 @@ def test_the_terminal_counts_trials_whose_rate_is_not_chosen_yet(tmp_path: Path)
 def test_the_terminal_survives_records_of_all_kinds(tmp_path: Path) -> None:
     records = [dataclasses.replace(r, machine="m", session="s") for r in (*site_records.hostile(), *site_records.all_failed())]
     assert "skipped" in shown(records, tmp_path)
+
+
+def test_the_terminal_shows_one_machine_alone(tmp_path: Path) -> None:
+    text = shown(site_records.usual(), tmp_path, Filter(machine="big-gpu"))
+    assert "big-gpu" in text and "example" not in text and "mnist" not in text
+    with pytest.raises(BadInput, match="unknown machine 'big-gp'.*did you mean 'big-gpu'"):
+        shown([], tmp_path, Filter(machine="big-gp"))

@@ -95,22 +95,24 @@ def show(
     results: Results = RESULTS,
     track: Annotated[str | None, typer.Option("--track", help="Only this track.")] = None,
     variant: Annotated[str | None, typer.Option("--variant", help="Only this variant.")] = None,
+    machine: Annotated[str | None, typer.Option("--machine", help="Only this machine's.")] = None,
 ) -> None:
     """Show what the results hold, as a table."""
-    from attnbench.show import show_results
+    from attnbench.show import Filter, show_results
 
-    show_results(results, track, variant, out, err)
+    show_results(results, Filter(track, variant, machine), out, err)
 
 
 @app.command()
 def site(
     results: Results = RESULTS,
     out_dir: Annotated[Path, typer.Option("--out", help="Where the site goes.")] = Path("site/dist"),
+    first: Annotated[str | None, typer.Option("--first", metavar="MACHINE", help="Whose results a page begins with.")] = None,
 ) -> None:
     """Build the static comparison site from the results."""
     from attnbench.publish import publish
 
-    page = publish(results, out_dir, err)
+    page = publish(results, out_dir, err, first)
     out.print(f"The leaderboard is at {page.resolve()}", soft_wrap=True)
 
 

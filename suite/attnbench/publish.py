@@ -16,7 +16,7 @@ from rich.console import Console
 
 from attnbench import registry
 from attnbench.attention import Variant
-from attnbench.errors import BadInput
+from attnbench.errors import BadInput, unknown_name
 from attnbench.frame import last_in_sessions
 from attnbench.record import Record
 from attnbench.render import accuracy, board, depth, palette, plots, scaling, stacked
@@ -42,16 +42,21 @@ class Sources:
     summaries: Mapping[str, str]
 
 
-def publish(results: Path, out: Path, err: Console) -> Path:
+def publish(results: Path, out: Path, err: Console, first: str | None = None) -> Path:
     """Build the site of a results folder in `out` and return its front page. Other files in `out` stay as they are.
 
-    Lines that cannot be read are named on `err`. Raises BadInput when the results folder does not exist, or `out` cannot be written.
+    first: the machine whose results a page begins with; if None, whose are the most. Lines that cannot be read are named on `err`.
+
+    Raises BadInput when the results folder does not exist, holds nothing of that machine, or `out` cannot be written.
     """
     problems: list[Problem] = []
     records = last_in_sessions(Store(results).read(problems))
     for problem in problems:
         err.print(f"skipped {problem}", markup=False, highlight=False, soft_wrap=True)
-    files = render(records, load_sources(), has_asv=(out / "asv" / "index.html").is_file())
+    machines = {record.machine for record in records}
+    if first is not None and first not in machines:
+        raise unknown_name("machine", first, machines, f"what {results} holds")
+    files = render(records, load_sources(), has_asv=(out / "asv" / "index.html").is_file(), first=first)
     files[f"assets/{PLOTLY}"] = _plotly()
     try:
         for name, content in files.items():
@@ -61,9 +66,9 @@ def publish(results: Path, out: Path, err: Console) -> Path:
     return out / "index.html"
 
 
-def render(records: Iterable[Record], sources: Sources, has_asv: bool = False) -> dict[str, bytes]:
+def render(records: Iterable[Record], sources: Sources, has_asv: bool = False, first: str | None = None) -> dict[str, bytes]:
     """Every file of the site by its path, plotly excepted. The same records, in any order, give the same bytes."""
-    results = Results(records, sources.declared, shipped=sources.summaries)
+    results = Results(records, sources.declared, shipped=sources.summaries, first=first)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(sources.templates), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,

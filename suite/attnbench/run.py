@@ -135,7 +135,8 @@ def run(cell: Cell, session: Session) -> Record:
     if isinstance(result.value, Measurement):
         result = _judged(spec, result, session.roof, peaks)
     if checkpoint is not None and result.status not in RESUMED:
-        checkpoint.unlink(missing_ok=True)
+        for done in checkpoint.parent.glob(f"{spec.key()}-*.pt"):  # its own, and those of sources that have changed since
+            done.unlink(missing_ok=True)
     more: dict[str, object] = {"load_average": round(load, 2), **(result.value.facts if result.value else {})}
     if peaks is not None:
         more[drift.BASELINE] = median(peaks.anchor_s)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,27 @@ from attnbench.store import Problem, Store
 Setting = tuple[object, ...]
 
 
-def show_results(results: Path, track: str | None, variant: str | None, out: Console, err: Console) -> None:
+@dataclass(frozen=True)
+class Filter:
+    """What to show; None for all."""
+
+    track: str | None = None
+    variant: str | None = None
+    machine: str | None = None
+
+    def holds(self, record: Record) -> bool:
+        """Whether a record is to be shown."""
+        return (
+            self.track in (None, record.spec.track)
+            and self.variant in (None, record.spec.variant)
+            and self.machine in (None, record.machine)
+        )
+
+
+def show_results(results: Path, wanted: Filter, out: Console, err: Console) -> None:
     """Print the tables of a results folder.
 
-    Raises BadInput when the folder is missing, holds nothing, or has no such track or variant.
+    Raises BadInput when the folder is missing, holds nothing, or has no such track, variant or machine.
     """
     problems: list[Problem] = []
     stored = list(Store(results).read(problems))
@@ -37,11 +56,11 @@ def show_results(results: Path, track: str | None, variant: str | None, out: Con
         err.print(f"skipped an unreadable line: {problem}", style="yellow", markup=False, soft_wrap=True)
     if not records:
         raise BadInput(f"{results} holds no records yet; run `attnbench run --results {results}` first")
-    for what, wanted in (("track", track), ("variant", variant)):
-        known = {getattr(record.spec, what) for record in records}
-        if wanted is not None and wanted not in known:
-            raise unknown_name(what, wanted, known, f"what {results} holds")
-    chosen = [r for r in records if track in (None, r.spec.track) and variant in (None, r.spec.variant)]
+    for what, of in (("track", attrgetter("spec.track")), ("variant", attrgetter("spec.variant")), ("machine", attrgetter("machine"))):
+        name, known = getattr(wanted, what), set(map(of, records))
+        if name is not None and name not in known:
+            raise unknown_name(what, name, known, f"what {results} holds")
+    chosen = [record for record in records if wanted.holds(record)]
     trials = [record for record in chosen if is_trial(record)]
     settings = _grouped((record for record in chosen if not is_trial(record)), _setting)
     for rows in settings.values():

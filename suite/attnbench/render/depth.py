@@ -88,7 +88,7 @@ def state_charts(results: Results, group: Group, kind: Kind, metrics: Sequence[t
 
 
 def _state_chart(results: Results, records: Sequence[Record], title: str, metric: str, x: Scale, y: Scale, setting: str) -> Chart:
-    lines, notes = [], []
+    lines, notes, without = [], [], []
     for label, mine in by_label(results, records).items():
         points = [
             Point(float(r.spec.num_layers or 0), v, note=" (saturated)" if metric.endswith("jacobian_condition") and v >= SATURATED else "")
@@ -97,7 +97,12 @@ def _state_chart(results: Results, records: Sequence[Record], title: str, metric
         ]
         if points:
             lines.append(Line(label, results.styles[mine[0].spec.variant], points))
-        missing = [str(r.spec.num_layers) for r in mine if r.status == "ok" and single(r, metric) is None]
-        if missing:
-            notes.append(f"{label}: not finite at {', '.join(missing)} layers")
+        missing = [r for r in mine if r.status == "ok" and single(r, metric) is None]
+        infinite = [str(r.spec.num_layers) for r in missing if single(r, "diverged")]
+        if infinite:
+            notes.append(f"{label}: not finite at {', '.join(infinite)} layers")
+        elif missing:
+            without.append(label)
+    if without:
+        notes.append(f"{', '.join(without)}: no dense matrix to look at")
     return line_chart(title, x, y, lines, caption=f"{title} · {setting}", notes=notes)

@@ -51,6 +51,11 @@ class Group:
         return tuple(axis for axis in self.axes if axis.name in ("hardware", "dtype"))
 
     @property
+    def machine(self) -> str:
+        """Where they were measured."""
+        return self.records[0].machine
+
+    @property
     def variants(self) -> set[str]:
         """Mechanisms that gave a number here."""
         return {record.spec.variant for record in self.records if record.status == "ok"}
@@ -59,10 +64,13 @@ class Group:
 class Results:
     """All records of a store, with the declarations of the variants that are registered here.
 
-    The order in which records come does not matter.
+    The order in which records come does not matter. first: the machine whose groups come first, if any.
     """
 
-    def __init__(self, records: Iterable[Record], declared: Mapping[str, Variant], shipped: Iterable[str] = ()) -> None:
+    def __init__(
+        self, records: Iterable[Record], declared: Mapping[str, Variant], shipped: Iterable[str] = (), first: str | None = None
+    ) -> None:
+        self._first = first
         ordered = sorted(records, key=lambda r: (r.started_at, msgspec.json.encode(r, order="deterministic")))
         self.sessions = ordered
         self.records = sorted(newest(ordered), key=_order)
@@ -103,13 +111,13 @@ class Results:
         return self._flags.get((record.machine, record.session))
 
     def groups(self, track: str) -> list[Group]:
-        """The groups of a track, the one with most variants and then most results first. Tuning trials are in none: they are no results."""
+        """The groups of a track, of the first machine, then with most variants and most results. Tuning trials, no results, are in none."""
         found: dict[tuple[Axis, ...], list[Record]] = {}
         for record in self.records:
             if record.spec.track == track and not is_trial(record):
                 found.setdefault(axes(record), []).append(record)
         groups = [Group(key, tuple(records)) for key, records in found.items()]
-        return sorted(groups, key=lambda g: (-len(g.variants), -len(g.records), tuple(a.value for a in g.axes)))
+        return sorted(groups, key=lambda g: (g.machine != self._first, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes)))
 
 
 def axes(record: Record) -> tuple[Axis, ...]:
