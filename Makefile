@@ -15,8 +15,10 @@ leaderboard: $(READY)  ## run the quick preset through asv on this machine, buil
 	@$(BIN)/attnbench show --machine "$$($(BIN)/attnbench doctor --machine)"
 	@$(BIN)/attnbench site --first "$$($(BIN)/attnbench doctor --machine)"
 
+# What computes goes to two workers; what measures has the machine to itself. Plain `pytest` runs all of it in one process.
 test: $(READY)  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest -m alone
 
 check: $(READY)  ## lint, types, imports
 	$(BIN)/ruff check

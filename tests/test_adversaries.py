@@ -14,6 +14,8 @@ from attnbench.run import Session, resolve, run
 from attnbench.whole import write_whole
 from factory import make_spec
 
+pytestmark = pytest.mark.alone
+
 # Softmax attention done right, which every cheat starts from: it passes the gate's checks.
 HONEST = '''"""Softmax attention that cheats."""
 import gc, math, sys, threading, time

@@ -10,6 +10,8 @@ import pytest
 
 from conftest import REPO
 
+pytestmark = pytest.mark.alone
+
 PROGRAM = REPO / "benchmarks" / "agreement.py"
 
 

@@ -23,6 +23,8 @@ from attnbench.stats import median_interval
 from attnbench.store import Store
 from factory import make_record, make_spec
 
+pytestmark = pytest.mark.alone
+
 KERNEL = r"Kernel\.\w+\('(softmax|softmax_math|polynomial)', 'forward', False, 256,"
 DEPTH = r"Depth\.\w+\('softmax', 'residual', 1,"
 SAVED = ("--set-commit-hash", "HEAD", "--record-samples")

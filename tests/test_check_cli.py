@@ -16,6 +16,8 @@ from attnbench.checking import Request, check_variants
 from attnbench.errors import BadInput
 from test_cli import cli
 
+pytestmark = pytest.mark.alone
+
 TEMPLATE = (Path(attnbench.__file__).parent / "template.py").read_text()
 
 

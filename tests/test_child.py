@@ -17,6 +17,8 @@ from attnbench.alone import alone
 from attnbench.child import _ctrl_c_later
 from misbehaving import is_gone, run_cell, wait_for, write_variant
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.slow
 def test_a_good_cell_gives_samples(tmp_path: Path) -> None:

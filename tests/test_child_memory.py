@@ -12,6 +12,8 @@ import torch
 from attnbench.child import Stage, run_in_child
 from misbehaving import Errand
 
+pytestmark = pytest.mark.alone
+
 CALLS = 20
 
 

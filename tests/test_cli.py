@@ -20,6 +20,8 @@ from attnbench.store import Store
 from command import cli
 from factory import make_record, make_spec
 
+pytestmark = pytest.mark.alone
+
 CELL = '{"track":"kernel","variant":"softmax","seq_len":32,"mode":"forward"}'
 
 

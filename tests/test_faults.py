@@ -21,6 +21,8 @@ from attnbench.record import decode, encode
 from factory import make_record
 from misbehaving import Errand, is_gone, run_cell
 
+pytestmark = pytest.mark.alone
+
 UNPRINTABLE = """
 class Mute(Exception):
     def __str__(self):

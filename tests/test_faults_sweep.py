@@ -18,6 +18,8 @@ from factory import know_machine
 from misbehaving import write_variant
 from test_store_faults import on_a_small_disk
 
+pytestmark = pytest.mark.alone
+
 MISHAPS = """
 if seq_len == 256:
     raise ValueError("half a pair: \\ud800")

@@ -16,6 +16,8 @@ from attnbench.store import Store
 from factory import make_record, make_spec
 from many_records import write_store
 
+pytestmark = pytest.mark.alone
+
 
 def test_one_row_per_record_and_metric(results: Path) -> None:
     Store(results).append(make_record())

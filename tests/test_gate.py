@@ -22,6 +22,8 @@ from attnbench.store import Store
 from attnbench.sweep import Choice, sweep
 from factory import make_record, make_spec
 
+pytestmark = pytest.mark.alone
+
 TEMPLATE = (Path(attnbench.__file__).parent / "template.py").read_text()
 FORWARD = "return self.matrix(q, k, causal, padding_mask) @ v"
 LEAKY = TEMPLATE.replace("(v,) = hide_padding(padding_mask, v)", "")

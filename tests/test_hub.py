@@ -18,7 +18,7 @@ from attnbench.loading.hub import COPIES, hub, why_silent
 from task_data import ON_HUB, declared
 
 pytest_plugins = ["hub_fixtures"]
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.alone]
 
 tasks = pytest.mark.parametrize("name", ON_HUB)
 LONGEST_S = 5.0

@@ -23,6 +23,8 @@ from command import cli
 from conftest import REPO
 from factory import make_record
 
+pytestmark = pytest.mark.alone
+
 WRONG = '''"""Half of the values, though its matrix says all of them."""
 import torch
 from torch import nn

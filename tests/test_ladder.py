@@ -19,6 +19,8 @@ from attnbench.sweep import Choice, sweep
 from factory import know_machine, make_record, make_spec
 from misbehaving import write_variant
 
+pytestmark = pytest.mark.alone
+
 DEPTH = {"track": "depth", "block": "residual", "num_layers": 4, "seq_len": 64}
 
 

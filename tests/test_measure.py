@@ -20,6 +20,8 @@ from attnbench.measure import ClockError, Patience, Turn, take_turns
 from attnbench.verify import Incorrect
 from factory import make_spec
 
+pytestmark = pytest.mark.alone
+
 
 def test_wall_clock_sees_the_call_and_nothing_else() -> None:
     """As a ratio to the same sleep timed by hand, in one process; what prepares and inspects is slower than the call."""

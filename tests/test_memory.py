@@ -16,6 +16,8 @@ from attnbench.memory import ResidentPeak, held_bytes, peak_memory_bytes
 from factory import make_spec
 from misbehaving import Errand
 
+pytestmark = pytest.mark.alone
+
 NUM_HEADS, HEAD_DIM = 4, 64
 MIB = 2**20
 

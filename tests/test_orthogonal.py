@@ -191,6 +191,7 @@ def test_input_that_is_not_finite_leaves_other_sequences_and_heads_alone(poison:
     torch.testing.assert_close(out[0, 1], expected[0, 1], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_time_grows_close_to_linearly() -> None:
     """Least squares of log time on log length."""
@@ -201,6 +202,7 @@ def test_time_grows_close_to_linearly() -> None:
     assert fit.slope <= 1.3
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_it_is_three_times_as_fast_as_fused_softmax_at_4096() -> None:
     inputs = draw(4, 4096, 64)

@@ -22,6 +22,8 @@ from attnbench.render.quantity import size
 from command import cli
 from factory import make_peaks
 
+pytestmark = pytest.mark.alone
+
 MACHINE, THREADS = "desk", 3
 
 

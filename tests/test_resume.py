@@ -22,6 +22,8 @@ from command import cli
 from factory import know_machine
 from misbehaving import wait_for
 
+pytestmark = pytest.mark.alone
+
 MARK = "ATTNBENCH_TEST_RUN"  # every process of a run inherits it, whoever forked it and whatever its session is
 CELLS = 8
 PHASES = ["starting"] * 5 + ["first cell"] * 3 + ["later cell"] * 2  # of a run, in which it is killed

@@ -11,6 +11,8 @@ from attnbench import environment, machines
 from attnbench.peaks import Peaks
 from factory import make_peaks
 
+pytestmark = pytest.mark.alone
+
 
 def slow(results: Path, rate: float) -> Peaks:
     peaks = make_peaks(threads=environment.physical_cores(), torch=environment.version_of("torch"), flops_per_s={"float32": rate})

@@ -23,12 +23,12 @@ def shipped() -> list[Record]:
     return [record for record in newest(Store(RESULTS).read()) if record.machine == MACHINE]
 
 
-def seeds_of(records: list[Record], block: str, num_layers: int) -> dict[tuple[str, str], list[float]]:
-    """What each mechanism reached on the test part of each task, seed by seed."""
+def seeds_of(records: list[Record], block: str, num_layers: int, lr_grid: str) -> dict[tuple[str, str], list[float]]:
+    """What each mechanism reached on the test part of each task, seed by seed, with the best of some rates."""
     found: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     for record in records:
         spec = record.spec
-        if (spec.track, spec.block, spec.num_layers, spec.evaluate, record.status) == ("task", block, num_layers, "test", "ok"):
+        if (spec.block, spec.num_layers, spec.lr_grid, record.status) == (block, num_layers, lr_grid, "ok"):
             values = record.measurements.get("accuracy") or record.measurements["bits_per_byte"]
             found[str(spec.task), spec.variant][spec.seed] = values[0]
     assert all(sorted(seeds) == list(range(SEEDS)) for seeds in found.values())
@@ -65,7 +65,7 @@ def test_no_cell_failed(shipped: list[Record]) -> None:
     ],
 )
 def test_accuracies_reach_their_floors(shipped: list[Record], task: str, floor: float, distances: dict[str, float]) -> None:
-    means = {variant: fmean(seeds) for (name, variant), seeds in seeds_of(shipped, "residual", 2).items() if name == task}
+    means = {variant: fmean(seeds) for (name, variant), seeds in seeds_of(shipped, "residual", 2, "0.001 0.003").items() if name == task}
     assert means["softmax"] >= floor
     for variant, distance in distances.items():
         assert means[variant] >= means["softmax"] - distance, variant
@@ -74,14 +74,14 @@ def test_accuracies_reach_their_floors(shipped: list[Record], task: str, floor: 
 @pytest.mark.parametrize(("task", "distances"), [("sotu_mlm", {"orthogonal": 1.6, "polynomial": 1.3}), ("sotu_lm", {"polynomial": 0.8})])
 def test_bits_are_a_quarter_below_the_unigram_entropy(shipped: list[Record], task: str, distances: dict[str, float]) -> None:
     (unigram,) = {r.measurements["unigram_bits"][0] for r in shipped if r.spec.task == task and "unigram_bits" in r.measurements}
-    means = {variant: fmean(seeds) for (name, variant), seeds in seeds_of(shipped, "residual", 2).items() if name == task}
+    means = {variant: fmean(seeds) for (name, variant), seeds in seeds_of(shipped, "residual", 2, "0.001 0.003").items() if name == task}
     assert means["softmax"] <= 0.75 * unigram
     for variant, distance in distances.items():
         assert means[variant] <= min(unigram, means["softmax"] + distance), variant
 
 
 def test_twelve_skipless_layers_train_with_orthogonal_and_not_with_softmax(shipped: list[Record]) -> None:
-    found = seeds_of(shipped, "skipless", 12)
+    found = seeds_of(shipped, "skipless", 12, "0.00025 0.0005")
     orthogonal, softmax = found["mnist", "orthogonal"], found["mnist", "softmax"]
     assert min(orthogonal) >= 0.80
     assert fmean(softmax) <= fmean(orthogonal) - 0.10

@@ -56,5 +56,5 @@ def test_the_terminal_survives_records_of_all_kinds(tmp_path: Path) -> None:
 def test_the_terminal_shows_one_machine_alone(tmp_path: Path) -> None:
     text = shown(site_records.usual(), tmp_path, Filter(machine="big-gpu"))
     assert "big-gpu" in text and "example" not in text and "mnist" not in text
-    with pytest.raises(BadInput, match="unknown machine 'big-gp'.*did you mean 'big-gpu'"):
+    with pytest.raises(BadInput, match=r"unknown machine 'big-gp'.*did you mean 'big-gpu'"):
         shown([], tmp_path, Filter(machine="big-gp"))

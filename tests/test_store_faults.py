@@ -16,6 +16,8 @@ from attnbench.record import decode, encode
 from attnbench.store import Problem, Store
 from factory import make_record, make_spec
 
+pytestmark = pytest.mark.alone
+
 TESTS = Path(__file__).parent
 WRITERS, RECORDS = 4, 500
 

@@ -17,7 +17,7 @@ import site_records
 from attnbench.publish import publish
 from attnbench.store import Store
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.alone]
 
 CAPTION = "document.querySelector('[data-section=board] caption').textContent"
 CHROMIUM = Path("/usr/bin/chromium")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from attnbench.record import Record
 from attnbench.render.costs import Extra, cost_table
@@ -97,7 +98,7 @@ def _learnt(results: Results, group: Group) -> Extra:
         seeds = [r for r in group.records if results.label(r) == results.label(record)]
         found = over_seeds(seeds, metric.name)
         if not found:
-            return status_cell(results, seeds[0]) if seeds else EMPTY
+            return replace(status_cell(results, seeds[0]), small="") if seeds else EMPTY  # the reason would make a tall row: on demand
         mean, _ = found
         return Cell(metric.show(mean.value), metric.spread(mean), group.title, href(results, seeds[0]))
 
