@@ -16,8 +16,6 @@ from attnbench.checking import Request, check_variants
 from attnbench.errors import BadInput
 from test_cli import cli
 
-pytestmark = pytest.mark.alone
-
 TEMPLATE = (Path(attnbench.__file__).parent / "template.py").read_text()
 
 
@@ -58,6 +56,7 @@ def test_a_file_that_cannot_be_loaded_is_bad_input(name: str, text: str, said: s
         answer(file)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_new_variant_passes_the_full_check(tmp_path: Path) -> None:
     assert "attnbench check my_idea.py" in cli("new", "my_idea", cwd=tmp_path).stdout
@@ -92,6 +91,7 @@ def test_a_mechanism_that_hangs_is_killed_and_the_check_under_way_has_failed(tmp
     assert re.search(r"^shape +failed +timeout: killed after 15 s", text, re.M)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_people_get_a_table_and_see_what_is_going_on(tmp_path: Path) -> None:
     file = tmp_path / "leaky.py"

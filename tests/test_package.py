@@ -17,8 +17,6 @@ from attnbench.fingerprint import fingerprint
 from conftest import REPO
 from factory import make_spec
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:

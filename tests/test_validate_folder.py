@@ -17,8 +17,6 @@ from command import cli
 from factory import make_spec
 from sound_records import TASK, line, only, session, sound
 
-pytestmark = pytest.mark.alone
-
 PEAKS = {
     "device": "cpu", "device_name": "a processor", "threads": 2, "torch": "2.13.0", "flops_per_s": {"float32": 1e11},
     "bandwidth": [[1048576, 1e10]], "anchor_s": [0.001], "measured_at": "2026-11-22T00:00:00Z",
