@@ -3,17 +3,17 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+MACHINE = "$$($(BIN)/attnbench doctor --machine)"
 
 .PHONY: leaderboard test check bench floors forms agreement repeatability engine site clean
 
 # asv ends with 2 when a cell failed: that is a result, and the page shows it.
 leaderboard: $(READY)  ## run the quick preset through asv on this machine, build the site, say where it is
-	@$(BIN)/asv machine --yes --machine "$$($(BIN)/attnbench doctor --machine)" > /dev/null
-	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash HEAD --record-samples \
-		--machine "$$($(BIN)/attnbench doctor --machine)" || test $$? -eq 2
+	@$(BIN)/asv machine --yes --machine $(MACHINE) > /dev/null
+	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash HEAD --record-samples --machine $(MACHINE) || test $$? -eq 2
 	@$(BIN)/asv publish > /dev/null
-	@$(BIN)/attnbench show --machine "$$($(BIN)/attnbench doctor --machine)"
-	@$(BIN)/attnbench site --first "$$($(BIN)/attnbench doctor --machine)"
+	@$(BIN)/attnbench show --machine $(MACHINE)
+	@$(BIN)/attnbench site --first $(MACHINE)
 
 # What computes goes to two workers; what measures has the machine to itself. Plain `pytest` runs all of it in one process.
 test: $(READY)  ## the whole test suite

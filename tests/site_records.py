@@ -181,3 +181,8 @@ def hostile() -> list[Record]:
         record(Spec(track="kernel", variant="huge", seq_len=256), measurements={"training_s": [1e-149], "peak_memory_bytes": [5e-324]}),
         record(Spec(track="kernel", variant="huge", seq_len=2**60), "oom"),
     ]
+
+
+def html(files: dict[str, bytes]) -> dict[str, str]:
+    """The pages among a site's files, as text."""
+    return {name: content.decode() for name, content in files.items() if name.endswith(".html")}

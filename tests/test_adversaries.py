@@ -14,7 +14,7 @@ from attnbench.run import Session, resolve, run
 from attnbench.whole import write_whole
 from factory import make_spec
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 # Softmax attention done right, which every cheat starts from: it passes the gate's checks.
 HONEST = '''"""Softmax attention that cheats."""
@@ -215,13 +215,11 @@ def measured(folder: Path, cheat: str, mode: str = "forward", checked: bool = Fa
     return run(cell, Session("session", gate, Limits(timeout_s=120)))
 
 
-@pytest.mark.slow
 def test_a_cheat_passes_the_gate_and_is_found_out_when_it_is_timed(tmp_path: Path) -> None:
     record = measured(tmp_path, CHEATS["returns its first result for ever"][0], checked=True)
     assert (record.status, record.stage) == ("incorrect", "verify")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_is_incorrect(tmp_path: Path, name: str) -> None:
     cheat, said = CHEATS[name]
@@ -231,7 +229,6 @@ def test_a_cheat_is_incorrect(tmp_path: Path, name: str) -> None:
     assert said in (record.reason or "")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["forward", "training"])
 def test_the_honest_mechanism_is_measured(tmp_path: Path, mode: str) -> None:
     record = measured(tmp_path, "    def cheat(self, q, k, v, causal):\n        return self.honest(q, k, v, causal)\n", mode)
@@ -239,7 +236,6 @@ def test_the_honest_mechanism_is_measured(tmp_path: Path, mode: str) -> None:
     assert record.measurements["error"][0] < 1e-5
 
 
-@pytest.mark.slow
 def test_remembered_gradients_are_found(tmp_path: Path) -> None:
     cheat = """
     def cheat(self, q, k, v, causal):

@@ -14,7 +14,7 @@ import attnbench
 from attnbench.check import CORRECTNESS, THOROUGH
 from attnbench.checking import Request, check_variants
 from attnbench.errors import BadInput
-from test_cli import cli
+from command import cli
 
 TEMPLATE = (Path(attnbench.__file__).parent / "template.py").read_text()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from statistics import fmean
 
@@ -16,6 +17,8 @@ from conftest import REPO
 RESULTS = REPO / "results"
 MACHINE = "cloud-2core"
 SEEDS = 3
+SHALLOW, DEEP = "0.001 0.003", "0.00025 0.0005"  # the rates that were tried
+README = (REPO / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,7 @@ def test_no_cell_failed(shipped: list[Record]) -> None:
     ],
 )
 def test_accuracies_reach_their_floors(shipped: list[Record], task: str, floor: float, distances: dict[str, float]) -> None:
-    means = {variant: fmean(seeds) for (name, variant), seeds in seeds_of(shipped, "residual", 2, "0.001 0.003").items() if name == task}
+    means = {variant: fmean(seeds) for (name, variant), seeds in seeds_of(shipped, "residual", 2, SHALLOW).items() if name == task}
     assert means["softmax"] >= floor
     for variant, distance in distances.items():
         assert means[variant] >= means["softmax"] - distance, variant
@@ -74,14 +77,31 @@ def test_accuracies_reach_their_floors(shipped: list[Record], task: str, floor: 
 @pytest.mark.parametrize(("task", "distances"), [("sotu_mlm", {"orthogonal": 1.6, "polynomial": 1.3}), ("sotu_lm", {"polynomial": 0.8})])
 def test_bits_are_a_quarter_below_the_unigram_entropy(shipped: list[Record], task: str, distances: dict[str, float]) -> None:
     (unigram,) = {r.measurements["unigram_bits"][0] for r in shipped if r.spec.task == task and "unigram_bits" in r.measurements}
-    means = {variant: fmean(seeds) for (name, variant), seeds in seeds_of(shipped, "residual", 2, "0.001 0.003").items() if name == task}
+    means = {variant: fmean(seeds) for (name, variant), seeds in seeds_of(shipped, "residual", 2, SHALLOW).items() if name == task}
     assert means["softmax"] <= 0.75 * unigram
     for variant, distance in distances.items():
         assert means[variant] <= min(unigram, means["softmax"] + distance), variant
 
 
+def test_the_readmes_table_is_that_of_the_records(shipped: list[Record]) -> None:
+    """Every mean that it prints, to its last digit."""
+    head, *rows = [line.strip("|\n ").split("|") for line in README.splitlines() if re.match(r"\| (\| softmax|\w+, .+ \| [.\d])", line)]
+    variants = [name.strip() for name in head[-7:-1]]
+    assert variants[:3] == ["softmax", "orthogonal", "polynomial"] and len(rows) == 8
+    for what, *cells, _ in rows:
+        task, _, setting = what.partition(",")
+        layers = re.search(r"(\d+) skipless", setting)
+        found = seeds_of(shipped, "skipless", int(layers[1]), DEEP) if layers else seeds_of(shipped, "residual", 2, SHALLOW)
+        for variant, cell in zip(variants, map(str.strip, cells), strict=True):
+            if re.fullmatch(r"[.\d]+", cell):
+                digits = len(cell.partition(".")[2])
+                assert f"{fmean(found[task, variant]):.{digits}f}".lstrip("0") == cell, (task, variant)
+            else:
+                assert (task, variant) not in found
+
+
 def test_twelve_skipless_layers_train_with_orthogonal_and_not_with_softmax(shipped: list[Record]) -> None:
-    found = seeds_of(shipped, "skipless", 12, "0.00025 0.0005")
+    found = seeds_of(shipped, "skipless", 12, DEEP)
     orthogonal, softmax = found["mnist", "orthogonal"], found["mnist", "softmax"]
     assert min(orthogonal) >= 0.80
     assert fmean(softmax) <= fmean(orthogonal) - 0.10

@@ -148,7 +148,8 @@ def record_of(track: str, values: Values, results: Path) -> Record:
 def _record(cell: Cell, results: Path) -> Record:
     """The finished record of a cell, measured now if there is none.
 
-    Only records of the same sources are read, for no other decides anything, and asv starts a process for every parameter and metric."""
+    Only records of the same sources are read, for no other decides anything, and asv starts a process for every parameter and metric.
+    """
     store, gate, session = Store(results), Gate(results), session_name(of_parent=True)
     finished = store.finished(machine_name(), cell.fingerprint)
     ladder = Ladder(record for record in finished.values() if is_settled(record, Limits()))

@@ -126,7 +126,7 @@ PRESETS = {
         "two cores: every mechanism's cost; tuned rates and three seeds on six tasks, residual and skipless",
         (
             Grid("kernel", ALL_VARIANTS, {"mode": ("forward", "training"), "seq_len": (256, 1024, 4096)}, _KERNEL),
-            Grid("kernel", PEERS, {"mode": ("forward",), "seq_len": (16384,)}, _KERNEL),
+            Grid("kernel", PEERS, {"seq_len": (16384,)}, {**_KERNEL, "mode": "forward"}),
             Grid("kernel", ALL_VARIANTS, {"seq_len": (1024, 16384)}, {**_KERNEL, **_DECODE}),
             Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 4, 12)}, _DEPTH),
             TaskGrid((*EMBEDDED, "mqar"), PEERS, seeds=3, rates=(1 / 3, 1.0), fixed={**_RESIDUAL, "num_layers": 2}),

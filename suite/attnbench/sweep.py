@@ -23,8 +23,11 @@ from attnbench.run import Cell, Session, is_settled, is_stale, session_name
 from attnbench.spec import Spec
 from attnbench.store import Problem, Store
 
-# Rough seconds of a cell, so that the estimate of the time left does not count a training run as a kernel call.
-WEIGHT = {"kernel": 2.6, "depth": 1.8, "task": 4.0}
+# Rough seconds of a cell, so that the estimate of the time left does not count a training run, or 16,384 tokens, as a small call: what the
+# cells of the standard preset took on two cores, a number for all mechanisms.
+WEIGHT = {"kernel": 0.7, "depth": 0.9, "task": 4.0}
+TOKEN_S = {"forward": 1.1e-3, "training": 2.1e-3}  # more for each token of a kernel's sequence, and next to nothing to decode one
+LAYER_S = 0.4  # more for each layer of a stack
 LAYER_EPOCH_S = 0.55  # of training, one layer for one epoch
 BAD = ("error", "incorrect")
 OTHER_STAGES = ("start", "build", "load data", "end")  # of a cell, in which nothing is measured or trained
@@ -95,8 +98,13 @@ def _measure(plan: Plan, store: Store, session: Session, ladder: Ladder, console
 
 def weight(spec: Spec) -> float:
     """Rough seconds that a cell takes."""
-    training = LAYER_EPOCH_S * (spec.num_layers or 0) * (spec.epochs or 0) if spec.track == "task" else 0.0
-    return WEIGHT[spec.track] + training
+    layers = spec.num_layers or 0
+    more = {
+        "kernel": TOKEN_S.get(spec.mode, 0.0) * (spec.seq_len or 0),
+        "depth": LAYER_S * layers,
+        "task": LAYER_EPOCH_S * layers * (spec.epochs or 0),
+    }
+    return WEIGHT[spec.track] + more[spec.track]
 
 
 def _left(elapsed_s: float, share: float) -> str:
