@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections import Counter
 from pathlib import Path
@@ -176,11 +177,13 @@ def test_the_contents_of_a_cells_inputs_change_and_their_addresses_do_not(tmp_pa
 
 
 COST = {"first_call_s", "peak_rss_bytes", "drift_anchor_s", "anchor_s", "anchor_ratio", "peak_memory_bytes", "flops"}
+NORMED = ("softmax", "orthogonal", "polynomial")
+NORMS = {"attention_frobenius", "orthogonality_error"}
 
 
 @pytest.mark.parametrize(
     ("mode", "more"),
-    [("forward", {"error", "theory_bytes"}), ("training", {"error", "theory_bytes"}), ("decode", {"error", "state_bytes"})],
+    [("forward", {"error", "theory_bytes", *NORMS}), ("training", {"error", "theory_bytes"}), ("decode", {"error", "state_bytes"})],
 )
 def test_a_kernel_cell_has_every_metric(mode: str, more: set[str]) -> None:
     stages: list[str] = []
@@ -194,7 +197,27 @@ def test_a_kernel_cell_has_every_metric(mode: str, more: set[str]) -> None:
     assert samples["anchor_ratio"] == pytest.approx(ratios, rel=1e-6)
     assert 0.5 < median(ratios) < 2.0  # softmax against itself
     assert measured.clocks == dict.fromkeys(("first_call_s", f"{mode}_s", "drift_anchor_s", "anchor_s"), "wall")
-    assert stages == ["build", "warm up", "time", "memory", "flops", "verify"]
+    assert stages == ["build", "warm up", "time", "memory", "flops", "verify", *(["norms"] if mode == "forward" else [])]
+
+
+def test_norms_are_those_of_every_heads_matrix() -> None:
+    """Rows of softmax sum to 1, so its norm is at most sqrt(N); a rotation's is sqrt(N); x^3/sqrt(N) of unit scores has E x^6 = 15."""
+    found = {name: measure_cell(make_spec(variant=name, seq_len=256), name, None, lambda _: None).samples for name in NORMED}
+    root = math.sqrt(256)
+    assert all(len(samples[metric]) == 4 for samples in found.values() for metric in NORMS)
+    assert found["orthogonal"]["attention_frobenius"] == pytest.approx([root] * 4, rel=1e-5)
+    assert max(found["orthogonal"]["orthogonality_error"]) < 1e-4 * root < min(found["softmax"]["orthogonality_error"])
+    assert max(found["softmax"]["attention_frobenius"]) < 0.5 * root
+    assert found["polynomial"]["attention_frobenius"] == pytest.approx([math.sqrt(15) * root] * 4, rel=0.3)
+
+
+def test_a_large_matrix_and_one_that_is_not_finite_have_no_norms(monkeypatch: pytest.MonkeyPatch) -> None:
+    from attnbench.cells import mechanism
+
+    trial = mechanism.KernelTrial(make_spec(variant="polynomial", seq_len=64, params={"scale": 1e38}), "polynomial")
+    assert trial.matrix_norms() == {}
+    monkeypatch.setattr(mechanism, "LARGEST_MATRIX", 4 * 64**2 - 1)
+    assert mechanism.KernelTrial(make_spec(seq_len=64), "softmax").matrix_norms() == {}
 
 
 def test_a_session_of_long_calls_does_without_the_anchor_of_its_shape(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,13 @@ def test_the_parameters_of_asv_tell_all_cells_of_all_presets_apart() -> None:
     assert len({(spec.track, *values_of(spec)) for spec in specs.values()}) == len(specs)
 
 
+def test_claims_hold_three_seeds_of_every_cell_but_trials() -> None:
+    seeds: dict[object, set[int]] = {}
+    for spec in presets.load("claims").specs():
+        seeds.setdefault(dataclasses.replace(spec, seed=0).key(), set()).add(spec.seed)
+    assert set(map(frozenset, seeds.values())) == {frozenset({0, 1, 2})}
+
+
 def test_quick_holds_exactly_the_four_mechanisms_and_every_track() -> None:
     specs = presets.load("quick").specs()
     assert {spec.variant for spec in specs} == {"softmax", "softmax_math", "orthogonal", "polynomial"}

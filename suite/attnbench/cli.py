@@ -39,7 +39,7 @@ def list_(
 
 @app.command()
 def run(
-    preset: Annotated[str, typer.Option("--preset", envvar="ATTNBENCH_PRESET", help="quick, standard or full.")] = "quick",
+    preset: Annotated[str, typer.Option("--preset", envvar="ATTNBENCH_PRESET", help="quick, standard, claims or full.")] = "quick",
     track: Annotated[list[str] | None, typer.Option("--track", help="Only this track; may be repeated.")] = None,
     variant: Annotated[
         list[str] | None, typer.Option("--variant", help="Only this variant, by name or by path of its file; may be repeated.")

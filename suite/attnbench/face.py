@@ -132,6 +132,9 @@ def setting(spec: Spec) -> str:
     if spec.track == "task":
         rate = f"lr of {spec.lr_grid}" if spec.lr_grid else f"lr {spec.lr}"
         parts += [f"{spec.epochs} epochs", rate, *(["causal"] if spec.causal else [])]
+    elif spec.seed:
+        parts.append(f"seed {spec.seed}")
+    parts += [f"{name} {value}" for name, value in sorted(spec.params.items())]
     return ", ".join(map(str, parts))
 
 

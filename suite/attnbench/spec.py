@@ -122,6 +122,8 @@ class Spec:
             parts += [self.block, self.depth_label(), self.mode]
         else:
             parts += [f"seq_len {self.seq_len:,}", self.mode, *(["causal"] if self.causal else [])]
+        if self.track != "task" and self.seed:
+            parts.append(f"seed {self.seed}")
         return " · ".join(str(part) for part in parts)
 
     def compact(self) -> str:

@@ -17,7 +17,7 @@ TRAINING_FACTOR = 3.5  # a training step of softmax attention, in forward passes
 
 
 def measure_kernel(spec: Spec, source: str, stage: Stage) -> Measurement:
-    """Time, memory, FLOPs and error of a call.
+    """Time, memory, FLOPs and error of a call; of a forward pass also the norms of its attention matrix.
 
     Raises Unsupported for a mechanism without the form, Incorrect for one that computes something else.
     """
@@ -30,6 +30,9 @@ def measure_kernel(spec: Spec, source: str, stage: Stage) -> Measurement:
     result = cost(trial, spec.mode, make_anchor, spec.device, guard, stage)
     if isinstance(trial, KernelTrial):
         result.samples["theory_bytes"] = [trial.theory_bytes()]
+        if spec.mode == "forward":
+            stage("norms")
+            result.samples |= trial.matrix_norms()
     else:
         result.samples["state_bytes"] = [memory.held_bytes(lambda _: trial.fresh_state(), spec.device)]
     return result

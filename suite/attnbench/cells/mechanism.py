@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,8 @@ from attnbench.construct import construct
 from attnbench.rolled import Rolled
 from attnbench.spec import Spec
 from attnbench.verify import TOLERANCE, check_error, check_finite, check_step
+
+LARGEST_MATRIX = 2**26  # numbers, all heads together, of a matrix whose norms are taken: four heads of 4,096
 
 
 class Mechanism:
@@ -74,6 +78,23 @@ class KernelTrial:
         matrix = seq_len if self.mechanism.variant.memory_exponent >= 2 else 0
         return float(batch * heads * seq_len * (head_dim + matrix) * self.mechanism.dtype.itemsize)
 
+    def matrix_norms(self) -> dict[str, list[float]]:
+        """||A||_F and ||A^T A - I||_F of every head, of the first sequence of the inputs, in the cell's dtype.
+
+        Nothing without a matrix or with a large one, and no norm that is not finite.
+        """
+        q, k = (x.detach()[:1] for x in self.inputs.tensors[:2])
+        matrix_of = getattr(self.mechanism.module, "matrix", None)
+        if matrix_of is None or q.shape[1] * self.mechanism.seq_len**2 > LARGEST_MATRIX:
+            return {}
+        with torch.no_grad():
+            heads = matrix_of(q, k, causal=self.causal)[0]
+        found = {
+            "attention_frobenius": [float(torch.linalg.vector_norm(a, dtype=torch.float64)) for a in heads],
+            "orthogonality_error": [_orthogonality_error(a) for a in heads],
+        }
+        return {name: norms for name, norms in found.items() if all(map(math.isfinite, norms))}
+
     def _run(self, inputs: list[Tensor]) -> Tensor:
         q, k, v, *more = inputs
         context = {"hidden": more[0]} if more else {}
@@ -87,6 +108,13 @@ class KernelTrial:
         if not self.training:
             return [out]
         return [out.detach(), *(torch.zeros_like(x) if x.grad is None else x.grad for x in inputs)]
+
+
+def _orthogonality_error(a: Tensor) -> float:
+    a = a.to(torch.promote_types(a.dtype, torch.float32))
+    gram = a.mT @ a
+    gram.diagonal().sub_(1)
+    return float(torch.linalg.vector_norm(gram, dtype=torch.float64))
 
 
 class DecodeTrial:
