@@ -211,7 +211,7 @@ def test_show_prints_units_and_failures_in_their_place(results: Path) -> None:
     store.append(make_record(make_spec(seq_len=4096), status="oom", reason="too large", stage="time", measurements={}))
     done = cli("show", "--results", str(results))
     text = done.stdout.replace("\u2009", " ")
-    assert re.search(r"softmax +512 µs +1\.02 ms +2\.05 ms +out of memory +n\^1\.00", text)
+    assert re.search(r"flagged +softmax +1× +baseline +512 µs +1\.02 ms +2\.05 ms +out of memory +n\^1\.00 ± 0\.00", text)
     assert "oom: kernel · softmax · seq_len 4,096 · forward: too large" in text
 
 

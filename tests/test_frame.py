@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import subprocess
 import sys
@@ -173,6 +174,10 @@ def test_missing_and_empty_folders(new_results: Path) -> None:
         ("attention_jacobian_condition", "1"),
         ("anchor_ratio", "1"),
         ("roofline_fraction", "1"),
+        ("curve.wall_s", "s"),
+        ("curve.train_loss", "nat"),
+        ("curve.validation_bits_per_byte", "bit/B"),
+        ("curve.attention_frobenius_layer_12", "1"),
     ],
 )
 def test_units_come_from_names(metric: str, unit: str) -> None:
@@ -196,6 +201,37 @@ def test_what_was_tuned_and_on_what_it_was_measured_are_columns(results: Path) -
     table = attnbench.load(results).drop_duplicates("id")
     assert table.evaluate.tolist() == ["test", "validation"]
     assert table.lr_grid.tolist()[0] == "0.1 0.2" and table.lr_grid.isna().tolist() == [False, True]
+
+
+def test_the_cell_of_a_tuned_record_is_that_before_the_choice(results: Path) -> None:
+    axes = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 1, "seq_len": None, "mode": "training"}
+    open_, given = make_spec(**axes, lr_grid="0.1 0.2"), make_spec(**axes, lr=0.1)
+    chosen = [dataclasses.replace(open_, lr=lr) for lr in (0.1, 0.2)]
+    for number, spec in enumerate((*chosen, given)):
+        Store(results).append(make_record(spec, session=f"s{number}", measurements={"accuracy": [0.5]}))
+    table = attnbench.load(results)
+    assert list(table.columns[table.columns.get_loc("id") :][:2]) == ["id", "cell"]
+    assert table.cell.tolist() == [open_.key(), open_.key(), given.key()]
+    assert table.id.tolist() == [spec.key() for spec in (*chosen, given)]
+
+
+def test_curves_are_rows_of_their_own(results: Path) -> None:
+    axes = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 2, "seq_len": None, "mode": "training"}
+    curve = {"wall_s": [0.0, 1.0, 2.5], "train_loss": [None, 0.5, 0.25], "effective_rank_layer_1": [3.0, 9.0, 7.0], "nothing": [None] * 3}
+    store = Store(results)
+    store.append(make_record(make_spec(**axes, lr=0.1), measurements={"accuracy": [0.5, 0.7]}, curve=curve, session="a"))
+    store.append(make_record(make_spec(**axes, lr=0.2), status="timeout", reason="x", measurements={}, curve=curve, session="b"))
+    store.append(make_record(make_spec(**axes, lr=0.3), status="oom", reason="x", measurements={}, session="c"))
+    assert attnbench.load(results).metric.isna().tolist() == [False, True, True]
+    table = attnbench.load(results, curves=True)
+    names = ["curve.effective_rank_layer_1", "curve.train_loss", "curve.wall_s"]
+    assert table.metric.fillna("-").tolist() == ["accuracy", *names, *names, "-"]
+    first = table[table.session == "a"].set_index("metric")
+    assert first.value.tolist() == [0.6, 7.0, 0.25, 2.5]
+    assert first.samples["curve.train_loss"] == [0.5, 0.25]
+    assert first.unit.tolist() == ["1", "1", "nat", "s"]
+    assert first.clock.isna().all()
+    assert table.equals(frame.frame(store.read(), curves=True))
 
 
 def test_axes_are_columns_of_every_track(results: Path) -> None:

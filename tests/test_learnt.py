@@ -179,7 +179,7 @@ def test_blocks_and_depths_stand_side_by_side() -> None:
     assert isinstance(table, Table) and isinstance(charts, Charts)
     found = cells(table)
     assert list(found["softmax"])[1:] == ["residual, 2 layers", "skipless, 6 layers", "skipless, 12 layers"]
-    assert found["orthogonal"]["residual, 2 layers"].endswith("as good")
+    assert found["orthogonal"]["residual, 2 layers"].endswith("undecided")
     assert found["orthogonal"]["skipless, 12 layers"].endswith("better")
     assert found["polynomial"]["skipless, 6 layers"].endswith("worse")
     assert found["softmax_math"]["skipless, 6 layers"].startswith("skipped")
@@ -225,7 +225,7 @@ def test_views_of_tasks_differ_in_axes_that_a_reader_knows() -> None:
         return {tuple(axis.name for axis in view.axes[-6:]) for view in views}
 
     results = results_of(site_records.usual())
-    expected = {("dtype", "causal", "task", "block", "num_layers", "recipe")}
+    expected = {("torch", "causal", "task", "block", "num_layers", "recipe")}
     assert last_axes(accuracy.views(results)) == expected
     assert last_axes([view for view in plots.views(results) if view.axes[0].value == "task"]) == expected
     data = render(site_records.usual(), SOURCES)["data/accuracy.js"].decode()

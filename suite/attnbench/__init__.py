@@ -45,16 +45,20 @@ def build(
     return construct(name, num_heads, head_dim, context, params)
 
 
-def load(results: str | Path = "results") -> pd.DataFrame:
+def load(results: str | Path = "results", *, curves: bool = False) -> pd.DataFrame:
     """Every record of a results folder as one tidy DataFrame, one row per record and metric.
 
-    Columns: the axes of the spec, then status, reason, machine, session, metric, unit, clock (of a time: "wall", what a user waits for, or
-    "device", the span on the GPU), flagged (why the times of the session do not rank), value (the median of the
-    samples), samples (a list) and others of provenance. A record without measurements has one row, whose metric and value are missing.
-    Lines that cannot be read are skipped with a warning.
+    Columns: the axes of the spec, then cell (16 hex digits, the same whichever learning rate was chosen), status, reason, machine,
+    session, metric, unit, clock (of a time: "wall", what a user waits for, or "device", the span on the GPU), flagged (why the times of
+    the session do not rank), value (the median of the samples), samples (a list) and others of provenance; `attnbench.columns.dictionary()`
+    explains all of them, and the metrics. A record without measurements has one row, whose metric and value are missing. What asv has in
+    results/asv of cells that no record is of follows as rows of session "asv". Lines that cannot be read are skipped with a warning.
+
+    curves: rows of training curves too, metric "curve.NAME". Their samples are a number before training and one after each epoch, where
+    it was finite (train_loss has none before); their value is the last.
 
     Raises BadInput when the folder does not exist.
     """
     from attnbench.frame import load as _load
 
-    return _load(results)
+    return _load(results, curves=curves)

@@ -1,4 +1,5 @@
-"""The command line: attnbench list | check | new | run | show | site | validate | schema | import-pytest-benchmark | doctor."""
+"""The command line: attnbench list | check | new | run | show | compare | claims | export | site | validate | schema |
+import-pytest-benchmark | doctor."""
 
 from __future__ import annotations
 
@@ -28,10 +29,10 @@ RESULTS = Path("results")
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="variants, tasks or presets")],
+    what: Annotated[str, typer.Argument(help="variants, tasks, claims or presets")],
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects.")] = False,
 ) -> None:
-    """List what there is: variants, tasks or presets."""
+    """List what there is: variants, tasks, claims or presets."""
     from attnbench.listing import show_list
 
     show_list(what, as_json, out)
@@ -98,9 +99,56 @@ def show(
     machine: Annotated[str | None, typer.Option("--machine", help="Only this machine's.")] = None,
 ) -> None:
     """Show what the results hold, as a table."""
-    from attnbench.show import Filter, show_results
+    from attnbench.filters import Filter
+    from attnbench.show import show_results
 
     show_results(results, Filter(track, variant, machine), out, err)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A variant, a machine or a commit.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another of the same kind.")],
+    results: Results = RESULTS,
+    track: Annotated[str | None, typer.Option("--track", help="Only this track.")] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="Of machines or commits only this variant.")] = None,
+    machine: Annotated[str | None, typer.Option("--machine", help="Of variants or commits only on this machine.")] = None,
+    margin: Annotated[float, typer.Option("--margin", min=1.0, help="The factor up to which times count as alike.")] = 1.05,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Compare two variants, machines or commits cell by cell; exit code 1 when the second is surely worse somewhere, or failed there."""
+    from attnbench.comparing import show_comparison
+    from attnbench.filters import Filter
+
+    raise typer.Exit(show_comparison(results, a, b, Filter(track, variant, machine), margin, as_json, out))
+
+
+@app.command()
+def claims(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[CLAIM...]", help="Claims, by name or by path of a file; else all.")] = None,
+    results: Results = RESULTS,
+    evidence: Annotated[bool, typer.Option("--evidence", help="Print the numbers behind each verdict.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects, with the evidence.")] = False,
+) -> None:
+    """Say what the papers claim, and whether the results reproduce it, by rules that were fixed in advance."""
+    from attnbench.claiming import show_claims
+
+    show_claims(results, names or [], as_json, evidence, out, err)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .csv, .parquet or .json.")],
+    results: Results = RESULTS,
+    track: Annotated[str | None, typer.Option("--track", help="Only this track.")] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="Only this variant.")] = None,
+    machine: Annotated[str | None, typer.Option("--machine", help="Only this machine's.")] = None,
+    curves: Annotated[bool, typer.Option("--curves", help="With the training curves, a row for each column.")] = False,
+) -> None:
+    """Write the results as one tidy table, a row for each record and metric."""
+    from attnbench.export import export_frame
+
+    export_frame(results, file, track=track, variant=variant, machine=machine, curves=curves, out=out, err=err)
 
 
 @app.command()

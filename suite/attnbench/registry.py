@@ -1,4 +1,4 @@
-"""Which variants and tasks there are: the folder is the registry, entry points add to it.
+"""Which variants, tasks and claims there are: the folder is the registry, entry points add to it.
 
 Listing reads files without importing them, so it needs no torch.
 """
@@ -17,12 +17,12 @@ from typing import Any
 
 from attnbench.errors import AttnbenchError, BadInput, text_of, unknown_name
 
-GROUPS = ("variants", "tasks")
+GROUPS = ("variants", "tasks", "claims")
 _PACKAGE = Path(__file__).parent
 
 
 def names(group: str) -> list[str]:
-    """Every registered name of a group ("variants" or "tasks"), sorted.
+    """Every registered name of a group ("variants", "tasks" or "claims"), sorted.
 
     Raises BadInput for an unknown group, or when an entry point takes the name of a built-in.
     """
@@ -59,7 +59,7 @@ def stem(name: str) -> str:
 
 
 def load(group: str, name: str) -> Any:
-    """The declared VARIANT or TASK of a registered name, or of a path to one file.
+    """The declared VARIANT, TASK or CLAIM of a registered name, or of a path to one file.
 
     Raises BadInput when the name is unknown, the file is missing or cannot be imported, or it declares nothing.
     """
@@ -70,7 +70,7 @@ def load(group: str, name: str) -> Any:
     except Exception as error:  # whatever a third party's file does when it is imported
         said = f"{type(error).__name__}: {text_of(error)}"
         raise BadInput(f"{group[:-1]} {stem(name)!r} cannot be imported: {said}; mend its file") from error
-    declared = "VARIANT" if group == "variants" else "TASK"
+    declared = group[:-1].upper()
     if not hasattr(module, declared):
         raise BadInput(f"{name} declares no {declared}; end the file in {declared} = {declared.title()}(...)")
     return getattr(module, declared)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -13,35 +13,27 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from attnbench.drift import Drifts
+from attnbench.comparable import declared_params
+from attnbench.drift import Drifts, SessionKey
 from attnbench.errors import BadInput, unknown_name
+from attnbench.filters import Filter as Filter
 from attnbench.frame import newest
+from attnbench.labels import Labels
 from attnbench.record import Record
+from attnbench.render.learnt import places_of
 from attnbench.render.metric import metric_of
 from attnbench.render.quantity import count, seconds, size
-from attnbench.render.results import epochs, is_trial, over_seeds, positive, rate, rates, single, status_word
+from attnbench.render.results import epochs, is_trial, over_seeds, pooled, rate, rates, single, status_word
+from attnbench.render.tables import rank_text
+from attnbench.show_costs import Costs, cost_table, in_labels
+from attnbench.show_overall import print_overall
 from attnbench.spec import Spec
-from attnbench.stats import exponent, median_interval
+from attnbench.stats import median_interval
 from attnbench.store import Problem, Store
+from attnbench.terminal import new_table, print_table
 
 Setting = tuple[object, ...]
-
-
-@dataclass(frozen=True)
-class Filter:
-    """What to show; None for all."""
-
-    track: str | None = None
-    variant: str | None = None
-    machine: str | None = None
-
-    def holds(self, record: Record) -> bool:
-        """Whether a record is to be shown."""
-        return (
-            self.track in (None, record.spec.track)
-            and self.variant in (None, record.spec.variant)
-            and self.machine in (None, record.machine)
-        )
+Label = Callable[[Record], str]
 
 
 def show_results(results: Path, wanted: Filter, out: Console, err: Console) -> None:
@@ -63,19 +55,19 @@ def show_results(results: Path, wanted: Filter, out: Console, err: Console) -> N
     chosen = [record for record in records if wanted.holds(record)]
     trials = [record for record in chosen if is_trial(record)]
     settings = _grouped((record for record in chosen if not is_trial(record)), _setting)
+    flags = Drifts(stored).flags()
+    label = _labels(records)
     for rows in settings.values():
-        spec = rows[0].spec
-        if spec.track == "task":
+        if rows[0].spec.track == "task":
             tried = sum(_tunes(trial, rows[0]) for trial in trials)
-            _print(_task_table(rows), f"{metric_of(rows).title} and cost", rows, out, tried)
+            _print(_task_table(rows, label), f"{metric_of(rows).title} and cost", rows, out, tried)
         else:
-            along = "seq_len" if spec.track == "kernel" else "num_layers"
-            _print(_growth_table(rows, along, f"{spec.mode}_s", seconds), f"wall clock by {along}", rows, out)
-            _print(_growth_table(rows, along, "peak_memory_bytes", size), f"peak memory by {along}", rows, out)
+            _print_costs(rows, label, flags, out)
+    print_overall(chosen, out)
     early = [trial for trial in trials if not any(_tunes(trial, rows[0]) for rows in settings.values())]
     for rows in _grouped(early, lambda trial: _setting(trial)[:-1]).values():
         out.print(f"{_trials(len(rows))} and no rate chosen yet: {_title(rows[0].spec)}\n", markup=False, highlight=False)
-    for (machine, session), flag in Drifts(stored).flags().items():
+    for (machine, session), flag in flags.items():
         if any((record.machine, record.session) == (machine, session) for record in chosen):
             out.print(f"flagged: the times of session {session} do not rank: {flag}", style="yellow", markup=False, highlight=False)
     failed = [record for record in chosen if record.status != "ok"]
@@ -84,9 +76,9 @@ def show_results(results: Path, wanted: Filter, out: Console, err: Console) -> N
 
 
 def _setting(record: Record) -> Setting:
-    """What rows of one table share: other hardware, dtypes or shapes are never mixed."""
+    """What rows of one table share: other hardware, versions of torch, dtypes or shapes are never mixed."""
     s = record.spec
-    shape = (s.batch_size, s.num_heads, s.head_dim)
+    shape = (s.batch_size, s.num_heads, s.head_dim, record.environment.get("torch"))
     if s.track == "kernel":
         return (s.track, record.machine, s.device, s.dtype, s.causal, shape, s.mode)
     if s.track == "depth":
@@ -99,25 +91,25 @@ def _tunes(trial: Record, tuned: Record) -> bool:
     return _setting(trial)[:-1] == _setting(tuned)[:-1] and rates([trial]) in (tuned.spec.lr_grid or "").split()
 
 
-def _growth_table(rows: list[Record], along: str, metric: str, show: Callable[[float], str]) -> Table:
-    """Variants down, lengths or depths across, and the exponent of growth over all that gave a number."""
-    places = sorted({getattr(record.spec, along) for record in rows})
-    table = _table()
-    table.add_column("variant", no_wrap=True)
-    for place in places:
-        table.add_column(f"{place:,}", justify="right", no_wrap=True)
-    table.add_column("growth", justify="right", no_wrap=True)
-    for variant, own in _grouped(rows, lambda record: record.spec.variant).items():
-        found = {getattr(record.spec, along): record for record in own}
-        medians = {place: time.value for place, record in found.items() if (time := positive(record, metric))}
-        cells = [_cell(found.get(place), medians.get(place), show) for place in places]
-        growth = exponent(list(medians), list(medians.values())).value if len(medians) > 1 else None
-        slope = "-" if growth is None else f"{'n' if along == 'seq_len' else 'L'}^{growth:.2f}"
-        table.add_row(variant, *cells, slope)
-    return table
+def _labels(records: Sequence[Record]) -> Label:
+    """Names with what is unusual among their parameters."""
+    recorded = [(record.spec.variant, record.spec.params) for record in records]
+    labels = Labels(recorded, declared_params({name for name, _ in recorded}))
+    return lambda record: labels.label(record.spec.variant, record.spec.params)
 
 
-def _task_table(rows: list[Record]) -> Table:
+def _print_costs(rows: list[Record], label: Label, flags: Mapping[SessionKey, str], out: Console) -> None:
+    """Time, then memory, of one setting."""
+    spec = rows[0].spec
+    along = "seq_len" if spec.track == "kernel" else "num_layers"
+    flagged = {replace(record.spec, seed=0).key() for record in rows if (record.machine, record.session) in flags}
+    for title, metric, show in (("wall clock", f"{spec.mode}_s", seconds), ("peak memory", "peak_memory_bytes", size)):
+        costs = Costs(along, metric, show, metric.endswith("_s"), flagged)
+        table, where = cost_table(in_labels(pooled(rows), label, costs.of), costs)
+        _print(table, f"{title} by {along}; {where}", rows, out)
+
+
+def _task_table(rows: list[Record], label: Label) -> Table:
     metric = metric_of(rows)
     shown: dict[str, Callable[[list[Record]], str]] = {
         "seeds": lambda done: str(len(done)),
@@ -130,18 +122,19 @@ def _task_table(rows: list[Record]) -> Table:
         "params": lambda done: _typical(done, "parameters", count),
         **({"its own": _own_parameters} if any(single(record, "mechanism_parameters") for record in rows) else {}),
     }
-    table = _table()
-    for column in ("variant", metric.title, *shown):
-        table.add_column(column, justify="left" if column == "variant" else "right", no_wrap=True)
-    for variant, own in _grouped(rows, lambda record: record.spec.variant).items():
+    table = new_table("rank", "variant", metric.title, *shown, left=("variant",))
+    mechanisms = _grouped(rows, label)
+    places = places_of(mechanisms, metric)
+    last = (10**6, 10**6)
+    for variant, own in sorted(mechanisms.items(), key=lambda item: (places.get(item[0], last), item[0])):
         done = [record for record in own if single(record, metric.name) is not None]
         learnt = over_seeds(done, metric.name)
         if learnt is None:
-            table.add_row(variant, Text(status_word(own[0]), style="yellow"))
+            table.add_row("–", variant, Text(status_word(own[0]), style="yellow"))
             continue
         mean = learnt[0]
         told = metric.show(mean.value) + (f" {metric.spread(mean)}" if mean.confidence else "")
-        table.add_row(variant, told, *(of(done) for of in shown.values()))
+        table.add_row(rank_text(places.get(variant)), variant, told, *(of(done) for of in shown.values()))
     return table
 
 
@@ -170,7 +163,7 @@ def _print(table: Table, title: str, rows: list[Record], out: Console, tried: in
     out.print(f"[bold]{escape(_title(spec))} · {title}[/]\n[dim]{escape(shape)}[/]", highlight=False)
     for fact in filter(None, facts):
         out.print(fact, style="dim", markup=False, highlight=False)
-    out.print(table)
+    print_table(out, table)
     out.print()
 
 
@@ -186,16 +179,6 @@ def _title(spec: Spec) -> str:
 
 def _trials(number: int) -> str:
     return f"{number} tuning trial{'' if number == 1 else 's'}"
-
-
-def _table() -> Table:
-    return Table(box=None, pad_edge=False, header_style="dim")
-
-
-def _cell(record: Record | None, value: float | None, show: Callable[[float], str]) -> Text:
-    if value is not None:
-        return Text(show(value))
-    return Text("" if record is None else status_word(record), style="yellow")
 
 
 def _typical(records: Iterable[Record], metric: str, show: Callable[[float], str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attnbench.record import Record
 from attnbench.render.quantity import ratio, seconds, size
-from attnbench.render.results import BASELINE, Results, positive, undecided
+from attnbench.render.results import BASELINE, Results, positive, values
 from attnbench.render.tables import (
     EMPTY,
     Cell,
@@ -20,10 +20,13 @@ from attnbench.render.tables import (
     status_cell,
     variant_cell,
 )
-from attnbench.stats import Interval, ranks, ratio_interval
+from attnbench.stats import MARGIN, Interval, cheaper, rank_ranges, ratio_interval
 
 Extra = tuple[Column, Callable[[Record], Cell]]
-TIES = "Ranks are ranges: two mechanisms are ordered only where their intervals do not overlap."
+TIES = (
+    f"Ranks are ranges: two mechanisms are ordered only where a rank test tells their times apart by more than {100 * (MARGIN - 1):.0f} %, "
+    "with at most 1 % of such statements false."
+)
 
 
 class Standing:
@@ -42,7 +45,9 @@ class Standing:
         self.is_relative = len(ratios) == len(self.times) > 0
         self.lead = ratios if self.is_relative else self.times
         self.flags = {results.label(r): flag for r in timed if (flag := results.flag(r))}
-        self.places = ranks({label: undecided(x) for label, x in self.lead.items() if label not in self.flags})
+        metric = "anchor_ratio" if self.is_relative and all(values(r, "anchor_ratio") for r in timed) else metric
+        samples = {results.label(r): values(r, metric) for r in timed if results.label(r) not in self.flags}
+        self.places = dict(zip(samples, rank_ranges(cheaper(list(samples.values()))), strict=True))
         self.on = scale(self.lead.values(), 1.0 if self.is_relative else None)
 
     def columns(self) -> list[Column]:

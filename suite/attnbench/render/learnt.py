@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from attnbench.record import Record
-from attnbench.render.costs import TIES, in_order
+from attnbench.render.costs import in_order
 from attnbench.render.metric import Metric, metric_of
 from attnbench.render.quantity import count, plain, seconds, size
-from attnbench.render.results import Group, Results, over_seeds, rate, rates, single, undecided
+from attnbench.render.results import Group, Results, over_seeds, rate, rates, single, values
 from attnbench.render.scaling import by_label
 from attnbench.render.tables import EMPTY, Cell, Column, Table, href, interval_text, rank_text, status_cell, variant_cell
-from attnbench.stats import Interval, ranks
+from attnbench.stats import Interval, rank_ranges, scoring_higher
 
+TIES = (
+    "Ranks are ranges: two mechanisms are ordered only where a test paired by seed tells them apart, "
+    "with at most 5 % of such statements false."
+)
 Means = dict[str, tuple[Interval, list[float]]]
 
 
@@ -22,7 +29,7 @@ def learnt_table(results: Results, group: Group) -> Table:
     metric = metric_of(group.records)
     seeds = by_label(results, group.records)
     means = means_of(seeds, metric)
-    places = ranks({label: undecided(mean) for label, (mean, _) in means.items()}, lower_is_better=not metric.more_is_better)
+    places = places_of(seeds, metric)
     is_tuned = group.records[0].spec.lr_grid is not None
     columns = [
         Column("Rank"), Column("Variant", kind="text"), Column(f"Test {metric.title}", "mean over seeds"), Column("Seeds"),
@@ -54,6 +61,23 @@ def learnt_table(results: Results, group: Group) -> Table:
     chosen = f"For each mechanism the learning rate was chosen by itself, on the validation part ({rate(group.records[0].spec)})."
     notes = (TIES, metric.chance_text(group.records), chosen if is_tuned else "")
     return Table(f"Task · {group.title}", columns, [row(r) for r in shown], tuple(note for note in notes if note))
+
+
+def places_of(seeds: dict[str, list[Record]], metric: Metric) -> dict[str, tuple[int, int]]:
+    """The ranks that each could have; where a seed failed there is none."""
+    labels, beats = who_beats_whom(seeds, metric)
+    return dict(zip(labels, rank_ranges(beats), strict=True))
+
+
+def who_beats_whom(seeds: dict[str, list[Record]], metric: Metric) -> tuple[list[str], NDArray[np.bool_]]:
+    """The labels of which every seed gave a result, and at [i, j] whether i is surely better than j, by tests paired by seed.
+
+    A single seed is told apart from nothing.
+    """
+    sign = 1.0 if metric.more_is_better else -1.0
+    found = {label: {r.spec.seed: sign * x for r in of for x in values(r, metric.name)[:1]} for label, of in seeds.items()}
+    whole = {label: by_seed for label, by_seed in found.items() if by_seed and all(r.status == "ok" for r in seeds[label])}
+    return list(whole), scoring_higher(list(whole.values()))
 
 
 def means_of(seeds: dict[str, list[Record]], metric: Metric) -> Means:

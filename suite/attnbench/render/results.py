@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import msgspec
@@ -13,11 +12,11 @@ import msgspec
 from attnbench.attention import Variant
 from attnbench.drift import Drifts
 from attnbench.frame import newest
+from attnbench.labels import Labels, canonical
 from attnbench.record import Record
 from attnbench.render.palette import Style, assign, slug
-from attnbench.render.quantity import digits
 from attnbench.spec import TRACKS, Spec
-from attnbench.stats import Interval, mean_interval, median_interval
+from attnbench.stats import Interval, mean_interval, median_interval, within
 
 BASELINE = "softmax"
 LARGEST = 1e150  # nothing measured is larger, and ratios of what is smaller stay finite
@@ -47,8 +46,8 @@ class Group:
 
     @property
     def device(self) -> tuple[Axis, ...]:
-        """What ties tracks together: hardware and dtype."""
-        return tuple(axis for axis in self.axes if axis.name in ("hardware", "dtype"))
+        """What ties tracks together: hardware, dtype and software."""
+        return tuple(axis for axis in self.axes if axis.name in ("hardware", "dtype", "torch"))
 
     @property
     def machine(self) -> str:
@@ -87,24 +86,14 @@ class Results:
         return sorted({record.spec.variant for record in self.records})
 
     @cached_property
-    def _params(self) -> dict[str, dict[str, object]]:
-        """Parameters that need no mention: the declared defaults, else those of a variant that was recorded with one set only."""
-        plain: dict[str, dict[str, object]] = {}
-        for name in self.variants:
-            if name in self.declared:
-                plain[name] = dict(self.declared[name].params)
-                continue
-            mine = [r.spec.params for r in self.records if r.spec.variant == name]
-            seen: dict[str, dict[str, object]] = {_canonical(params): dict(params) for params in mine}
-            plain[name] = next(iter(seen.values())) if len(seen) == 1 else {}
-        return plain
+    def _labels(self) -> Labels:
+        return Labels(
+            ((r.spec.variant, r.spec.params) for r in self.records), {name: variant.params for name, variant in self.declared.items()}
+        )
 
     def label(self, record: Record) -> str:
         """The variant's name, with the parameters that differ from its defaults."""
-        name = record.spec.variant
-        usual = self._params[name]
-        unusual = {k: v for k, v in record.spec.params.items() if k not in usual or _canonical(usual[k]) != _canonical(v)}
-        return name + (f"({', '.join(f'{k}={_shown(v)}' for k, v in sorted(unusual.items()))})" if unusual else "")
+        return self._labels.label(record.spec.variant, record.spec.params)
 
     def flag(self, record: Record) -> str | None:
         """Why the times of a record do not rank; None if they do."""
@@ -116,8 +105,27 @@ class Results:
         for record in self.records:
             if record.spec.track == track and not is_trial(record):
                 found.setdefault(axes(record), []).append(record)
-        groups = [Group(key, tuple(records)) for key, records in found.items()]
+        groups = [Group(key, tuple(records if track == "task" else pooled(records))) for key, records in found.items()]
         return sorted(groups, key=lambda g: (g.machine != self._first, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes)))
+
+
+def pooled(records: Iterable[Record]) -> list[Record]:
+    """The records of costs with those of several seeds of one cell as one, which holds the samples of all that gave a number.
+
+    Its place is that of the first. Where one failed it is that one as it stands: a mechanism one of whose seeds failed has no rank.
+    """
+    found: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        found.setdefault((record.machine, replace(record.spec, seed=0).key()), []).append(record)
+    return [next((record for record in of if record.status != "ok"), None) or _as_one(of) for of in found.values()]
+
+
+def _as_one(records: Sequence[Record]) -> Record:
+    if len(records) == 1:
+        return records[0]
+    metrics = dict.fromkeys(metric for record in records for metric in record.measurements)
+    samples = {metric: [x for record in records for x in record.measurements.get(metric, ())] for metric in metrics}
+    return replace(records[0], measurements=samples)
 
 
 def axes(record: Record) -> tuple[Axis, ...]:
@@ -127,6 +135,7 @@ def axes(record: Record) -> tuple[Axis, ...]:
     shared = [
         Axis("hardware", f"{record.machine}.{s.device}", f"{record.machine} ({s.device})"),
         Axis("dtype", s.dtype, s.dtype),
+        Axis("torch", str(record.environment.get("torch")), f"torch {record.environment.get('torch')}"),
         Axis("causal", "yes" if s.causal else "no", "causal" if s.causal else "bidirectional"),
     ]
     if s.track == "task":
@@ -186,12 +195,7 @@ def single(record: Record, metric: str) -> float | None:
 def over_seeds(records: Iterable[Record], metric: str) -> tuple[Interval, list[float]] | None:
     """Mean, interval and the value of each seed; None when no seed gave one."""
     samples = [x for record in records if record.status == "ok" for x in values(record, metric)[:1]]
-    return (mean_interval(samples), samples) if samples else None
-
-
-def undecided(interval: Interval) -> Interval:
-    """The interval for ranking: a single sample says nothing about its own spread, so it is ordered against nothing."""
-    return interval if interval.confidence else Interval(interval.value, -math.inf, math.inf, 0.0)
+    return (within(mean_interval(samples), 0.0, 1.0 if metric == "accuracy" else math.inf), samples) if samples else None
 
 
 def status_word(record: Record) -> str:
@@ -211,15 +215,7 @@ def _task_label(task: str | None, data: str | None) -> str:
 def _order(record: Record) -> tuple[object, ...]:
     s = record.spec
     return (
-        TRACKS.index(s.track), s.variant, _canonical(s.params), record.machine, s.device, s.dtype, s.causal, s.batch_size,
+        TRACKS.index(s.track), s.variant, canonical(s.params), record.machine, s.device, s.dtype, s.causal, s.batch_size,
         s.num_heads, s.head_dim, s.task or "", s.data or "", s.block or "", s.mode, s.num_layers or 0, s.seq_len or 0,
         s.epochs or 0, s.lr or 0.0, s.seed, record.id,
     )  # fmt: skip
-
-
-def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, default=list)
-
-
-def _shown(value: object) -> str:
-    return digits(value) if isinstance(value, float) else json.dumps(value, default=list)

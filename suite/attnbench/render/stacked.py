@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from attnbench.record import Record
 from attnbench.render.charts import Chart, Line, Point, line_chart
-from attnbench.render.learnt import Means, means_of
+from attnbench.render.learnt import Means, means_of, who_beats_whom
 from attnbench.render.metric import Metric, metric_of
 from attnbench.render.reference import Reference
 from attnbench.render.results import BASELINE, Axis, Group, Results, recipe
@@ -14,7 +14,6 @@ from attnbench.render.scales import LAYERS, exact, spaced
 from attnbench.render.scaling import by_label
 from attnbench.render.tables import EMPTY, Cell, Column, Table, href, interval_text, status_cell, variant_cell
 from attnbench.render.view import Charts, View
-from attnbench.stats import Interval
 
 OF_STACK = ("block", "num_layers", "recipe")  # axes in which the settings of one table differ
 Styled = Callable[[str, Sequence[Point]], Line]
@@ -52,7 +51,7 @@ def _view(results: Results, axes: tuple[Axis, ...], groups: Sequence[Group], tit
         for label in sorted(first, key=lambda label: (label != BASELINE, label))
     ]
     notes = (
-        f"Better, as good or worse than {BASELINE} in the same column: as good where the intervals over seeds overlap.",
+        f"Better or worse than {BASELINE} in the same column where a test paired by seed says so, else undecided.",
         metric.chance_text([record for group in groups for record in group.records]),
     )
     table = Table(f"Test {metric.title} by block and depth · {title}", columns, rows, tuple(note for note in notes if note))
@@ -65,22 +64,18 @@ def _cell(results: Results, metric: Metric, label: str, seeds: dict[str, list[Re
         return EMPTY
     if label not in means:
         return status_cell(results, seeds[label][0])
-    mean, base = means[label][0], means[BASELINE][0] if BASELINE in means else None
-    verdict = "" if base is None or label == BASELINE else f", {beside(mean, base, metric.more_is_better)}"
+    mean = means[label][0]
+    verdict = f", {beside(label, seeds, metric)}" if label != BASELINE and BASELINE in means else ""
     return Cell(metric.show(mean.value), metric.spread(mean) + verdict, interval_text(mean, metric.show), href(results, seeds[label][0]))
 
 
-def beside(mine: Interval, base: Interval, more_is_better: bool) -> str:
-    """How one mean stands beside another; a single seed says nothing of its spread, and so decides nothing.
-
-    >>> beside(Interval(0.9, 0.89, 0.91, 0.95), Interval(0.8, 0.79, 0.81, 0.95), True)
-    'better'
-    """
-    if not mine.confidence or not base.confidence:
+def beside(label: str, seeds: dict[str, list[Record]], metric: Metric) -> str:
+    """How a mechanism stands beside softmax: better, worse or undecided."""
+    labels, beats = who_beats_whom(seeds, metric)
+    if label not in labels or BASELINE not in labels:
         return "undecided"
-    if mine.low <= base.high and base.low <= mine.high:
-        return "as good"
-    return "better" if (mine.value > base.value) == more_is_better else "worse"
+    mine, base = labels.index(label), labels.index(BASELINE)
+    return "better" if beats[mine, base] else "worse" if beats[base, mine] else "undecided"
 
 
 def _charts(

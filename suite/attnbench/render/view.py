@@ -51,7 +51,7 @@ class Page:
 
 
 # Of the controls: what is chosen first leaves the others what there is with it. The depths of a task, not the tasks of a depth.
-ORDER = ("track", "hardware", "dtype", "task", "causal", "shape", "mode", "seq_len", "block", "num_layers", "recipe")
+ORDER = ("track", "hardware", "dtype", "torch", "task", "causal", "shape", "mode", "seq_len", "block", "num_layers", "recipe")
 
 
 def switches(sections: Sequence[Section]) -> list[dict[str, object]]:

@@ -1,0 +1,43 @@
+"""What a mechanism is called beside others: its name, and the parameters that differ from its defaults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Params = Mapping[str, Any]
+
+
+class Labels:
+    """Labels of all that was recorded.
+
+    recorded: names with parameters; declared: the defaults of the variants that are known here. Of one that is not known, parameters need
+    no mention where it was recorded with one set only.
+    """
+
+    def __init__(self, recorded: Iterable[tuple[str, Params]], declared: Mapping[str, Params]) -> None:
+        seen: dict[str, dict[str, Params]] = {}
+        for name, params in recorded:
+            seen.setdefault(name, {})[canonical(params)] = params
+        alone: dict[str, Params] = {name: next(iter(sets.values())) if len(sets) == 1 else {} for name, sets in seen.items()}
+        self._usual = {**alone, **declared}
+
+    def label(self, name: str, params: Params) -> str:
+        """The name, and in brackets what is unusual.
+
+        >>> Labels([], {"power": {"degree": 2}}).label("power", {"degree": 4})
+        'power(degree=4)'
+        """
+        usual = self._usual.get(name, {})
+        unusual = {k: v for k, v in params.items() if k not in usual or canonical(usual[k]) != canonical(v)}
+        return name + (f"({', '.join(f'{k}={_shown(v)}' for k, v in sorted(unusual.items()))})" if unusual else "")
+
+
+def canonical(value: object) -> str:
+    """A value as JSON that is the same for equal ones."""
+    return json.dumps(value, sort_keys=True, default=list)
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else json.dumps(value, default=list)

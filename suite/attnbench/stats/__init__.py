@@ -1,0 +1,31 @@
+"""Pure statistics of samples: intervals, tests, ranks with ties, growth, crossovers, frontiers, aggregates. No I/O, no records."""
+
+from attnbench.stats.aggregate import AverageRanks as AverageRanks
+from attnbench.stats.aggregate import average_ranks as average_ranks
+from attnbench.stats.aggregate import performance_profile as performance_profile
+from attnbench.stats.difference import BETWEEN as BETWEEN
+from attnbench.stats.difference import MARGIN as MARGIN
+from attnbench.stats.difference import cheaper as cheaper
+from attnbench.stats.difference import cost_p_values as cost_p_values
+from attnbench.stats.difference import decided as decided
+from attnbench.stats.difference import exact_cheaper as exact_cheaper
+from attnbench.stats.difference import paired_p_values as paired_p_values
+from attnbench.stats.difference import rank_p_values as rank_p_values
+from attnbench.stats.difference import rejected as rejected
+from attnbench.stats.difference import scoring_higher as scoring_higher
+from attnbench.stats.difference import welch_p_values as welch_p_values
+from attnbench.stats.frontier import frontier as frontier
+from attnbench.stats.growth import Crossover as Crossover
+from attnbench.stats.growth import Exponent as Exponent
+from attnbench.stats.growth import Feasible as Feasible
+from attnbench.stats.growth import crossover as crossover
+from attnbench.stats.growth import exponent as exponent
+from attnbench.stats.growth import longest_within as longest_within
+from attnbench.stats.intervals import Interval as Interval
+from attnbench.stats.intervals import mean_interval as mean_interval
+from attnbench.stats.intervals import median_interval as median_interval
+from attnbench.stats.intervals import median_ratio as median_ratio
+from attnbench.stats.intervals import ratio_interval as ratio_interval
+from attnbench.stats.intervals import within as within
+from attnbench.stats.ranks import rank_ranges as rank_ranges
+from attnbench.stats.ranks import ties as ties

@@ -1,0 +1,157 @@
+"""Medians, means and ratios with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
+
+Floats = NDArray[np.float64]
+
+DRAWS = 4000  # from a confidence distribution
+BOOTSTRAPPED = 10  # samples from which on a bootstrap serves
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value between two bounds, with the confidence that the bounds have (0.99 was asked for, few samples give less)."""
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+
+
+def median_interval(samples: Sequence[float], confidence: float = 0.99) -> Interval:
+    """Median and a nonparametric interval between order statistics: no assumption on the distribution.
+
+    The interval (x_(k), x_(n+1-k)) covers the median with probability 1 - 2 P(B < k), B ~ Binomial(n, 1/2). With too few samples
+    for the confidence it is the whole range, and the confidence that this has.
+
+    Raises ValueError without samples.
+    """
+    if not samples:
+        raise ValueError("no samples to take a median of")
+    ordered = sorted(samples)
+    n = len(ordered)
+    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    k, reached = _order_statistic(n, confidence)
+    return Interval(middle, ordered[max(k, 1) - 1], ordered[n - max(k, 1)], reached)
+
+
+@cache
+def _order_statistic(n: int, confidence: float) -> tuple[int, float]:
+    """The k of the narrowest interval (x_(k), x_(n+1-k)) with the confidence, and what it has; 0 where only the whole range is left."""
+    tail, k = 0.0, 0
+    while k < (n + 1) // 2:
+        mass = math.comb(n, k) / 2**n
+        if 2 * (tail + mass) > 1 - confidence:
+            break
+        tail += mass
+        k += 1
+    return k, 1 - 2 * tail if k else 1 - 2 * 0.5**n if n > 1 else 0.0
+
+
+def mean_interval(samples: Sequence[float], confidence: float = 0.95, resamples: int = 5000) -> Interval:
+    """Mean over seeds and its interval; one sample has no interval, and confidence 0.
+
+    Below ten samples Student's t, for a bootstrap of three covers 75 % however it is done: no resampled mean leaves their range. From ten
+    on the percentile bootstrap at Hesterberg's expanded level, which makes up for its narrowness (arXiv 1411.5279, section 4.3).
+
+    Raises ValueError without samples.
+    """
+    if not samples:
+        raise ValueError("no samples to take a mean of")
+    values = np.sort(np.asarray(samples, dtype=float))
+    mean, n, tail = float(values.mean()), len(values), (1 - confidence) / 2
+    if n == 1:
+        return Interval(mean, mean, mean, 0.0)
+    t = -float(stdtrit(n - 1, tail))
+    if n < BOOTSTRAPPED:
+        half = t * float(values.std(ddof=1)) / math.sqrt(n)
+        return Interval(mean, mean - half, mean + half, confidence)
+    draws = np.random.default_rng(0).choice(values, size=(resamples, n)).mean(axis=1)
+    low, high = np.quantile(draws, [(expanded := expanded_tail(n, tail)), 1 - expanded])
+    return Interval(mean, float(low), float(high), confidence)
+
+
+def within(interval: Interval, low: float, high: float) -> Interval:
+    """An interval cut to what its value can be: Student's of three accuracies may reach beyond 1."""
+    return replace(interval, low=max(low, interval.low), high=min(high, interval.high))
+
+
+def expanded_tail(n: int, tail: float) -> float:
+    """The quantile at which a percentile bootstrap of n samples is as wide as Student's t at `tail`. Hesterberg 2015, arXiv 1411.5279."""
+    return float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))
+
+
+def median_draws(ordered: Floats, chance: np.random.Generator) -> Floats:
+    """Draws from the confidence distribution of the median of ordered samples.
+
+    Between the k-th and the next with probability C(n, k) / 2^n. Beyond the outermost it reaches as far as they spread; a single sample is
+    taken as exact.
+    """
+    ends = _with_ends(ordered)
+    k = chance.binomial(len(ordered), 0.5, size=DRAWS)
+    drawn: Floats = ends[k] + chance.random(DRAWS) * (ends[k + 1] - ends[k])
+    return drawn
+
+
+def _with_ends(ordered: Floats) -> Floats:
+    """Ordered samples, and beyond the outermost as far again as they spread."""
+    spread = ordered[-1] - ordered[0]
+    return np.concatenate([[ordered[0] - spread], ordered, [ordered[-1] + spread]])
+
+
+def median_ratio(numerator: Sequence[float], denominator: Sequence[float], confidence: float = 0.99) -> Interval:
+    """Ratio of the medians of two independent sets of positive samples, with an interval from the confidence limits of both.
+
+    The squared distances of a limit to its median stand for variances and add up, in logarithms (MOVER: Zou and Donner 2008, Statistics in
+    Medicine 27). A distance over j gaps between ordered samples varies as a sum of j exponential ones, whose mean square is j (j + 1) and
+    not j^2. With one set that does no harm, for its limit is exact; with two the excess, largest where both spread alike, is taken off.
+
+    A single sample says nothing of its spread, so that the confidence is then 0. Raises ValueError without samples.
+    """
+    if not len(numerator) or not len(denominator):
+        raise ValueError("no samples to take a median of")
+    above, below = (np.sort(np.log(np.asarray(samples, dtype=float))) for samples in (numerator, denominator))
+    log = float(np.median(above) - np.median(below))
+    if min(len(above), len(below)) == 1:
+        return Interval(math.exp(log), math.exp(log), math.exp(log), 0.0)
+    (down, up, j), (low, high, i) = (_median_distances(mine, (1 - confidence) / 2) for mine in (above, below))
+    excess = 4 / (2 / (1 / i + 1 / j) + 1)
+    lower, upper = (math.sqrt(a + b - excess * a * b / (a + b)) if a + b else 0.0 for a, b in ((down**2, high**2), (up**2, low**2)))
+    return Interval(math.exp(log), math.exp(log - lower), math.exp(log + upper), confidence)
+
+
+def _median_distances(ordered: Floats, tail: float) -> tuple[float, float, float]:
+    """How far below and above the median of ordered samples its confidence limits are, and over how many gaps between samples."""
+    n, middle, ends = len(ordered), float(np.median(ordered)), _with_ends(ordered)
+    k, part = _gap(n, tail)
+    low = ends[k] + part * (ends[k + 1] - ends[k])
+    high = ends[n + 1 - k] - part * (ends[n + 1 - k] - ends[n - k])
+    return middle - float(low), float(high) - middle, (n + 1) / 2 - k - part
+
+
+@cache
+def _gap(n: int, tail: float) -> tuple[int, float]:
+    """In which gap between n ordered samples the confidence distribution of the median reaches a tail, and at which part of it."""
+    passed, k = 0.0, 0
+    while passed + (mass := math.comb(n, k) / 2**n) < tail:
+        passed, k = passed + mass, k + 1
+    return k, (tail - passed) / mass
+
+
+def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:
+    """Ratio of two positive values with bounds from the bounds of both: conservative, its confidence the lesser one."""
+    return Interval(
+        numerator.value / denominator.value,
+        numerator.low / denominator.high,
+        numerator.high / denominator.low,
+        min(numerator.confidence, denominator.confidence),
+    )
