@@ -207,11 +207,12 @@ def test_show_prints_units_and_failures_in_their_place(results: Path) -> None:
     store = Store(results)
     for seq_len in (512, 1024, 2048):
         seconds = [seq_len * 1e-6] * 9
-        store.append(make_record(make_spec(seq_len=seq_len), measurements={"forward_s": seconds, "peak_memory_bytes": [seq_len * 1024.0]}))
+        found = {"forward_s": seconds, "peak_memory_bytes": [seq_len * 1024.0], "drift_anchor_s": [1e-3]}
+        store.append(make_record(make_spec(seq_len=seq_len), measurements=found))
     store.append(make_record(make_spec(seq_len=4096), status="oom", reason="too large", stage="time", measurements={}))
     done = cli("show", "--results", str(results))
     text = done.stdout.replace("\u2009", " ")
-    assert re.search(r"flagged +softmax +1× +baseline +512 µs +1\.02 ms +2\.05 ms +out of memory +n\^1\.00 ± 0\.00", text)
+    assert re.search(r"1 +softmax +1× +baseline +512 µs +1\.02 ms +2\.05 ms +out of memory +n\^1\.00 ± 0\.00", text)
     assert "oom: kernel · softmax · seq_len 4,096 · forward: too large" in text
 
 

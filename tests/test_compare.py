@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from attnbench.cli import app, guarded
-from attnbench.compare import compare
+from attnbench.compare import Pair, _judged, compare
 from attnbench.comparing import show_comparison
 from attnbench.errors import BadInput
 from attnbench.filters import Filter
@@ -134,6 +134,13 @@ def test_many_equal_cells_are_no_regression() -> None:
     """200 cells of the same code: among as many comparisons, at most one in a hundred of what is called different may be false."""
     records = [timed("orthogonal", 1.0, seq_len=n, **at(commit)) for commit in (OLD, NEW) for n in range(100, 300)]
     assert compare(frame(records), OLD, NEW).regressions == []
+
+
+def test_what_is_not_compared_does_not_weaken_what_is() -> None:
+    """100 cells that the second cannot do, beside one of few samples that is just decided."""
+    pair = Pair("kernel", {}, "", "time", "anchor_ratio", 1.0, 2.0, None, "undecided")
+    others = [(dataclasses.replace(pair, verdict="not compared"), 1.0, 1.0)] * 100
+    assert _judged([(pair, 0.004, 0.9), *others], 0.01)[0].verdict == "worse"
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_costs_have_ranks_with_ties_ratios_with_intervals_and_crossovers(tmp_pat
     records += [timed("polynomial", 0.25, seq_len=n) for n in lengths]
     text = shown(records, tmp_path)
     assert "wall clock by seq_len; ranks and ratios at seq_len 4,096" in text
-    timed_row = r" 1–2  orthogonal +0\.25\d×  \[0\.2\d+, 0\.2\d+\] .* n\^-1\.00 ± 0\.\d\d +from 1,0\d\d \[9\d\d, 1,0\d\d\]"
+    timed_row = r" 1–2  orthogonal +0\.25\d×  \[0\.2\d+, 0\.2\d+\] .* n\^-1\.00 ± 0\.\d\d +n +from 1,0\d\d \[9\d\d, 1,0\d\d\]"
     assert re.match(timed_row, row(text, "orthogonal"))
     assert row(text, "polynomial").startswith(" 1–2") and row(text, "polynomial").endswith("always")
     assert re.match(r" +3  softmax +1× +baseline", row(text, "softmax"))
@@ -134,7 +134,7 @@ def test_only_cells_of_a_flagged_session_lose_their_rank(tmp_path: Path) -> None
     noisy = [dataclasses.replace(r, measurements={**r.measurements, "drift_anchor_s": [1e-3 * (1 + 2 * i)]}) for i, r in enumerate(noisy)]
     text = shown([*records, *noisy], tmp_path)
     assert row(text, "orthogonal").split()[0] == "2"
-    assert re.search(r" s +-$", row(text, "orthogonal").rstrip())  # one length is left, which has no growth and crosses nothing
+    assert re.search(r" s +- +n$", row(text, "orthogonal").rstrip())  # one length is left, which has no growth and crosses nothing
     assert "flagged: the times of session busy do not rank" in text
 
 

@@ -163,6 +163,14 @@ def test_average_ranks_move_with_their_input(blocks: int, size: int, seed: int, 
     assert average_ranks(10 * scores).ranks == pytest.approx(found.ranks)
 
 
+def test_above_friedmans_level_no_two_are_told_apart() -> None:
+    # The second and the last are further apart than the critical difference, but that all are alike has p = 0.051.
+    found = average_ranks([[0, 1, 3, 2, 4], [3, 0, 1, 2, 4], [3, 2, 1, 0, 4], [1, 0, 2, 3, 4], [1, 0, 4, 3, 2]])
+    assert found.ranks[1] - found.ranks[4] > found.critical_difference
+    assert found.friedman_p == pytest.approx(0.051, abs=1e-4)
+    assert not found.beats.any()
+
+
 def test_average_ranks_of_equal_scores_tell_nothing() -> None:
     found = average_ranks([[0.5, 0.5, 0.5]] * 4)
     assert (found.ranks, found.friedman_p, found.beats.any()) == ([2.0, 2.0, 2.0], 1.0, False)

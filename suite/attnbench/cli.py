@@ -29,10 +29,10 @@ RESULTS = Path("results")
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="variants, tasks, claims or presets")],
+    what: Annotated[str, typer.Argument(help="variants, tasks, claims, presets or columns")],
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects.")] = False,
 ) -> None:
-    """List what there is: variants, tasks, claims or presets."""
+    """List what there is: variants, tasks, claims, presets, or the columns and metrics of an exported table."""
     from attnbench.listing import show_list
 
     show_list(what, as_json, out)

@@ -220,16 +220,13 @@ def _metric(kind: Kind, setting: dict[str, Any], label: str, what: What, a: _Sid
 
 
 def _judged(pairs: Sequence[tuple[Pair, float, float]], level: float) -> list[Pair]:
-    """The pairs with their verdicts, the false discovery rate over all of them at a level."""
-    if not pairs:
-        return []
-    different = rejected(np.minimum(1.0, [2 * min(more, less) for _, more, less in pairs]), level)
-    found = []
-    for (pair, more, less), is_different in zip(pairs, different, strict=True):
-        if pair.verdict != "undecided" or not is_different:
-            found.append(pair)
-            continue
-        is_more = more < less
-        verdict: Verdict = "better" if is_more == (pair.what == "result" and RESULTS[pair.metric]) else "worse"
-        found.append(replace(pair, verdict=verdict))
+    """The pairs with their verdicts, the false discovery rate over all that can have one at a level."""
+    tested = [place for place, (pair, _, _) in enumerate(pairs) if pair.verdict == "undecided"]
+    different = rejected(np.minimum(1.0, [2 * min(pairs[place][1:]) for place in tested]), level)
+    found = [pair for pair, _, _ in pairs]
+    for place, is_different in zip(tested, different.tolist(), strict=True):
+        pair, more, less = pairs[place]
+        if is_different:
+            more_is_better = pair.what == "result" and RESULTS[pair.metric]
+            found[place] = replace(pair, verdict="better" if (more < less) == more_is_better else "worse")
     return found

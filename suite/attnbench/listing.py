@@ -10,13 +10,13 @@ from rich.table import Table
 from attnbench import registry
 from attnbench.errors import unknown_name
 
-KINDS = (*registry.GROUPS, "presets")
+KINDS = (*registry.GROUPS, "presets", "columns")
 
 
 def show_list(what: str, as_json: bool, out: Console) -> None:
     """Names with summaries, without importing any of them.
 
-    Raises BadInput for anything but variants, tasks and presets.
+    Raises BadInput for anything but variants, tasks, claims, presets and columns.
     """
     if what not in KINDS:
         raise unknown_name("list", what, KINDS, "attnbench list --help")
@@ -24,6 +24,10 @@ def show_list(what: str, as_json: bool, out: Console) -> None:
         from attnbench import presets  # whose tasks bring torch, which the other lists do without
 
         rows = [{"name": name, "summary": p.summary, "cells": len(p.specs())} for name, p in presets.PRESETS.items()]
+    elif what == "columns":
+        from attnbench.columns import dictionary
+
+        rows = [{"name": row.name, "summary": f"{row.type}: {row.meaning}"} for row in dictionary().itertuples(index=False)]
     else:
         rows = [{"name": name, "summary": registry.summary(what, name)} for name in registry.names(what)]
     if as_json:

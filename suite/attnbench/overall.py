@@ -54,9 +54,9 @@ class Aggregate:
 def task_ranks(table: pd.DataFrame, block: str = "residual") -> list[Aggregate]:
     """Average rank over tasks with Nemenyi's critical difference, for each machine, device, dtype and torch, of one kind of block.
 
-    The score of a mechanism on a task is its mean over seeds. Of several depths or recipes of a task the one with most mechanisms counts. A
-    mechanism that has a result of three seeds on less than three quarters of the tasks is left out; then every task that one of the others
-    lacks.
+    The score of a mechanism on a task is its mean over seeds. Of several depths or recipes of a task the one counts that has most
+    mechanisms with three seeds. A mechanism that has such a result on less than three quarters of the tasks is left out; then every task
+    that one of the others lacks.
     """
     rows = ranking(table[(table["block"] == block).to_numpy()], "result", "task")
     rows = rows.assign(
@@ -69,9 +69,9 @@ def task_ranks(table: pd.DataFrame, block: str = "residual") -> list[Aggregate]:
             recipes = [
                 of for _, of in of_task.groupby([c for c in SETTING["task"] if c not in ("machine", "data")], sort=True, dropna=False)
             ]
-            best = max(recipes, key=lambda of: int(of["value"].notna().sum()))
-            sign = 1.0 if RESULTS[best["metric"].iloc[0]] else -1.0
-            held = best[((best["status"] == "ok") & (best["records"] >= LEAST_SEEDS)).to_numpy()].dropna(subset="value")
+            sound = [of[((of["status"] == "ok") & (of["records"] >= LEAST_SEEDS)).to_numpy()] for of in recipes]
+            held = max(sound, key=len)
+            sign = 1.0 if held.empty or RESULTS[held["metric"].iloc[0]] else -1.0
             scores[str(name)] = {label: sign * value for label, value in zip(held["label"], held["value"], strict=True)}
         found.append(_aggregate(tuple(map(str, bench)), scores, sorted(set(mine["label"]))))
     return found

@@ -68,13 +68,16 @@ def growth(table: pd.DataFrame, what: Cost, track: str = "kernel") -> pd.DataFra
 
     found = []
     for setting, series in series_of(table, what, track):
+        mode = setting[_axes(track).index("mode")]
         for one in series.values():
             costs = one.measured()
             sizes = list(costs)
             slope = exponent(sizes, [cost.value for cost in costs.values()]) if len(sizes) > 1 else None
             numbers = (slope.value, slope.low, slope.high) if slope else (math.nan,) * 3
             ends = (min(sizes), max(sizes)) if sizes else (None, None)
-            found.append((*setting, one.label, one.variant, *numbers, len(sizes), *ends, _claimed(one.variant, what, track, setting)))
+            found.append(
+                (*setting, one.label, one.variant, *numbers, len(sizes), *ends, claimed_exponent(track, mode, what == "time", one.variant))
+            )
     names = ("label", "variant", "value", "low", "high", "sizes", "smallest", "largest", "claimed")
     return pd.DataFrame(found, columns=[*_axes(track), *names])
 
@@ -169,11 +172,12 @@ def _crossing(one: Series, base: Series, what: Cost) -> tuple[Any, ...]:
     return found.found, found.value, found.low, found.high, common[0], common[-1]
 
 
-def _claimed(variant: str, what: Cost, track: str, setting: tuple[Any, ...]) -> float | None:
-    """What a registered mechanism claims for one call of all tokens; of depth and of decoding it claims nothing."""
+def claimed_exponent(track: str, mode: str, timed: bool, variant: str) -> float | None:
+    """What a registered mechanism claims of its time or memory in seq_len, for a call of all tokens; of depth and decoding it claims
+    nothing."""
     from attnbench import registry
 
-    if track != "kernel" or setting[_axes(track).index("mode")] == "decode" or variant not in registry.names("variants"):
+    if track != "kernel" or mode == "decode" or variant not in registry.names("variants"):
         return None
     declared = registry.load("variants", variant)
-    return float(declared.time_exponent if what == "time" else declared.memory_exponent)
+    return float(declared.time_exponent if timed else declared.memory_exponent)

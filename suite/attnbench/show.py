@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from attnbench.render.metric import metric_of
 from attnbench.render.quantity import count, seconds, size
 from attnbench.render.results import epochs, is_trial, over_seeds, pooled, rate, rates, single, status_word
 from attnbench.render.tables import rank_text
+from attnbench.scaling import claimed_exponent
 from attnbench.show_costs import Costs, cost_table, in_labels
 from attnbench.show_overall import print_overall
 from attnbench.spec import Spec
@@ -104,7 +106,8 @@ def _print_costs(rows: list[Record], label: Label, flags: Mapping[SessionKey, st
     along = "seq_len" if spec.track == "kernel" else "num_layers"
     flagged = {replace(record.spec, seed=0).key() for record in rows if (record.machine, record.session) in flags}
     for title, metric, show in (("wall clock", f"{spec.mode}_s", seconds), ("peak memory", "peak_memory_bytes", size)):
-        costs = Costs(along, metric, show, metric.endswith("_s"), flagged)
+        claimed = partial(claimed_exponent, spec.track, spec.mode, metric.endswith("_s"))
+        costs = Costs(along, metric, show, metric.endswith("_s"), flagged, claimed)
         table, where = cost_table(in_labels(pooled(rows), label, costs.of), costs)
         _print(table, f"{title} by {along}; {where}", rows, out)
 

@@ -13,7 +13,7 @@ from attnbench.record import Record
 from attnbench.render.board import by_coverage
 from attnbench.render.quantity import count, digits, ratio
 from attnbench.render.results import BASELINE, positive, status_word, values
-from attnbench.render.tables import rank_text
+from attnbench.render.tables import power_text, rank_text
 from attnbench.stats import (
     BETWEEN,
     Crossover,
@@ -34,7 +34,7 @@ class Costs:
     """What a table is of: a metric along an axis, "seq_len" or "num_layers".
 
     timed: whether it has noise. flagged: the cells, by their key without a seed, whose times were taken in a session that does not rank:
-    they are shown, and neither ranked nor compared.
+    they are shown, and neither ranked nor compared. claimed: the exponent that a variant claims, None where it claims none.
     """
 
     along: str
@@ -42,6 +42,7 @@ class Costs:
     show: Callable[[float], str]
     timed: bool
     flagged: Collection[str]
+    claimed: Callable[[str], float | None]
 
     def of(self, record: Record) -> int:
         size: int = getattr(record.spec, self.along)
@@ -71,7 +72,9 @@ def cost_table(mechanisms: Mechanisms, costs: Costs) -> tuple[Table, str]:
     base = mechanisms.get(BASELINE, {})
     sizes = sorted({costs.of(record) for record in records})
     beside, crossing = (("vs softmax", "99 %" if costs.timed else ""), ("cheaper than softmax",)) if base else ((), ())
-    table = new_table("rank", "variant", *beside, *(f"{size:,}" for size in sizes), "growth", *crossing, left=("variant",))
+    claims = {label: _claimed(own, costs) for label, own in mechanisms.items()}
+    claimed = ("claimed",) if any(claims.values()) else ()
+    table = new_table("rank", "variant", *beside, *(f"{size:,}" for size in sizes), "growth", *claimed, *crossing, left=("variant",))
     last = (10**6, 10**6)
     for label, own in sorted(mechanisms.items(), key=lambda item: (places.get(item[0], last), item[0])):
         here = own.get(at)
@@ -80,7 +83,7 @@ def cost_table(mechanisms: Mechanisms, costs: Costs) -> tuple[Table, str]:
         if base:
             row += _beside(own.get(at), base.get(at), costs)
         row += [_cell(own.get(size), costs) for size in sizes] + [_growth(own, costs)]
-        table.add_row(*row, *([_overtakes(own, base, costs)] if base else []))
+        table.add_row(*row, *(claims[label] for _ in claimed), *(_overtakes(own, base, costs) for _ in crossing))
     return table, f"ranks{' and ratios' if base else ''} at {costs.along} {at:,}"
 
 
@@ -123,6 +126,11 @@ def _growth(own: Mapping[int, Record], costs: Costs) -> str:
     slope = exponent(list(medians), list(medians.values()))
     half = f" ± {slope.high - slope.value:.2f}" if math.isfinite(slope.high) else ""
     return f"{'n' if costs.along == 'seq_len' else 'L'}^{slope.value:.2f}{half}"
+
+
+def _claimed(own: Mapping[int, Record], costs: Costs) -> str:
+    exponent = costs.claimed(next(iter(own.values())).spec.variant)
+    return "" if exponent is None else power_text(exponent)
 
 
 def _overtakes(own: Mapping[int, Record], base: Mapping[int, Record], costs: Costs) -> str:

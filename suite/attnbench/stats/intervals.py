@@ -126,7 +126,8 @@ def median_ratio(numerator: Sequence[float], denominator: Sequence[float], confi
     (down, up, j), (low, high, i) = (_median_distances(mine, (1 - confidence) / 2) for mine in (above, below))
     excess = 4 / (2 / (1 / i + 1 / j) + 1)
     lower, upper = (math.sqrt(a + b - excess * a * b / (a + b)) if a + b else 0.0 for a, b in ((down**2, high**2), (up**2, low**2)))
-    return Interval(math.exp(log), math.exp(log - lower), math.exp(log + upper), confidence)
+    reached = min(confidence, 1 - 2 * 0.5 ** min(len(above), len(below)))  # as of a median of so many: two cover about 87 %
+    return Interval(math.exp(log), math.exp(log - lower), math.exp(log + upper), reached)
 
 
 def _median_distances(ordered: Floats, tail: float) -> tuple[float, float, float]:
