@@ -231,7 +231,7 @@ def test_views_of_tasks_differ_in_axes_that_a_reader_knows() -> None:
     data = render(site_records.usual(), SOURCES)["data/accuracy.js"].decode()
     switches = json.loads(data.removeprefix("window.ATTNBENCH = ").removesuffix(";\n"))["switches"]
     names = [switch["name"] for switch in switches]
-    assert names == ["hardware", "dtype", "task", "causal", "block", "num_layers", "recipe"]
+    assert names == ["hardware", "dtype", "torch", "task", "causal", "block", "num_layers", "recipe"]
 
 
 def test_mixed_precision_is_said() -> None:

@@ -130,7 +130,7 @@ def claims(
     evidence: Annotated[bool, typer.Option("--evidence", help="Print the numbers behind each verdict.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects, with the evidence.")] = False,
 ) -> None:
-    """Say what the papers claim, and whether the results reproduce it, by rules that were fixed in advance."""
+    """Say what the papers claim, and whether the results reproduce it, by the rules in their files."""
     from attnbench.claiming import show_claims
 
     show_claims(results, names or [], as_json, evidence, out, err)
