@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.comparable import comparable
+from attnbench.errors import text_of
 from attnbench.terminal import setting_text
 
 if TYPE_CHECKING:
@@ -81,6 +82,14 @@ class Judgement:
     why: str
     missing: tuple[str, ...]
     evidence: list[dict[str, Any]]
+
+
+def judged(claim: Claim, table: pd.DataFrame) -> Judgement:
+    """As `judge`; of a claim whose own code breaks on these data, that it did, for it may be anybody's file."""
+    try:
+        return judge(claim, table)
+    except Exception as error:
+        return Judgement("inconclusive", f"Its query or rule failed: {type(error).__name__}: {text_of(error)}", (), [])
 
 
 def judge(claim: Claim, table: pd.DataFrame) -> Judgement:

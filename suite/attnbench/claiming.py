@@ -5,20 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
 from attnbench import registry
-from attnbench.claim import HOW, Claim, Judgement, judge
-from attnbench.errors import BadInput, text_of
+from attnbench.claim import HOW, Claim, Judgement, judged
+from attnbench.errors import BadInput
 from attnbench.frame import load
 from attnbench.store import Problem
 from attnbench.terminal import new_table, print_indented, print_table, setting_text
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 STYLES = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow"}
 
@@ -36,7 +33,7 @@ def show_claims(results: Path, names: list[str], as_json: bool, evidence: bool, 
     table = load(results, problems, curves=True)
     for problem in problems:
         err.print(f"skipped an unreadable line: {problem}", style="yellow", markup=False, soft_wrap=True)
-    found = {name: _judged(claim, table) for name, claim in claims.items()}
+    found = {name: judged(claim, table) for name, claim in claims.items()}
     if as_json:
         print(json.dumps([_as_json(name, claims[name], found[name]) for name in claims], indent=2, ensure_ascii=False))
         return
@@ -53,14 +50,6 @@ def _claim(name: str) -> Claim:
     if not isinstance(claim, Claim):
         raise BadInput(f"the CLAIM of {name} is a {type(claim).__name__}; it must be an attnbench.claim.Claim")
     return claim
-
-
-def _judged(claim: Claim, table: pd.DataFrame) -> Judgement:
-    """The judgement; of a claim whose own code breaks on these data, that it did."""
-    try:
-        return judge(claim, table)
-    except Exception as error:  # a claim may be anybody's file, and must not take the verdicts of the others with it
-        return Judgement("inconclusive", f"Its query or rule failed: {type(error).__name__}: {text_of(error)}", (), [])
 
 
 def _print(name: str, claim: Claim, found: Judgement, evidence: bool, out: Console) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnbench.comparable import SETTING, comparable
-from attnbench.ranking import RESULTS, ranking, settings
+from attnbench.labels import Labels
+from attnbench.ranking import RESULTS, rankings, settings
 from attnbench.scaling import series_of
 from attnbench.stats import (
     AverageRanks,
@@ -51,14 +52,14 @@ class Aggregate:
     found: AverageRanks | None
 
 
-def task_ranks(table: pd.DataFrame, block: str = "residual") -> list[Aggregate]:
+def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | None = None) -> list[Aggregate]:
     """Average rank over tasks with Nemenyi's critical difference, for each machine, device, dtype and torch, of one kind of block.
 
     The score of a mechanism on a task is its mean over seeds. Of several depths or recipes of a task the one counts that has most
     mechanisms with three seeds. A mechanism that has such a result on less than three quarters of the tasks is left out; then every task
     that one of the others lacks.
     """
-    rows = ranking(table[(table["block"] == block).to_numpy()], "result", "task")
+    rows = rankings(table[(table["block"] == block).to_numpy()], "task", labels)["result"]
     rows = rows.assign(
         name=[f"{task} ({data})" if isinstance(data, str) else task for task, data in zip(rows["task"], rows["data"], strict=True)]
     )
@@ -123,7 +124,7 @@ def profile(table: pd.DataFrame, mode: str, factors: Sequence[float] = FACTORS) 
     return pd.DataFrame(found, columns=[*axes, "label", "variant", "lengths", *factors])
 
 
-def frontiers(table: pd.DataFrame, against: str = "time") -> pd.DataFrame:
+def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None = None) -> pd.DataFrame:
     """Which mechanisms are on the frontier of what is learnt against training time ("time") or peak memory ("memory"), on every task.
 
     Columns: the setting's; label, variant; gain, the mean of the test metric, named in metric; cost, the median over seeds, in seconds or
@@ -134,7 +135,7 @@ def frontiers(table: pd.DataFrame, against: str = "time") -> pd.DataFrame:
 
     cost_metric = "train_s" if against == "time" else "peak_memory_bytes"
     found: list[tuple[Any, ...]] = []
-    rows = comparable(table, "task")
+    rows = comparable(table, "task", labels)
     for setting, entries, lookup in settings(rows, "task", (*RESULTS, cost_metric)):
         for metric, more_is_better in RESULTS.items():
             gains, costs = lookup[metric], lookup[cost_metric]

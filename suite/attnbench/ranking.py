@@ -17,6 +17,7 @@ import numpy as np
 
 from attnbench.comparable import SETTING, codes, comparable, samples_by_record
 from attnbench.errors import unknown_name
+from attnbench.labels import Labels
 from attnbench.pause import collector_paused
 from attnbench.stats import (
     Interval,
@@ -78,17 +79,19 @@ def ranking(table: pd.DataFrame, what: What, track: str) -> pd.DataFrame:
     return _rankings(table, (what,), track)[what]
 
 
-def rankings(table: pd.DataFrame, track: str) -> dict[What, pd.DataFrame]:
-    """Every ranking table that a track has, in one pass."""
-    return _rankings(table, tuple(what for what, tracks in TRACKS.items() if track in tracks), track)
+def rankings(table: pd.DataFrame, track: str, labels: Labels | None = None) -> dict[What, pd.DataFrame]:
+    """Every ranking table that a track has, in one pass. labels: of a larger table that this one is a part of."""
+    return _rankings(table, tuple(what for what, tracks in TRACKS.items() if track in tracks), track, labels)
 
 
-def _rankings(table: pd.DataFrame, whats: Sequence[What], track: str) -> dict[What, pd.DataFrame]:
+def _rankings(table: pd.DataFrame, whats: Sequence[What], track: str, labels: Labels | None = None) -> dict[What, pd.DataFrame]:
     import pandas as pd
 
     found: dict[What, list[tuple[Any, ...]]] = {what: [] for what in whats}
     with collector_paused():
-        for setting, entries, lookup in settings(comparable(table, track), track, [metric for what in whats for metric in METRICS[what]]):
+        for setting, entries, lookup in settings(
+            comparable(table, track, labels), track, [metric for what in whats for metric in METRICS[what]]
+        ):
             mode = dict(zip(SETTING[track], setting, strict=True)).get("mode", "")
             for what, rows in found.items():
                 rows += [(*setting, *values) for values in _ranked(entries, what, mode, lookup)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attnbench.comparable import ALONG, SETTING, comparable
 from attnbench.errors import unknown_name
+from attnbench.labels import Labels
 from attnbench.ranking import METRICS, Entry, settings
 from attnbench.stats import BETWEEN, Interval, crossover, exponent, longest_within, median_interval
 
@@ -57,17 +58,17 @@ class Series:
         return found
 
 
-def growth(table: pd.DataFrame, what: Cost, track: str = "kernel") -> pd.DataFrame:
+def growth(table: pd.DataFrame, what: Cost, track: str = "kernel", labels: Labels | None = None) -> pd.DataFrame:
     """The exponent of every mechanism's cost in seq_len (kernel) or num_layers (depth), with its 95 % interval, in every setting.
 
     Columns: the setting's but for the size; label, variant; value, low, high, missing below two sizes; sizes, smallest, largest: over
     which it was taken; claimed: the exponent that the mechanism claims in seq_len, missing where it claims none. Sizes without a number
-    are left out.
+    are left out. labels: of a larger table that this one is a part of.
     """
     import pandas as pd
 
     found = []
-    for setting, series in series_of(table, what, track):
+    for setting, series in series_of(table, what, track, labels):
         mode = setting[_axes(track).index("mode")]
         for one in series.values():
             costs = one.measured()
@@ -82,7 +83,7 @@ def growth(table: pd.DataFrame, what: Cost, track: str = "kernel") -> pd.DataFra
     return pd.DataFrame(found, columns=[*_axes(track), *names])
 
 
-def crossovers(table: pd.DataFrame, what: Cost, track: str = "kernel") -> pd.DataFrame:
+def crossovers(table: pd.DataFrame, what: Cost, track: str = "kernel", labels: Labels | None = None) -> pd.DataFrame:
     """From which size on each mechanism costs less than `softmax` and `softmax_math`, in every setting.
 
     Columns: the setting's but for the size; label, variant, baseline; found ("crosses", "always", "never", "undecided", or missing below
@@ -93,7 +94,7 @@ def crossovers(table: pd.DataFrame, what: Cost, track: str = "kernel") -> pd.Dat
     import pandas as pd
 
     found: list[tuple[Any, ...]] = []
-    for setting, series in series_of(table, what, track):
+    for setting, series in series_of(table, what, track, labels):
         for name in BASELINES:
             base = next((one for one in series.values() if one.label == name), None)
             for one in series.values() if base else ():
@@ -124,7 +125,9 @@ def _axes(track: str) -> tuple[str, ...]:
     return tuple(name for name in SETTING[track] if name != ALONG[track])
 
 
-def series_of(table: pd.DataFrame, what: Cost, track: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Series]]]:
+def series_of(
+    table: pd.DataFrame, what: Cost, track: str, labels: Labels | None = None
+) -> Iterator[tuple[tuple[Any, ...], dict[str, Series]]]:
     """Every setting without its size, in order, and its mechanisms in the order of their labels."""
     if track not in ALONG:
         raise unknown_name("track", track, ALONG, "tracks along which a cost grows")
@@ -132,7 +135,7 @@ def series_of(table: pd.DataFrame, what: Cost, track: str) -> Iterator[tuple[tup
     mode_at = SETTING[track].index("mode")
     found: dict[tuple[Any, ...], dict[str, Series]] = {}
     keys: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    for setting, entries, lookup in settings(comparable(table, track), track, METRICS[what]):
+    for setting, entries, lookup in settings(comparable(table, track, labels), track, METRICS[what]):
         shorter = setting[:place] + setting[place + 1 :]
         key = keys.setdefault(tuple(map(str, shorter)), shorter)
         metric = "peak_memory_bytes" if what == "memory" else f"{setting[mode_at]}_s"

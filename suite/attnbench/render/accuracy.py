@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attnbench.render.charts import Chart, Line, Point, scatter_chart
 from attnbench.render.curves import LEAD, curve_chart, layer_charts
 from attnbench.render.dots import dot_chart
@@ -9,10 +11,13 @@ from attnbench.render.learnt import learnt_table
 from attnbench.render.metric import Metric, metric_of
 from attnbench.render.reference import Reference
 from attnbench.render.results import Group, Results, over_seeds
-from attnbench.render.scales import LOSS, TRAINING_TIME, spaced
+from attnbench.render.scales import LOSS, MEMORY, TARGET_TIME, TRAINING_TIME, spaced
 from attnbench.render.scaling import by_label
 from attnbench.render.tables import Table
 from attnbench.render.view import Charts, View
+
+Against = Literal["time", "memory"]
+COSTS = {"time": ("train_s", TRAINING_TIME, "training time"), "memory": ("peak_memory_bytes", MEMORY, "peak memory")}
 
 
 def views(results: Results) -> list[View]:
@@ -22,9 +27,11 @@ def views(results: Results) -> list[View]:
         blocks: list[Table | Charts] = [learnt_table(results, group)]
         if drawn := charts(results, group):
             blocks.append(Charts(drawn))
+        if costly := [c for c in (pareto(results, group, "memory"), target_chart(results, group)) if c]:
+            blocks.append(Charts(costly, "What it costs"))
         if state := layer_charts(results, group):
             blocks.append(Charts(state, "Inside the model", LEAD))
-        found.append(View(group.axes, blocks, group.title))
+        found.append(View(group.axes, blocks, group.title, group.name))
     return found
 
 
@@ -34,7 +41,7 @@ def charts(results: Results, group: Group) -> list[Chart]:
     validation = f"Validation {metric.title} over training"
     found = (
         seeds_chart(results, group),
-        pareto(results, group),
+        pareto(results, group, "time"),
         curve_chart(results, group, f"validation_{metric.name}", validation, metric.validation, chance(metric, group)),
         curve_chart(results, group, "train_loss", "Training loss over training", LOSS),
     )
@@ -54,21 +61,41 @@ def seeds_chart(results: Results, group: Group) -> Chart | None:
     return dot_chart(title, x, rows, f"Test {metric.title} · {group.title}", chance(metric, group)) if x else None
 
 
-def pareto(results: Results, group: Group) -> Chart | None:
-    """The metric against training time: to the left is better, and up or down."""
+def pareto(results: Results, group: Group, against: Against) -> Chart | None:
+    """The metric against training time or memory: to the left is better, and up or down; what is surely dominated is hollow."""
     metric = metric_of(group.records)
+    cost, kind, told = COSTS[against]
+    places = results.standings.frontier(against, group.records[0])
     lines = []
     for label, mine in by_label(results, group.records).items():
-        learnt, time = over_seeds(mine, metric.name), over_seeds(mine, "train_s")
-        if learnt and time and time[0].value > 0:
-            mean = learnt[0]
-            bounds = (mean.low, mean.high) if mean.confidence else (None, None)
-            lines.append(Line(label, results.styles[mine[0].spec.variant], [Point(time[0].value, mean.value, *bounds)]))
-    x = spaced(TRAINING_TIME, [p.x for line in lines for p in line.points], room=0.12)
+        learnt, spent = over_seeds(mine, metric.name), over_seeds(mine, cost)
+        if learnt and spent and spent[0].value > 0:
+            mean, place = learnt[0], places.get(label, "")
+            low, high = (mean.low, mean.high) if mean.confidence else (None, None)
+            point = Point(spent[0].value, mean.value, low, high, f" · {place}" if place else "", place == "dominated")
+            lines.append(Line(label, results.styles[mine[0].spec.variant], [point]))
+    x = spaced(kind, [p.x for line in lines for p in line.points], room=0.12)
     y = spaced(metric.test, [v for line in lines for p in line.points for v in (p.low or p.y, p.high or p.y)], room=0.12)
-    title = f"{metric.title.capitalize()} against training time, {_task(group)}"
+    title = f"{metric.title.capitalize()} against {told}, {_task(group)}"
     better = f"Better is {'up' if metric.more_is_better else 'down'} and to the left."
-    return scatter_chart(title, x, y, lines, f"{title} · {group.title}", (better,)) if x and y else None
+    held = [label for label, place in sorted(places.items()) if place == "frontier"]
+    hollow = "Hollow: surely dominated." if "dominated" in places.values() else ""
+    notes = (better, f"On the frontier: {', '.join(held)}." if held else "", hollow)
+    return scatter_chart(title, x, y, lines, f"{title} · {group.title}", [note for note in notes if note]) if x and y else None
+
+
+def target_chart(results: Results, group: Group) -> Chart | None:
+    """Training time until the task's target was reached, every seed that did."""
+    rows, never = [], []
+    for label, mine in by_label(results, group.records).items():
+        if reached := over_seeds(mine, "time_to_target_s"):
+            rows.append((label, results.styles[mine[0].spec.variant], *reached))
+        elif any(r.status == "ok" for r in mine):
+            never.append(label)
+    x = spaced(TARGET_TIME, [v for *_, mean, seeds in rows for v in (mean.low, mean.high, *seeds)], room=0.1)
+    title = f"Training time to target, {_task(group)}"
+    notes = (f"Never reached: {', '.join(never)}.",) if never else ()
+    return dot_chart(title, x, rows, f"{title} · {group.title}", notes=notes) if x else None
 
 
 def chance(metric: Metric, group: Group) -> Reference | None:

@@ -24,13 +24,14 @@ FAILURE_MARKERS = {"oom": "x", "timeout": "hourglass", "error": "asterisk-open",
 
 @dataclass(frozen=True)
 class Point:
-    """A measured point; `low` and `high` bound y, `note` is added to what a pointer shows."""
+    """A measured point; `low` and `high` bound y, `note` is added to what a pointer shows, `hollow` draws its outline only."""
 
     x: float
     y: float
     low: float | None = None
     high: float | None = None
     note: str = ""
+    hollow: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,20 @@ class Chart:
 
 def line_chart(
     title: str, x: Scale, y: Scale, lines: Sequence[Line], failures: Sequence[Failure] = (), caption: str = "",
-    notes: Sequence[str] = (), reference: Reference | None = None,
+    notes: Sequence[str] = (), reference: Reference | None = None, marks: Sequence[Line] = (),
+    marked: bool = True,
 ) -> Chart:  # fmt: skip
-    """Lines with markers, labelled at their right ends; failures as crosses along the top."""
+    """Lines with markers, labelled at their right ends; failures as crosses along the top; marks as rings with an interval in x.
+
+    marked: whether every point has a marker; of hundreds they would hide the line.
+    """
     height = max(HEIGHT, LABEL_GAP * len(lines) + 90)
     y = _with_room(y, failures)
-    data = [_trace(line, x, y) for line in lines] + _failure_traces(failures, x, y)
+    data = [
+        *(_trace(line, x, y, "lines+markers" if marked else "lines") for line in lines),
+        *_failure_traces(failures, x, y),
+        *(_mark_trace(mark) for mark in marks),
+    ]
     shape = layout(x, y, height, _margin(lines)) | {"annotations": _labels(lines, x, y, height)}
     by_text: dict[str, list[str]] = {}
     for failure in failures:
@@ -100,7 +109,7 @@ def _trace(line: Line, x: Scale, y: Scale, mode: str = "lines+markers") -> dict[
         "type": "scatter", "mode": mode, "name": plotly_text(line.label), "showlegend": False, "cliponaxis": False,
         "x": [p.x for p in shown], "y": [p.y for p in shown],
         "line": {"color": style.colour, "dash": style.dash, "width": 1.75},
-        "marker": {"color": style.colour, "symbol": style.marker, "size": 8 if mode != "markers" else 11},
+        "marker": {"color": style.colour, "symbol": style.marker + _hollow(shown), "size": 7 if mode != "markers" else 11},
         "text": [plotly_text(f"{line.label}, {x.kind.show(p.x)}: {y.kind.show(p.y)}{_range(p, y)}{p.note}") for p in shown],
         "hovertemplate": "%{text}<extra></extra>",
     }  # fmt: skip
@@ -110,12 +119,27 @@ def _trace(line: Line, x: Scale, y: Scale, mode: str = "lines+markers") -> dict[
     return trace
 
 
+def _hollow(points: Sequence[Point]) -> str:
+    return "-open" if points and all(p.hollow for p in points) else ""
+
+
 def error_bar(values: Sequence[float], lows: Sequence[float], highs: Sequence[float], style: Style) -> dict[str, Any]:
     """Thin bars from low to high around each value."""
     return {
         "type": "data", "symmetric": False, "color": style.colour, "thickness": 1, "width": 3,
         "array": [h - v for v, h in zip(values, highs, strict=True)],
         "arrayminus": [v - low for v, low in zip(values, lows, strict=True)],
+    }  # fmt: skip
+
+
+def _mark_trace(mark: Line) -> dict[str, Any]:
+    """A ring at a point of interest; its low and high bound x."""
+    (point,) = mark.points
+    return {
+        "type": "scatter", "mode": "markers", "name": plotly_text(mark.label), "showlegend": False, "x": [point.x], "y": [point.y],
+        "marker": {"symbol": "circle-open", "size": 11, "color": mark.style.colour, "line": {"width": 2}},
+        "error_x": error_bar([point.x], [point.low or point.x], [point.high or point.x], mark.style),
+        "text": [plotly_text(mark.label + point.note)], "hovertemplate": "%{text}<extra></extra>",
     }  # fmt: skip
 
 
@@ -169,7 +193,7 @@ def _labels(lines: Sequence[Line], x: Scale, y: Scale, height: int) -> list[dict
         {
             "xref": "x", "x": round(x.place(end.x), 6), "xanchor": "left", "xshift": 8, "yref": "y", "y": round(middle * per_y, 6),
             "yanchor": "middle", "text": plotly_text(clip(line.label, 20)), "showarrow": False,
-            "font": {"color": line.style.colour, "size": 12},
+            "font": {"color": line.style.colour, "size": 12}, "name": plotly_text(line.label),
         }
         for (line, end), middle in zip(ends, places, strict=True)
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from attnbench.render.board import by_coverage
 from attnbench.render.charts import Chart, Line, Point, line_chart
 from attnbench.render.results import Group, Results, single
 from attnbench.render.scales import CONDITION, FROBENIUS, GRADIENT, LAYERS, MEMORY, RANK, TIME, Kind, Scale, exact, spaced
-from attnbench.render.scaling import by_label, cost_chart
+from attnbench.render.scaling import by_label, call_time, cost_chart, peak_memory
 from attnbench.render.tables import failures_table
 from attnbench.render.view import Charts, View
 
@@ -42,15 +42,14 @@ def views(results: Results) -> list[View]:
     """One view per setting."""
     found = []
     for group in results.groups("depth"):
-        mode = group.records[0].spec.mode
         blocks = [
-            _pair("Time", cost_charts(results, group, "Time", TIME, f"{mode}_s"), "Wall-clock time of one call, median and interval."),
-            _pair("Memory", cost_charts(results, group, "Peak memory", MEMORY, "peak_memory_bytes"), "Peak memory of one call."),
+            _pair("Time", cost_charts(results, group, "time"), "Wall-clock time of one call, median and 99 % interval."),
+            _pair("Memory", cost_charts(results, group, "memory"), "Peak memory of one call."),
             *(_pair(title, state_charts(results, group, kind, metrics), lead) for title, kind, metrics, lead in STATE),
         ]
         drawn = [block for block in blocks if block.charts]
         nothing = failures_table(results, group.records, f"No cell gave a number · {group.title}")
-        found.append(View(group.axes, drawn or [nothing], group.title))
+        found.append(View(group.axes, drawn or [nothing], group.title, group.name))
     return found
 
 
@@ -62,13 +61,15 @@ def blocks_of(group: Group) -> list[str]:
     return sorted({str(r.spec.block) for r in group.records})
 
 
-def cost_charts(results: Results, group: Group, what: str, kind: Kind, metric: str) -> list[Chart]:
+def cost_charts(results: Results, group: Group, what: str) -> list[Chart]:
+    """Time or memory against num_layers, a chart for each block, on one scale."""
+    name, kind, measure = {"time": ("Time", TIME, call_time), "memory": ("Peak memory", MEMORY, peak_memory)}[what]
     found: list[Chart | None] = []
     for block in blocks_of(group):
         records = [r for r in group.records if r.spec.block == block]
-        title = f"{what}, {block}"
+        title = f"{name}, {block}"
         caption = f"{title} · {group.title}"
-        found.append(cost_chart(results, records, title, kind, metric, caption, lambda r: r.spec.num_layers, beside=group.records))
+        found.append(cost_chart(results, records, title, kind, measure, caption, lambda r: r.spec.num_layers, beside=group.records))
     return [chart for chart in found if chart]
 
 

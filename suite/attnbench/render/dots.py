@@ -15,7 +15,9 @@ from attnbench.stats import Interval
 Row = tuple[str, Style, Interval, Sequence[float]]
 
 
-def dot_chart(title: str, x: Scale, rows: Sequence[Row], caption: str = "", reference: Reference | None = None) -> Chart:
+def dot_chart(
+    title: str, x: Scale, rows: Sequence[Row], caption: str = "", reference: Reference | None = None, notes: Sequence[str] = ()
+) -> Chart:
     """One row per variant: every seed as a ring, their mean as a filled mark with its interval."""
     data: list[dict[str, Any]] = []
     for row, (label, style, mean, seeds) in enumerate(rows):
@@ -54,8 +56,8 @@ def dot_chart(title: str, x: Scale, rows: Sequence[Row], caption: str = "", refe
         ],
     )  # fmt: skip
     if reference is None:
-        return Chart(title, {"data": data, "layout": shape}, table)
-    return Chart(title, {"data": data, "layout": shape | reference.shapes(x, "x")}, table, (reference.told(x),))
+        return Chart(title, {"data": data, "layout": shape}, table, notes)
+    return Chart(title, {"data": data, "layout": shape | reference.shapes(x, "x")}, table, (*notes, reference.told(x)))
 
 
 def _bounds(interval: Interval, x: Scale) -> str:

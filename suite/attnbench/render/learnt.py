@@ -9,12 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.record import Record
-from attnbench.render.costs import in_order
+from attnbench.render.costs import in_order, row_data
+from attnbench.render.links import cell_href
 from attnbench.render.metric import Metric, metric_of
 from attnbench.render.quantity import count, plain, seconds, size
 from attnbench.render.results import Group, Results, over_seeds, rate, rates, single, values
 from attnbench.render.scaling import by_label
-from attnbench.render.tables import EMPTY, Cell, Column, Table, href, interval_text, rank_text, status_cell, variant_cell
+from attnbench.render.standings import Standing
+from attnbench.render.tables import (
+    EMPTY,
+    Cell,
+    Column,
+    Table,
+    Value,
+    bounds_data,
+    interval_text,
+    linear_bar,
+    linear_scale,
+    rank_cell,
+    status_cell,
+    variant_cell,
+)
 from attnbench.stats import Interval, rank_ranges, scoring_higher
 
 TIES = (
@@ -29,38 +44,62 @@ def learnt_table(results: Results, group: Group) -> Table:
     metric = metric_of(group.records)
     seeds = by_label(results, group.records)
     means = means_of(seeds, metric)
-    places = places_of(seeds, metric)
+    places = results.standings.places("result", group.records[0])
     is_tuned = group.records[0].spec.lr_grid is not None
+    on = linear_scale([mean for mean, _ in means.values()])
+    ends = f"{metric.show(on[0])} to {metric.show(on[1])}" if on else ""
+    result = Column(f"Test {metric.title}", "mean over seeds", key=metric.name, falling=metric.more_is_better)
     columns = [
-        Column("Rank"), Column("Variant", kind="text"), Column(f"Test {metric.title}", "mean over seeds"), Column("Seeds"),
-        *([Column("Rate", "tuned")] if is_tuned else []), Column("Training", "tokens/s"), Column("To target", "on validation"),
-        Column("Inference", "tokens/s"), Column("Peak memory"), Column("Parameters", "mechanism's own"),
+        Column("Rank", key="rank"), Column("Variant", kind="text", key="name"), result, Column("95 % interval", ends, "interval"),
+        Column("Seeds"), *([Column("Rate", "tuned")] if is_tuned else []), Column("Training", "tokens/s", key="train_s"),
+        Column("To target", "validation", key="time_to_target_s"),
+        Column("Inference", "tokens/s", key="inference_tokens_per_s", falling=True), Column("Memory", "peak", key="peak_memory_bytes"),
+        Column("Parameters", "own", key="parameters"),
     ]  # fmt: skip
 
     def row(record: Record) -> list[Cell]:
         label = results.label(record)
         records = seeds[label]
-        head = [Cell(rank_text(places.get(label))), variant_cell(results, record)]
+        head = [rank_cell(places.get(label)), variant_cell(results, record)]
         if label not in means:
-            return [*head, status_cell(results, record, len(columns) - len(head))]
+            return [*head, status_cell(record, len(columns) - len(head))]
         interval, samples = means[label]
         bounds = interval_text(interval, metric.show) if interval.confidence else "1 seed, no interval"
         return [
             *head,
-            Cell(metric.show(interval.value), bounds, href=href(results, record)),
+            Cell(metric.show(interval.value), href=cell_href(record)),
+            Cell(bounds, kind="interval", bar=linear_bar(interval, on) if on else None),
             _seeds_cell(records, len(samples)),
             *([Cell(rates(records))] if is_tuned else []),
-            replace(_mean(results, records, "train_s", seconds), small=_mean(results, records, "training_tokens_per_s", plain).text),
+            replace(_mean(records, "train_s", seconds), small=_mean(records, "training_tokens_per_s", plain).text),
             _target_cell(records),
-            _mean(results, records, "inference_tokens_per_s", plain),
-            _mean(results, records, "peak_memory_bytes", size),
+            _mean(records, "inference_tokens_per_s", plain),
+            _mean(records, "peak_memory_bytes", size),
             _parameters_cell(records),
         ]
 
     shown = in_order(results, [records[0] for records in seeds.values()], places)
     chosen = f"For each mechanism the learning rate was chosen by itself, on the validation part ({rate(group.records[0].spec)})."
     notes = (TIES, metric.chance_text(group.records), chosen if is_tuned else "")
-    return Table(f"Task · {group.title}", columns, [row(r) for r in shown], tuple(note for note in notes if note))
+    data = [_data(results, metric, seeds[results.label(r)], places.get(results.label(r)), means.get(results.label(r))) for r in shown]
+    return Table(f"Task · {group.title}", columns, [row(r) for r in shown], tuple(note for note in notes if note), data)
+
+
+def _data(
+    results: Results, metric: Metric, records: Sequence[Record], place: Standing | None, mean: tuple[Interval, list[float]] | None
+) -> dict[str, Value]:
+    """What the row of a mechanism's seeds holds, as raw values."""
+    name, interval = metric.name or "result", mean[0] if mean else None
+    found: dict[str, Value] = {
+        **row_data(results, records[0], place),
+        "seeds": len(records),
+        "seeds_that_gave_a_number": len(mean[1]) if mean else 0,
+    }
+    found |= bounds_data(name, interval)
+    for cost in ("train_s", "training_tokens_per_s", "time_to_target_s", "inference_tokens_per_s", "peak_memory_bytes", "parameters"):
+        told = over_seeds(records, cost)
+        found[cost] = told[0].value if told else None
+    return found
 
 
 def places_of(seeds: dict[str, list[Record]], metric: Metric) -> dict[str, tuple[int, int]]:
@@ -108,6 +147,6 @@ def _parameters_cell(records: Sequence[Record]) -> Cell:
     return Cell(count(total[0].value), f"+{count(own[0].value)}" if own else "") if total else EMPTY
 
 
-def _mean(results: Results, records: Sequence[Record], metric: str, show: Callable[[float], str]) -> Cell:
+def _mean(records: Sequence[Record], metric: str, show: Callable[[float], str]) -> Cell:
     found = over_seeds(records, metric)
-    return Cell(show(found[0].value), title=interval_text(found[0], show), href=href(results, records[0])) if found else EMPTY
+    return Cell(show(found[0].value), title=interval_text(found[0], show), href=cell_href(records[0])) if found else EMPTY

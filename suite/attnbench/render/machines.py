@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from attnbench.drift import LIMIT, Drift, Drifts
+from attnbench.peaks import Peaks
 from attnbench.record import Record
+from attnbench.render.charts import Chart
+from attnbench.render.drifts import drift_chart
 from attnbench.render.palette import slug
-from attnbench.render.quantity import count, seconds, size
+from attnbench.render.quantity import count, digits, seconds, size
 from attnbench.render.results import Results
 from attnbench.render.tables import EMPTY, Cell, Column, Table
 
@@ -24,18 +27,22 @@ _OF_GPU = ("name", "driver_version", "memory.total", "power.limit")
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine as its newest record describes it, and what was measured on it."""
+    """A machine as its newest record describes it, what it can do at most, and what was measured on it."""
 
     name: str
     anchor: str
     facts: Sequence[tuple[str, str]]
     sessions: Table
+    peaks: Table | None
+    drift: Chart | None
 
 
-def machines(results: Results) -> list[Machine]:
-    """Every machine in the store."""
-    names = sorted({r.machine for r in results.sessions})
-    return [_machine(name, [r for r in results.sessions if r.machine == name]) for name in names]
+def machines(results: Results, peaks: Mapping[str, Mapping[str, Peaks]]) -> list[Machine]:
+    """Every machine in the store. peaks: of machines by name, by device."""
+    mine: dict[str, list[Record]] = {}
+    for record in results.sessions:
+        mine.setdefault(record.machine, []).append(record)
+    return [_machine(name, records, peaks.get(name, {})) for name, records in sorted(mine.items())]
 
 
 def commit_text(environment: dict[str, Any]) -> str:
@@ -44,13 +51,30 @@ def commit_text(environment: dict[str, Any]) -> str:
     return (str(commit)[:7] if commit else "unknown") + (" + changes" if environment.get("dirty") else "")
 
 
-def _machine(name: str, records: Sequence[Record]) -> Machine:
+def _machine(name: str, records: Sequence[Record], peaks: Mapping[str, Peaks]) -> Machine:
     environment = records[-1].environment
     facts = [(title, shown) for title, key in _FACTS if (shown := _shown(key, environment.get(key)))]
     sessions: dict[str, list[Record]] = {}
     for record in records:
         sessions.setdefault(record.session, []).append(record)
-    return Machine(name, slug(name), facts, _sessions(name, sessions))
+    newest = sorted(sessions.items(), key=lambda item: (item[1][0].started_at, item[0]), reverse=True)
+    return Machine(name, slug(name), facts, _sessions(name, sessions), _peaks(peaks), drift_chart(name, newest))
+
+
+def _peaks(peaks: Mapping[str, Peaks]) -> Table | None:
+    """The fastest products and copies that were measured; None where none were."""
+    columns = [Column("Device", kind="text"), Column("What", kind="text"), Column("At most")]
+    rows = []
+    for device, found in sorted(peaks.items()):
+        rows += [
+            [Cell(device, kind="head"), Cell(f"matrix product, {dtype}", kind="text"), Cell(f"{digits(x / 1e9)} GFLOP/s")]
+            for dtype, x in sorted(found.flops_per_s.items())
+        ]
+        rows += [
+            [Cell(device, kind="head"), Cell(f"bandwidth, working set of {size(of)}", kind="text"), Cell(f"{size(x)}/s")]
+            for of, x in found.bandwidth
+        ]
+    return Table("What it can do at most", columns, rows) if rows else None
 
 
 def _sessions(name: str, sessions: dict[str, list[Record]]) -> Table:

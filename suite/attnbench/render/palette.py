@@ -68,6 +68,9 @@ class Style:
         return MARKERS[self.marker]
 
 
+NEUTRAL = Style("-neutral", "#6a7078", "#a4abb4", "circle", "solid")  # of what belongs to no variant; no slug begins like that
+
+
 def slug(name: str) -> str:
     """A name for files, anchors and CSS variables: the name itself where that is safe, else a cleaned one with a hash.
 
@@ -100,7 +103,7 @@ def assign(families: Mapping[str, str], first: Iterable[str] = ()) -> dict[str, 
 
 def css(styles: Iterable[Style]) -> str:
     """The colours of all variants as CSS variables."""
-    lines = [f"  --v-{s.slug}: light-dark({s.light}, {s.dark});" for s in sorted(styles, key=lambda s: s.slug)]
+    lines = [f"  --v-{s.slug}: light-dark({s.light}, {s.dark});" for s in sorted([*styles, NEUTRAL], key=lambda s: s.slug)]
     return "\n".join([":root {", *lines, "}", ""])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attnbench.render.accuracy import charts, pareto
 from attnbench.render.depth import blocks_of, cost_charts, state_charts
 from attnbench.render.results import Axis, Results
-from attnbench.render.scales import CONDITION, MEMORY, TIME
+from attnbench.render.scales import CONDITION
 from attnbench.render.scaling import size_chart
 from attnbench.render.view import Charts, View
 
@@ -18,37 +18,33 @@ def views(results: Results) -> list[View]:
 def _kernel(results: Results) -> list[View]:
     found = []
     for group in results.groups("kernel"):
-        beside = next((pareto(results, task) for task in results.groups("task") if task.device == group.device), None)
-        for mode in ("training", "forward"):
-            costs = [
-                size_chart(results, group, "Time", TIME, "{}_s", mode),
-                size_chart(results, group, "Peak memory", MEMORY, "peak_memory_bytes", mode),
-            ]
+        beside = next((pareto(results, task, "time") for task in results.groups("task") if task.device == group.device), None)
+        for mode in ("training", "forward", "decode"):
+            costs = [size_chart(results, group, mode, what) for what in ("time", "memory")]
             if any(costs):
                 axes = (Axis("track", "kernel", "kernel"), *group.axes, Axis("mode", mode, mode))
-                found.append(View(axes, [Charts([c for c in (*costs, beside) if c])], f"{mode} · {group.title}"))
+                found.append(View(axes, [Charts([c for c in (*costs, beside) if c])], f"{mode} · {group.title}", group.name))
     return found
 
 
 def _depth(results: Results) -> list[View]:
     found = []
     for group in results.groups("depth"):
-        mode = group.records[0].spec.mode
         shown = [
-            *cost_charts(results, group, "Time", TIME, f"{mode}_s"),
-            *cost_charts(results, group, "Peak memory", MEMORY, "peak_memory_bytes"),
+            *cost_charts(results, group, "time"),
+            *cost_charts(results, group, "memory"),
             *state_charts(results, group, CONDITION, (("Condition number", "jacobian_condition"),)),
         ]
         for block in blocks_of(group):
             axes = (Axis("track", "depth", "depth"), *group.axes, Axis("block", block, block))
             if charts_here := [c for c in shown if c.title.endswith(block)]:
-                found.append(View(axes, [Charts(charts_here)], f"{block} · {group.title}"))
+                found.append(View(axes, [Charts(charts_here)], f"{block} · {group.title}", group.name))
     return found
 
 
 def _task(results: Results) -> list[View]:
     return [
-        View((Axis("track", "task", "task"), *group.axes), [Charts(drawn[:3])], group.title)
+        View((Axis("track", "task", "task"), *group.axes), [Charts(drawn[:3])], group.title, group.name)
         for group in results.groups("task")
         if (drawn := charts(results, group))
     ]

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from attnbench.attention import Variant
 from attnbench.drift import Drifts
-from attnbench.frame import newest
+from attnbench.frame import frame, newest
 from attnbench.labels import Labels, canonical
 from attnbench.record import Record
-from attnbench.render.palette import Style, assign, slug
+from attnbench.render.palette import Style, assign
+from attnbench.render.standings import Standings
 from attnbench.spec import TRACKS, Spec
 from attnbench.stats import Interval, mean_interval, median_interval, within
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BASELINE = "softmax"
 LARGEST = 1e150  # nothing measured is larger, and ratios of what is smaller stay finite
@@ -40,19 +48,29 @@ class Group:
     records: tuple[Record, ...]
 
     @property
-    def title(self) -> str:
-        """The setting in one line."""
-        return ", ".join(axis.label for axis in self.axes)
+    def name(self) -> str:
+        """A name for the file that holds its views, together with those of other stacks and recipes of the same task."""
+        return chunk_name(self.records[0].spec.track, self.axes)
 
     @property
     def device(self) -> tuple[Axis, ...]:
         """What ties tracks together: hardware, dtype and software."""
-        return tuple(axis for axis in self.axes if axis.name in ("hardware", "dtype", "torch"))
+        return tuple(axis for axis in self.axes if axis.name in ("hardware", "device", "dtype", "torch"))
 
     @property
     def machine(self) -> str:
         """Where they were measured."""
         return self.records[0].machine
+
+    @cached_property
+    def recorded(self) -> frozenset[str]:
+        """Mechanisms that have a record here."""
+        return frozenset(record.spec.variant for record in self.records)
+
+    @cached_property
+    def title(self) -> str:
+        """The setting in one line."""
+        return ", ".join(axis.label for axis in self.axes)
 
     @property
     def variants(self) -> set[str]:
@@ -70,7 +88,7 @@ class Results:
         self, records: Iterable[Record], declared: Mapping[str, Variant], shipped: Iterable[str] = (), first: str | None = None
     ) -> None:
         self._first = first
-        ordered = sorted(records, key=lambda r: (r.started_at, msgspec.json.encode(r, order="deterministic")))
+        ordered = _by_start(records)
         self.sessions = ordered
         self.records = sorted(newest(ordered), key=_order)
         self.declared = declared
@@ -79,6 +97,17 @@ class Results:
         families = {name: variant.family for name, variant in declared.items()}
         families = {**{r.spec.variant: "other" for r in self.records}, **families}
         self.styles: dict[str, Style] = assign(families, shipped)
+        self._groups: dict[str, list[Group]] = {}
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """All records as a frame, training curves included."""
+        return frame(self.sessions, curves=True)
+
+    @cached_property
+    def standings(self) -> Standings:
+        """What the statistics say."""
+        return Standings(self.table, self._labels)
 
     @cached_property
     def variants(self) -> list[str]:
@@ -88,7 +117,7 @@ class Results:
     @cached_property
     def _labels(self) -> Labels:
         return Labels(
-            ((r.spec.variant, r.spec.params) for r in self.records), {name: variant.params for name, variant in self.declared.items()}
+            ((r.spec.variant, r.spec.params) for r in self.sessions), {name: variant.params for name, variant in self.declared.items()}
         )
 
     def label(self, record: Record) -> str:
@@ -101,12 +130,22 @@ class Results:
 
     def groups(self, track: str) -> list[Group]:
         """The groups of a track, of the first machine, then with most variants and most results. Tuning trials, no results, are in none."""
-        found: dict[tuple[Axis, ...], list[Record]] = {}
-        for record in self.records:
-            if record.spec.track == track and not is_trial(record):
-                found.setdefault(axes(record), []).append(record)
-        groups = [Group(key, tuple(records if track == "task" else pooled(records))) for key, records in found.items()]
-        return sorted(groups, key=lambda g: (g.machine != self._first, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes)))
+        if track not in self._groups:
+            found: dict[tuple[Axis, ...], list[Record]] = {}
+            for record in self.records:
+                if record.spec.track == track and not is_trial(record):
+                    found.setdefault(axes(record), []).append(record)
+            groups = [Group(key, tuple(records if track == "task" else pooled(records))) for key, records in found.items()]
+            self._groups[track] = sorted(
+                groups, key=lambda g: (g.machine != self._first, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes))
+            )
+        return self._groups[track]
+
+
+def chunk_name(track: str, axes: Iterable[Axis]) -> str:
+    """The same for all groups of a track that differ in block, depth, mode or recipe alone."""
+    told = [axis.value for axis in axes if axis.name not in ("block", "num_layers", "recipe", "mode")]
+    return f"{track}-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]}"
 
 
 def pooled(records: Iterable[Record]) -> list[Record]:
@@ -133,7 +172,8 @@ def axes(record: Record) -> tuple[Axis, ...]:
     s = record.spec
     shape = f"batch {s.batch_size}, {s.num_heads} heads of {s.head_dim}"
     shared = [
-        Axis("hardware", f"{record.machine}.{s.device}", f"{record.machine} ({s.device})"),
+        Axis("hardware", record.machine, record.machine),
+        Axis("device", s.device, s.device),
         Axis("dtype", s.dtype, s.dtype),
         Axis("torch", str(record.environment.get("torch")), f"torch {record.environment.get('torch')}"),
         Axis("causal", "yes" if s.causal else "no", "causal" if s.causal else "bidirectional"),
@@ -203,9 +243,17 @@ def status_word(record: Record) -> str:
     return STATUS_WORDS.get(record.status, record.status)
 
 
-def anchor(record: Record) -> str:
-    """Where the cell stands on its variant's page."""
-    return f"cell-{slug(record.id)}-{slug(record.machine)}"
+def _by_start(records: Iterable[Record]) -> list[Record]:
+    """From the oldest on; records of one moment, cell and session, which a store does not hold, by all that is in them."""
+
+    def key(record: Record) -> tuple[str, ...]:
+        return record.started_at, record.machine, record.session, record.id
+
+    found: list[Record] = []
+    for _, same in itertools.groupby(sorted(records, key=key), key):
+        several = list(same)
+        found += several if len(several) == 1 else sorted(several, key=lambda r: msgspec.json.encode(r, order="deterministic"))
+    return found
 
 
 def _task_label(task: str | None, data: str | None) -> str:

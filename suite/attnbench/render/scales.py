@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from attnbench.render.quantity import bits, count, digits, percent, plain, seconds, short_count, size, superscript
+from attnbench.render.quantity import bits, count, digits, percent, plain, ratio, seconds, short_count, size, superscript
 
 MOST_TICKS = 7
 
@@ -54,6 +54,9 @@ def _power_of_ten(x: float) -> str:
 SEQ_LEN = Kind("seq_len", short_count)
 LAYERS = Kind("num_layers", short_count)
 TIME = Kind("time", seconds)
+RATIO = Kind("time over that of softmax", ratio)
+THROUGHPUT = Kind("tokens per second", _power_of_ten)
+TARGET_TIME = Kind("training time to target", seconds)
 TRAINING_TIME = Kind("training time", seconds)
 MEMORY = Kind("peak memory", size, unit=2.0**20)
 CONDITION = Kind("condition number", _power_of_ten)
@@ -64,8 +67,10 @@ ACCURACY = Kind("test accuracy", percent, log=False)
 VALIDATION = Kind("validation accuracy", percent, log=False)
 BITS = Kind("test bits per byte", bits, log=False)
 VALIDATION_BITS = Kind("validation bits per byte", bits, log=False)
+AVERAGE_RANK = Kind("average rank", plain, log=False)
 LOSS = Kind("training loss", plain)
 STEP = Kind("training step", count, log=False)
+CELL = Kind("cell of the session", count, log=False)
 LAYER = Kind("layer", count, log=False)
 
 

@@ -1,4 +1,4 @@
-"""Cost against seq_len: charts of time and memory, and growth exponents beside the claimed ones."""
+"""Cost against seq_len: time, its ratio to softmax, memory and throughput; exponents beside the claimed ones, and crossovers."""
 
 from __future__ import annotations
 
@@ -6,53 +6,109 @@ from collections.abc import Callable, Sequence
 
 from attnbench.record import Record
 from attnbench.render.charts import Chart, Failure, Line, Point, line_chart
-from attnbench.render.results import Group, Results, positive, status_word
-from attnbench.render.scales import LAYERS, MEMORY, SEQ_LEN, TIME, Kind, exact, spaced
-from attnbench.render.tables import Column, Table, clip, exponent_cell, failures_table, variant_cell
+from attnbench.render.costs import beside_softmax
+from attnbench.render.growth import growth_table
+from attnbench.render.reference import Reference
+from attnbench.render.results import BASELINE, Axis, Group, Results, positive, status_word
+from attnbench.render.scales import LAYERS, MEMORY, RATIO, SEQ_LEN, THROUGHPUT, TIME, Kind, exact, spaced
+from attnbench.render.tables import Table, clip, failures_table
 from attnbench.render.view import Charts, View
-from attnbench.spec import MODES
-from attnbench.stats import Exponent, exponent
+from attnbench.stats import Interval
 
 LISTED = ("skipped", "unavailable")
+SKIPPED = f"{BASELINE} itself is the line at 1. A ring on it is where a mechanism becomes cheaper, with its 95 % interval."
+Measure = Callable[[Record], Interval | None]
 
 
 def views(results: Results) -> list[View]:
-    """One view per setting: time and memory of both modes, and the exponents."""
+    """One view per setting and mode."""
     found = []
     for group in results.groups("kernel"):
-        charts = [
-            chart
-            for what, kind, metric in (("Time", TIME, "{}_s"), ("Peak memory", MEMORY, "peak_memory_bytes"))
-            for mode in MODES
-            if (chart := size_chart(results, group, what, kind, metric, mode))
-        ]
-        if charts:
-            blocks: list[Table | Charts] = [Charts(charts), exponents_table(results, group)]
-        else:
-            blocks = [failures_table(results, group.records, f"No cell gave a number · {group.title}")]
-        found.append(View(group.axes, blocks, group.title))
+        modes = [mode for mode in ("training", "forward", "decode") if any(r.spec.mode == mode for r in group.records)]
+        for mode in modes:
+            charts = [c for c in (size_chart(results, group, mode, what) for what in ("time", "ratio", "memory", "throughput")) if c]
+            records = [r for r in group.records if r.spec.mode == mode]
+            setting = f"{mode} · {group.title}"
+            blocks: list[Table | Charts] = [failures_table(results, records, f"No cell gave a number · {setting}")]
+            if charts:
+                blocks = [Charts(charts), growth_table(results, records, setting)]
+            found.append(View((*group.axes, Axis("mode", mode, mode)), blocks, setting, group.name))
     return found
 
 
-def size_chart(results: Results, group: Group, what: str, kind: Kind, metric: str, mode: str) -> Chart | None:
-    """One cost of one mode against seq_len; None where there is nothing to draw."""
+def size_chart(results: Results, group: Group, mode: str, what: str) -> Chart | None:
+    """One cost of one mode against seq_len; None where there is nothing to draw. what: "time", "ratio", "memory" or "throughput"."""
     records = [r for r in group.records if r.spec.mode == mode]
-    title = f"{what}, {mode}"
-    return cost_chart(results, records, title, kind, metric.format(mode), f"{title} · {group.title}", lambda r: r.spec.seq_len, SEQ_LEN)
+    title, kind = {
+        "time": ("Time", TIME), "ratio": (f"Time over that of {BASELINE}", RATIO), "memory": ("Peak memory", MEMORY),
+        "throughput": ("Tokens per second", THROUGHPUT),
+    }[what]  # fmt: skip
+    of = {"time": call_time, "ratio": _ratio(results, records), "memory": peak_memory, "throughput": _throughput}[what]
+    caption = f"{title}, {mode} · {group.title}"
+    if what != "ratio":
+        return cost_chart(results, records, f"{title}, {mode}", kind, of, caption, _seq_len, SEQ_LEN)
+    crossings = _crossings(results, records)
+    reference = Reference(1.0, SKIPPED if crossings else f"{BASELINE} itself is the line at 1.")
+    others = [r for r in records if results.label(r) != BASELINE]
+    return cost_chart(results, others, f"{title}, {mode}", kind, of, caption, _seq_len, SEQ_LEN, reference=reference, marks=crossings)
+
+
+def _seq_len(record: Record) -> int | None:
+    return record.spec.seq_len
+
+
+def call_time(record: Record) -> Interval | None:
+    return positive(record, f"{record.spec.mode}_s")
+
+
+def peak_memory(record: Record) -> Interval | None:
+    return positive(record, "peak_memory_bytes")
+
+
+def _throughput(record: Record) -> Interval | None:
+    """Tokens of the whole batch a second; in decoding one of each row."""
+    time, s = call_time(record), record.spec
+    tokens = s.batch_size * (1 if s.mode == "decode" else s.seq_len or 1)
+    return Interval(tokens / time.value, tokens / time.high, tokens / time.low, time.confidence) if time else None
+
+
+def _ratio(results: Results, records: Sequence[Record]) -> Measure:
+    bases = {r.spec.seq_len: time for r in records if results.label(r) == BASELINE and (time := call_time(r))}
+
+    def of(record: Record) -> Interval | None:
+        time = call_time(record)
+        return beside_softmax(record, time, bases.get(record.spec.seq_len)) if time else None
+
+    return of
+
+
+def _crossings(results: Results, records: Sequence[Record]) -> list[Line]:
+    """Where mechanisms become cheaper than softmax, as points on the line at 1."""
+    found = []
+    for label, mine in by_label(results, records).items():
+        crossing = results.standings.crossings("time", mine[0]).get(label, {}).get(BASELINE)
+        if crossing and crossing.found == "crosses":
+            size = crossing.size
+            note = f" from seq_len {size.value:,.0f} on, 95 % interval [{size.low:,.0f}, {size.high:,.0f}]"
+            found.append(Line(label, results.styles[mine[0].spec.variant], [Point(size.value, 1.0, size.low, size.high, note)]))
+    return found
 
 
 def cost_chart(
-    results: Results, records: Sequence[Record], title: str, kind: Kind, metric: str, caption: str,
-    of: Callable[[Record], int | None], sizes: Kind = LAYERS, beside: Sequence[Record] = (),
+    results: Results, records: Sequence[Record], title: str, kind: Kind, measure: Measure, caption: str,
+    of: Callable[[Record], int | None], sizes: Kind = LAYERS, beside: Sequence[Record] = (), reference: Reference | None = None,
+    marks: Sequence[Line] = (),
 ) -> Chart | None:  # fmt: skip
     """A positive metric against a size, medians with their intervals, and the first size at which each mechanism failed.
 
-    `beside` are records that the y axis makes room for too, so that two charts can be compared.
+    beside: records that the y axis makes room for too, so that two charts can be compared. marks: points of interest in x.
     """
     lines, failures, notes = [], [], []
+    bounds: list[float] = []
     for label, mine in by_label(results, records).items():
         style = results.styles[mine[0].spec.variant]
-        points = [Point(float(of(r) or 0), i.value, i.low, i.high) for r in mine if (i := positive(r, metric))]
+        points = [Point(float(of(r) or 0), i.value, i.low, i.high) for r in mine if (i := measure(r))]
+        bounds += [bound for p in points for bound in (p.low or p.y, p.high or p.y)]
         if points:
             lines.append(Line(label, style, points))
         failed = [r for r in mine if r.status != "ok"]
@@ -61,12 +117,12 @@ def cost_chart(
             text = f"{status_word(drawn)} at {sizes.title} {of(drawn):,}"
             failures.append(Failure(label, style, float(of(drawn) or 0), drawn.status, text))
         listed = next((r for r in failed if r.status in LISTED), None)
-        if listed:
-            notes.append(f"{label}: {listed.status}" + (f", {clip(listed.reason, 160)}" if listed.reason else ""))
+        if listed and not drawn:
+            notes.append(f"{clip(label, 60)}: {listed.status}" + (f", {clip(listed.reason, 160)}" if listed.reason else ""))
     x = exact(sizes, [float(of(r) or 0) for r in records])
-    bounds = [bound for r in (*records, *beside) if (i := positive(r, metric)) for bound in (i.low, i.high)]
-    y = spaced(kind, bounds)
-    return line_chart(title, x, y, lines, failures, caption, notes) if x and y else None
+    bounds += [bound for r in beside if (i := measure(r)) for bound in (i.low, i.high)]
+    y = spaced(kind, [*bounds, reference.value] if reference and bounds else bounds)
+    return line_chart(title, x, y, lines, failures, caption, notes, reference, marks) if x and y else None
 
 
 def by_label(results: Results, records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -75,33 +131,3 @@ def by_label(results: Results, records: Sequence[Record]) -> dict[str, list[Reco
     for record in records:
         found.setdefault(results.label(record), []).append(record)
     return found
-
-
-def growth(records: Sequence[Record], metric: str) -> tuple[Exponent | None, str]:
-    """Growth of a metric in seq_len over all lengths that have it, and which those are."""
-    pairs = [(r.spec.seq_len, i.value) for r in records if r.spec.seq_len and (i := positive(r, metric))]
-    if len({length for length, _ in pairs}) < 2:
-        return None, ""
-    lengths = [length for length, _ in pairs]
-    return exponent(lengths, [cost for _, cost in pairs]), f"{len(set(lengths))} lengths from {min(lengths):,} to {max(lengths):,}"
-
-
-def exponents_table(results: Results, group: Group) -> Table:
-    """Measured growth beside claimed growth."""
-    modes = [mode for mode in MODES if any(r.spec.mode == mode for r in group.records)]
-    columns = [Column("Variant", kind="text")]
-    columns += [Column(f"{what}, {mode}", "measured, claimed") for what in ("Time", "Memory") for mode in modes]
-    rows = []
-    for mine in by_label(results, group.records).values():
-        declared = results.declared.get(mine[0].spec.variant)
-        row = [variant_cell(results, mine[0])]
-        for metric, claim in (("{}_s", "time_exponent"), ("peak_memory_bytes", "memory_exponent")):
-            for mode in modes:
-                found, lengths = growth([r for r in mine if r.spec.mode == mode], metric.format(mode))
-                row.append(exponent_cell(found, getattr(declared, claim, None), lengths))
-        rows.append(row)
-    note = (
-        "Least squares on logarithms over every length that gave a number. Fixed costs flatten the curve at short lengths, and "
-        "leaving a cache steepens it, so a measured exponent need not equal the claim. Point at a number for its 95 % interval."
-    )
-    return Table(f"Growth with seq_len, measured and claimed · {group.title}", columns, rows, (note,))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attnbench.record import Record
 from attnbench.render.charts import Chart, Line, Point, line_chart
-from attnbench.render.learnt import Means, means_of, who_beats_whom
+from attnbench.render.learnt import Means, means_of
+from attnbench.render.links import cell_href
 from attnbench.render.metric import Metric, metric_of
 from attnbench.render.reference import Reference
-from attnbench.render.results import BASELINE, Axis, Group, Results, recipe
+from attnbench.render.results import BASELINE, Axis, Group, Results, chunk_name, recipe
 from attnbench.render.scales import LAYERS, exact, spaced
 from attnbench.render.scaling import by_label
-from attnbench.render.tables import EMPTY, Cell, Column, Table, href, interval_text, status_cell, variant_cell
+from attnbench.render.standings import Standing
+from attnbench.render.tables import EMPTY, Cell, Column, Table, interval_text, status_cell, variant_cell
 from attnbench.render.view import Charts, View
 
 OF_STACK = ("block", "num_layers", "recipe")  # axes in which the settings of one table differ
@@ -56,26 +58,25 @@ def _view(results: Results, axes: tuple[Axis, ...], groups: Sequence[Group], tit
     )
     table = Table(f"Test {metric.title} by block and depth · {title}", columns, rows, tuple(note for note in notes if note))
     drawn = _charts(results, metric, groups, means, told, title)
-    return View(axes, [table, *([Charts(drawn)] if drawn else [])], title)
+    return View(axes, [table, *([Charts(drawn)] if drawn else [])], title, chunk_name("task", axes))
 
 
 def _cell(results: Results, metric: Metric, label: str, seeds: dict[str, list[Record]], means: Means) -> Cell:
     if label not in seeds:
         return EMPTY
     if label not in means:
-        return status_cell(results, seeds[label][0])
+        return status_cell(seeds[label][0])
     mean = means[label][0]
-    verdict = f", {beside(label, seeds, metric)}" if label != BASELINE and BASELINE in means else ""
-    return Cell(metric.show(mean.value), metric.spread(mean) + verdict, interval_text(mean, metric.show), href(results, seeds[label][0]))
+    verdict = f", {beside(label, results.standings.places('result', seeds[label][0]))}" if label != BASELINE and BASELINE in means else ""
+    return Cell(metric.show(mean.value), metric.spread(mean) + verdict, interval_text(mean, metric.show), cell_href(seeds[label][0]))
 
 
-def beside(label: str, seeds: dict[str, list[Record]], metric: Metric) -> str:
+def beside(label: str, places: Mapping[str, Standing]) -> str:
     """How a mechanism stands beside softmax: better, worse or undecided."""
-    labels, beats = who_beats_whom(seeds, metric)
-    if label not in labels or BASELINE not in labels:
+    mine, base = places.get(label), places.get(BASELINE)
+    if not mine or not base or mine.rank is None or base.rank is None or label in base.ties:
         return "undecided"
-    mine, base = labels.index(label), labels.index(BASELINE)
-    return "better" if beats[mine, base] else "worse" if beats[base, mine] else "undecided"
+    return "better" if mine.rank < base.rank else "worse"
 
 
 def _charts(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
 from attnbench.record import Record
+from attnbench.render.links import cell_href, variant_file
 from attnbench.render.palette import Style
 from attnbench.render.quantity import digits
-from attnbench.render.results import Results, anchor, status_word
-from attnbench.stats import Exponent, Interval
+from attnbench.render.results import Results, status_word
+from attnbench.render.standings import Growth, Standing
+from attnbench.stats import Interval
+
+Value = str | float | int | bool | None
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, a second line in small type, what a pointer shows, where it leads."""
+    """One cell: its text, more in small type, what a pointer shows, where it leads.
+
+    more: what is told on demand, as paragraphs, the last of them a command; the text is then what opens it.
+    """
 
     text: str = ""
     small: str = ""
@@ -37,49 +44,55 @@ class Cell:
     style: Style | None = None
     bar: Bar | None = None
     span: int = 1
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Column:
+    """key: under which the table's data have what the column shows, so that it can be sorted by; the smallest first unless `falling`."""
+
     title: str
     small: str = ""
     kind: str = "number"
+    key: str = ""
+    falling: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """A captioned table. The cell of kind "variant" or "head" is the header of its row."""
+    """A captioned table. The cell of kind "variant" or "head" is the header of its row.
+
+    data: of every row the raw values, for sorting, filtering and downloads; `name` and `trust` among them can be filtered by.
+    """
 
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = field(default_factory=tuple)
+    data: Sequence[Mapping[str, Value]] = field(default_factory=tuple)
     kind: str = "table"
 
 
+LONGEST = 60  # characters of a label that are shown; a name may be anything
 EMPTY = Cell("–", kind="number none")
 
 
 def variant_cell(results: Results, record: Record) -> Cell:
     """The variant with its mark, leading to its page."""
     style = results.styles[record.spec.variant]
-    return Cell(results.label(record), href=f"variants/{style.slug}.html", kind="variant", style=style)
+    return Cell(clip(results.label(record), LONGEST), href=variant_file(record.spec.variant), kind="variant", style=style)
 
 
-def href(results: Results, record: Record) -> str:
-    """Where a cell is shown in full."""
-    return f"variants/{results.styles[record.spec.variant].slug}.html#{anchor(record)}"
-
-
-def status_cell(results: Results, record: Record, span: int = 1) -> Cell:
-    """What became of a cell that has no numbers, and why."""
-    reason = record.reason or (f"at stage {record.stage}" if record.stage else "")
-    return Cell(status_word(record), clip(reason, 90), reason, href(results, record), f"status {record.status}", span=span)
+def status_cell(record: Record, span: int = 1) -> Cell:
+    """What became of a cell that has no numbers; why, and how to try it again, on demand."""
+    reason = record.reason or (f"at stage {record.stage}" if record.stage else "no reason was given")
+    more = (clip(reason, 2000), clip(record.command, 2000))
+    return Cell(status_word(record), href=cell_href(record), kind=f"status {record.status}", span=span, more=more)
 
 
 def failures_table(results: Results, records: Iterable[Record], caption: str) -> Table:
     """What became of cells none of which gave a number that could be drawn."""
-    rows = [[variant_cell(results, r), Cell(r.spec.label(), kind="text"), status_cell(results, r)] for r in records if r.status != "ok"]
+    rows = [[variant_cell(results, r), Cell(r.spec.label(), kind="text"), status_cell(r)] for r in records if r.status != "ok"]
     return Table(caption, [Column("Variant", kind="text"), Column("Cell", kind="text"), Column("Status", kind="text")], rows)
 
 
@@ -96,18 +109,29 @@ def rank_text(rank: tuple[int, int] | None) -> str:
     return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
 
 
+def rank_cell(place: Standing | None) -> Cell:
+    """A rank, with those that it cannot be told from; a flagged time has none."""
+    if place and place.flagged:
+        return Cell("flagged", title=place.why or "", kind="number warn")
+    others = f"cannot be told from {', '.join(place.ties)}" if place and place.ties else ""
+    return Cell(rank_text(place.rank if place else None), title=others)
+
+
 def interval_text(interval: Interval, show: Callable[[float], str] = digits) -> str:
     """The bounds of an interval; a single sample says that it has none."""
     return f"[{show(interval.low)}, {show(interval.high)}]" if interval.confidence else "1 sample, no interval"
 
 
-def exponent_cell(found: Exponent | None, claimed: float | None, lengths: str) -> Cell:
+def exponent_cell(grown: Growth | None) -> Cell:
     """A measured growth n^x beside the claimed one."""
-    said = f"claimed {power_text(claimed)}" if claimed is not None else "no claim"
-    if found is None:
-        return Cell("–", said, "needs two lengths", kind="number none")
-    bounds = f"[{found.low:.2f}, {found.high:.2f}]" if math.isfinite(found.low) else "two lengths, no interval"
-    return Cell(power(f"{found.value:.2f}"), said, f"95 % interval {bounds}, over {lengths}")
+    if grown is None:
+        return EMPTY
+    said = f"claimed {power_text(grown.claimed)}" if grown.claimed is not None else "no claim"
+    if grown.exponent is None:
+        return Cell("–", said, "needs two sizes", kind="number none")
+    bounds = f"[{grown.exponent.low:.2f}, {grown.exponent.high:.2f}]" if math.isfinite(grown.exponent.low) else "two sizes, no interval"
+    over = f"{grown.sizes} sizes from {grown.smallest:,.0f} to {grown.largest:,.0f}"
+    return Cell(power(f"{grown.exponent.value:.2f}"), said, f"95 % interval {bounds}, over {over}")
 
 
 def power(exponent: str) -> Markup:
@@ -133,6 +157,28 @@ def scale(intervals: Iterable[Interval], include: float | None = None) -> tuple[
     low, high = math.log10(min(bounds)), math.log10(max(bounds))
     room = max(0.05, 0.06 * (high - low))
     return low - room, high + room
+
+
+def bounds_data(name: str, interval: Interval | None) -> dict[str, Value]:
+    """A value and its bounds under their names; missing bounds where they are not finite."""
+    values = (interval.value, interval.low, interval.high) if interval else (None, None, None)
+    names = (name, f"{name}_low", f"{name}_high")
+    return {key: x if x is not None and math.isfinite(x) else None for key, x in zip(names, values, strict=True)}
+
+
+def linear_scale(intervals: Iterable[Interval]) -> tuple[float, float] | None:
+    """A common linear scale that holds all intervals with some room; None without any."""
+    bounds = [x for i in intervals for x in (i.low, i.high) if math.isfinite(x)]
+    if not bounds:
+        return None
+    room = 0.06 * (max(bounds) - min(bounds)) or 0.01 * abs(max(bounds)) or 1.0
+    return min(bounds) - room, max(bounds) + room
+
+
+def linear_bar(interval: Interval, on: tuple[float, float]) -> Bar:
+    """Where an interval lies on a linear scale."""
+    low, value, high = (round(100 * (x - on[0]) / (on[1] - on[0]), 2) for x in (interval.low, interval.value, interval.high))
+    return Bar(low, value, high)
 
 
 def bar(interval: Interval, on: tuple[float, float], base: float | None = None) -> Bar:

@@ -1,212 +1,219 @@
-"""One page per mechanism: what it declares, and every cell with its numbers, status and command."""
+"""One page per mechanism: what it declares, how its checks came out, and all its numbers, each leading to its cell."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from attnbench.attention import Variant
 from attnbench.record import Record
-from attnbench.render.metric import METRICS, metric_of
+from attnbench.render.checked import Checks, report_table
+from attnbench.render.costs import beside_softmax
+from attnbench.render.formula import mathml
+from attnbench.render.links import cell_href, variant_file
+from attnbench.render.metric import metric_of
 from attnbench.render.palette import Style
-from attnbench.render.quantity import count, plain, seconds, size
-from attnbench.render.results import Results, anchor, epochs, is_trial, positive, rates, single, status_word, values
-from attnbench.render.tables import EMPTY, Cell, Column, Table, interval_text, power_text
-from attnbench.render.view import View
-from attnbench.spec import Spec
+from attnbench.render.quantity import count, ratio, seconds, size
+from attnbench.render.results import BASELINE, Group, Results, epochs, is_trial, over_seeds, positive, rates, single
+from attnbench.render.tables import EMPTY, Cell, Column, Table, clip, interval_text, power_text, rank_cell, rank_text, status_cell
+from attnbench.render.tables import Value as Value
 
 _ARXIV = re.compile(r"arXiv[ :]?(\d{4}\.\d{4,5})")
-_SHOWN: dict[str, Callable[[float], str]] = {
-    "peak_memory_bytes": size, "train_s": seconds, "time_to_target_s": seconds, "parameters": count, "mechanism_parameters": count,
-    "diverged": lambda x: "yes" if x else "no",
-    **{name: metric.told for metric in METRICS.values() for name in (metric.name, f"validation_{metric.name}", metric.chance)},
-}  # fmt: skip
-_ALREADY = ("forward_s", "training_s")
+NOT_HERE = "Not registered where this site was built; only its results are known."
 
 
 @dataclass(frozen=True)
-class Detail:
-    """One cell in full: where it stands on the page, what it was, what came out, how to repeat it."""
+class Fact:
+    """One line of what a mechanism declares."""
 
-    anchor: str
-    title: str
-    status: str
-    word: str
-    reason: str
-    metrics: Sequence[tuple[str, str, str]]
-    facts: Sequence[tuple[str, str]]
-    command: str
+    name: str
+    value: str | Markup
+    href: str = ""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A mechanism's page."""
+    """A mechanism's page. tables: its numbers, under a heading each; checks: its reports."""
 
     name: str
     style: Style
     summary: str
-    facts: Sequence[tuple[str, str, str]]
-    summaries: Sequence[View]
-    details: Sequence[tuple[str, Sequence[Detail]]]
+    facts: Sequence[Fact]
+    checks: Sequence[Table]
+    tables: Sequence[tuple[str, Sequence[Table]]]
 
 
-def sheet(results: Results, name: str, summary: str) -> Sheet:
-    """Everything known about one recorded mechanism."""
-    mine = [r for r in results.records if r.spec.variant == name]
-    details = [(track, [detail(results, r) for r in mine if r.spec.track == track]) for track in ("kernel", "depth", "task")]
-    tables = [_overview([r for r in mine if r.spec.track == track and not is_trial(r)], track) for track in ("kernel", "depth", "task")]
-    tables.append(_overview([r for r in mine if is_trial(r)], "trials"))
-    return Sheet(
-        name, results.styles[name], summary, facts(results.declared.get(name)),
-        [View((), [table]) for table in tables if table.rows], [(track, found) for track, found in details if found],
-    )  # fmt: skip
+def sheet(results: Results, checks: Checks, name: str, summary: str, source: str) -> Sheet:
+    """Everything known about one recorded mechanism. source: the page that shows its file; none if it is not here."""
+    found: list[tuple[str, list[Table]]] = [("Kernel", []), ("Depth", []), ("Tasks", []), ("Tuning trials", [])]
+    for group in results.groups("kernel"):
+        if name in group.recorded:
+            found[0][1].append(_grid(results, group, name, "seq_len"))
+    for group in results.groups("depth"):
+        if name in group.recorded:
+            found[1][1].append(_grid(results, group, name, "num_layers"))
+    mine = [group for group in results.groups("task") if name in group.recorded]
+    if mine:
+        found[2][1].append(_tasks(results, mine, name))
+    if trials := [r for r in results.records if r.spec.variant == name and is_trial(r)]:
+        found[3][1].append(_trials(results, trials))
+    reports = [report_table(report) for report in checks.of_variant(name)]
+    facts = [
+        *declared_facts(results.declared.get(name)),
+        *([Fact("Source", "its file, as installed where this site was built", source)] if source else []),
+    ]
+    return Sheet(name, results.styles[name], summary, facts, reports, [(title, tables) for title, tables in found if tables])
 
 
-def facts(declared: Variant | None) -> list[tuple[str, str, str]]:
-    """Name, value and link of everything a mechanism declares; nothing for one that is not registered here."""
+def declared_facts(declared: Variant | None) -> list[Fact]:
+    """Everything a mechanism declares; nothing for one that is not registered here."""
     if declared is None:
         return []
     arxiv = _ARXIV.search(declared.citation)
     params = [f"{k} = {'chosen from the shape' if v is None else json.dumps(v, default=list)}" for k, v in sorted(declared.params.items())]
     found = [
-        ("Formula", declared.formula, ""),
-        ("Reference", declared.citation, f"https://arxiv.org/abs/{arxiv[1]}" if arxiv else ""),
-        ("Family", declared.family, ""),
-        ("Claimed time", f"grows as {power_text(declared.time_exponent)} in seq_len", ""),
-        ("Claimed memory", f"grows as {power_text(declared.memory_exponent)} in seq_len", ""),
-        ("Causal form", "yes" if declared.causal else "no; causal cells are skipped", ""),
-        ("Rows sum to one", "yes" if declared.normalises_rows else "no", ""),
-        ("Parameters", ", ".join(params) or "none", ""),
-        ("Needs", ", ".join(declared.needs) or "nothing beyond torch", ""),
+        Fact("Formula", mathml(declared.formula) if declared.formula else ""),
+        Fact("Reference", declared.citation, f"https://arxiv.org/abs/{arxiv[1]}" if arxiv else ""),
+        Fact("Family", declared.family),
+        Fact("Claimed time", f"grows as {power_text(declared.time_exponent)} in seq_len"),
+        Fact("Claimed memory", f"grows as {power_text(declared.memory_exponent)} in seq_len"),
+        Fact("Causal form", "yes" if declared.causal else "no; causal cells are skipped"),
+        Fact("Rows sum to one", "yes" if declared.normalises_rows else "no"),
+        Fact("Parameters", ", ".join(params) or "none"),
+        Fact("Needs", ", ".join(declared.needs) or "nothing beyond torch"),
     ]
-    return [fact for fact in found if fact[1]]
+    return [fact for fact in found if fact.value]
 
 
-def index_table(results: Results, summaries: dict[str, str]) -> Table:
+def index_table(results: Results, checks: Checks, summaries: dict[str, str]) -> Table:
     """All recorded mechanisms."""
     columns = [
-        Column("Variant", kind="text"), Column("What it is", kind="text"), Column("Family", kind="text"), Column("Claimed", "time"),
-        Column("Claimed", "memory"), Column("Cells"), Column("Ok"),
+        Column("Variant", kind="text", key="name"), Column("What it is", kind="text"), Column("Family", kind="text", key="family"),
+        Column("Claimed", "time", key="claimed_time_exponent"), Column("Claimed", "memory", key="claimed_memory_exponent"),
+        Column("Checks", "held"), Column("Cells", key="cells"), Column("Ok", key="ok"),
     ]  # fmt: skip
-    rows = []
-    for name in results.variants:
-        mine = [r for r in results.records if r.spec.variant == name]
-        declared, style = results.declared.get(name), results.styles[name]
+    mine: dict[str, list[Record]] = {}
+    for record in results.records:
+        mine.setdefault(record.spec.variant, []).append(record)
+    rows, data = [], []
+    for name, records in sorted(mine.items()):
+        declared, ok = results.declared.get(name), sum(r.status == "ok" for r in records)
+        family = declared.family if declared else "other"
+        claims = (declared.time_exponent, declared.memory_exponent) if declared else (None, None)
         rows.append(
             [
-                Cell(name, href=f"variants/{style.slug}.html", kind="variant", style=style),
-                Cell(summaries.get(name) or "Not registered where this site was built; only its results are known.", kind="text wide"),
-                Cell(declared.family if declared else "other", kind="text"),
-                Cell(power_text(declared.time_exponent)) if declared else EMPTY,
-                Cell(power_text(declared.memory_exponent)) if declared else EMPTY,
-                Cell(count(len(mine))),
-                Cell(count(sum(r.status == "ok" for r in mine))),
+                Cell(clip(name, 60), href=variant_file(name), kind="variant", style=results.styles[name]),
+                Cell(summaries.get(name) or NOT_HERE, kind="text wide"), Cell(family, kind="text"),
+                *(EMPTY if claim is None else Cell(power_text(claim)) for claim in claims),
+                checks.cell(records[0]), Cell(count(len(records))), Cell(count(ok)),
             ]
-        )
-    return Table("Every mechanism with a record", columns, rows)
+        )  # fmt: skip
+        told: dict[str, Value] = {"name": name, "family": family, "cells": len(records), "ok": ok}
+        data.append({**told, "claimed_time_exponent": claims[0], "claimed_memory_exponent": claims[1]})
+    return Table("Every mechanism with a record", columns, rows, (), data)
 
 
-def detail(results: Results, record: Record) -> Detail:
-    """One cell, every metric it has."""
-    metrics = []
-    for metric in sorted(record.measurements):
-        samples = values(record, metric)
-        if not samples:
-            continue
-        if metric in _ALREADY and (time := positive(record, metric)):
-            metrics.append((metric, seconds(time.value), f"median of {len(samples)}, {interval_text(time, seconds)}"))
-        elif len(samples) > 1:
-            metrics.append((metric, ", ".join(plain(x) for x in samples[:64]), "by layer"))
-        else:
-            metrics.append((metric, _SHOWN.get(metric, plain)(samples[0]), ""))
-    e = record.environment
-    found = [
-        ("machine", record.machine), ("session", record.session), ("measured", record.started_at), ("took", seconds(record.duration_s)),
-        ("commit", f"{e.get('commit') or 'unknown'}{' (with local changes)' if e.get('dirty') else ''}"),
-        ("torch", str(e.get("torch") or "unknown")), ("origin", f"{record.origin.by}, {record.origin.trust}"), ("cell", record.id),
-        ("sources", record.fingerprint), ("stage", record.stage or ""),
+def _grid(results: Results, group: Group, name: str, axis: str) -> Table:
+    """A setting's costs by size: for each mode, and each block, time, its ratio to softmax and memory."""
+    mine = [r for r in group.records if r.spec.variant == name]
+    kinds = sorted({_kind(r) for r in mine}, reverse=True)
+    columns = [Column("Mechanism", kind="text"), Column(axis)]
+    for block, mode in kinds:
+        told = f"{block}, {mode}" if block else mode
+        columns += [Column("Time", told), Column(f"vs {BASELINE}", told), Column("Rank", told), Column("Memory", told)]
+    rows: dict[tuple[str, int], dict[tuple[str, str], Record]] = {}
+    for record in mine:
+        rows.setdefault((results.label(record), getattr(record.spec, axis) or 0), {})[_kind(record)] = record
+    bases = {(_kind(r), getattr(r.spec, axis)): r for r in group.records if results.label(r) == BASELINE}
+    shown = [
+        [
+            Cell(clip(label, 60), kind="head"), Cell(count(at)),
+            *(cell for kind in kinds for cell in _costs(results, found.get(kind), bases.get((kind, at)))),
+        ]
+        for (label, at), found in sorted(rows.items())
     ]  # fmt: skip
-    return Detail(
-        anchor(record), _title(results, record), record.status, status_word(record), record.reason or "", metrics,
-        [fact for fact in found if fact[1]], record.command,
-    )  # fmt: skip
+    return Table(group.title, columns, shown)
 
 
-def _title(results: Results, record: Record) -> str:
-    s = record.spec
-    kind = [s.device, s.dtype, "causal" if s.causal else "bidirectional"]
-    return f"{s.label()} · {', '.join(kind)} · batch {s.batch_size}, {s.num_heads} heads of {s.head_dim}" + (
-        f" · {results.label(record)}" if results.label(record) != s.variant else ""
-    )
+def _kind(record: Record) -> tuple[str, str]:
+    return record.spec.block or "", record.spec.mode
 
 
-# Of a track, and of the trials that tuned learning rates: what the table is called, and the axes that it shows.
-_OVERVIEWS = {
-    "kernel": ("Kernel: every cell", ("mode", "seq_len")),
-    "depth": ("Depth: every cell", ("block", "num_layers")),
-    "task": ("Tasks: every cell", ("task", "stack", "seed")),
-    "trials": ("Tuning trials: each rate once, judged on the validation part", ("task", "stack")),
-}
-
-
-def _overview(records: Sequence[Record], what: str) -> Table:
-    """Some cells as a table; each row leads to the cell in full."""
-    title, first = _OVERVIEWS[what]
-    is_trained = what in ("task", "trials")
-    result = "Test" if what == "task" else "Validation"
-    measured = [Column("Time"), Column("Peak memory")]
-    if is_trained:
-        measured = [Column("Rate"), Column(result), Column("Training time")]
-    columns = [
-        Column("Cell", kind="text"), *(Column(name, kind=_kind(name)) for name in first),
-        Column("Setting", "machine, batch × heads × head_dim", kind="text"),
-        *([] if is_trained else [Column("Status", kind="text")]), *measured,
-    ]  # fmt: skip
-
-    def row(r: Record) -> list[Cell]:
-        s = r.spec
-        head = [Cell(r.id[:8], kind="head code", href=f"#{anchor(r)}"), *(Cell(_shown(s, name), kind=_kind(name)) for name in first)]
-        trained = [epochs(s)] if is_trained else []
-        shape = f"{s.batch_size} × {s.num_heads} × {s.head_dim}"
-        setting = [r.machine, s.device, s.dtype, *(["causal"] if s.causal else []), *trained, shape]
-        head.append(Cell(", ".join(setting), kind="text"))
-        return [*head, *(_trained(r) if is_trained else _timed(r))]
-
-    return Table(title, columns, [row(r) for r in records])
-
-
-def _status(record: Record) -> Cell:
-    return Cell(status_word(record), title=record.reason or "", kind=f"status {record.status}")
-
-
-def _timed(record: Record) -> list[Cell]:
-    time, memory = positive(record, f"{record.spec.mode}_s"), positive(record, "peak_memory_bytes")
+def _costs(results: Results, record: Record | None, base: Record | None) -> list[Cell]:
+    if record is None:
+        return [EMPTY] * 4
+    if record.status != "ok":
+        return [status_cell(record, 4)]
+    metric = f"{record.spec.mode}_s"
+    time, memory = positive(record, metric), positive(record, "peak_memory_bytes")
+    relative = beside_softmax(record, time, positive(base, metric) if base else None) if time else None
+    place = results.standings.places("time", record).get(results.label(record))
+    link = cell_href(record)
     return [
-        _status(record),
-        Cell(seconds(time.value), title=interval_text(time, seconds)) if time else EMPTY,
+        Cell(seconds(time.value), title=interval_text(time, seconds), href=link) if time else EMPTY,
+        Cell(ratio(relative.value), title=interval_text(relative, ratio)) if relative else EMPTY,
+        rank_cell(place),
         Cell(size(memory.value)) if memory else EMPTY,
+    ]  # fmt: skip
+
+
+def _tasks(results: Results, groups: Iterable[Group], name: str) -> Table:
+    """What it learnt, a row for each setting."""
+    columns = [
+        Column("Task", kind="text"), Column("Setting", kind="text"), Column("Test result", "mean over seeds"), Column("95 % interval"),
+        Column("Rank"), Column("Seeds"), Column("Rate"), Column("Training"), Column("Memory"),
+    ]  # fmt: skip
+    rows = []
+    for group in groups:
+        by_label: dict[str, list[Record]] = {}
+        for record in group.records:
+            if record.spec.variant == name:
+                by_label.setdefault(results.label(record), []).append(record)
+        for label, records in by_label.items():
+            metric, first = metric_of(group.records), records[0]
+            found, place = over_seeds(records, metric.name), results.standings.places("result", first).get(label)
+            setting = ", ".join(axis.label for axis in group.axes if axis.name != "task") + (f" · {label}" if label != name else "")
+            head = [Cell(str(first.spec.task), kind="head"), Cell(clip(setting, 200), kind="text wide")]
+            if found is None:
+                rows.append([*head, status_cell(first, len(columns) - 2)])
+                continue
+            mean, seeds = found
+            links = Markup(" ").join(
+                Markup('<a href="../{}">{}</a>').format(cell_href(r), metric.show(x)) for r, x in zip(records, seeds, strict=False)
+            )
+            time, memory = over_seeds(records, "train_s"), over_seeds(records, "peak_memory_bytes")
+            rows.append(
+                [
+                    *head, Cell(metric.told(mean.value), href=cell_href(first)),
+                    Cell(interval_text(mean, metric.show) if mean.confidence else "1 seed", kind="number quiet"),
+                    Cell(rank_text(place.rank if place else None)), Cell(links), Cell(rates(records)),
+                    Cell(seconds(time[0].value)) if time else EMPTY, Cell(size(memory[0].value)) if memory else EMPTY,
+                ]
+            )  # fmt: skip
+    return Table("Tasks: what it learnt", columns, rows)
+
+
+def _trials(results: Results, trials: Sequence[Record]) -> Table:
+    """Every rate that was tried, judged on the validation part."""
+    columns = [
+        Column("Task", kind="text"),
+        Column("Stack", kind="text"),
+        Column("Setting", kind="text"),
+        Column("Rate"),
+        Column("Validation"),
     ]
-
-
-def _trained(record: Record) -> list[Cell]:
-    metric = metric_of([record])
-    learnt = single(record, f"validation_{metric.name}" if is_trial(record) else metric.name)
-    train, diverged = single(record, "train_s"), "diverged" if single(record, "diverged") else ""
-    return [
-        Cell(rates([record]), "tuned" if record.spec.lr is not None and record.spec.lr_grid is not None else ""),
-        _status(record) if learnt is None else Cell(metric.told(learnt), diverged, kind="number warn" if diverged else "number"),
-        Cell(seconds(train)) if train is not None else EMPTY,
-    ]
-
-
-def _kind(axis: str) -> str:
-    return "number" if axis in ("seq_len", "num_layers", "seed") else "text"
-
-
-def _shown(spec: Spec, axis: str) -> str:
-    if axis == "stack":
-        return f"{spec.block}, {spec.depth_label()}"
-    value = getattr(spec, axis)
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    rows = []
+    for record in trials:
+        s, metric = record.spec, metric_of([record])
+        value, diverged = single(record, f"validation_{metric.name}"), single(record, "diverged")
+        setting = [record.machine, s.device, s.dtype, *(["causal"] if s.causal else []), epochs(s)]
+        shown = status_cell(record) if value is None else Cell(metric.told(value), "diverged" if diverged else "", href=cell_href(record))
+        rows.append(
+            [Cell(str(s.task), kind="head"), Cell(f"{s.block}, {s.depth_label()}", kind="text"), Cell(", ".join(setting), kind="text"),
+             Cell(rates([record])), shown]
+        )  # fmt: skip
+    return Table("Each rate once; the best was used for every seed", columns, rows)

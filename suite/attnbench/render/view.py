@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from attnbench.render.charts import Chart
 from attnbench.render.results import Axis
@@ -22,11 +23,16 @@ class Charts:
 
 @dataclass(frozen=True)
 class View:
-    """One choice of every axis, and what is then shown."""
+    """One choice of every axis, and what is then shown. chunk: the file of the page's views that it comes in.
+
+    extra: what the page's own script needs besides, as JSON.
+    """
 
     axes: tuple[Axis, ...]
     blocks: Sequence[Table | Charts]
     setting: str = ""
+    chunk: str = ""
+    extra: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,25 @@ class Page:
 
 
 # Of the controls: what is chosen first leaves the others what there is with it. The depths of a task, not the tasks of a depth.
-ORDER = ("track", "hardware", "dtype", "torch", "task", "causal", "shape", "mode", "seq_len", "block", "num_layers", "recipe")
+ORDER = (
+    "track",
+    "hardware",
+    "device",
+    "dtype",
+    "torch",
+    "task",
+    "causal",
+    "shape",
+    "mode",
+    "seq_len",
+    "block",
+    "num_layers",
+    "recipe",
+    "measure",
+)
 
 
-def switches(sections: Sequence[Section]) -> list[dict[str, object]]:
+def switches(sections: Sequence[Section]) -> list[dict[str, Any]]:
     """Every axis of a page with its values in reading order, for the controls."""
     found: dict[str, dict[str, str]] = {}
     for section in sections:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from attnbench.stats.intervals import Interval, median_draws
+from attnbench.stats.intervals import Floats, Interval, median_draws, spread_ends
+
+FAR = 6.0  # standard deviations that no draw from a normal distribution goes beyond
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def crossover(
     chance = np.random.default_rng(0)
     logs = [np.sort(np.log(np.asarray(challenger[i], dtype=float))) for i in order]
     against = None if baseline is None else [np.sort(np.log(np.asarray(baseline[i], dtype=float))) for i in order]
+    if sure := _without_draws(x, logs, against, FAR * between):
+        return sure
     middle = np.array([[np.median(mine) for mine in logs]])
     drawn = np.column_stack([median_draws(mine, chance) for mine in logs])
     if against is not None:
@@ -116,11 +119,23 @@ def crossover(
     return Crossover(found, _size(value), _size(low), _size(high), (first, last))
 
 
+def _without_draws(x: Floats, logs: Sequence[Floats], against: Sequence[Floats] | None, far: float) -> Crossover | None:
+    """Always or never, where no draw can say otherwise: most mechanisms cross nothing, and drawing is what takes time."""
+    sizes = float(np.exp(x[0])), float(np.exp(x[-1]))
+    ends = [spread_ends(mine) for mine in logs]
+    bases = [(0.0, 0.0)] * len(ends) if against is None else [spread_ends(other) for other in against]
+    if all(high - base_low + far < 0 for (_, high), (base_low, _) in zip(ends, bases, strict=True)):
+        return Crossover("always", -math.inf, -math.inf, -math.inf, sizes)
+    if ends[-1][0] - bases[-1][1] - far > 0:
+        return Crossover("never", math.inf, math.inf, math.inf, sizes)
+    return None
+
+
 def _size(log: float) -> float:
     return math.exp(log) if math.isfinite(log) else float(log)
 
 
-def _crossings(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _crossings(x: Floats, y: Floats) -> Floats:
     """For every row of log ratios y over log sizes x: where it falls below zero for good."""
     above = y >= 0
     last = np.where(above.any(axis=1), y.shape[1] - 1 - above[:, ::-1].argmax(axis=1), -1)
@@ -128,7 +143,7 @@ def _crossings(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.flo
     here, there = y[rows, i], y[rows, i + 1]
     with np.errstate(divide="ignore", invalid="ignore"):
         between = x[i] + (x[i + 1] - x[i]) * here / (here - there)
-    found: NDArray[np.float64] = np.where(last < 0, -np.inf, np.where(last == len(x) - 1, np.inf, between))
+    found: Floats = np.where(last < 0, -np.inf, np.where(last == len(x) - 1, np.inf, between))
     return found
 
 

@@ -102,6 +102,12 @@ def median_draws(ordered: Floats, chance: np.random.Generator) -> Floats:
     return drawn
 
 
+def spread_ends(ordered: Floats) -> tuple[float, float]:
+    """What no such draw lies beyond: as far outside the outermost samples as they spread."""
+    ends = _with_ends(ordered)
+    return float(ends[0]), float(ends[-1])
+
+
 def _with_ends(ordered: Floats) -> Floats:
     """Ordered samples, and beyond the outermost as far again as they spread."""
     spread = ordered[-1] - ordered[0]

@@ -1,0 +1,35 @@
+// Numbers as the pages write them: three significant digits, a thin space before the unit.
+"use strict";
+(() => {
+  const THIN = "\u2009";
+  const TIMES = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]];
+  const SIZES = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
+
+  function digits(x) {
+    const rounded = Number(x.toPrecision(3));
+    if (rounded === 0 || !Number.isFinite(rounded)) return Number.isFinite(rounded) ? "0" : "–";
+    const magnitude = Math.floor(Math.log10(Math.abs(rounded)) + 1e-12);
+    if (magnitude < -4 || magnitude > 5) return rounded.toExponential(2);
+    return rounded.toLocaleString("en-US", { minimumFractionDigits: Math.max(0, 2 - magnitude), maximumFractionDigits: Math.max(0, 2 - magnitude) });
+  }
+
+  const scaled = (units, x) => {
+    const [factor, unit] = units.find(([of]) => Math.abs(Number((x / of).toPrecision(3))) >= 1) ?? units.at(-1);
+    return `${digits(x / factor)}${THIN}${unit}`;
+  };
+
+  // A metric's value, in the unit that its name ends in.
+  function shown(metric, x) {
+    if (metric.endsWith("_tokens_per_s")) return `${digits(x)}${THIN}tokens/s`;
+    if (metric.endsWith("_s")) return scaled(TIMES, x);
+    if (metric.endsWith("_bytes")) return scaled(SIZES, x);
+    return digits(x);
+  }
+
+  function median(samples) {
+    const ordered = [...samples].sort((a, b) => a - b), n = ordered.length;
+    return (ordered[(n - 1) >> 1] + ordered[n >> 1]) / 2;
+  }
+
+  window.attnbench.format = { digits, shown, median };
+})();

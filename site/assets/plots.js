@@ -1,0 +1,99 @@
+// Draws plots when they come near the window, in the colours of the theme, only those lines that the reader asks for.
+"use strict";
+(() => {
+  const { figures, make } = window.attnbench;
+  const probe = make("span", { hidden: true });
+  document.body.append(probe);
+  let wanted = () => true; // by the name of a line
+
+  function colour(text) {
+    probe.style.color = text;
+    return getComputedStyle(probe).color;
+  }
+
+  // A figure with its CSS variables replaced by the colours of this moment.
+  function resolved(value) {
+    if (typeof value === "string") return value.startsWith("var(--") ? colour(value) : value;
+    if (Array.isArray(value)) return value.map(resolved);
+    if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, resolved(v)]));
+    return value;
+  }
+
+  function axis(given) {
+    const line = { gridcolor: "var(--grid)", linecolor: "var(--axis)", zeroline: false, fixedrange: true, automargin: false };
+    return { ...line, showline: true, ticks: "outside", ticklen: 4, tickcolor: "var(--axis)", ...given };
+  }
+
+  const isKept = (name) => name === undefined || wanted(name);
+
+  function draw(plot) {
+    const figure = figures[plot.dataset.figure];
+    if (!figure || !window.Plotly) return;
+    const { data, layout } = figure;
+    const family = getComputedStyle(document.body).fontFamily;
+    const dressed = {
+      ...layout,
+      annotations: (layout.annotations ?? []).filter(({ name }) => isKept(name)),
+      xaxis: axis(layout.xaxis),
+      yaxis: axis(layout.yaxis),
+      autosize: true,
+      font: { family, size: 12, color: "var(--muted)" },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      hoverlabel: { bgcolor: "var(--page)", bordercolor: "var(--axis)", font: { family, size: 12, color: "var(--ink)" } },
+    };
+    const isNew = !plot.classList.contains("js-plotly-plot");
+    window.Plotly.react(plot, resolved(data.filter(({ name }) => isKept(name))), resolved(dressed), { displayModeBar: false, responsive: true });
+    if (isNew) follow(plot);
+  }
+
+  // The line under the pointer stands out.
+  function follow(plot) {
+    let faded = false;
+    const fade = (of) => {
+      faded = true;
+      window.Plotly.restyle(plot, { opacity: plot.data.map(({ name }) => (name === of ? 1 : 0.15)) });
+    };
+    plot.on("plotly_hover", ({ points: [{ data }] }) => { if (plot.data.length > 3 && data.name) fade(data.name); });
+    plot.on("plotly_unhover", () => {
+      if (faded) window.Plotly.restyle(plot, { opacity: plot.data.map(() => 1) });
+      faded = false;
+    });
+  }
+
+  const near = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      draw(target);
+    }
+  }, { rootMargin: "700px" });
+
+  const shown = () => [...document.querySelectorAll("[data-figure]")];
+  const drawn = () => document.querySelectorAll(".js-plotly-plot").forEach(draw);
+
+  window.attnbench.plots = {
+    // Show the plots of a part of the page, each as soon as it comes near.
+    show(part) {
+      for (const plot of part.querySelectorAll("[data-figure]")) {
+        plot.hidden = false;
+        near.observe(plot);
+      }
+    },
+    // Give up the plots of a part that is about to go.
+    forget(part) {
+      part.querySelectorAll("[data-figure]").forEach((plot) => near.unobserve(plot));
+      part.querySelectorAll(".js-plotly-plot").forEach((plot) => window.Plotly.purge(plot));
+    },
+    // Keep only the lines whose names a function says yes to.
+    keep(of) {
+      wanted = of;
+      drawn();
+    },
+    draw,
+    resolved,
+    axis,
+  };
+  document.addEventListener("attnbench:theme", drawn);
+  window.addEventListener("beforeprint", () => shown().forEach(draw));
+})();

@@ -1,0 +1,80 @@
+"""Reports of the contract checks beside the mechanisms that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attnbench import registry
+from attnbench.fingerprint import check_fingerprint
+from attnbench.labels import canonical
+from attnbench.record import Record
+from attnbench.render.links import variant_file
+from attnbench.render.tables import EMPTY, Cell, Column, Table
+from attnbench.report import Report
+
+
+class Checks:
+    """The reports of a store.
+
+    Of several of one mechanism, its parameters and device, that of the sources installed here counts; without one that with most checks.
+    """
+
+    def __init__(self, reports: Iterable[Report]) -> None:
+        self._found: dict[tuple[str, str, str], list[Report]] = {}
+        self._known = set(registry.names("variants"))
+        for report in sorted(reports, key=lambda r: (-len(r.checks), r.fingerprint or "")):
+            self._found.setdefault((report.variant, canonical(report.params), report.device), []).append(report)
+
+    def of(self, record: Record) -> Report | None:
+        """The report on the mechanism of a record."""
+        s = record.spec
+        key = (s.variant, canonical(s.params), s.device)
+        return self._preferred(key) if key in self._found else None
+
+    def of_variant(self, name: str) -> list[Report]:
+        """All reports on a mechanism, one for each set of parameters and device."""
+        return [self._preferred(key) for key in sorted(self._found) if key[0] == name]
+
+    def _preferred(self, key: tuple[str, str, str]) -> Report:
+        found = self._found[key]
+        if len(found) > 1 and key[0] in self._known:
+            now = check_fingerprint(key[0], found[0].params, key[2])
+            return next((report for report in found if report.fingerprint == now), found[0])
+        return found[0]
+
+    def cell(self, record: Record) -> Cell:
+        """How many of the checks held."""
+        report = self.of(record)
+        if report is None:
+            return EMPTY
+        held, of = _count(report)
+        failed = f"failed: {', '.join(report.failed())}" if report.failed() else "every check that applies held"
+        href = f"{variant_file(record.spec.variant)}#checks"
+        return Cell(f"{held}/{of}", title=failed, href=href, kind="number" if report.ok else "number warn")
+
+
+def _count(report: Report) -> tuple[int, int]:
+    """How many checks held, of how many that could."""
+    decided = [finding for finding in report.checks if finding.status in ("passed", "failed")]
+    return sum(finding.status == "passed" for finding in decided), len(decided)
+
+
+def report_table(report: Report) -> Table:
+    """Every check of a report with what it found."""
+    held, of = _count(report)
+    given = ", ".join(f"{name} = {value}" for name, value in sorted(report.params.items())) or "no parameters"
+    caption = f"{held} of {of} checks hold · {report.device}, {given}, sources {report.fingerprint or 'unknown'}"
+    columns = [
+        Column("Check", kind="text"),
+        Column("Outcome", kind="text"),
+        Column("What was found, and what is allowed", kind="text wide"),
+    ]
+    rows: Sequence[Sequence[Cell]] = [
+        [
+            Cell(finding.name, kind="head"),
+            Cell(finding.status, kind="status incorrect" if finding.status == "failed" else "text"),
+            Cell(finding.detail, kind="text wide"),
+        ]
+        for finding in report.checks
+    ]
+    return Table(caption, columns, rows)

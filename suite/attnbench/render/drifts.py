@@ -1,0 +1,36 @@
+"""Whether a machine kept its speed: the drift anchor, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+from attnbench.record import Record
+from attnbench.render.charts import Chart, Line, Point, line_chart
+from attnbench.render.palette import DASHES, NEUTRAL
+from attnbench.render.scales import CELL, TIME, spaced
+
+MOST = 400  # points of a session; of more every second, third, ... is drawn
+SESSIONS = 4
+
+
+def drift_chart(name: str, sessions: Sequence[tuple[str, Sequence[Record]]]) -> Chart | None:
+    """The anchor's median in every cell of the newest sessions; None where no cell has it."""
+    lines = []
+    for turn, (session, records) in enumerate(sessions[:SESSIONS]):
+        times = [median(samples) for r in records if (samples := r.measurements.get("drift_anchor_s"))]
+        step = -(-len(times) // MOST)
+        points = (
+            [Point(float(place + 1), time) for place, time in enumerate(times) if place % step == 0 and 0 < time < 1e150] if step else []
+        )
+        if points:
+            lines.append(Line(session, replace(NEUTRAL, dash=DASHES[turn]), points))
+    x = spaced(CELL, [p.x for line in lines for p in line.points])
+    y = spaced(TIME, [p.y for line in lines for p in line.points], room=0.2)
+    note = "One fixed call of softmax, timed beside every cell. A flat line is a machine that kept its speed."
+    return (
+        line_chart("Drift anchor, cell by cell", x, y, lines, caption=f"Drift anchor on {name}", notes=(note,), marked=False)
+        if x and y
+        else None
+    )
