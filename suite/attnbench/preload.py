@@ -6,8 +6,13 @@ devices: where there may be any, it starts in the cells that need it.
 
 from __future__ import annotations
 
+import importlib
+
 from attnbench import cell, check, hardware, memory, registry
 
+# What torch imports when something is first differentiated or counted, for seconds: symbolic shapes, and the compiler.
+for _name in ("torch.fx.experimental.symbolic_shapes", "torch._dynamo"):
+    importlib.import_module(_name)
 if not hardware.has_nvidia_driver():
     memory.warm_profiler()
 for _name in registry.builtin("variants"):
