@@ -56,7 +56,7 @@ def run_in_child(job: Work, start: Start, watch: Stage = lambda stage: None) -> 
     """Run a job in a new process and wait for it, for its death, or for its time to be over. `watch` is told of every stage.
 
     start: "forkserver" forks a clean process that holds torch already (the default); "fork" this very process, for a caller that has
-    imported torch and computed nothing; "spawn" starts from nothing, which CUDA needs.
+    imported torch and computed nothing; "spawn" starts from nothing, which CUDA needs where this process may have used it.
     """
     context = _context(start, job.preload)
     receiving, sending = context.Pipe()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 CPU0 = Path("/sys/devices/system/cpu/cpu0")
 CPUINFO = Path("/proc/cpuinfo")
+NVIDIA_DRIVER = Path("/dev/nvidiactl")
 CACHE_KINDS = {"Data": "d", "Instruction": "i"}
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -54,6 +55,11 @@ def clock(cpu0: Path = CPU0, cpuinfo: Path = CPUINFO) -> dict[str, float | str]:
     if governor:
         found["governor"] = governor
     return found
+
+
+def has_nvidia_driver() -> bool:
+    """Whether CUDA may find a GPU here, told without asking CUDA."""
+    return NVIDIA_DRIVER.exists()
 
 
 @cache

@@ -123,7 +123,8 @@ def run(cell: Cell, session: Session) -> Record:
     spec, limits = cell.spec, session.limits
     checkpoint = session.checkpoint(cell)
     job = Job(spec, cell.variant_source, cell.task_source, environment.physical_cores(), limits, checkpoint=checkpoint)
-    start: Start = "spawn" if spec.device == "cuda" else session.start
+    # A fork must come before CUDA: the fork server never touches it (preload.py), of asv's process nobody knows.
+    start: Start = "spawn" if spec.device == "cuda" and session.start == "fork" else session.start
     peaks = session.roof.of(spec.device) if session.roof else None
     with alone():
         load = os.getloadavg()[0]
