@@ -198,10 +198,10 @@ def measured(table: pd.DataFrame, track: str, metric: str, **where: object) -> p
     where: column=value, or a tuple of values, for example variant="softmax" or mode=("forward", "training"). Besides the columns of the
     frame there are `label` and `rate`, see comparable.comparable.
     """
-    rows = table[(table["track"] == track).to_numpy()]
+    mask = (table["track"] == track).to_numpy()
     for name in (name for name in where if name in table.columns):
-        rows = rows[rows[name].isin(_tuple(where[name])).to_numpy()]
-    rows = comparable(rows, track)
+        mask &= table[name].isin(_tuple(where[name])).to_numpy()
+    rows = comparable(table[mask], track)
     for name in (name for name in where if name not in table.columns):
         rows = rows[rows[name].isin(_tuple(where[name])).to_numpy()]
     failed = rows[rows["status"].isin(FAILED).to_numpy()].drop_duplicates("record")

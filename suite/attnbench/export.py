@@ -12,7 +12,7 @@ from rich.console import Console
 
 from attnbench.errors import BadInput
 from attnbench.filters import Filter, filtered
-from attnbench.formats import WRITERS, stable
+from attnbench.formats import WRITERS
 from attnbench.frame import load
 from attnbench.store import Problem
 
@@ -49,7 +49,7 @@ def export_frame(
     table = filtered(table, results, Filter(track, variant, machine))
     try:
         with _whole(file) as stream:
-            write(stable(table), stream)
+            write(table, stream)
     except OSError as error:
         raise BadInput(f"{file} cannot be written: {error.strerror or error}") from error
     out.print(f"Wrote {_counts(table)} to {file}", markup=False, highlight=False, soft_wrap=True)

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
 
+from attnbench.beside import Beside
 from attnbench.errors import BadInput, unknown_name
-from attnbench.formats import stable, write_parquet
+from attnbench.formats import write_parquet
 from attnbench.frame import last_in_sessions
 from attnbench.machines import stored_peaks
 from attnbench.pause import collector_paused
 from attnbench.render.results import Results
-from attnbench.render.site import PARQUET, files
+from attnbench.render.site import PARQUET, File, Site
 from attnbench.render.site import render as render
 from attnbench.render.sources import load_sources as load_sources
 from attnbench.report import Report, decode
 from attnbench.store import Problem, Store
 
-PLOTLY = "plotly.min.js"
+PLOTLY = "assets/plotly.min.js"
+WRITTEN = "assets/files.txt"  # what a build wrote, so that the next one knows what it may remove
+LARGE = 5_000  # records from which on two processes are worth their start
 
 
 def publish(results: Path, out: Path, err: Console, first: str | None = None) -> Path:
     """Build the site of a results folder in `out` and return its front page.
 
-    Pages of cells and views that the store no longer has are removed; other files in `out` stay as they are. first: the machine whose
-    results a page begins with; if None, whose are the most. Lines that cannot be read are named on `err`.
+    What an earlier build wrote and this one does not is removed; other files in `out` stay as they are. first: the machine whose results a
+    page begins with; if None, whose are the most. Lines that cannot be read are named on `err`.
 
     Raises BadInput when the results folder does not exist, holds nothing of that machine, or `out` cannot be written.
     """
@@ -43,18 +46,29 @@ def publish(results: Path, out: Path, err: Console, first: str | None = None) ->
     sources = load_sources()
     read = Results(records, sources.declared, shipped=sources.summaries, first=first)
     peaks = {machine: stored_peaks(results, machine) for machine in machines}
-    has_asv = (out / "asv" / "index.html").is_file()
-    written = set()
+    site = Site(read, sources, (out / "asv" / "index.html").is_file(), list(_reports(results)), peaks)
     try:
         with collector_paused():
-            for name, content in files(read, sources, has_asv, _reports(results), peaks):
-                written.add(_write(out / name, content))
-            written.add(_write(out / PARQUET, _parquet(read)))
-        _write(out / "assets" / PLOTLY, _plotly())
+            written = _write_all(site, out, in_two=len(records) >= LARGE)
         _remove_stale(out, written)
     except OSError as error:
         raise BadInput(f"could not write the site to {str(out)!r} ({error.strerror}); give another folder with --out") from error
     return out / "index.html"
+
+
+def _write_all(site: Site, out: Path, in_two: bool) -> list[str]:
+    """Write every file; the names of all. in_two: with the help of a process beside this one."""
+    cells = Beside(lambda: _write_files(site.cells(), out), in_two)
+    if in_two:
+        site.results.standings.prepare()  # what both halves need
+    names = cells.wait()
+    back = Beside(lambda: _write_files(site.back(), out), in_two)
+    names += _write_files(site.front(), out)
+    (out / PARQUET).parent.mkdir(parents=True, exist_ok=True)
+    with (out / PARQUET).open("wb") as stream:
+        write_parquet(site.results.table, stream)
+    names += [PARQUET, *_write_files([(PLOTLY, _plotly())], out), *back.wait()]
+    return names
 
 
 def _reports(results: Path) -> Iterator[Report]:
@@ -64,31 +78,44 @@ def _reports(results: Path) -> Iterator[Report]:
             yield report
 
 
-def _parquet(results: Results) -> bytes:
-    stream = io.BytesIO()
-    write_parquet(stable(results.table), stream)
-    return stream.getvalue()
-
-
 def _plotly() -> bytes:
     """The plotly script from the installed Python package, which is not imported for it."""
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
         raise BadInput("plotly is not installed, and the site's plots need its script; pip install plotly")
-    return (Path(spec.origin).parent / "package_data" / PLOTLY).read_bytes()
+    return (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_bytes()
 
 
-def _write(file: Path, content: bytes) -> Path:
-    """Write a file unless it holds these bytes already."""
-    if not (file.is_file() and file.stat().st_size == len(content) and file.read_bytes() == content):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    return file
+def _write_files(files: Iterable[File], out: Path) -> list[str]:
+    """Write files unless they hold these bytes already; their names."""
+    names, made = [], set[str]()
+    for name, content in files:
+        file = f"{out}/{name}"
+        folder = os.path.dirname(file)  # noqa: PTH120  (of thousands of files; a Path takes ten times as long)
+        if folder not in made:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            made.add(folder)
+        if not _holds(file, content):
+            Path(file).write_bytes(content)
+        names.append(name)
+    return names
 
 
-def _remove_stale(out: Path, written: set[Path]) -> None:
-    """Remove what an earlier build made in folders that hold nothing else."""
-    for folder in ("cells", "data", "sources", "variants"):
-        for file in (out / folder).glob("*"):
-            if file.suffix in (".html", ".js") and file not in written:
-                file.unlink()
+def _holds(file: str, content: bytes) -> bool:
+    """Whether a file has just this content."""
+    try:
+        return os.stat(file).st_size == len(content) and Path(file).read_bytes() == content  # noqa: PTH116
+    except FileNotFoundError:
+        return False
+
+
+def _remove_stale(out: Path, written: list[str]) -> None:
+    """Remove what the last build wrote and this one did not."""
+    listing = out / WRITTEN
+    before = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
+    root = out.resolve()
+    for name in set(before) - set(written):
+        file = (out / name).resolve()
+        if file.is_relative_to(root):  # whatever somebody wrote into the list
+            file.unlink(missing_ok=True)
+    listing.write_text("\n".join(sorted(written)) + "\n", encoding="utf-8")

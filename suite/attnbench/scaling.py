@@ -58,32 +58,42 @@ class Series:
         return found
 
 
-def growth(table: pd.DataFrame, what: Cost, track: str = "kernel", labels: Labels | None = None) -> pd.DataFrame:
+SeriesOf = list[tuple[tuple[Any, ...], dict[str, Series]]]  # every setting without its size, and its mechanisms by label
+
+
+def growth(table: pd.DataFrame, what: Cost, track: str = "kernel") -> pd.DataFrame:
     """The exponent of every mechanism's cost in seq_len (kernel) or num_layers (depth), with its 95 % interval, in every setting.
 
     Columns: the setting's but for the size; label, variant; value, low, high, missing below two sizes; sizes, smallest, largest: over
     which it was taken; claimed: the exponent that the mechanism claims in seq_len, missing where it claims none. Sizes without a number
-    are left out. labels: of a larger table that this one is a part of.
+    are left out.
     """
+    return growth_of(list(series_of(table, what, track)), what, track)
+
+
+def growth_of(series: SeriesOf, what: Cost, track: str) -> pd.DataFrame:
+    """The same of the series of `series_of`."""
     import pandas as pd
 
     found = []
-    for setting, series in series_of(table, what, track, labels):
+    claims: dict[tuple[str, str], float | None] = {}
+    for setting, of in series:
         mode = setting[_axes(track).index("mode")]
-        for one in series.values():
+        for one in of.values():
             costs = one.measured()
             sizes = list(costs)
             slope = exponent(sizes, [cost.value for cost in costs.values()]) if len(sizes) > 1 else None
             numbers = (slope.value, slope.low, slope.high) if slope else (math.nan,) * 3
             ends = (min(sizes), max(sizes)) if sizes else (None, None)
-            found.append(
-                (*setting, one.label, one.variant, *numbers, len(sizes), *ends, claimed_exponent(track, mode, what == "time", one.variant))
-            )
+            key = mode, one.variant
+            if key not in claims:
+                claims[key] = claimed_exponent(track, mode, what == "time", one.variant)
+            found.append((*setting, one.label, one.variant, *numbers, len(sizes), *ends, claims[key]))
     names = ("label", "variant", "value", "low", "high", "sizes", "smallest", "largest", "claimed")
     return pd.DataFrame(found, columns=[*_axes(track), *names])
 
 
-def crossovers(table: pd.DataFrame, what: Cost, track: str = "kernel", labels: Labels | None = None) -> pd.DataFrame:
+def crossovers(table: pd.DataFrame, what: Cost, track: str = "kernel") -> pd.DataFrame:
     """From which size on each mechanism costs less than `softmax` and `softmax_math`, in every setting.
 
     Columns: the setting's but for the size; label, variant, baseline; found ("crosses", "always", "never", "undecided", or missing below
@@ -91,13 +101,18 @@ def crossovers(table: pd.DataFrame, what: Cost, track: str = "kernel", labels: L
     Times are compared through their ratios to softmax in the same rounds where both have them. A size at which either gave no number is not
     compared, so that a baseline that ran out of memory proves nothing here.
     """
+    return crossovers_of(list(series_of(table, what, track)), what, track)
+
+
+def crossovers_of(series: SeriesOf, what: Cost, track: str) -> pd.DataFrame:
+    """The same of the series of `series_of`."""
     import pandas as pd
 
     found: list[tuple[Any, ...]] = []
-    for setting, series in series_of(table, what, track, labels):
+    for setting, of in series:
         for name in BASELINES:
-            base = next((one for one in series.values() if one.label == name), None)
-            for one in series.values() if base else ():
+            base = next((one for one in of.values() if one.label == name), None)
+            for one in of.values() if base else ():
                 if one.label != name and base is not None:
                     found.append((*setting, one.label, one.variant, name, *_crossing(one, base, what)))
     names = ("label", "variant", "baseline", "found", "value", "low", "high", "smallest", "largest")
@@ -128,7 +143,10 @@ def _axes(track: str) -> tuple[str, ...]:
 def series_of(
     table: pd.DataFrame, what: Cost, track: str, labels: Labels | None = None
 ) -> Iterator[tuple[tuple[Any, ...], dict[str, Series]]]:
-    """Every setting without its size, in order, and its mechanisms in the order of their labels."""
+    """Every setting without its size, in order, and its mechanisms in the order of their labels.
+
+    labels: of a larger table that this one is a part of.
+    """
     if track not in ALONG:
         raise unknown_name("track", track, ALONG, "tracks along which a cost grows")
     place = SETTING[track].index(ALONG[track])

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from attnbench.overall import Aggregate
 from attnbench.record import Record
 from attnbench.render.checked import Checks
 from attnbench.render.costs import Extra, cost_table
 from attnbench.render.learnt import learnt_table
 from attnbench.render.quantity import plain
 from attnbench.render.results import Axis, Results, single
+from attnbench.render.standings import AveragePlace
 from attnbench.render.tables import EMPTY, Cell, Column, Value, bounds_data, exponent_cell, rank_text
 from attnbench.render.view import View
-from attnbench.stats import rank_ranges
 
-TRUST = {"self": "self-reported", "rerun": "rerun"}
+TOLD = {"self": "as reported", "rerun": "measured again by the project"}
+TRUST = {"self": "self", "rerun": "rerun"}
 
 
 def views(results: Results, checks: Checks) -> list[View]:
@@ -87,32 +89,29 @@ def _growth(results: Results) -> Extra:
         exponent = grown.exponent if grown else None
         return {**bounds_data("time_exponent", exponent), "claimed_time_exponent": grown.claimed if grown else None}
 
-    return Extra(Column("Growth", "of time", key="time_exponent"), show, data)
+    return Extra(Column("Growth", "of time (claim)", key="time_exponent"), show, data)
 
 
 def _task_rank(results: Results) -> Extra:
     """Average rank over the tasks of the same bench, with the range of places that the critical difference leaves."""
 
-    def place(record: Record) -> tuple[float, tuple[int, int], str] | None:
-        over = results.standings.over_tasks(record)
-        label = results.label(record)
-        if over is None or over.found is None or label not in over.labels:
-            return None
-        at = over.labels.index(label)
-        ranges = rank_ranges(over.found.beats)
-        return over.ranks[at], ranges[at], f"average rank over {', '.join(over.tasks)}, residual models"
-
     def show(record: Record) -> Cell:
-        if found := place(record):
-            rank, span, told = found
-            return Cell(f"{rank:.1f}", f"place {rank_text(span)}", told, "accuracy.html#over-tasks")
-        return EMPTY
+        over, place = _over_tasks(results, record)
+        if over is None or place is None:
+            return EMPTY
+        told = f"average rank over {', '.join(over.tasks)}, residual models"
+        return Cell(f"{place.rank:.1f}", f"({rank_text(place.range)})", told, "accuracy.html#over-tasks")
 
-    def data(record: Record) -> dict[str, float | None]:
-        found = place(record)
-        return {"mean_task_rank": found[0] if found else None}
+    def data(record: Record) -> dict[str, Value]:
+        _, place = _over_tasks(results, record)
+        return {"mean_task_rank": place.rank if place else None}
 
-    return Extra(Column("Task rank", "mean", key="mean_task_rank"), show, data)
+    return Extra(Column("Task rank", "mean (range)", key="mean_task_rank"), show, data)
+
+
+def _over_tasks(results: Results, record: Record) -> tuple[Aggregate | None, AveragePlace | None]:
+    over = results.standings.over_tasks(record)
+    return over, results.standings.average_places(record).get(results.label(record))
 
 
 def _checks(checks: Checks) -> Extra:
@@ -125,7 +124,7 @@ def _checks(checks: Checks) -> Extra:
 
 def _trust() -> Extra:
     def show(record: Record) -> Cell:
-        return Cell(TRUST[record.origin.trust], title=f"measured by {record.origin.by}", kind="text quiet")
+        return Cell(TRUST[record.origin.trust], title=f"{TOLD[record.origin.trust]}, by {record.origin.by}", kind="text quiet")
 
     return Extra(Column("Trust", kind="text", key="trust"), show, lambda record: {})
 

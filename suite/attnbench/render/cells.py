@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from html import escape
 
 import msgspec
 from markupsafe import Markup
@@ -17,14 +19,18 @@ from attnbench.frame import unit
 from attnbench.record import Record
 from attnbench.render.links import cell_anchor, cell_file, machine_href, variant_file
 from attnbench.render.metric import METRICS as TASK_METRICS
-from attnbench.render.quantity import count, plain, seconds, size
+from attnbench.render.quantity import plain, seconds, size
 from attnbench.render.results import Results, is_trial, status_word, values
 from attnbench.render.tables import clip, interval_text
 from attnbench.stats import median_interval
 
 LONGEST = 4000  # characters of a reason or command
 CAPTION = "Measurements: medians, with 99 % intervals where there are several samples of a time"
-_HEAD = Markup("").join(Markup('<th scope="col">{}</th>').format(title) for title in ("Metric", "Value", "Interval", "Samples"))
+_HEAD = "".join(f'<th scope="col">{title}</th>' for title in ("Metric", "Value", "Interval", "Samples"))
+_BEFORE_ROWS = (
+    f'<div class="scroll" tabindex="0" role="region" aria-label="Measurements"><table class="metrics"><caption><span>{CAPTION}</span>'
+    f"</caption><thead><tr>{_HEAD}</tr></thead><tbody>"
+)
 SHOWN = 16  # values that are told one by one
 _SHOWN_BY_UNIT = {"s": seconds, "B": size, "FLOP": plain, "token/s": plain}
 
@@ -47,95 +53,90 @@ def cell_pages(results: Results) -> Iterator[tuple[str, Markup, bytes]]:
             articles.append(_article(results, record, anchors[0], list(zip(anchors[1:], before, strict=True))))
             articles += [_article(results, of, anchor, []) for anchor, of in zip(anchors[1:], before, strict=True)]
             lines += [_line(anchor, of) for anchor, of in zip(anchors, (record, *before), strict=True)]
-        yield file, Markup("").join(articles), b"".join(lines)
+        yield file, Markup("".join(articles)), b"".join(lines)
 
 
 def _line(anchor: str, record: Record) -> bytes:
     return b"attnbench.cell(%s,%s);\n" % (json.dumps(anchor).encode(), msgspec.json.encode(record, order="deterministic"))
 
 
-def _article(results: Results, record: Record, anchor: str, before: Sequence[tuple[str, Record]]) -> Markup:
-    s = record.spec
-    status = Markup('<span class="status {}">{}</span>').format(record.status, status_word(record))
-    reason = Markup('<p class="reason">{}</p>').format(clip(record.reason, LONGEST)) if record.reason else ""
-    variant = Markup('<a href="../{}">{}</a>').format(variant_file(s.variant), clip(results.label(record), 80))
-    trial = (
-        Markup("<p>A tuning trial: it was judged on the validation part, and stands in no table of results.</p>")
-        if is_trial(record)
-        else ""
+def _article(results: Results, record: Record, anchor: str, before: Sequence[tuple[str, Record]]) -> str:
+    label = clip(results.label(record), 80)
+    reason = f'<p class="reason">{escape(clip(record.reason, LONGEST))}</p>' if record.reason else ""
+    trial = "<p>A tuning trial: it was judged on the validation part, and stands in no table of results.</p>" if is_trial(record) else ""
+    links = (
+        f'<a href="../{variant_file(record.spec.variant)}">{escape(label)}</a> on '
+        f'<a href="../{machine_href(record.machine)}">{escape(clip(record.machine, 80))}</a>'
     )
-    return Markup(
-        '<article class="cell" id="{anchor}"><h2>{title} {status}</h2>{reason}{trial}'
-        '<p class="crumb">{variant} on <a href="../{machine_href}">{machine}</a></p>'
-        '<pre class="command"><code>{command}</code></pre>{metrics}{facts}{before}</article>\n'
-    ).format(
-        anchor=anchor, title=clip(cell_title(results, record), 300), status=status, reason=reason, trial=trial, variant=variant,
-        machine_href=machine_href(record.machine), machine=clip(record.machine, 80), command=clip(record.command, LONGEST),
-        metrics=_metrics(record), facts=_facts(record), before=_before(before),
-    )  # fmt: skip
+    return (
+        f'<article class="cell" id="{anchor}"><h2>{escape(clip(cell_title(results, record), 300))} '
+        f'<span class="status {record.status}">{status_word(record)}</span></h2>{reason}{trial}<p class="crumb">{links}</p>'
+        f'<pre class="command"><code>{escape(clip(record.command, LONGEST))}</code></pre>{_metrics(record)}'
+        f"{_facts(record)}{_before(before)}</article>\n"
+    )
 
 
 def cell_title(results: Results, record: Record) -> str:
     """What the cell was, in a line."""
     s = record.spec
-    kind = [s.device, s.dtype, "causal" if s.causal else "bidirectional"]
     label = results.label(record)
-    return f"{s.label()} · {', '.join(kind)} · batch {s.batch_size}, {s.num_heads} heads of {s.head_dim}" + (
-        f" · {label}" if label != s.variant else ""
-    )
+    found = f"{s.label()} · {s.device}, {s.dtype}, {'causal' if s.causal else 'bidirectional'} · batch {s.batch_size}"
+    return f"{found}, {s.num_heads} heads of {s.head_dim}" + (f" · {label}" if label != s.variant else "")
 
 
-def _metrics(record: Record) -> Markup:
+def _metrics(record: Record) -> str:
     rows = []
     for metric in sorted(record.measurements):
         samples = values(record, metric)
         if samples:
-            meaning = METRICS.get(general(metric), "")
-            shown = metric_text(metric, samples)
-            row = Markup('<tr><th scope="row" title="{}">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>')
-            rows.append(row.format(meaning, clip(metric, 80), *shown, count(len(samples))))
-    if not rows:
-        return Markup("<p>It gave no measurement.</p>")
-    return Markup(
-        '<div class="scroll" tabindex="0" role="region" aria-label="Measurements"><table class="metrics"><caption><span>{}</span></caption>'
-        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
-    ).format(CAPTION, _HEAD, Markup("").join(rows))
+            value, interval = metric_text(metric, samples)
+            rows.append(f"<tr>{_metric_head(metric)}<td>{value}</td><td>{interval}</td><td>{len(samples)}</td></tr>")
+    return f"{_BEFORE_ROWS}{''.join(rows)}</tbody></table></div>" if rows else "<p>It gave no measurement.</p>"
+
+
+@lru_cache(1024)
+def _metric_head(metric: str) -> str:
+    return f'<th scope="row" title="{escape(METRICS.get(general(metric), ""))}">{escape(clip(metric, 80))}</th>'
+
+
+@lru_cache(1024)
+def _shown(metric: str) -> tuple[Callable[[float], str], bool]:
+    """How a metric is written, and whether several samples of it are of one thing, so that they have a median."""
+    named = TASK_METRICS.get(metric.removeprefix("validation_").removeprefix("target_"))
+    of = unit(metric)
+    return named.told if named else _SHOWN_BY_UNIT.get(of, plain), of == "s" or metric == "anchor_ratio"
 
 
 def metric_text(metric: str, samples: Sequence[float]) -> tuple[str, str]:
     """A metric's value with its unit, and its interval; of layers and heads each value."""
-    show: Callable[[float], str] = _SHOWN_BY_UNIT.get(unit(metric), plain)
-    named = TASK_METRICS.get(metric.removeprefix("validation_").removeprefix("target_"))
-    if named:
-        show = named.told
+    show, is_repeated = _shown(metric)
     if len(samples) == 1:
         return show(samples[0]), ""
-    if unit(metric) == "s" or metric == "anchor_ratio":
+    if is_repeated:
         interval = median_interval(samples)
         return show(interval.value), interval_text(interval, show)
-    told = ", ".join(show(x) for x in samples[:SHOWN])
+    told = ", ".join(map(show, samples[:SHOWN]))
     return told + (f" and {len(samples) - SHOWN} more" if len(samples) > SHOWN else ""), "of layers or heads"
 
 
-def _facts(record: Record) -> Markup:
+def _facts(record: Record) -> str:
     e = record.environment
     commit = str(e.get("commit") or "unknown") + (" with local changes" if e.get("dirty") else "")
-    axes = ", ".join(f"{name} {value}" for name, value in record.spec.chosen().items() if name not in ("track", "variant"))
-    found = [
-        ("cell", record.id), ("spec", axes), ("session", record.session), ("measured", record.started_at),
-        ("took", seconds(record.duration_s)),
-        ("commit", commit), ("torch", str(e.get("torch") or "unknown")), ("threads", str(e.get("threads") or "unknown")),
-        ("sources", record.fingerprint), ("origin", f"{record.origin.by}, {record.origin.trust}"), ("stage", record.stage or ""),
-    ]  # fmt: skip
-    rows = [Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(name, clip(value, LONGEST)) for name, value in found if value]
-    return Markup('<dl class="facts-list">{}</dl>').format(Markup("").join(rows))
+    found = (
+        ("cell", record.id), ("session", record.session), ("measured", record.started_at),
+        ("took", seconds(record.duration_s)), ("commit", commit), ("torch", str(e.get("torch") or "unknown")),
+        ("threads", str(e.get("threads") or "unknown")), ("sources", record.fingerprint),
+        ("origin", f"{record.origin.by}, {record.origin.trust}"), ("stage", record.stage or ""),
+    )  # fmt: skip
+    rows = [f"<div><dt>{name}</dt><dd>{escape(clip(value, LONGEST))}</dd></div>" for name, value in found if value]
+    return f'<dl class="facts-list">{"".join(rows)}</dl>'
 
 
-def _before(before: Sequence[tuple[str, Record]]) -> Markup:
+def _before(before: Sequence[tuple[str, Record]]) -> str:
     """Links to earlier measurements of the same cell."""
     if not before:
-        return Markup("")
+        return ""
     links = [
-        Markup('<li><a href="#{}">{}</a></li>').format(anchor, f"{of.started_at}, session {clip(of.session, 60)}") for anchor, of in before
+        f'<li><a href="#{anchor}">{escape(f"{clip(of.started_at, 60)}, session {clip(of.session, 60)}")}</a></li>' for anchor, of in before
     ]
-    return Markup("<h3>Measured before</h3><ul>{}</ul>").format(Markup("").join(links))
+    return f"<h3>Measured before</h3><ul>{''.join(links)}</ul>"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from attnbench.render.tables import Table
 from attnbench.render.view import Charts, Page, View, switches
@@ -63,4 +64,4 @@ def _view(view: View, html: str) -> dict[str, Any]:
 
 
 def _call(function: str, value: object) -> bytes:
-    return f"attnbench.{function}({json.dumps(value, sort_keys=True, separators=(',', ':'))});\n".encode()
+    return b"attnbench.%s(%s);\n" % (function.encode(), msgspec.json.encode(value, order="sorted"))

@@ -51,10 +51,17 @@ class Times:
         self.times = {results.label(r): t for r in records if (t := positive(r, f"{r.spec.mode}_s"))}
         base = self.times.get(BASELINE)
         timed = [r for r in records if results.label(r) in self.times]
-        ratios = {results.label(r): x for r in timed if (x := beside_softmax(r, self.times[results.label(r)], base))}
+        ratios = {label: x for r in timed if (x := self._ratio(r, label := results.label(r), base))}
         self.is_relative = len(ratios) == len(self.times) > 0
         self.lead = ratios if self.is_relative else self.times
         self.on = scale(self.lead.values(), 1.0 if self.is_relative else None)
+
+    def _ratio(self, record: Record, label: str, base: Interval | None) -> Interval | None:
+        """What the ranks rest on, where that is the ratio."""
+        place = self.places.get(label)
+        if place and place.metric == "anchor_ratio" and place.interval and place.interval.value > 0:
+            return place.interval
+        return beside_softmax(record, self.times[label], base)
 
     def columns(self) -> list[Column]:
         told = f"vs {BASELINE}" if self.is_relative else f"no {BASELINE} here" if self.times else ""
@@ -127,7 +134,7 @@ def row_data(results: Results, record: Record, place: Standing | None) -> dict[s
     return {
         "rank": sum(rank) / 2 if rank else None, "rank_low": rank[0] if rank else None, "rank_high": rank[1] if rank else None,
         "name": results.label(record), "variant": record.spec.variant, "status": record.status, "reason": record.reason,
-        "trust": record.origin.trust, "by": record.origin.by, "cell": record.id, "command": record.command,
+        "trust": record.origin.trust, "by": record.origin.by, "cell": record.id,
     }  # fmt: skip
 
 

@@ -9,7 +9,9 @@ from statistics import median
 from attnbench.record import Record
 from attnbench.render.charts import Chart, Line, Point, line_chart
 from attnbench.render.palette import DASHES, NEUTRAL
+from attnbench.render.quantity import seconds
 from attnbench.render.scales import CELL, TIME, spaced
+from attnbench.render.tables import Cell, Column, Table
 
 MOST = 400  # points of a session; of more every second, third, ... is drawn
 SESSIONS = 4
@@ -26,11 +28,11 @@ def drift_chart(name: str, sessions: Sequence[tuple[str, Sequence[Record]]]) -> 
         )
         if points:
             lines.append(Line(session, replace(NEUTRAL, dash=DASHES[turn]), points))
+    rows = [[Cell(line.label, kind="head code"), Cell(seconds(median(p.y for p in line.points)))] for line in lines]
+    table = Table(f"Drift anchor on {name}", [Column("Session", kind="text"), Column("Median")], rows)
     x = spaced(CELL, [p.x for line in lines for p in line.points])
     y = spaced(TIME, [p.y for line in lines for p in line.points], room=0.2)
     note = "One fixed call of softmax, timed beside every cell. A flat line is a machine that kept its speed."
-    return (
-        line_chart("Drift anchor, cell by cell", x, y, lines, caption=f"Drift anchor on {name}", notes=(note,), marked=False)
-        if x and y
-        else None
-    )
+    if x is None or y is None:
+        return None
+    return replace(line_chart("Drift anchor, cell by cell", x, y, lines, notes=(note,), marked=False), table=table)

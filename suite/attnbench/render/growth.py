@@ -24,8 +24,8 @@ def growth_table(results: Results, records: Sequence[Record], setting: str) -> T
     first = {results.label(r): r for r in reversed(records)}
     baselines = [name for name in BASELINES if name in first]
     columns = [
-        Column("Variant", kind="text", key="name"), Column("Time", "measured, claimed", key="time_exponent"),
-        Column("95 % interval"), Column("Memory", "measured, claimed", key="memory_exponent"), Column("95 % interval"),
+        Column("Variant", kind="text", key="name"), Column("Time", "measured (claimed)", key="time_exponent"),
+        Column("95 % interval"), Column("Memory", "measured (claimed)", key="memory_exponent"), Column("95 % interval"),
         *(Column("Faster from", f"than {name}", key=f"faster_than_{name}_from") for name in baselines),
         *(Column("Smaller from", f"than {name}", key=f"smaller_than_{name}_from") for name in baselines),
     ]  # fmt: skip

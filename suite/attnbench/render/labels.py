@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 CROWD = 10
-ROUNDS = 200
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,43 @@ def _avoid(boxes: Sequence[Box], height: float, low: float, high: float, points:
 
 
 def _spread(boxes: Sequence[Box], height: float, low: float, high: float) -> list[float]:
-    """Labels side by side push each other apart, evenly, in the order of their lines."""
-    order = sorted(range(len(boxes)), key=lambda i: (boxes[i].middle, i))
-    places = [boxes[i].middle for i in order]
-    pairs = [(a, b) for b in range(len(order)) for a in range(b) if boxes[order[a]].beside(boxes[order[b]])]
-    for _ in range(ROUNDS):
-        for a, b in pairs:
-            overlap = height - (places[b] - places[a])
-            if overlap > 0:
-                places[a] -= overlap / 2
-                places[b] += overlap / 2
-        places = [min(max(p, low), high) for p in places]
-    # What the rounds have left too near is moved up from the lowest, then down from the highest: apart wherever there is room for all.
-    for b in range(len(order)):
-        places[b] = max([places[b], *(places[a] + height for a, above in pairs if above == b)])
-    for a in reversed(range(len(order))):
-        places[a] = min([places[a], high, *(places[b] - height for below, b in pairs if below == a)])
-    return [places[order.index(i)] for i in range(len(boxes))]
+    """Labels side by side as near to their lines as they can be without touching, in the order of their lines."""
+    places = [0.0] * len(boxes)
+    for group in _side_by_side(boxes):
+        order = sorted(group, key=lambda i: (boxes[i].middle, i))
+        for i, middle in zip(order, _apart([boxes[i].middle for i in order], height, low, high), strict=True):
+            places[i] = middle
+    return places
+
+
+def _side_by_side(boxes: Sequence[Box]) -> list[list[int]]:
+    """Labels in groups that share no stretch of the x axis with each other."""
+    groups: list[list[int]] = []
+    reach = -math.inf
+    for i in sorted(range(len(boxes)), key=lambda i: boxes[i].left):
+        if boxes[i].left >= reach:
+            groups.append([])
+        groups[-1].append(i)
+        reach = max(reach, boxes[i].left + boxes[i].width)
+    return groups
+
+
+def _apart(middles: Sequence[float], height: float, low: float, high: float) -> list[float]:
+    """Ascending places at least a height apart, of least squared distance to ascending middles; evenly where there is no room for all.
+
+    Less its place in the order times the height, each place must be no less than the one before: the regression is isotonic, and its
+    solution are means of pools.
+    """
+    room = high - low - (len(middles) - 1) * height
+    if room < 0:
+        step = (high - low) / (len(middles) - 1)
+        return [low + i * step for i in range(len(middles))]
+    pools: list[tuple[float, int]] = []
+    for i, middle in enumerate(middles):
+        total, count = middle - i * height, 1
+        while pools and pools[-1][0] / pools[-1][1] >= total / count:
+            before, many = pools.pop()
+            total, count = total + before, count + many
+        pools.append((total, count))
+    shifts = [min(max(total / count, low), low + room) for total, count in pools for _ in range(count)]
+    return [shift + i * height for i, shift in enumerate(shifts)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +70,7 @@ def learnt_table(results: Results, group: Group) -> Table:
             Cell(bounds, kind="interval", bar=linear_bar(interval, on) if on else None),
             _seeds_cell(records, len(samples)),
             *([Cell(rates(records))] if is_tuned else []),
-            replace(_mean(records, "train_s", seconds), small=_mean(records, "training_tokens_per_s", plain).text),
+            _mean(records, "train_s", seconds)._replace(small=_mean(records, "training_tokens_per_s", plain).text),
             _target_cell(records),
             _mean(records, "inference_tokens_per_s", plain),
             _mean(records, "peak_memory_bytes", size),

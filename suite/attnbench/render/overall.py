@@ -32,7 +32,7 @@ def _view(results: Results, group: Group, over: Aggregate) -> View:
     if over.found is None:
         few = f"An average needs two mechanisms with {LEAST_SEEDS} seeds on the same two tasks."
         return View(group.device, [Table(title, [Column("Variant", kind="text")], [], (few, *left))], title, "overall")
-    half, styles = over.found.critical_difference / 2, {results.label(r): results.styles[r.spec.variant] for r in results.records}
+    half, styles = over.found.critical_difference / 2, results.style_of_label
     places, tied = rank_ranges(over.found.beats), ties(over.labels, over.found.beats)
     bars = [Interval(rank, rank - half, rank + half, 0.95) for rank in over.ranks]
     rows = [(label, styles[label], bar, ()) for label, bar in zip(over.labels, bars, strict=True)]

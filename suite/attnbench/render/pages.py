@@ -12,21 +12,13 @@ from attnbench.render.view import Page, Section
 RUN = "attnbench run --preset quick"
 
 
-def view_pages(results: Results, checks: Checks) -> Iterator[Page]:
-    """The leaderboard first. One at a time, for all charts of a large store together are too much."""
+def first_pages(results: Results, checks: Checks) -> Iterator[Page]:
+    """The leaderboard and what is learnt. One page at a time, for all charts of a large store together are too much."""
     yield Page(
         "index.html",
         "Leaderboard",
         "Attention mechanisms compared on time, peak memory and accuracy: one harness, every sample kept, ties shown as ties.",
         [Section("board", "", board.views(results, checks), RUN), Section("plots", "At a glance", plots.views(results), "")],
-    )
-    yield Page(
-        "scaling.html",
-        "Scaling",
-        "Time, its ratio to softmax, peak memory and throughput against sequence length, on logarithmic axes: a straight line is a power "
-        "law.",
-        [Section("scaling", "", scaling.views(results), f"{RUN} --track kernel")],
-        ("A cross marks the first length at which a mechanism ran out of memory, an hourglass a timeout, a star an error.",),
     )
     yield Page(
         "accuracy.html",
@@ -51,4 +43,16 @@ def view_pages(results: Results, checks: Checks) -> Iterator[Page]:
         "Compare",
         "Any mechanisms side by side, in every setting that they were measured in.",
         [Section("compare", "", compare.views(results), RUN)],
+    )
+
+
+def other_pages(results: Results) -> Iterator[Page]:
+    """The others."""
+    yield Page(
+        "scaling.html",
+        "Scaling",
+        "Time, its ratio to softmax, peak memory and throughput against sequence length, on logarithmic axes: a straight line is a power "
+        "law.",
+        [Section("scaling", "", scaling.views(results), f"{RUN} --track kernel")],
+        ("A cross marks the first length at which a mechanism ran out of memory, an hourglass a timeout, a star an error.",),
     )

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 # (light, dark): every colour keeps a contrast of 4.5 with the page behind it, for they colour text too.
 FAMILIES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -71,6 +72,7 @@ class Style:
 NEUTRAL = Style("-neutral", "#6a7078", "#a4abb4", "circle", "solid")  # of what belongs to no variant; no slug begins like that
 
 
+@lru_cache(4096)
 def slug(name: str) -> str:
     """A name for files, anchors and CSS variables: the name itself where that is safe, else a cleaned one with a hash.
 

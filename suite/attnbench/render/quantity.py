@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import lru_cache
 
 THIN = "\u2009"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_ROUNDS_TO_ONE = 0.9995  # to three digits
 _SIZES = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 
 
+@lru_cache(2**18)  # a number stands in a table, a plot, the plot's table and its cell
 def digits(x: float) -> str:
     """Three significant digits, plain between 0.0001 and a million, else a power of ten.
 
@@ -18,13 +22,13 @@ def digits(x: float) -> str:
     """
     if not math.isfinite(x):
         return "–"
-    rounded = float(f"{x:.3g}")
-    if rounded == 0:
+    if x == 0:
         return "0"
-    mantissa, exponent = f"{rounded:.2e}".split("e")
+    rounded = f"{x:.2e}"
+    mantissa, exponent = rounded.split("e")
     magnitude = int(exponent)
     if -4 <= magnitude < 6:
-        return f"{rounded:,.{max(0, 2 - magnitude)}f}"
+        return f"{float(rounded):,.{max(0, 2 - magnitude)}f}"
     return f"{mantissa}×10{superscript(magnitude)}"
 
 
@@ -40,13 +44,18 @@ def count(x: float) -> str:
 
 def seconds(x: float) -> str:
     """A duration in the unit that leaves one to three digits before the point."""
-    factor, unit = next(((f, u) for f, u in _TIMES if abs(float(f"{x / f:.3g}")) >= 1), _TIMES[-1])
-    return f"{digits(x / factor)}{THIN}{unit}"
+    return _scaled(x, _TIMES, _ROUNDS_TO_ONE)
 
 
 def size(x: float) -> str:
     """Bytes in binary units."""
-    factor, unit = next(((f, u) for f, u in _SIZES if abs(x) >= f), _SIZES[-1])
+    return _scaled(x, _SIZES, 1.0)
+
+
+def _scaled(x: float, units: Sequence[tuple[float, str]], least: float) -> str:
+    """In the largest unit of which there is at least so much, else in the smallest."""
+    fitting = (pair for pair in units if abs(x) >= least * pair[0])
+    factor, unit = next(fitting, units[-1])
     return f"{digits(x / factor)}{THIN}{unit}"
 
 

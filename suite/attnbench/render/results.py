@@ -7,9 +7,10 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,6 +26,8 @@ from attnbench.stats import Interval, mean_interval, median_interval, within
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_but_seed = attrgetter(*(f.name for f in fields(Spec) if f.name not in ("seed", "params")))
 
 BASELINE = "softmax"
 LARGEST = 1e150  # nothing measured is larger, and ratios of what is smaller stay finite
@@ -63,9 +66,9 @@ class Group:
         return self.records[0].machine
 
     @cached_property
-    def recorded(self) -> frozenset[str]:
-        """Mechanisms that have a record here."""
-        return frozenset(record.spec.variant for record in self.records)
+    def by_variant(self) -> Mapping[str, Sequence[Record]]:
+        """The records of every mechanism that has any here."""
+        return _by_variant(self.records)
 
     @cached_property
     def title(self) -> str:
@@ -97,6 +100,8 @@ class Results:
         families = {name: variant.family for name, variant in declared.items()}
         families = {**{r.spec.variant: "other" for r in self.records}, **families}
         self.styles: dict[str, Style] = assign(families, shipped)
+        self.charts: dict[object, Any] = {}  # that stand on several pages
+        self._label_of: dict[tuple[str, str], str] = {}
         self._groups: dict[str, list[Group]] = {}
 
     @cached_property
@@ -110,9 +115,19 @@ class Results:
         return Standings(self.table, self._labels)
 
     @cached_property
+    def style_of_label(self) -> dict[str, Style]:
+        """The style of every mechanism by its label."""
+        return {self.label(record): self.styles[record.spec.variant] for record in self.records}
+
+    @cached_property
+    def by_variant(self) -> Mapping[str, Sequence[Record]]:
+        """The newest records of every mechanism."""
+        return _by_variant(self.records)
+
+    @cached_property
     def variants(self) -> list[str]:
         """Every recorded variant."""
-        return sorted({record.spec.variant for record in self.records})
+        return sorted(self.by_variant)
 
     @cached_property
     def _labels(self) -> Labels:
@@ -122,7 +137,11 @@ class Results:
 
     def label(self, record: Record) -> str:
         """The variant's name, with the parameters that differ from its defaults."""
-        return self._labels.label(record.spec.variant, record.spec.params)
+        params = record.spec.params
+        key = record.spec.variant, canonical(params) if params else ""
+        if key not in self._label_of:
+            self._label_of[key] = self._labels.label(record.spec.variant, params)
+        return self._label_of[key]
 
     def flag(self, record: Record) -> str | None:
         """Why the times of a record do not rank; None if they do."""
@@ -142,6 +161,13 @@ class Results:
         return self._groups[track]
 
 
+def _by_variant(records: Iterable[Record]) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.spec.variant, []).append(record)
+    return found
+
+
 def chunk_name(track: str, axes: Iterable[Axis]) -> str:
     """The same for all groups of a track that differ in block, depth, mode or recipe alone."""
     told = [axis.value for axis in axes if axis.name not in ("block", "num_layers", "recipe", "mode")]
@@ -153,9 +179,9 @@ def pooled(records: Iterable[Record]) -> list[Record]:
 
     Its place is that of the first. Where one failed it is that one as it stands: a mechanism one of whose seeds failed has no rank.
     """
-    found: dict[tuple[str, str], list[Record]] = {}
+    found: dict[tuple[str, object, str], list[Record]] = {}
     for record in records:
-        found.setdefault((record.machine, replace(record.spec, seed=0).key()), []).append(record)
+        found.setdefault((record.machine, _but_seed(record.spec), canonical(record.spec.params)), []).append(record)
     return [next((record for record in of if record.status != "ok"), None) or _as_one(of) for of in found.values()]
 
 
@@ -261,9 +287,9 @@ def _task_label(task: str | None, data: str | None) -> str:
 
 
 def _order(record: Record) -> tuple[object, ...]:
-    s = record.spec
+    s, params = record.spec, canonical(record.spec.params) if record.spec.params else ""
     return (
-        TRACKS.index(s.track), s.variant, canonical(s.params), record.machine, s.device, s.dtype, s.causal, s.batch_size,
+        TRACKS.index(s.track), s.variant, params, record.machine, s.device, s.dtype, s.causal, s.batch_size,
         s.num_heads, s.head_dim, s.task or "", s.data or "", s.block or "", s.mode, s.num_layers or 0, s.seq_len or 0,
         s.epochs or 0, s.lr or 0.0, s.seed, record.id,
     )  # fmt: skip

@@ -37,7 +37,19 @@ def views(results: Results) -> list[View]:
 
 
 def size_chart(results: Results, group: Group, mode: str, what: str) -> Chart | None:
-    """One cost of one mode against seq_len; None where there is nothing to draw. what: "time", "ratio", "memory" or "throughput"."""
+    """One cost of one mode against seq_len; None where there is nothing to draw. what: "time", "ratio", "memory" or "throughput".
+
+    Time and memory stand on the leaderboard too, and are kept.
+    """
+    if what not in ("time", "memory"):
+        return _size_chart(results, group, mode, what)
+    key = group.axes, mode, what
+    if key not in results.charts:
+        results.charts[key] = _size_chart(results, group, mode, what)
+    return results.charts[key]
+
+
+def _size_chart(results: Results, group: Group, mode: str, what: str) -> Chart | None:
     records = [r for r in group.records if r.spec.mode == mode]
     title, kind = {
         "time": ("Time", TIME), "ratio": (f"Time over that of {BASELINE}", RATIO), "memory": ("Peak memory", MEMORY),

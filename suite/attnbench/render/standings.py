@@ -12,8 +12,8 @@ from attnbench.labels import Labels
 from attnbench.overall import Aggregate, frontiers, task_ranks
 from attnbench.ranking import What, rankings
 from attnbench.record import Record
-from attnbench.scaling import Cost, crossovers, growth
-from attnbench.stats import Interval
+from attnbench.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
+from attnbench.stats import Interval, rank_ranges
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +55,14 @@ class Crossing:
     size: Interval
 
 
+@dataclass(frozen=True)
+class AveragePlace:
+    """A mechanism's average rank over tasks, and the first and last place that it could have."""
+
+    rank: float
+    range: tuple[int, int]
+
+
 class Standings:
     """Every table of the statistics, made when it is first asked for.
 
@@ -64,12 +72,21 @@ class Standings:
     def __init__(self, table: pd.DataFrame, labels: Labels) -> None:
         self._table, self._labels = table, labels
         self._growths: dict[tuple[Cost, str], dict[Key, dict[str, Growth]]] = {}
+        self._all_series: dict[tuple[Cost, str], SeriesOf] = {}
+        self._average_places: dict[tuple[str, ...], dict[str, AveragePlace]] = {}
+        self._keys: dict[int, Key] = {}
         self._frontiers: dict[str, dict[Key, dict[str, str]]] = {}
         self._crossings: dict[Cost, dict[Key, dict[str, dict[str, Crossing]]]] = {}
 
+    def prepare(self) -> None:
+        """Make now what more than one process will ask for."""
+        self._places  # noqa: B018
+        self._over_tasks  # noqa: B018
+        self._series("time", "kernel")
+
     def places(self, what: What, record: Record) -> Mapping[str, Standing]:
         """Of the record's setting, the place of every mechanism by its label."""
-        return self._places.get(record.spec.track, {}).get(what, {}).get(_setting(record), {})
+        return self._places.get(record.spec.track, {}).get(what, {}).get(self._setting(record), {})
 
     def growth(self, what: Cost, record: Record) -> Mapping[str, Growth]:
         """Of the record's setting, at every size, how each mechanism's cost grows, by label."""
@@ -77,24 +94,29 @@ class Standings:
         if (what, track) not in self._growths:
             found: dict[Key, dict[str, Growth]] = {}
             axes = [name for name in SETTING[track] if name != ALONG[track]]
-            for key, row in _rows(growth(self._table, what, track, self._labels), axes):
+            for key, row in _rows(growth_of(self._series(what, track), what, track), axes):
                 exponent = None if _missing(row["value"]) else Interval(row["value"], row["low"], row["high"], 0.95)
                 claimed = None if _missing(row["claimed"]) else row["claimed"]
                 grown = Growth(exponent, row["sizes"], row["smallest"], row["largest"], claimed)
                 found.setdefault(key, {})[row["label"]] = grown
             self._growths[what, track] = found
-        return self._growths[what, track].get(_setting(record, ALONG[track]), {})
+        return self._growths[what, track].get(self._without(record, ALONG[track]), {})
 
     def crossings(self, what: Cost, record: Record) -> Mapping[str, Mapping[str, Crossing]]:
         """Of the record's kernel setting, at every length, where each mechanism crosses each baseline, by both labels."""
         if what not in self._crossings:
             found: dict[Key, dict[str, dict[str, Crossing]]] = {}
             axes = [name for name in SETTING["kernel"] if name != ALONG["kernel"]]
-            for key, row in _rows(crossovers(self._table, what, "kernel", self._labels), axes):
+            for key, row in _rows(crossovers_of(self._series(what, "kernel"), what, "kernel"), axes):
                 crossing = Crossing("" if _missing(row["found"]) else row["found"], Interval(row["value"], row["low"], row["high"], 0.95))
                 found.setdefault(key, {}).setdefault(row["label"], {})[row["baseline"]] = crossing
             self._crossings[what] = found
-        return self._crossings[what].get(_setting(record, "seq_len"), {})
+        return self._crossings[what].get(self._without(record, "seq_len"), {})
+
+    def _series(self, what: Cost, track: str) -> SeriesOf:
+        if (what, track) not in self._all_series:
+            self._all_series[what, track] = list(series_of(self._table, what, track, self._labels))
+        return self._all_series[what, track]
 
     def frontier(self, against: str, record: Record) -> Mapping[str, str]:
         """Of the record's task setting, who is on the frontier of gain and cost, undecided or dominated, by label."""
@@ -103,12 +125,34 @@ class Standings:
             for key, row in _rows(frontiers(self._table, against, self._labels), SETTING["task"]):
                 found.setdefault(key, {})[row["label"]] = row["place"]
             self._frontiers[against] = found
-        return self._frontiers[against].get(_setting(record), {})
+        return self._frontiers[against].get(self._setting(record), {})
 
     def over_tasks(self, record: Record) -> Aggregate | None:
         """Average ranks over the tasks of residual models on the record's machine, device, dtype and torch."""
         s = record.spec
         return self._over_tasks.get((record.machine, s.device, s.dtype, str(record.environment.get("torch"))))
+
+    def _setting(self, record: Record) -> Key:
+        """The key of a record's setting. Records live as long as their results, so that their places in memory stand for them."""
+        if id(record) not in self._keys:
+            self._keys[id(record)] = _setting(record)
+        return self._keys[id(record)]
+
+    def _without(self, record: Record, axis: str) -> Key:
+        """The key of all sizes of a record's setting."""
+        place = SETTING[record.spec.track].index(axis)
+        key = self._setting(record)
+        return key[:place] + key[place + 1 :]
+
+    def average_places(self, record: Record) -> Mapping[str, AveragePlace]:
+        """The same by label; nothing where there is no average."""
+        over = self.over_tasks(record)
+        if over is None or over.found is None:
+            return {}
+        if over.bench not in self._average_places:
+            places = zip(over.labels, over.ranks, rank_ranges(over.found.beats), strict=True)
+            self._average_places[over.bench] = {label: AveragePlace(rank, span) for label, rank, span in places}
+        return self._average_places[over.bench]
 
     @cached_property
     def _over_tasks(self) -> dict[tuple[str, ...], Aggregate]:
@@ -131,13 +175,12 @@ def _standing(row: Mapping[str, Any]) -> Standing:
     return Standing(rank, tuple(row["ties"]), row["metric"], interval, None if _missing(row["why"]) else row["why"])
 
 
-def _setting(record: Record, without: str = "") -> Key:
-    """The key of a record's setting; without: the axis along which it grows."""
+def _setting(record: Record) -> Key:
     s = record.spec
     beside = {"machine": record.machine, "torch": record.environment.get("torch")}
     if s.track == "task":
         beside["rate"] = f"{s.lr:g}" if s.lr_grid is None else f"of {s.lr_grid}"
-    return tuple(_text(beside[name] if name in beside else getattr(s, name)) for name in SETTING[s.track] if name != without)
+    return tuple(_text(beside[name] if name in beside else getattr(s, name)) for name in SETTING[s.track])
 
 
 def _rows(table: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Key, dict[str, Any]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -19,8 +20,7 @@ from attnbench.stats import Interval
 Value = str | float | int | bool | None
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """An interval drawn on a common scale above the cell's text, in percent of its width; `base` is where the baseline lies."""
 
     low: float
@@ -29,8 +29,7 @@ class Bar:
     base: float | None = None
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """One cell: its text, more in small type, what a pointer shows, where it leads.
 
     more: what is told on demand, as paragraphs, the last of them a command; the text is then what opens it.
@@ -126,12 +125,13 @@ def exponent_cell(grown: Growth | None) -> Cell:
     """A measured growth n^x beside the claimed one."""
     if grown is None:
         return EMPTY
-    said = f"claimed {power_text(grown.claimed)}" if grown.claimed is not None else "no claim"
+    said = f"({power_text(grown.claimed)})" if grown.claimed is not None else ""
     if grown.exponent is None:
-        return Cell("–", said, "needs two sizes", kind="number none")
+        return Cell("–", title="needs two sizes", kind="number none")
     bounds = f"[{grown.exponent.low:.2f}, {grown.exponent.high:.2f}]" if math.isfinite(grown.exponent.low) else "two sizes, no interval"
     over = f"{grown.sizes} sizes from {grown.smallest:,.0f} to {grown.largest:,.0f}"
-    return Cell(power(f"{grown.exponent.value:.2f}"), said, f"95 % interval {bounds}, over {over}")
+    claim = "no claim" if grown.claimed is None else f"claimed {power_text(grown.claimed)}"
+    return Cell(power(f"{grown.exponent.value:.2f}"), said, f"95 % interval {bounds}, over {over}; {claim}")
 
 
 def power(exponent: str) -> Markup:

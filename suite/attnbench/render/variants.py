@@ -51,15 +51,15 @@ def sheet(results: Results, checks: Checks, name: str, summary: str, source: str
     """Everything known about one recorded mechanism. source: the page that shows its file; none if it is not here."""
     found: list[tuple[str, list[Table]]] = [("Kernel", []), ("Depth", []), ("Tasks", []), ("Tuning trials", [])]
     for group in results.groups("kernel"):
-        if name in group.recorded:
+        if name in group.by_variant:
             found[0][1].append(_grid(results, group, name, "seq_len"))
     for group in results.groups("depth"):
-        if name in group.recorded:
+        if name in group.by_variant:
             found[1][1].append(_grid(results, group, name, "num_layers"))
-    mine = [group for group in results.groups("task") if name in group.recorded]
+    mine = [group for group in results.groups("task") if name in group.by_variant]
     if mine:
         found[2][1].append(_tasks(results, mine, name))
-    if trials := [r for r in results.records if r.spec.variant == name and is_trial(r)]:
+    if trials := [r for r in results.by_variant[name] if is_trial(r)]:
         found[3][1].append(_trials(results, trials))
     reports = [report_table(report) for report in checks.of_variant(name)]
     facts = [
@@ -96,11 +96,8 @@ def index_table(results: Results, checks: Checks, summaries: dict[str, str]) -> 
         Column("Claimed", "time", key="claimed_time_exponent"), Column("Claimed", "memory", key="claimed_memory_exponent"),
         Column("Checks", "held"), Column("Cells", key="cells"), Column("Ok", key="ok"),
     ]  # fmt: skip
-    mine: dict[str, list[Record]] = {}
-    for record in results.records:
-        mine.setdefault(record.spec.variant, []).append(record)
     rows, data = [], []
-    for name, records in sorted(mine.items()):
+    for name, records in sorted(results.by_variant.items()):
         declared, ok = results.declared.get(name), sum(r.status == "ok" for r in records)
         family = declared.family if declared else "other"
         claims = (declared.time_exponent, declared.memory_exponent) if declared else (None, None)
@@ -119,7 +116,7 @@ def index_table(results: Results, checks: Checks, summaries: dict[str, str]) -> 
 
 def _grid(results: Results, group: Group, name: str, axis: str) -> Table:
     """A setting's costs by size: for each mode, and each block, time, its ratio to softmax and memory."""
-    mine = [r for r in group.records if r.spec.variant == name]
+    mine = group.by_variant[name]
     kinds = sorted({_kind(r) for r in mine}, reverse=True)
     columns = [Column("Mechanism", kind="text"), Column(axis)]
     for block, mode in kinds:
@@ -128,7 +125,7 @@ def _grid(results: Results, group: Group, name: str, axis: str) -> Table:
     rows: dict[tuple[str, int], dict[tuple[str, str], Record]] = {}
     for record in mine:
         rows.setdefault((results.label(record), getattr(record.spec, axis) or 0), {})[_kind(record)] = record
-    bases = {(_kind(r), getattr(r.spec, axis)): r for r in group.records if results.label(r) == BASELINE}
+    bases = {(_kind(r), getattr(r.spec, axis)): r for r in group.by_variant.get(BASELINE, ()) if results.label(r) == BASELINE}
     shown = [
         [
             Cell(clip(label, 60), kind="head"), Cell(count(at)),
@@ -170,9 +167,8 @@ def _tasks(results: Results, groups: Iterable[Group], name: str) -> Table:
     rows = []
     for group in groups:
         by_label: dict[str, list[Record]] = {}
-        for record in group.records:
-            if record.spec.variant == name:
-                by_label.setdefault(results.label(record), []).append(record)
+        for record in group.by_variant[name]:
+            by_label.setdefault(results.label(record), []).append(record)
         for label, records in by_label.items():
             metric, first = metric_of(group.records), records[0]
             found, place = over_seeds(records, metric.name), results.standings.places("result", first).get(label)

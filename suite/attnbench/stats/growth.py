@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from scipy.special import stdtrit
 
-from attnbench.stats.intervals import Floats, Interval, median_draws, spread_ends
-
-FAR = 6.0  # standard deviations that no draw from a normal distribution goes beyond
+from attnbench.stats.intervals import Counts, Floats, Interval, median_draws, rank_draws, spread_ends
 
 
 @dataclass(frozen=True)
@@ -94,17 +93,18 @@ def crossover(
     x = np.log(np.asarray(sizes, dtype=float)[order])
     if len(np.unique(x)) < 2 or len(np.unique(x)) < len(x):
         raise ValueError(f"a crossover needs at least two sizes, each once; there are {sorted(sizes)}")
-    chance = np.random.default_rng(0)
     logs = [np.sort(np.log(np.asarray(challenger[i], dtype=float))) for i in order]
     against = None if baseline is None else [np.sort(np.log(np.asarray(baseline[i], dtype=float))) for i in order]
-    if sure := _without_draws(x, logs, against, FAR * between):
+    draws = _draws(tuple(len(of) for of in (*logs, *(against or ()))), len(logs))
+    if sure := _without_draws(x, logs, against, float(np.abs(draws.normal).max()) * between):
         return sure
     middle = np.array([[np.median(mine) for mine in logs]])
-    drawn = np.column_stack([median_draws(mine, chance) for mine in logs])
+    drawn = np.column_stack([median_draws(mine, *draw) for mine, draw in zip(logs, draws.medians, strict=False)])
     if against is not None:
         middle = middle - np.array([[np.median(other) for other in against]])
-        drawn = drawn - np.column_stack([median_draws(other, chance) for other in against])
-    drawn = drawn + between * chance.standard_normal(drawn.shape)
+        others = draws.medians[len(logs) :]
+        drawn = drawn - np.column_stack([median_draws(other, *draw) for other, draw in zip(against, others, strict=True)])
+    drawn = drawn + between * draws.normal
     (value,), crossings = _crossings(x, middle), _crossings(x, drawn)
     tail = (1 - confidence) / 2
     low, high = np.quantile(crossings, [tail, 1 - tail], method="inverted_cdf")
@@ -117,6 +117,22 @@ def crossover(
         found = "crosses"
     first, last = (float(np.exp(end)) for end in (x[0], x[-1]))
     return Crossover(found, _size(value), _size(low), _size(high), (first, last))
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """What chance decides in a crossover: the draws for each median, and those of a normal distribution for each size."""
+
+    medians: tuple[tuple[Counts, Floats], ...]
+    normal: Floats
+
+
+@lru_cache(64)  # most crossovers of a leaderboard have as many sizes and samples as the one before
+def _draws(counts: tuple[int, ...], sizes: int) -> _Draws:
+    """Of medians of so many samples each, and so many sizes. Always the same."""
+    chance = np.random.default_rng(0)
+    medians = tuple(rank_draws(count, chance) for count in counts)
+    return _Draws(medians, chance.standard_normal((len(medians[0][0]), sizes)))
 
 
 def _without_draws(x: Floats, logs: Sequence[Floats], against: Sequence[Floats] | None, far: float) -> Crossover | None:

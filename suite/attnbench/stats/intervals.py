@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 DRAWS = 4000  # from a confidence distribution
 BOOTSTRAPPED = 10  # samples from which on a bootstrap serves
@@ -90,15 +91,22 @@ def expanded_tail(n: int, tail: float) -> float:
     return float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))
 
 
-def median_draws(ordered: Floats, chance: np.random.Generator) -> Floats:
-    """Draws from the confidence distribution of the median of ordered samples.
+def rank_draws(count: int, chance: np.random.Generator) -> tuple[Counts, Floats]:
+    """Draws of where the median of so many samples lies: after how many of them, and at which part of the gap to the next.
 
-    Between the k-th and the next with probability C(n, k) / 2^n. Beyond the outermost it reaches as far as they spread; a single sample is
-    taken as exact.
+    After k with probability C(n, k) / 2^n.
+    """
+    return chance.binomial(count, 0.5, size=DRAWS), chance.random(DRAWS)
+
+
+def median_draws(ordered: Floats, after: Counts, part: Floats) -> Floats:
+    """Draws from the confidence distribution of the median of ordered samples, from those of `rank_draws`.
+
+    Beyond the outermost it reaches as far as they spread; a single sample is taken as exact.
     """
     ends = _with_ends(ordered)
-    k = chance.binomial(len(ordered), 0.5, size=DRAWS)
-    drawn: Floats = ends[k] + chance.random(DRAWS) * (ends[k + 1] - ends[k])
+    below = ends[after]
+    drawn: Floats = below + part * (ends[after + 1] - below)
     return drawn
 
 
