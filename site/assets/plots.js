@@ -24,17 +24,26 @@
     return { ...line, showline: true, ticks: "outside", ticklen: 4, tickcolor: "var(--axis)", ...given };
   }
 
+  // As many ticks as there is room for; of too many every second.
+  function thinned(given, width) {
+    const { tickvals = [], ticktext = [] } = given;
+    if (tickvals.length * 8 * Math.max(...ticktext.map((text) => text.length), 3) <= width || tickvals.length < 4) return given;
+    const keep = (_, place) => (tickvals.length - 1 - place) % 2 === 0;
+    return { ...given, tickvals: tickvals.filter(keep), ticktext: ticktext.filter(keep) };
+  }
+
   const isKept = (name) => name === undefined || wanted(name);
 
   function draw(plot) {
     const figure = figures[plot.dataset.figure];
     if (!figure || !window.Plotly) return;
+    plot.hidden = false;
     const { data, layout } = figure;
     const family = getComputedStyle(document.body).fontFamily;
     const dressed = {
       ...layout,
       annotations: (layout.annotations ?? []).filter(({ name }) => isKept(name)),
-      xaxis: axis(layout.xaxis),
+      xaxis: { tickangle: 0, ...axis(thinned(layout.xaxis, plot.clientWidth - layout.margin.l - layout.margin.r)) },
       yaxis: axis(layout.yaxis),
       autosize: true,
       font: { family, size: 12, color: "var(--muted)" },

@@ -50,12 +50,12 @@
     const keys = [...table.tHead.rows[0].cells].filter((cell) => cell.dataset.key);
     const known = keys.some((cell) => cell.dataset.key === (state.sort ?? "").replace(/^-/, ""));
     keys.forEach((cell) => header(cell, known ? state.sort : "", choose));
-    const rows = rowsOf(table, data), hasName = named(state);
+    const rows = rowsOf(table, data), holds = isKept(state);
     const order = known ? sorted(rows, state.sort) : [...rows].sort((a, b) => a.place - b.place);
     table.tBodies[0].append(...order.map(({ row }) => row));
     let count = 0;
     for (const { row, data: of } of rows) {
-      row.hidden = !(hasName(of.name ?? of.setting ?? "") && (!state.trust || of.trust === undefined || of.trust === state.trust));
+      row.hidden = !holds(of);
       count += !row.hidden;
     }
     return [count, rows.length];
@@ -77,8 +77,16 @@
     return [columns, ...rows.map((row) => columns.map((name) => row[name]))].map((line) => line.map(field).join(",")).join("\r\n") + "\r\n";
   }
 
-  function save(kind, name, setting, axes, tables) {
-    const rows = tables.flatMap(([table, data]) => shown(table, data)).map((row) => ({ ...axes, ...row }));
+  const isKept = (filter) => {
+    const hasName = named(filter);
+    return (of) => hasName(of.name ?? of.setting ?? "") && (!filter.trust || of.trust === undefined || of.trust === filter.trust);
+  };
+
+  // The rows of a view as a file: those given, or those of its tables as they are shown.
+  function save(kind, name, view, filter, tables) {
+    const { setting, axes, rows: given } = view;
+    const chosen = given ? given.filter(isKept(filter)) : tables.flatMap(([table, data]) => shown(table, data));
+    const rows = chosen.map((row) => ({ ...axes, ...row }));
     if (kind === "csv") offer(`${name}.csv`, "text/csv", csv(rows));
     else offer(`${name}.json`, "application/json", JSON.stringify({ setting, axes, rows }, null, 1) + "\n");
     say(`Saved ${rows.length} rows`);

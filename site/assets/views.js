@@ -127,7 +127,7 @@
       views = views.filter(({ axes }) => axes[name] === state[name]);
       if (there.size > 1) selects.push(choice(name, values.filter(([value]) => there.has(value)), state[name], (value) => go(nearest(leading, { [name]: value }, state).axes, filter)));
     }
-    selects.push(choice("trust", [["", "all"], ["self", "self-reported"], ["rerun", "rerun"]], filter.trust ?? "", (value) => chooseFilter("trust", value)));
+    selects.push(choice("trust", [["", "all"], ["self", "self"], ["rerun", "rerun"]], filter.trust ?? "", (value) => chooseFilter("trust", value)));
     const focused = document.activeElement?.name;
     const field = form.querySelector("input[name=q]");
     form.querySelector(".choices").replaceChildren(...selects);
@@ -145,7 +145,8 @@
   function save(kind) {
     const view = showing.get(holders[0]);
     const name = `attnbench-${page.page}-${Object.values(view.axes).slice(0, 4).join("-")}`.replace(/[^\w.-]+/g, "-");
-    tables.save(kind, name, contentOf(view, holders[0]).setting, view.axes, arranged(holders[0], view));
+    const { setting, rows } = contentOf(view, holders[0]);
+    tables.save(kind, name, { setting, rows, axes: view.axes }, filter, arranged(holders[0], view));
   }
 
   async function copyLink(button) {

@@ -200,7 +200,7 @@ def measured(table: pd.DataFrame, track: str, metric: str, **where: object) -> p
     """
     mask = (table["track"] == track).to_numpy()
     for name in (name for name in where if name in table.columns):
-        mask &= table[name].isin(_tuple(where[name])).to_numpy()
+        mask = mask & table[name].isin(_tuple(where[name])).to_numpy()
     rows = comparable(table[mask], track)
     for name in (name for name in where if name not in table.columns):
         rows = rows[rows[name].isin(_tuple(where[name])).to_numpy()]

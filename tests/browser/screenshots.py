@@ -30,7 +30,9 @@ def shoot(site: Path, out: Path, addresses: list[str]) -> None:
             for target in targets:
                 name, _, state = target.partition("#")
                 page.goto((site / name).as_uri() + (f"#{state}" if state else ""))
-                page.wait_for_timeout(700)  # plots are drawn after the page is loaded
+                page.wait_for_timeout(300)
+                page.evaluate("document.querySelectorAll('[data-figure]').forEach((plot) => attnbench.plots.draw(plot))")  # far ones too
+                page.wait_for_timeout(500)
                 shown = target.replace("/", "-").replace(".html", "").replace("#", "--").replace("&", "-")
                 page.screenshot(path=out / f"{shown}-{look}.png", full_page=True)
                 print(out / f"{shown}-{look}.png")

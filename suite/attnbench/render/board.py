@@ -89,7 +89,7 @@ def _growth(results: Results) -> Extra:
         exponent = grown.exponent if grown else None
         return {**bounds_data("time_exponent", exponent), "claimed_time_exponent": grown.claimed if grown else None}
 
-    return Extra(Column("Growth", "of time (claim)", key="time_exponent"), show, data)
+    return Extra(Column("Growth", "(claim)", key="time_exponent"), show, data)
 
 
 def _task_rank(results: Results) -> Extra:
@@ -106,7 +106,7 @@ def _task_rank(results: Results) -> Extra:
         _, place = _over_tasks(results, record)
         return {"mean_task_rank": place.rank if place else None}
 
-    return Extra(Column("Task rank", "mean (range)", key="mean_task_rank"), show, data)
+    return Extra(Column("Task rank", "(range)", key="mean_task_rank"), show, data)
 
 
 def _over_tasks(results: Results, record: Record) -> tuple[Aggregate | None, AveragePlace | None]:

@@ -86,7 +86,8 @@ def cell_title(results: Results, record: Record) -> str:
 
 def _metrics(record: Record) -> str:
     rows = []
-    for metric in sorted(record.measurements):
+    own = ("forward_s", "training_s", "decode_s", "anchor_ratio", "accuracy", "bits_per_byte")
+    for metric in sorted(record.measurements, key=lambda name: (name not in own, name)):
         samples = values(record, metric)
         if samples:
             value, interval = metric_text(metric, samples)

@@ -60,7 +60,7 @@ def figures_script(name: str, figures: Mapping[str, Mapping[str, Any]]) -> bytes
 def _view(view: View, html: str) -> dict[str, Any]:
     tables: Sequence[Table] = [block for block in view.blocks if isinstance(block, Table)]
     found: dict[str, Any] = {"html": html, "setting": view.setting, "data": [list(table.data) for table in tables]}
-    return found | ({"extra": view.extra} if view.extra else {})
+    return found | ({"extra": view.extra} if view.extra else {}) | ({"rows": view.rows} if view.rows else {})
 
 
 def _call(function: str, value: object) -> bytes:

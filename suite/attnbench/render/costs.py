@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attnbench.record import Record
 from attnbench.render.links import cell_href
-from attnbench.render.quantity import ratio, seconds, size
+from attnbench.render.quantity import digits, ratio, seconds, size
 from attnbench.render.results import BASELINE, Results, positive
 from attnbench.render.standings import Standing
 from attnbench.render.tables import (
@@ -84,7 +84,7 @@ class Times:
         show = ratio if self.is_relative else seconds
         is_base = label == BASELINE and self.is_relative
         drawn = bar(leading, self.on, 1.0 if self.is_relative else None) if self.on else None
-        bounds = "baseline" if is_base else interval_text(leading, show)
+        bounds = "baseline" if is_base else interval_text(leading, digits if self.is_relative else seconds)
         absolute = [Cell(seconds(time.value), title=span, href=link, kind="number quiet")] if self.is_relative else []
         return [Cell(show(leading.value), title=span, href=link), Cell(bounds, kind="interval", bar=drawn), *absolute]
 

@@ -8,6 +8,8 @@ from attnbench.record import Record
 from attnbench.render.board import by_coverage
 from attnbench.render.charts import Chart, Line, Point, line_chart
 from attnbench.render.results import Group, Results, single
+from attnbench.render.rows import STATE as STATE_METRICS
+from attnbench.render.rows import cost_rows
 from attnbench.render.scales import CONDITION, FROBENIUS, GRADIENT, LAYERS, MEMORY, RANK, TIME, Kind, Scale, exact, spaced
 from attnbench.render.scaling import by_label, call_time, cost_chart, peak_memory
 from attnbench.render.tables import failures_table
@@ -49,7 +51,7 @@ def views(results: Results) -> list[View]:
         ]
         drawn = [block for block in blocks if block.charts]
         nothing = failures_table(results, group.records, f"No cell gave a number · {group.title}")
-        found.append(View(group.axes, drawn or [nothing], group.title, group.name))
+        found.append(View(group.axes, drawn or [nothing], group.title, group.name, rows=cost_rows(results, group.records, STATE_METRICS)))
     return found
 
 

@@ -27,7 +27,7 @@ def drift_chart(name: str, sessions: Sequence[tuple[str, Sequence[Record]]]) -> 
             [Point(float(place + 1), time) for place, time in enumerate(times) if place % step == 0 and 0 < time < 1e150] if step else []
         )
         if points:
-            lines.append(Line(session, replace(NEUTRAL, dash=DASHES[turn]), points))
+            lines.append(Line(session[-6:], replace(NEUTRAL, dash=DASHES[turn]), points))
     rows = [[Cell(line.label, kind="head code"), Cell(seconds(median(p.y for p in line.points)))] for line in lines]
     table = Table(f"Drift anchor on {name}", [Column("Session", kind="text"), Column("Median")], rows)
     x = spaced(CELL, [p.x for line in lines for p in line.points])

@@ -12,6 +12,7 @@ from attnbench.render.tables import EMPTY, Cell, Column, Table, Value, bounds_da
 from attnbench.scaling import BASELINES
 
 NOTES = (
+    "ok: the claimed exponent lies within the interval.",
     "Least squares on logarithms over every length that gave a number. Fixed costs flatten the curve at short lengths, and leaving a cache "
     "steepens it, so a measured exponent need not equal the claim.",
     "Cheaper from: the seq_len from which on a mechanism costs less than the baseline, up to the longest measured, with its 95 % interval. "
@@ -55,7 +56,7 @@ def _bounds(grown: Growth | None) -> Cell:
     if not math.isfinite(bounds.low):
         return Cell("two lengths", kind="number none")
     agrees = grown.claimed is not None and bounds.low <= grown.claimed <= bounds.high
-    return Cell(f"[{bounds.low:.2f}, {bounds.high:.2f}]", "holds the claim" if agrees else "", kind="number quiet")
+    return Cell(f"[{bounds.low:.2f}, {bounds.high:.2f}]", "ok" if agrees else "", kind="number quiet")
 
 
 def _exponent_data(what: str, grown: Growth | None) -> dict[str, Value]:

@@ -135,6 +135,8 @@ def _linear_ticks(low: float, high: float) -> tuple[float, ...]:
 def _trim(text: str) -> str:
     """The text of a tick without zeros that say nothing: 1.00 ms is 1 ms."""
     number, gap, unit = text.partition("\u2009")
+    times = "×" if number.endswith("×") else ""
+    number = number.removesuffix("×")
     if "." in number and "×" not in number:
         number = number.rstrip("0").rstrip(".")
-    return number + gap + unit
+    return number + times + gap + unit

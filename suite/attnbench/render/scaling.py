@@ -10,6 +10,7 @@ from attnbench.render.costs import beside_softmax
 from attnbench.render.growth import growth_table
 from attnbench.render.reference import Reference
 from attnbench.render.results import BASELINE, Axis, Group, Results, positive, status_word
+from attnbench.render.rows import cost_rows
 from attnbench.render.scales import LAYERS, MEMORY, RATIO, SEQ_LEN, THROUGHPUT, TIME, Kind, exact, spaced
 from attnbench.render.tables import Table, clip, failures_table
 from attnbench.render.view import Charts, View
@@ -32,7 +33,7 @@ def views(results: Results) -> list[View]:
             blocks: list[Table | Charts] = [failures_table(results, records, f"No cell gave a number · {setting}")]
             if charts:
                 blocks = [Charts(charts), growth_table(results, records, setting)]
-            found.append(View((*group.axes, Axis("mode", mode, mode)), blocks, setting, group.name))
+            found.append(View((*group.axes, Axis("mode", mode, mode)), blocks, setting, group.name, rows=cost_rows(results, records)))
     return found
 
 

@@ -18,9 +18,10 @@ from attnbench.render.links import cell_href, variant_file
 from attnbench.render.metric import metric_of
 from attnbench.render.palette import Style
 from attnbench.render.quantity import count, ratio, seconds, size
-from attnbench.render.results import BASELINE, Group, Results, epochs, is_trial, over_seeds, positive, rates, single
+from attnbench.render.results import BASELINE, Axis, Group, Results, epochs, is_trial, over_seeds, positive, rates, single
 from attnbench.render.tables import EMPTY, Cell, Column, Table, clip, interval_text, power_text, rank_cell, rank_text, status_cell
 from attnbench.render.tables import Value as Value
+from attnbench.spec import MODES
 
 _ARXIV = re.compile(r"arXiv[ :]?(\d{4}\.\d{4,5})")
 NOT_HERE = "Not registered where this site was built; only its results are known."
@@ -56,9 +57,11 @@ def sheet(results: Results, checks: Checks, name: str, summary: str, source: str
     for group in results.groups("depth"):
         if name in group.by_variant:
             found[1][1].append(_grid(results, group, name, "num_layers"))
-    mine = [group for group in results.groups("task") if name in group.by_variant]
-    if mine:
-        found[2][1].append(_tasks(results, mine, name))
+    benches: dict[tuple[Axis, ...], list[Group]] = {}
+    for group in results.groups("task"):
+        if name in group.by_variant:
+            benches.setdefault(group.device, []).append(group)
+    found[2][1].extend(_tasks(results, bench, groups, name) for bench, groups in benches.items())
     if trials := [r for r in results.by_variant[name] if is_trial(r)]:
         found[3][1].append(_trials(results, trials))
     reports = [report_table(report) for report in checks.of_variant(name)]
@@ -117,7 +120,7 @@ def index_table(results: Results, checks: Checks, summaries: dict[str, str]) -> 
 def _grid(results: Results, group: Group, name: str, axis: str) -> Table:
     """A setting's costs by size: for each mode, and each block, time, its ratio to softmax and memory."""
     mine = group.by_variant[name]
-    kinds = sorted({_kind(r) for r in mine}, reverse=True)
+    kinds = sorted({_kind(r) for r in mine}, key=lambda kind: (kind[0], MODES.index(kind[1])))
     columns = [Column("Mechanism", kind="text"), Column(axis)]
     for block, mode in kinds:
         told = f"{block}, {mode}" if block else mode
@@ -158,8 +161,8 @@ def _costs(results: Results, record: Record | None, base: Record | None) -> list
     ]  # fmt: skip
 
 
-def _tasks(results: Results, groups: Iterable[Group], name: str) -> Table:
-    """What it learnt, a row for each setting."""
+def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], name: str) -> Table:
+    """What it learnt on one bench, a row for each setting."""
     columns = [
         Column("Task", kind="text"), Column("Setting", kind="text"), Column("Test result", "mean over seeds"), Column("95 % interval"),
         Column("Rank"), Column("Seeds"), Column("Rate"), Column("Training"), Column("Memory"),
@@ -172,7 +175,8 @@ def _tasks(results: Results, groups: Iterable[Group], name: str) -> Table:
         for label, records in by_label.items():
             metric, first = metric_of(group.records), records[0]
             found, place = over_seeds(records, metric.name), results.standings.places("result", first).get(label)
-            setting = ", ".join(axis.label for axis in group.axes if axis.name != "task") + (f" · {label}" if label != name else "")
+            told = [axis.label for axis in group.axes if axis.name != "task" and axis not in bench]
+            setting = ", ".join(told) + (f" · {label}" if label != name else "")
             head = [Cell(str(first.spec.task), kind="head"), Cell(clip(setting, 200), kind="text wide")]
             if found is None:
                 rows.append([*head, status_cell(first, len(columns) - 2)])
@@ -190,7 +194,7 @@ def _tasks(results: Results, groups: Iterable[Group], name: str) -> Table:
                     Cell(seconds(time[0].value)) if time else EMPTY, Cell(size(memory[0].value)) if memory else EMPTY,
                 ]
             )  # fmt: skip
-    return Table("Tasks: what it learnt", columns, rows)
+    return Table(", ".join(axis.label for axis in bench), columns, rows)
 
 
 def _trials(results: Results, trials: Sequence[Record]) -> Table:

@@ -8,7 +8,7 @@ from typing import Any
 
 from attnbench.render.charts import Chart
 from attnbench.render.results import Axis
-from attnbench.render.tables import Table
+from attnbench.render.tables import Table, Value
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Charts:
 class View:
     """One choice of every axis, and what is then shown. chunk: the file of the page's views that it comes in.
 
-    extra: what the page's own script needs besides, as JSON.
+    extra: what the page's own script needs besides, as JSON. rows: what a file of the view holds, if not the data of its tables.
     """
 
     axes: tuple[Axis, ...]
@@ -33,6 +33,7 @@ class View:
     setting: str = ""
     chunk: str = ""
     extra: Mapping[str, Any] | None = None
+    rows: Sequence[Mapping[str, Value]] = ()
 
 
 @dataclass(frozen=True)
