@@ -1,7 +1,7 @@
 """A store of very many different cells, as a busy leaderboard has: python tests/many_cells.py FOLDER COUNT.
 
-Every registered mechanism at every length, mode, masking and dtype, in stacks of six depths and on six tasks with five seeds, on as many
-machines as it takes. Unlike many_records.py, whose records are seeds of few cells, it makes as many pages, tables and charts as there can be.
+Every registered mechanism at every length, mode, masking and dtype, in stacks of six depths and on six tasks with five seeds, on as
+many machines as it takes. Unlike many_records.py, whose records are seeds of few cells, it makes as many tables and charts as can be.
 """
 
 from __future__ import annotations

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from attnbench.record import Record, Status
 from attnbench.spec import Spec
+from attnbench.store import Store
 
 LENGTHS = (128, 512, 2048, 8192)
 COST = {"softmax": (1e-9, 2.0), "softmax_math": (3e-9, 2.05), "orthogonal": (4e-7, 1.02), "polynomial": (4e-9, 2.1)}
@@ -183,6 +187,46 @@ def hostile() -> list[Record]:
     ]
 
 
+def stored(folder: Path, records: Iterable[Record]) -> Path:
+    """A results folder that holds the records."""
+    for each in records:
+        Store(folder).append(each)
+    return folder
+
+
 def html(files: dict[str, bytes]) -> dict[str, str]:
     """The pages among a site's files, as text."""
     return {name: content.decode() for name, content in files.items() if name.endswith(".html")}
+
+
+def calls(script: bytes) -> list[tuple[str, list[Any]]]:
+    """What a script of data hands over, a call a line: "index", "chunk", "cell" or "search", and its arguments, which must be JSON."""
+    found = []
+    for line in script.decode().removesuffix("\n").split("\n"):
+        call = re.fullmatch(r"attnbench\.(?:(index|chunk|cell)\((.*)\)|(search) = (.*));", line)
+        assert call, f"no data: {line[:100]}"
+        found.append((call[1] or call[3], json.loads(f"[{call[2] or call[4]}]")))
+    return found
+
+
+def index_of(files: dict[str, bytes], page: str) -> dict[str, Any]:
+    """The index of a page's views."""
+    ((name, (index,)),) = calls(files[f"data/{page}.js"])
+    assert (name, index["page"]) == ("index", page)
+    return dict(index)
+
+
+def chunks_of(files: dict[str, bytes], page: str) -> list[dict[str, Any]]:
+    """A page's views, in the files that its index names."""
+    found = []
+    for chunk in index_of(files, page)["chunks"]:
+        ((name, (given,)),) = calls(files[f"data/{page}-{chunk}.js"])
+        assert (name, given["name"]) == ("chunk", chunk)
+        found.append(given)
+    return found
+
+
+def shown(files: dict[str, bytes], page: str, section: str) -> str:
+    """All that a section of a page can show, as HTML; its first view is in the page itself."""
+    views = [view for chunk in chunks_of(files, page) for view in chunk["sections"].get(section, [])]
+    return "\n".join([files[f"{page}.html"].decode(), *(view["html"] for view in views)])

@@ -7,6 +7,7 @@ import pytest
 from attnbench.drift import BASELINE, Drifts
 from attnbench.record import Record
 from attnbench.render.board import views
+from attnbench.render.checked import Checks
 from attnbench.render.results import Results
 from attnbench.render.tables import Table
 from factory import make_record, make_spec
@@ -48,7 +49,7 @@ def test_sessions_are_judged_apart() -> None:
 
 def ranked(records: list[Record]) -> dict[str, tuple[str, str]]:
     """Rank and why there is none, by variant, on the leaderboard's first table."""
-    (table,) = [block for block in views(Results(records, {}))[0].blocks if isinstance(block, Table)]
+    (table,) = [block for block in views(Results(records, {}), Checks([]))[0].blocks if isinstance(block, Table)]
     return {str(row[1].text): (str(row[0].text), str(row[0].title or "")) for row in table.rows}
 
 

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 import attnbench
-from attnbench import export, frame
+from attnbench import formats, frame
 from attnbench.columns import columns
 from attnbench.errors import BadInput
 from attnbench.export import export_frame
@@ -108,12 +108,24 @@ def test_some_of_the_records_can_be_chosen(stored: Path, tmp_path: Path, ending:
 def test_json_is_one_row_a_line_however_many_are_written_at_once(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, pieces = tmp_path / "whole.json", tmp_path / "pieces.json"
     exported(stored, whole)
-    monkeypatch.setattr(export, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(formats, "_ROWS_AT_ONCE", 2)
     exported(stored, pieces)
     assert whole.read_bytes() == pieces.read_bytes()
     first, *rows, last = whole.read_text().rstrip("\n").split("\n")
     assert (first, last) == ("[", "]")
     assert [json.loads(row.rstrip(","))["metric"] for row in rows] == [row["metric"] for row in read(whole)]
+
+
+def test_parquet_holds_the_same_rows_however_many_make_a_group(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow.parquet
+
+    whole, pieces = tmp_path / "whole.parquet", tmp_path / "pieces.parquet"
+    exported(stored, whole)
+    monkeypatch.setattr(formats, "_ROWS_OF_A_GROUP", 2)
+    exported(stored, pieces)
+    assert read(pieces) == read(whole)
+    assert [pyarrow.parquet.read_metadata(file).num_row_groups for file in (whole, pieces)] == [1, (len(read(whole)) + 1) // 2]
+    assert len(read(whole)) > 2
 
 
 def test_a_parquet_file_has_its_types_and_what_they_mean(stored: Path, tmp_path: Path) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Sequence
-from html import unescape
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ import site_records
 from attnbench.publish import load_sources, render
 from attnbench.record import Record
 from attnbench.render import accuracy, board, plots, stacked
+from attnbench.render.checked import Checks
 from attnbench.render.curves import by_layer
 from attnbench.render.learnt import learnt_table
 from attnbench.render.metric import METRICS, UNKNOWN, metric_of
@@ -24,7 +23,7 @@ from attnbench.render.scales import ACCURACY, spaced
 from attnbench.render.tables import Table
 from attnbench.render.view import Charts, View
 from attnbench.workload import METRICS as MORE_IS_BETTER
-from site_records import record, task_spec, trained
+from site_records import index_of, record, task_spec, trained
 
 SOURCES = load_sources()
 GIVEN: dict[str, Any] = {"variant": "softmax", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 3}
@@ -41,9 +40,12 @@ def only_group(records: Sequence[Record]) -> tuple[Results, Group]:
 
 
 def cells(table: Table) -> dict[str, dict[str, str]]:
-    """The text of every cell, with what stands in small type, by variant and column; a failure spans the columns after its own."""
+    """The text of every cell, with small type and reason, by variant and column; a failure spans the columns after its own."""
     titles = [column.title for column in table.columns]
-    rows = [{title: f"{cell.text} {cell.small}".strip() for title, cell in zip(titles, row, strict=False)} for row in table.rows]
+    rows = [
+        {title: " ".join(filter(None, [str(cell.text), cell.small, *cell.more[:1]])) for title, cell in zip(titles, row, strict=False)}
+        for row in table.rows
+    ]
     return {row["Variant"]: row for row in rows}
 
 
@@ -62,14 +64,20 @@ def test_fewer_bits_rank_first_and_more_accuracy_does() -> None:
         found = cells(tables[task])
         assert list(found)[-1] == "my_file" and found["my_file"]["Rank"] == "5", task
         assert found["orthogonal"]["Rank"] == "1–2", task
-    assert re.fullmatch(r"2\.\d{3} \[2\.\d{3}, 2\.\d{3}\]", cells(tables["sotu_lm"])["softmax"]["Test bits per byte"])
+    bits = cells(tables["sotu_lm"])["softmax"]
+    assert re.fullmatch(r"2\.\d{3}", bits["Test bits per byte"])
+    assert re.fullmatch(r"\[2\.\d{3}, 2\.\d{3}\]", bits["95 % interval"])
 
 
-def test_the_direction_of_the_chart_of_costs_is_said() -> None:
+@pytest.mark.parametrize(("against", "best"), [("time", "softmax"), ("memory", "orthogonal, softmax")])
+def test_the_direction_of_the_chart_of_costs_is_said(against: accuracy.Against, best: str) -> None:
+    """softmax and orthogonal learn the same and most; softmax is one of the two fastest, and all need the same memory."""
     results = results_of(site_records.usual())
-    notes = {group.records[0].spec.task: chart.notes for group in results.groups("task") if (chart := accuracy.pareto(results, group))}
-    assert notes["mnist"] == ("Better is up and to the left.",)
-    assert notes["sotu_lm"] == ("Better is down and to the left.",)
+    charts = {group.records[0].spec.task: accuracy.pareto(results, group, against) for group in results.groups("task")[:2]}
+    for task, way in (("mnist", "up"), ("sotu_lm", "down")):
+        chart = charts[task]
+        assert chart
+        assert list(chart.notes) == [f"Better is {way} and to the left.", f"On the frontier: {best}.", "Hollow: surely dominated."]
 
 
 def test_a_setting_is_one_whatever_rate_was_chosen_and_shows_it() -> None:
@@ -101,20 +109,6 @@ def test_a_rate_tuned_again_takes_the_place_of_the_first() -> None:
     assert group.records == (again,)
 
 
-def test_trials_are_no_results() -> None:
-    """A trial's validation value, which no result has, is nowhere but on its variant's page."""
-    spec = task_spec(**GIVEN, lr_grid="0.003")
-    trial = trained(dataclasses.replace(spec, lr=3e-3, lr_grid=None, seed=1000, evaluate="validation"), validation_accuracy=[0.98765])
-    result = trained(dataclasses.replace(spec, lr=3e-3), validation_accuracy=[0.5])
-    assert results_of([trial]).groups("task") == []
-    with_it, without = render([trial, result], SOURCES), render([result], SOURCES)
-    page = with_it["variants/softmax.html"].decode()
-    assert "Tuning trials" in page and "98.8\u2009%" in page
-    assert "Tuning trials" not in without["variants/softmax.html"].decode()
-    for path in ("data/index.js", "data/accuracy.js", "accuracy.html"):
-        assert with_it[path] == without[path], path
-
-
 def test_a_target_that_is_not_reached_is_never_reached() -> None:
     seeds = [trained(task_spec(**{**GIVEN, "variant": "my_file"}, lr=3e-3, seed=seed)) for seed in range(2)]
     some = [trained(task_spec(**GIVEN, lr=3e-3, seed=seed)) for seed in range(3)]
@@ -142,7 +136,7 @@ def test_what_knowing_nothing_gives_is_said_and_drawn_where_it_is_near() -> None
 def test_the_state_before_training_is_drawn_and_missing_matrices_are_not() -> None:
     results = results_of(site_records.usual())
     view = next(view for view in accuracy.views(results) if "skipless, 12 layers" in view.setting)
-    (inside,) = [block for block in view.blocks if isinstance(block, Charts) and block.title]
+    (inside,) = [block for block in view.blocks if isinstance(block, Charts) and block.title == "Inside the model"]
     norm, rank, before, after = inside.charts
     assert [trace["name"] for trace in norm.figure["data"]] == ["orthogonal", "polynomial", "softmax"]
     assert {trace["x"][0] for trace in norm.figure["data"]} == {0.0}
@@ -203,21 +197,23 @@ def test_fewer_bits_are_better_beside_softmax_and_one_seed_decides_nothing() -> 
     assert mine["residual, 4 layers"].endswith("1 seed, undecided")
 
 
-def test_the_kernel_board_names_the_metric_of_every_task() -> None:
-    table = board.views(results_of(site_records.usual()))[0].blocks[0]
+def test_the_kernel_board_shows_the_mean_task_rank_with_its_range() -> None:
+    """Two tasks have three seeds, two mechanisms tie on both, and of five no two are a critical difference (4.3) apart."""
+    results = results_of(site_records.usual())
+    table = board.views(results, Checks([]))[0].blocks[0]
     assert isinstance(table, Table)
-    assert {c.title: c.small for c in table.columns if c.small.startswith("test")} == {
-        "mnist": "test accuracy", "sotu_era": "test accuracy", "sotu_lm": "test bits per byte",
+    given = {"orthogonal": 1.5, "softmax": 1.5, "softmax_math": 3.0, "polynomial": 4.0, "my_file": 5.0}
+    assert {name: row["Task rank"] for name, row in cells(table).items()} == {name: f"{mean} (1–5)" for name, mean in given.items()}
+    assert {row["name"]: row["mean_task_rank"] for row in table.data} == given
+    told = {row[[column.title for column in table.columns].index("Task rank")].title for row in table.rows}
+    assert told == {"average rank over mnist (embedded:06bf3045), sotu_lm (embedded:06bf3045), residual models"}
+
+
+def test_the_metric_of_every_task_is_named() -> None:
+    results = results_of(site_records.usual())
+    assert {str(group.records[0].spec.task): learnt_table(results, group).columns[2].title for group in results.groups("task")} == {
+        "mnist": "Test accuracy", "sotu_era": "Test accuracy", "sotu_lm": "Test bits per byte",
     }  # fmt: skip
-
-
-def test_the_condition_of_attention_alone_stands_beside_that_of_the_blocks() -> None:
-    files = render(site_records.usual(), SOURCES)
-    assert "attention alone" in files["data/index.js"].decode()
-    titles = re.findall(r"<h3>(.*?)</h3>", unescape(files["depth.html"].decode()))
-    conditions = [title for title in titles if title.startswith("Condition")]
-    whats, blocks = ("Condition number", "Condition, attention alone"), ("residual", "skipless")
-    assert conditions == [f"{what}, {block}" for what in whats for block in blocks]
 
 
 def test_views_of_tasks_differ_in_axes_that_a_reader_knows() -> None:
@@ -228,10 +224,8 @@ def test_views_of_tasks_differ_in_axes_that_a_reader_knows() -> None:
     expected = {("torch", "causal", "task", "block", "num_layers", "recipe")}
     assert last_axes(accuracy.views(results)) == expected
     assert last_axes([view for view in plots.views(results) if view.axes[0].value == "task"]) == expected
-    data = render(site_records.usual(), SOURCES)["data/accuracy.js"].decode()
-    switches = json.loads(data.removeprefix("window.ATTNBENCH = ").removesuffix(";\n"))["switches"]
-    names = [switch["name"] for switch in switches]
-    assert names == ["hardware", "dtype", "torch", "task", "causal", "block", "num_layers", "recipe"]
+    names = [axis["name"] for axis in index_of(render(site_records.usual(), SOURCES), "accuracy")["axes"]]
+    assert names == ["hardware", "device", "dtype", "torch", "task", "causal", "block", "num_layers", "recipe"]
 
 
 def test_mixed_precision_is_said() -> None:

@@ -1,169 +1,65 @@
-"""The site in a browser, from file://: nothing is fetched, nothing fails, and it can be read in both themes and without scripts."""
+"""Every page in a browser, from file:// with the network off: nothing fails, and it can be read in both themes and without scripts."""
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser
 from rich.console import Console
 
 import site_records
 from attnbench.publish import publish
 from attnbench.store import Store
+from conftest import Watched, every_view
 
-pytestmark = [pytest.mark.browser, pytest.mark.alone]
+pytestmark = pytest.mark.browser
 
-CAPTION = "document.querySelector('[data-section=board] caption').textContent"
-CHROMIUM = Path("/usr/bin/chromium")
-PAGES = (
-    "index", "scaling", "accuracy", "depth", "variants", "machines", "method", "submit", "variants/softmax", "variants/my_file",
-)  # fmt: skip
+TOP = ("index", "scaling", "accuracy", "depth", "claims", "variants", "compare", "machines", "method", "submit", "about")
+STATES = {"compare": "track=task", "accuracy": "block=skipless&num_layers=12"}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        message = f"there is no {CHROMIUM}; apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield started
-        started.close()
+def page_types(site: Path) -> list[tuple[str, str]]:
+    """One of every page type, with a state; a cell alone, and beside another."""
+    cell = first_cell(site)
+    other = next(file for file in sorted(site.glob("cells/*.html")) if file.stem != cell[6:8])
+    anchor = other.read_text().split('<article class="cell" id="')[1].split('"')[0]
+    file, _, place = cell.partition("#")
+    return [
+        *((name, STATES.get(name, "")) for name in TOP), ("variants/softmax", ""), ("variants/my_file", "checks"), ("sources/softmax", ""),
+        (file, ""), (file, place), (file, f"{place}&with={anchor}"),
+    ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    for record in site_records.usual():
-        Store(folder / "results").append(record)
-    return publish(folder / "results", folder / "dist", Console()).parent
+def first_cell(site: Path) -> str:
+    """The first cell that the leaderboard leads to: cells/3f#cell-..."""
+    return "cells/" + (site / "index.html").read_text().split('href="cells/')[1].split('"')[0].replace(".html", "")
 
 
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    opened = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme="light")
-    opened.set_default_timeout(10_000)
-    yield opened
-    opened.close()
-
-
-def watched(context: BrowserContext) -> tuple[Page, list[str]]:
-    """A page and a list that fills with whatever goes wrong in it, or leaves the disk."""
-    faults: list[str] = []
-    page = context.new_page()
-    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: faults.append(request.url) if not request.url.startswith(("file:", "data:", "blob:")) else None)
-    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}") if not aborted(request) else None)
-    return page, faults
-
-
-def aborted(request: Request) -> bool:
-    """Whether the browser gave a request up because the page was left; a file that is missing fails otherwise."""
-    return request.failure == "net::ERR_ABORTED"
-
-
-def until(page: Page, expression: str) -> None:
-    """Wait until an expression holds. Playwright's own wait needs eval, which the policy of the pages forbids."""
-    deadline = time.monotonic() + 10
-    while not page.evaluate(expression):
-        assert time.monotonic() < deadline, f"never came true: {expression}"
-        page.wait_for_timeout(20)
-
-
-def uri(site: Path, name: str) -> str:
-    return (site / f"{name}.html").as_uri()
-
-
-def first_row(page: Page) -> str:
-    return page.locator("[data-section=board] tbody tr").first.inner_text()
-
-
-def test_every_page_loads_without_error_or_request_at_every_width(context: BrowserContext, site: Path) -> None:
-    page, faults = watched(context)
-    for name in PAGES:
-        page.goto(uri(site, name))
+def test_every_page_loads_without_error_or_request_at_every_width(shown: Watched) -> None:
+    for name, state in page_types(shown.site):
+        page = shown.open(name, state)
         for width in (390, 1200):
             page.set_viewport_size({"width": width, "height": 900})
-            until(page, "document.documentElement.scrollWidth <= window.innerWidth")  # plots follow a resize a moment later
+            shown.until("document.documentElement.scrollWidth <= window.innerWidth")  # plots follow a resize a moment later
         for plot in page.locator("[data-figure]").all():
-            assert plot.locator("svg.main-svg").count() > 0, f"a plot of {name} was not drawn"
-    assert not faults
+            if plot.is_visible():
+                plot.scroll_into_view_if_needed()
+                plot.locator("svg.main-svg").first.wait_for(timeout=5000)
 
 
-def test_the_hash_holds_the_view_and_back_goes_back(context: BrowserContext, site: Path) -> None:
-    page, faults = watched(context)
-    page.goto(uri(site, "index"))
-    default = first_row(page)
-    page.locator("select[name=seq_len]").select_option("128")
-    until(page, f"{CAPTION}.includes('seq_len 128 ')")
-    short = first_row(page)
-    assert short != default
-    assert "seq_len=128" in page.url
-    page.locator("select[name=track]").select_option("task")
-    until(page, f"{CAPTION}.startsWith('Task')")
-    page.go_back()
-    until(page, f"{CAPTION}.includes('seq_len 128 ')")
-    assert first_row(page) == short
-    address = page.url
-    page.goto("about:blank")
-    page.goto(address)
-    assert first_row(page) == short
-    page.goto("about:blank")
-    page.goto(uri(site, "index") + "#seq_len=nonsense&<img src=x>=1")
-    assert first_row(page) == default
-    assert not faults
-
-
-def test_every_view_of_the_leaderboard_can_be_shown(context: BrowserContext, site: Path) -> None:
-    page, faults = watched(context)
-    page.goto(uri(site, "index"))
-    views = page.evaluate("ATTNBENCH.sections.board.map(view => [new URLSearchParams(view.axes).toString(), view.setting])")
-    assert len(views) > 10
-    for text, setting in reversed(views):
-        page.evaluate("hash => { location.hash = hash; }", text)
-        until(page, f"{CAPTION} === {json.dumps(setting)}")
-        assert page.locator("[data-section=board] tbody tr").count() > 0
-    assert not faults
-
-
-def test_a_task_of_another_metric_can_be_chosen_and_depths_of_the_one_that_has_them(context: BrowserContext, site: Path) -> None:
-    page, faults = watched(context)
-    page.goto(uri(site, "accuracy"))
-    header, stacked = page.locator("[data-section=accuracy] thead").first, page.locator("[data-section=stacked]")
-    assert "Test accuracy" in header.inner_text() and stacked.is_visible()
-    page.locator("select[name=block]").select_option("skipless")
-    page.locator("select[name=num_layers]").select_option("12")
-    until(page, "document.querySelector('[data-setting], caption').textContent.includes('skipless, 12 layers')")
-    assert page.locator("figure h3", has_text="Effective rank by layer").count() == 2
-    assert stacked.is_visible()
-    page.locator("select[name=task]").select_option(label="sotu_lm (embedded:06bf3045)")
-    until(page, "document.querySelector('caption').textContent.includes('causal, sotu_lm')")
-    assert "Test bits per byte" in header.inner_text() and stacked.is_hidden()
-    assert page.locator("p", has_text="Better is down and to the left").is_visible()
-    assert not faults
-
-
-def test_the_theme_follows_the_system_and_the_switch_is_remembered(context: BrowserContext, site: Path) -> None:
-    page, _ = watched(context)
+def test_the_theme_follows_the_system_and_the_switch_is_remembered(shown: Watched) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     label = "getComputedStyle(document.querySelector('.annotation-text')).fill"
-    page.goto(uri(site, "index"))
+    page = shown.open("scaling")
+    shown.until("document.querySelector('.annotation-text')")
     light, light_label = page.evaluate(background), page.evaluate(label)
     page.get_by_role("button", name="Switch to dark colours").click()
     dark, dark_label = page.evaluate(background), page.evaluate(label)
     assert dark != light and dark_label != light_label
-    page.goto(uri(site, "method"))
+    page = shown.open("method")
     assert page.evaluate(background) == dark
     page.get_by_role("button", name="Switch to light colours").click()
     assert page.evaluate(background) == light
@@ -172,7 +68,7 @@ def test_the_theme_follows_the_system_and_the_switch_is_remembered(context: Brow
 def test_the_theme_of_the_system_is_used(browser: Browser, site: Path) -> None:
     with browser.new_context(color_scheme="dark") as context:
         page = context.new_page()
-        page.goto(uri(site, "index"))
+        page.goto((site / "index.html").as_uri())
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 26)"
 
 
@@ -180,53 +76,90 @@ def test_the_theme_of_the_system_is_used(browser: Browser, site: Path) -> None:
 def test_axe_finds_nothing_serious(browser: Browser, site: Path, theme: str) -> None:
     with browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme="dark" if theme == "dark" else "light") as context:
         page = context.new_page()
-        for name in ("index", "accuracy", "variants", "machines", "method", "variants/softmax"):  # one of every template
-            page.goto(uri(site, name))
+        for name, state in page_types(site):
+            page.goto("about:blank")
+            page.goto((site / f"{name}.html").as_uri() + (f"#{state}" if state else ""))
+            page.wait_for_timeout(150)
             page.evaluate("document.querySelectorAll('details').forEach((one, place) => { one.open = place < 3; })")
-            found = Axe().run(page).response["violations"]
+            rules = {"runOnly": ["color-contrast"]} if theme == "dark" else None  # all that a theme changes
+            found = Axe().run(page, options=rules).response["violations"]
             serious = [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
-            assert not serious, f"{name}, {theme}: {serious}"
+            assert not serious, f"{name}#{state}, {theme}: {serious}"
 
 
 def test_everything_is_there_without_scripts(browser: Browser, site: Path) -> None:
     with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
-        page.goto(uri(site, "index"))
+        page.goto((site / "index.html").as_uri())
         table = page.locator("[data-section=board] table")
         assert table.locator("tbody tr").count() == 5
         assert "softmax" in table.inner_text()
-        assert page.locator("form.controls").is_hidden()
-        for name in ("index", "scaling", "accuracy", "depth"):
-            page.goto(uri(site, name))
+        assert page.locator("form.controls").is_hidden() and page.locator("form.search").is_hidden()
+        table.locator("td a").first.click()
+        article = page.locator("article.cell:target")
+        assert (
+            article.is_visible() and "attnbench run --rerun --cell" in article.inner_text() and "peak_memory_bytes" in article.inner_text()
+        )
+        for name in ("index", "scaling", "accuracy", "depth", "claims", "machines"):
+            page.goto((site / f"{name}.html").as_uri())
             charts = page.locator("figure.chart")
-            assert charts.count() >= 3
+            assert charts.count() >= 1
             assert charts.locator("details table").count() == charts.count()
             assert not charts.locator(".plot").first.is_visible()
+        page.goto((site / "compare.html").as_uri())
+        assert page.locator("[data-section=compare] thead th").count() == 6  # all mechanisms, for none can be chosen
+        page.goto((site / "variants/polynomial.html").as_uri())
+        page.locator("details.why summary").first.click()  # reasons open without scripts too
+        assert "tried to allocate 3.0 GiB" in page.locator("details.why").first.inner_text()
+        page.goto((site / "variants/my_file.html").as_uri())
+        assert "row 3 changes with token 7 <script>" in page.locator("#checks ~ details").first.inner_text()
 
 
-def test_a_cell_can_be_reached_from_its_number(context: BrowserContext, site: Path) -> None:
-    page, faults = watched(context)
-    page.goto(uri(site, "index"))
-    page.locator("[data-section=board] td a").first.click()
-    page.wait_for_url("**/variants/*.html#cell-*")
-    assert page.locator("details.cell[open]").count() == 1
-    assert "attnbench run --rerun --cell" in page.locator("details.cell[open] code").first.inner_text()
-    assert not faults
-
-
-def test_harmful_names_do_nothing(context: BrowserContext, tmp_path: Path) -> None:
+def test_harmful_names_do_nothing(watch: Callable[[Path], Watched], tmp_path: Path) -> None:
     for record in site_records.hostile():
         record = site_records.record(
             record.spec, record.status, id=record.id, measurements=record.measurements, curve=record.curve,
             environment=record.environment, reason=record.reason, command=record.command,
         )  # fmt: skip
         Store(tmp_path / "results").append(record)
-    site = publish(tmp_path / "results", tmp_path / "dist", Console()).parent
-    page, faults = watched(context)
-    page.on("dialog", lambda dialog: faults.append(dialog.message))
-    for file in sorted(site.glob("**/*.html")):
+    shown = watch(publish(tmp_path / "results", tmp_path / "dist", Console()).parent)
+    page = shown.page
+    for file in sorted(shown.site.glob("**/*.html")):
         page.goto(file.as_uri())
-        for view in page.evaluate("(window.ATTNBENCH?.sections.board ?? []).map(view => new URLSearchParams(view.axes).toString())"):
+        for view in [*every_view(page), *page.evaluate("[...document.querySelectorAll('article.cell')].map(({ id }) => id)")]:
             page.evaluate("hash => { location.hash = hash; }", view)
-        assert page.locator("img, [onerror]").count() == 0
-    assert not faults
+            page.wait_for_timeout(30)
+            assert page.locator("img, [onerror], iframe").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{file} is wider than the window"
+    page.locator("input[name=find]").fill("img")
+    page.locator("#found a").first.wait_for()
+    assert page.locator("img").count() == 0
+    assert not shown.faults
+
+
+STORES: dict[str, Callable[[], list[site_records.Record]]] = {
+    "empty": list,
+    "single": lambda: site_records.usual()[:1],
+    "all_failed": site_records.all_failed,
+    "many_machines": lambda: [r for n in range(12) for r in site_records.kernel("softmax", machine=f"machine-{n}")],
+}
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_every_store_has_pages_that_say_what_to_do_next(watch: Callable[[Path], Watched], tmp_path: Path, name: str) -> None:
+    (tmp_path / "results").mkdir()
+    for record in STORES[name]():
+        Store(tmp_path / "results").append(record)
+    shown = watch(publish(tmp_path / "results", tmp_path / "dist", Console()).parent)
+    for page_name in TOP:
+        page = shown.open(page_name)
+        page.wait_for_timeout(100)
+        text = page.locator("main").inner_text()
+        assert len(text) > 80
+        if name == "empty" and page_name not in ("method", "submit", "about", "claims"):
+            assert "attnbench run" in text and "attnbench site" in text
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    if name == "many_machines":
+        page = shown.open("index")
+        assert page.locator("select[name=hardware] option").count() == 12
+    assert not shown.faults

@@ -24,7 +24,7 @@ def cost_rows(results: Results, records: Iterable[Record], state: Sequence[str] 
         row |= bounds_data("time_ratio", positive(record, "anchor_ratio"))
         memory = positive(record, "peak_memory_bytes")
         row["peak_memory_bytes"] = memory.value if memory else None
-        found.append(
-            {name: value for name, value in row.items() if value is not None} | {metric: single(record, metric) for metric in state}
-        )
+        for metric in state:
+            row[metric] = single(record, metric)
+        found.append({name: value for name, value in row.items() if value is not None})
     return found
