@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MACHINE = "$$($(BIN)/attnbench doctor --machine)"
 
-.PHONY: leaderboard test check bench floors forms agreement repeatability engine site clean
+.PHONY: leaderboard test check bench floors forms agreement repeatability engine site screenshots clean
 
 # asv ends with 2 when a cell failed: that is a result, and the page shows it.
 leaderboard: $(READY)  ## run the quick preset through asv on this machine, build the site, say where it is
@@ -46,6 +46,9 @@ engine: $(READY)  ## the training engine's samples a second against a bare loop'
 
 site: $(READY)  ## build the site from results/
 	$(BIN)/attnbench site
+
+screenshots: site  ## pictures of every page type, light, dark and phone width, in site/dist/screenshots
+	$(BIN)/python tests/browser/screenshots.py site/dist site/dist/screenshots
 
 clean:  ## remove what make made; results stay
 	rm -rf $(VENV) .asv site/dist build dist

@@ -12,7 +12,7 @@ import attnbench
 from attnbench import cli
 from conftest import REPO
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "site/pages/method.md", "site/pages/submit.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "site/pages/method.md", "site/pages/submit.md", "site/pages/about.md"]
 
 
 def commands(text: str) -> list[list[str]]:

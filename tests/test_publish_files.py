@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -161,6 +162,8 @@ def test_what_cannot_be_written_is_bad_input_in_either_process(
         (out / place).mkdir(parents=True)
     with pytest.raises(BadInput, match="could not write the site to"):
         built(stored(tmp_path / "results", site_records.usual()[:2]), out)
+    for child in multiprocessing.active_children():
+        child.join()  # where the front page failed the other half is still being written
 
 
 def test_a_process_that_dies_is_told_of() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Watched
+from site_page import Watched
 
+pytest_plugins = ["site_browser"]
 pytestmark = pytest.mark.browser
 
 KERNEL = "track=kernel&hardware=example&device=cpu&causal=no&mode=forward&seq_len=128"

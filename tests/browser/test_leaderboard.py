@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from conftest import Watched, every_view
+from site_page import Watched, every_view
 
+pytest_plugins = ["site_browser"]
 pytestmark = pytest.mark.browser
 
 CAPTION = "document.querySelector('[data-section=board] caption').textContent"

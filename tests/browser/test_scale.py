@@ -12,8 +12,9 @@ import pytest
 
 import many_cells
 import many_records
-from conftest import Watched
+from site_page import Watched
 
+pytest_plugins = ["site_browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.slow]
 
 # Runs the command line and says how much memory the larger of its processes needed.

@@ -13,8 +13,9 @@ from rich.console import Console
 import site_records
 from attnbench.publish import publish
 from attnbench.store import Store
-from conftest import Watched, every_view
+from site_page import Watched, every_view
 
+pytest_plugins = ["site_browser"]
 pytestmark = pytest.mark.browser
 
 TOP = ("index", "scaling", "accuracy", "depth", "claims", "variants", "compare", "machines", "method", "submit", "about")

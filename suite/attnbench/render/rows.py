@@ -13,7 +13,7 @@ STATE = ("jacobian_condition", "attention_jacobian_condition", "effective_rank",
 
 def cost_rows(results: Results, records: Iterable[Record], state: Sequence[str] = ()) -> list[dict[str, Value]]:
     """Costs of every cell, with bounds where they have any. state: further metrics, means over layers."""
-    found = []
+    found = list[dict[str, Value]]()
     for record in records:
         s = record.spec
         row: dict[str, Value] = {

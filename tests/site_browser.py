@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Request, sync_playwright
 from rich.console import Console
 
 import site_records
 from attnbench.publish import publish
 from attnbench.record import Origin, Record
 from attnbench.store import Store
+from site_page import Watched
 from site_reports import write_reports
 
 CHROMIUM = Path("/usr/bin/chromium")
-
-
-@dataclass
-class Watched:
-    """A page of a site, and a list that fills with whatever goes wrong."""
-
-    page: Page
-    site: Path
-    faults: list[str] = field(default_factory=list)
-
-    def open(self, name: str, state: str = "") -> Page:
-        """Go to a page anew, whatever was shown."""
-        self.page.goto("about:blank")
-        self.page.goto((self.site / f"{name}.html").as_uri() + (f"#{state}" if state else ""))
-        return self.page
-
-    def until(self, expression: str) -> None:
-        """Wait until an expression holds. Playwright's own wait needs eval, which the policy of the pages forbids."""
-        deadline = time.monotonic() + 10
-        while not self.page.evaluate(expression):
-            assert time.monotonic() < deadline, f"never came true: {expression}"
-            self.page.wait_for_timeout(20)
 
 
 def records() -> list[Record]:
@@ -110,16 +88,6 @@ def shown(watch: Callable[[Path], Watched], site: Path) -> Iterator[Watched]:
     watched = watch(site)
     yield watched
     assert not watched.faults
-
-
-def every_view(page: Page, section: str = "") -> list[str]:
-    """The states of all views of a page, or of one section."""
-    views = f"attnbench.page.sections[{section!r}]" if section else "Object.values(window.attnbench.page?.sections ?? {}).flat()"
-    found: list[str] = page.evaluate(
-        f"{views}.map((codes) => new URLSearchParams(attnbench.page.axes.flatMap(({{ name, values }}, place) => "
-        "(codes[place] < 0 ? [] : [[name, values[codes[place]][0]]]))).toString())"
-    )
-    return found
 
 
 def aborted(request: Request) -> bool:
