@@ -51,7 +51,7 @@
         const cell = row.cellsByColumn[column];
         cell.querySelector(".beside")?.remove();
         const word = column === base ? "baseline" : cell.classList.contains("none") ? "" : verdict(places[base], places[column], column);
-        if (word) cell.append(make("span", { class: `beside ${word.replace(" ", "-")}` }, word));
+        if (word) (cell.querySelector("small") ?? cell).append(make("span", { class: `beside ${word.replace(" ", "-")}` }, word));
       });
     });
   }

@@ -27,7 +27,7 @@
   // As many ticks as there is room for; of too many every second.
   function thinned(given, width) {
     const { tickvals = [], ticktext = [] } = given;
-    if (tickvals.length * 8 * Math.max(...ticktext.map((text) => text.length), 3) <= width || tickvals.length < 4) return given;
+    if (tickvals.length * 10 * Math.max(...ticktext.map((text) => text.length), 3) <= width || tickvals.length < 4) return given;
     const keep = (_, place) => (tickvals.length - 1 - place) % 2 === 0;
     return { ...given, tickvals: tickvals.filter(keep), ticktext: ticktext.filter(keep) };
   }

@@ -6,7 +6,7 @@ import multiprocessing
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Self
 
 from attnbench.errors import AttnbenchError
 
@@ -14,7 +14,7 @@ from attnbench.errors import AttnbenchError
 class Beside:
     """Runs a function beside the caller, or when it is waited for if `forked` is false. Its result must be picklable.
 
-    The function must not start threads, nor count on those that this process has.
+    The function must not start threads, nor count on those that this process has. Leaving the `with` block ends what still runs.
     """
 
     def __init__(self, work: Callable[[], list[str]], forked: bool) -> None:
@@ -27,6 +27,15 @@ class Beside:
                 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads, of which the work needs none
                 self._process.start()
             sending.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.join()
+            self._receiving.close()
 
     def wait(self) -> list[str]:
         """The result. Raises what the function raised, or AttnbenchError when its process died."""

@@ -58,17 +58,16 @@ def publish(results: Path, out: Path, err: Console, first: str | None = None) ->
 
 def _write_all(site: Site, out: Path, in_two: bool) -> list[str]:
     """Write every file; the names of all. in_two: with the help of a process beside this one."""
-    cells = Beside(lambda: _write_files(site.cells(), out), in_two)
-    if in_two:
-        site.results.standings.prepare()  # what both halves need
-    names = cells.wait()
-    back = Beside(lambda: _write_files(site.back(), out), in_two)
-    names += _write_files(site.front(), out)
-    (out / PARQUET).parent.mkdir(parents=True, exist_ok=True)
-    with (out / PARQUET).open("wb") as stream:
-        write_parquet(site.results.table, stream)
-    names += [PARQUET, *_write_files([(PLOTLY, _plotly())], out), *back.wait()]
-    return names
+    with Beside(lambda: _write_files(site.cells(), out), in_two) as cells:
+        if in_two:
+            site.results.standings.prepare()  # what both halves need
+        names = cells.wait()
+    with Beside(lambda: _write_files(site.back(), out), in_two) as back:
+        names += _write_files(site.front(), out)
+        (out / PARQUET).parent.mkdir(parents=True, exist_ok=True)
+        with (out / PARQUET).open("wb") as stream:
+            write_parquet(site.results.table, stream)
+        return [*names, PARQUET, *_write_files([(PLOTLY, _plotly())], out), *back.wait()]
 
 
 def _reports(results: Path) -> Iterator[Report]:
@@ -110,12 +109,13 @@ def _holds(file: str, content: bytes) -> bool:
 
 
 def _remove_stale(out: Path, written: list[str]) -> None:
-    """Remove what the last build wrote and this one did not."""
+    """Remove what the last build wrote and this one did not; of what somebody else wrote into the list only files of `out`."""
     listing = out / WRITTEN
-    before = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
+    before = listing.read_text(encoding="utf-8", errors="replace").splitlines() if listing.is_file() else []
     root = out.resolve()
+    kept = {(out / name).resolve() for name in written}
     for name in set(before) - set(written):
-        file = (out / name).resolve()
-        if file.is_relative_to(root):  # whatever somebody wrote into the list
-            file.unlink(missing_ok=True)
+        file = (out / name).resolve() if "\0" not in name else root
+        if file.is_file() and file.is_relative_to(root) and file not in kept:
+            file.unlink()
     listing.write_text("\n".join(sorted(written)) + "\n", encoding="utf-8")

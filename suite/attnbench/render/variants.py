@@ -18,7 +18,7 @@ from attnbench.render.links import cell_href, variant_file
 from attnbench.render.metric import metric_of
 from attnbench.render.palette import Style
 from attnbench.render.quantity import count, ratio, seconds, size
-from attnbench.render.results import BASELINE, Axis, Group, Results, epochs, is_trial, over_seeds, positive, rates, single
+from attnbench.render.results import BASELINE, Axis, Group, Results, epochs, is_trial, over_seeds, positive, rates, single, values
 from attnbench.render.tables import EMPTY, Cell, Column, Table, clip, interval_text, power_text, rank_cell, rank_text, status_cell
 from attnbench.render.tables import Value as Value
 from attnbench.spec import MODES
@@ -38,7 +38,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A mechanism's page. tables: its numbers, under a heading each; checks: its reports."""
+    """A mechanism's page. tables: its numbers, under a heading each; checks: its reports; compared: it and softmax, for the comparison."""
 
     name: str
     style: Style
@@ -46,6 +46,7 @@ class Sheet:
     facts: Sequence[Fact]
     checks: Sequence[Table]
     tables: Sequence[tuple[str, Sequence[Table]]]
+    compared: str = ""
 
 
 def sheet(results: Results, checks: Checks, name: str, summary: str, source: str) -> Sheet:
@@ -69,7 +70,9 @@ def sheet(results: Results, checks: Checks, name: str, summary: str, source: str
         *declared_facts(results.declared.get(name)),
         *([Fact("Source", "its file, as installed where this site was built", source)] if source else []),
     ]
-    return Sheet(name, results.styles[name], summary, facts, reports, [(title, tables) for title, tables in found if tables])
+    labels = sorted({results.label(r) for r in results.by_variant[name] if not is_trial(r)} - {BASELINE})
+    compared = "~".join([BASELINE, *labels]) if labels and BASELINE in results.by_variant else ""
+    return Sheet(name, results.styles[name], summary, facts, reports, [(title, tables) for title, tables in found if tables], compared)
 
 
 def declared_facts(declared: Variant | None) -> list[Fact]:
@@ -181,10 +184,9 @@ def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], n
             if found is None:
                 rows.append([*head, status_cell(first, len(columns) - 2)])
                 continue
-            mean, seeds = found
-            links = Markup(" ").join(
-                Markup('<a href="../{}">{}</a>').format(cell_href(r), metric.show(x)) for r, x in zip(records, seeds, strict=False)
-            )
+            gave = [(r, x) for r in records if r.status == "ok" for x in values(r, metric.name)[:1]]
+            links = Markup(" ").join(Markup('<a href="../{}">{}</a>').format(cell_href(r), metric.show(x)) for r, x in gave)
+            mean = found[0]
             time, memory = over_seeds(records, "train_s"), over_seeds(records, "peak_memory_bytes")
             rows.append(
                 [
