@@ -18,6 +18,8 @@ COST = {"softmax": (1e-9, 2.0), "softmax_math": (3e-9, 2.05), "orthogonal": (4e-
 SKILL = {"orthogonal": 0.02, "polynomial": -0.02, "my_file": -0.05}
 GRID, CHANCE = "0.001 0.003", 0.114
 HUGE = 1e308
+LONG = "ж\"'`\u202e" * 2000  # 10,000 letters, quotes and marks that turn the line round
+BOTH = ("forward", "training")
 HOSTILE = "</script><img src=x onerror=alert(1)>../../../evil"
 ENVIRONMENT = {
     "cpu": "Example 9000", "cores": 8, "logical_cores": 16, "threads": 8, "memory_bytes": 64 * 2**30, "gpus": [], "os": "Linux 6.1",
@@ -179,6 +181,8 @@ def hostile() -> list[Record]:
         record(spec, machine=HOSTILE, id=HOSTILE, measurements=times, started_at=HOSTILE, **shared),
         record(other, "error", machine="../../up", **shared),
         *(record(spec, measurements=learnt, curve=curve, **shared) for spec in trained),
+        *(record(Spec(track="kernel", variant=LONG, mode=mode, seq_len=128), measurements={f"{mode}_s": samples(0.01)}) for mode in BOTH),
+        record(task_spec(variant=LONG, task=LONG, data=LONG, block="residual", num_layers=1, epochs=1, lr=0.1), measurements=learnt),
         record(task_spec(variant=HOSTILE, task=HOSTILE, block="residual", num_layers=10**12, epochs=1, lr_grid=HOSTILE), "skipped"),
         record(Spec(track="kernel", variant="softmax", seq_len=128), measurements={"training_s": [0.0, -1.0], "peak_memory_bytes": []}),
         record(Spec(track="kernel", variant="softmax", seq_len=256), measurements={"training_s": [1e149], "peak_memory_bytes": [1e308]}),

@@ -15,10 +15,11 @@ from attnbench.record import Record
 from attnbench.render import accuracy, board, plots, stacked
 from attnbench.render.checked import Checks
 from attnbench.render.curves import by_layer
+from attnbench.render.groups import Group
 from attnbench.render.learnt import learnt_table
 from attnbench.render.metric import METRICS, UNKNOWN, metric_of
 from attnbench.render.reference import Reference
-from attnbench.render.results import Group, Results
+from attnbench.render.results import Results
 from attnbench.render.scales import ACCURACY, spaced
 from attnbench.render.tables import Table
 from attnbench.render.view import Charts, View

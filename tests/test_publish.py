@@ -219,7 +219,7 @@ def assert_leads_somewhere(files: dict[str, bytes], pages: dict[str, Links], pag
 
 
 def _is_choice(files: dict[str, bytes], page: str, fragment: str) -> bool:
-    """Whether a page with views knows all that a fragment chooses: values of axes, or mechanisms to compare with softmax."""
+    """Whether a page with views knows all that a fragment chooses: values of axes, mechanisms to compare with softmax, a place."""
     stem = page.removesuffix(".html")
     if stem not in VIEWS:
         return False
@@ -227,6 +227,7 @@ def _is_choice(files: dict[str, bytes], page: str, fragment: str) -> bool:
     if stem == "compare":
         views = [view for chunk in chunks_of(files, stem) for view in chunk["sections"]["compare"]]
         known["v"] = {"softmax", *(label for view in views for label in view["extra"]["labels"])}
+    known["to"] = set(Links(files[page].decode()).ids)  # the place that is scrolled to
     chosen = parse_qsl(fragment, keep_blank_values=True)
     return bool(chosen) and all(known.get(name, set()) >= set(value.split("~") if name == "v" else [value]) for name, value in chosen)
 

@@ -3,10 +3,11 @@
 (() => {
   const { cells, figures, plots, make, load, offer, say, format } = window.attnbench;
   const KEPT = "attnbench-kept-cell";
+  let turn = 0;
   const articles = [...document.querySelectorAll("article.cell")];
 
   const stateOf = () => {
-    const [anchor, ...rest] = decodeURIComponent(location.hash.slice(1)).split("&");
+    const [anchor, ...rest] = location.hash.slice(1).split("&");
     return { anchor, other: new URLSearchParams(rest.join("&")).get("with") };
   };
   const fileOf = (anchor) => `cells/${anchor.slice(0, anchor.indexOf(".")).slice(-2)}`;
@@ -58,9 +59,10 @@
   function samplesPart(sides) {
     const names = timed(sides[0][1]).filter((name) => sides.every(([, record]) => record.measurements[name]));
     if (!names.length) return [];
-    const plot = make("div", { class: "plot", "data-figure": "samples", role: "img", style: "min-height: 260px" });
+    const figure = `samples-${turn}`;
+    const plot = make("div", { class: "plot", "data-figure": figure, role: "img", style: "min-height: 260px" });
     const draw = (metric) => {
-      figures.samples = samplesFigure(sides, metric);
+      figures[figure] = samplesFigure(sides, metric);
       plot.setAttribute("aria-label", `Raw samples of ${metric}; medians are in the table`);
       plots.draw(plot);
     };
@@ -149,8 +151,10 @@
       part.append(...samplesPart([["this cell", record]]), chooser(anchor), environmentPart(record), make("p", {}, download));
       return;
     }
+    const mine = turn;
     try {
       const second = await recordOf(other);
+      if (mine !== turn) return; // the reader has gone on meanwhile
       const link = make("a", { href: `../${fileOf(other)}.html#${other}` }, titleOf(second));
       part.append(make("h2", {}, "Compared with ", link), ...difference(record, second), chooser(anchor));
     } catch (error) {
@@ -160,6 +164,8 @@
 
   function open() {
     const { anchor, other } = stateOf();
+    if (turn && !isAnchor(anchor) && window.attnbench.isPlace()) return;
+    turn += 1;
     const chosen = articles.find(({ id }) => id === anchor);
     articles.forEach((article) => { article.hidden = Boolean(chosen) && article !== chosen; });
     document.querySelector(".cells-list").hidden = Boolean(chosen);

@@ -3,31 +3,38 @@
 (() => {
   const { make } = window.attnbench;
 
-  // What b is beside a, by their ranks: [first, last, columns that it cannot be told from].
+  // What b is beside a, by their places: [columns that it cannot be told from, a score of which less is better].
   function verdict(a, b, column) {
     if (!a || !b) return "not compared";
-    if (a[2].includes(column)) return "undecided";
-    return b[0] < a[0] || (b[0] === a[0] && b[1] < a[1]) ? "better" : "worse";
+    if (a[0].includes(column)) return "undecided";
+    return b[1] < a[1] ? "better" : "worse";
   }
+
+  const written = (labels) => labels.map((label) => label.replaceAll("%", "%25").replaceAll("~", "%7E")).join("~");
+  const read = (text) => text.split("~").map((label) => label.replaceAll("%7E", "~").replaceAll("%25", "%"));
+  const short = (label) => (label.length > 60 ? `${label.slice(0, 59)}…` : label);
+
+  // The mechanisms that were wished for, also those that this view does not have; without a wish the usual ones.
+  const wished = (extra, filter) => (filter.v ? read(filter.v) : extra.usual);
 
   function chosen(extra, filter) {
-    const wish = (filter.v ?? "").split("~").filter((label) => extra.labels.includes(label));
-    return wish.length ? wish : extra.usual;
+    const there = wished(extra, filter).filter((label) => extra.labels.includes(label));
+    return there.length ? there : extra.usual;
   }
 
-  function picker(holder, extra, picked, choose) {
+  function picker(holder, extra, picked, wish, choose) {
     const boxes = extra.labels.map((label) => {
       const box = make("input", { type: "checkbox", value: label, checked: picked.includes(label) });
       box.addEventListener("change", () => {
-        const now = box.checked ? [...picked, label] : picked.filter((other) => other !== label);
-        if (now.length) choose("v", now.join("~"));
+        const now = box.checked ? [...new Set([...picked, ...wish, label])] : wish.filter((other) => other !== label);
+        if (box.checked || picked.length > 1) choose("v", written(now));
         else box.checked = true; // a comparison has at least one side
       });
-      return make("label", {}, box, label);
+      return make("label", {}, box, short(label));
     });
     const old = holder.querySelector("fieldset.picker");
     const focused = document.activeElement?.closest?.("fieldset.picker") && document.activeElement.value;
-    const legend = make("legend", {}, `Compared with ${picked[0]}, the first that was chosen`);
+    const legend = make("legend", {}, `Compared with ${short(picked[0])}, the first that was chosen`);
     const fieldset = make("fieldset", { class: "picker" }, legend, ...boxes);
     if (old) old.replaceWith(fieldset);
     else holder.prepend(fieldset);
@@ -37,7 +44,7 @@
   function arrange(holder, extra, filter, choose) {
     if (!extra) return;
     const picked = chosen(extra, filter), base = extra.labels.indexOf(picked[0]);
-    picker(holder, extra, picked, choose);
+    picker(holder, extra, picked, wished(extra, filter), choose);
     const table = holder.querySelector("table");
     const order = picked.map((label) => extra.labels.indexOf(label));
     for (const row of [...table.tHead.rows, ...table.tBodies[0].rows]) {

@@ -46,6 +46,11 @@ window.attnbench = (() => {
       return element;
     },
 
+    // Whether the address leads to a place in the page and is no state: the browser scrolls there by itself.
+    isPlace() {
+      return !location.hash.includes("=") && document.getElementById(location.hash.slice(1)) !== null;
+    },
+
     // Say something to who cannot see the change.
     say(text) {
       const place = document.getElementById("said");

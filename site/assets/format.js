@@ -9,20 +9,27 @@
     const rounded = Number(x.toPrecision(3));
     if (rounded === 0 || !Number.isFinite(rounded)) return Number.isFinite(rounded) ? "0" : "–";
     const magnitude = Math.floor(Math.log10(Math.abs(rounded)) + 1e-12);
-    if (magnitude < -4 || magnitude > 5) return rounded.toExponential(2);
+    if (magnitude < -4 || magnitude > 5) return power(rounded);
     return rounded.toLocaleString("en-US", { minimumFractionDigits: Math.max(0, 2 - magnitude), maximumFractionDigits: Math.max(0, 2 - magnitude) });
   }
 
-  const scaled = (units, x) => {
-    const [factor, unit] = units.find(([of]) => Math.abs(Number((x / of).toPrecision(3))) >= 1) ?? units.at(-1);
+  function power(x) {
+    const [mantissa, exponent] = x.toExponential(2).split("e");
+    return `${mantissa}×10${[...exponent.replace("+", "")].map((sign) => (sign === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign])).join("")}`;
+  }
+
+  const scaled = (units, x, least) => {
+    const [factor, unit] = units.find(([of]) => Math.abs(x) >= least * of) ?? units.at(-1);
     return `${digits(x / factor)}${THIN}${unit}`;
   };
 
   // A metric's value, in the unit that its name ends in.
   function shown(metric, x) {
     if (metric.endsWith("_tokens_per_s")) return `${digits(x)}${THIN}tokens/s`;
-    if (metric.endsWith("_s")) return scaled(TIMES, x);
-    if (metric.endsWith("_bytes")) return scaled(SIZES, x);
+    if (metric.endsWith("_s")) return scaled(TIMES, x, 0.9995);
+    if (/(^|_)accuracy$/.test(metric) || metric === "majority_share") return `${(100 * x).toFixed(1)}${THIN}%`;
+    if (/(^|_)bits(_per_byte)?$/.test(metric)) return `${x.toFixed(3)} bits/byte`;
+    if (metric.endsWith("_bytes")) return scaled(SIZES, x, 1);
     return digits(x);
   }
 

@@ -1,10 +1,10 @@
 // The search in every page's head: pages, mechanisms, tasks, machines and claims. "/" leads to it.
 "use strict";
 (() => {
-  const { make, root } = window.attnbench;
+  const { make, root, say } = window.attnbench;
   const MOST = 8;
   const form = document.querySelector("form.search");
-  const field = form.querySelector("input"), list = form.querySelector("[role=listbox]");
+  const field = form.querySelector("input"), list = form.querySelector("[role=listbox]"), none = form.querySelector("p");
   let active = -1;
 
   // What begins with the text, then what has it in its name, then in what is said of it.
@@ -25,8 +25,10 @@
     const entries = found(field.value);
     list.replaceChildren(...entries.map(([title, kind, said, href], place) =>
       make("a", { role: "option", id: `found-${place}`, href: root + href, tabindex: "-1", "aria-selected": "false" }, make("b", {}, title), make("span", {}, said ? `${kind} · ${said}` : kind))));
-    if (field.value.trim() && !entries.length) list.append(make("p", {}, "Nothing of that name."));
-    list.hidden = !field.value.trim();
+    const isNone = Boolean(field.value.trim()) && !entries.length;
+    none.hidden = !isNone;
+    if (isNone) say(none.textContent);
+    list.hidden = !entries.length;
     field.setAttribute("aria-expanded", String(!list.hidden && entries.length > 0));
     mark(entries.length ? 0 : -1);
   }
@@ -40,6 +42,7 @@
 
   function close() {
     list.hidden = true;
+    none.hidden = true;
     field.setAttribute("aria-expanded", "false");
     field.removeAttribute("aria-activedescendant");
   }

@@ -54,6 +54,7 @@
   const chooseFilter = (name, value) => go(state, { ...filter, [name]: value });
 
   async function follow() {
+    if (showing.size && window.attnbench.isPlace()) return;
     const mine = ++turn;
     const wish = wanted();
     filter = Object.fromEntries(Object.entries(wish).filter(([name]) => FILTERS.includes(name) || extraNames().includes(name)));
@@ -80,7 +81,17 @@
     const [count, all] = arrange(holders[0], view);
     const told = form?.querySelector("output");
     if (told) told.textContent = count < all ? `${count} of ${all} shown` : "";
-    plots.keep(tables.named(filter));
+    plots.keep(linesToKeep(view));
+    const { to } = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+    if (to) document.getElementById(to)?.scrollIntoView();
+  }
+
+  // Lines go by the names that are sought, and by the trust of the rows that bear their names.
+  function linesToKeep(view) {
+    const { rows, data } = contentOf(view, holders[0]);
+    const isNamed = tables.named(filter);
+    const untrusted = new Set((rows ?? data.flat()).filter(({ trust }) => filter.trust && trust && trust !== filter.trust).map(({ name }) => name));
+    return (name) => isNamed(name) && !untrusted.has(name);
   }
 
   function contentOf(view, holder) {
@@ -127,7 +138,10 @@
       views = views.filter(({ axes }) => axes[name] === state[name]);
       if (there.size > 1) selects.push(choice(name, values.filter(([value]) => there.has(value)), state[name], (value) => go(nearest(leading, { [name]: value }, state).axes, filter)));
     }
-    selects.push(choice("trust", [["", "all"], ["self", "self"], ["rerun", "rerun"]], filter.trust ?? "", (value) => chooseFilter("trust", value)));
+    if (!window.attnbench.viewExtra) {
+      const change = (value) => chooseFilter("trust", value);
+      selects.push(choice("trust", [["", "all"], ["self", "self"], ["rerun", "rerun"]], filter.trust ?? "", change));
+    }
     const focused = document.activeElement?.name;
     const field = form.querySelector("input[name=q]");
     form.querySelector(".choices").replaceChildren(...selects);

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import traceback
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -53,7 +55,10 @@ class Beside:
 
 
 def _run(work: Callable[[], list[str]], sending: Connection[Any, Any]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both; the other ends this one
     try:
         sending.send(work())
-    except Exception as error:  # it is raised again where it is waited for
+    except (AttnbenchError, OSError) as error:  # they are raised again where they are waited for
         sending.send(error)
+    except Exception:  # whose class may not survive the way
+        sending.send(RuntimeError(f"in the process beside this one:\n{traceback.format_exc()}"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from attnbench.errors import BadInput
 from attnbench.labels import Labels, canonical
 from attnbench.record import PYTEST_BENCHMARK
 
@@ -87,7 +89,11 @@ def declared_params(variants: set[str]) -> dict[str, Mapping[str, Any]]:
     """The default parameters of those variants that are registered here."""
     from attnbench import registry
 
-    return {name: registry.load("variants", name).params for name in sorted(variants & set(registry.names("variants")))}
+    found = {}
+    for name in sorted(variants & set(registry.names("variants"))):
+        with suppress(BadInput):  # a plug-in that cannot be imported here: its parameters stand as those of a stranger
+            found[name] = registry.load("variants", name).params
+    return found
 
 
 def codes(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.intp]:

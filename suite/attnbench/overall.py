@@ -73,7 +73,7 @@ def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | No
             sound = [of[((of["status"] == "ok") & (of["records"] >= LEAST_SEEDS)).to_numpy()] for of in recipes]
             held = max(sound, key=len)
             sign = 1.0 if held.empty or RESULTS[held["metric"].iloc[0]] else -1.0
-            scores[str(name)] = {label: sign * value for label, value in zip(held["label"], held["value"], strict=True)}
+            scores[str(name)] = {label: sign * _rounded(value) for label, value in zip(held["label"], held["value"], strict=True)}
         found.append(_aggregate(tuple(map(str, bench)), scores, sorted(set(mine["label"]))))
     return found
 
@@ -100,6 +100,11 @@ def _aggregate(bench: tuple[str, ...], given: dict[str, dict[str, float]], every
     sorted_ranks = [ranks.ranks[i] for i in order]
     found = AverageRanks(sorted_ranks, ranks.critical_difference, ranks.friedman_p, beats)
     return Aggregate(bench, tuple(labels[i] for i in order), tuple(sorted_ranks), tuple(tasks), tuple(out), found)
+
+
+def _rounded(mean: float) -> float:
+    """A mean without its last digits, in which two of the same values in another order may differ."""
+    return float(f"{mean:.12g}")
 
 
 def profile(table: pd.DataFrame, mode: str, factors: Sequence[float] = FACTORS) -> pd.DataFrame:
@@ -147,7 +152,7 @@ def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None 
             spent = [[x for r in e.records for x in costs[r]] for e in whole]
             middle = [median(of) for of in spent]
             sure = cheaper(spent) if against == "time" else exact_cheaper(spent)
-            means = [fmean(of.values()) for of in by_seed]
+            means = [_rounded(fmean(of.values())) for of in by_seed]
             places = frontier(middle, means, sure, scoring_higher(by_seed))
             shown = zip(whole, means, middle, places, strict=True)
             found += [(*setting, e.label, e.variant, metric, sign * mean, cost, place) for e, mean, cost, place in shown]

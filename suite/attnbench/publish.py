@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from attnbench.beside import Beside
+from attnbench.environment import SAFE_NAME
 from attnbench.errors import BadInput, unknown_name
 from attnbench.formats import write_parquet
 from attnbench.frame import last_in_sessions
@@ -45,7 +46,7 @@ def publish(results: Path, out: Path, err: Console, first: str | None = None) ->
         raise unknown_name("machine", first, machines, f"what {results} holds")
     sources = load_sources()
     read = Results(records, sources.declared, shipped=sources.summaries, first=first)
-    peaks = {machine: stored_peaks(results, machine) for machine in machines}
+    peaks = {machine: stored_peaks(results, machine) for machine in machines if SAFE_NAME.fullmatch(machine)}
     site = Site(read, sources, (out / "asv" / "index.html").is_file(), list(_reports(results)), peaks)
     try:
         with collector_paused():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from attnbench.comparable import ALONG, SETTING, comparable
-from attnbench.errors import unknown_name
+from attnbench.errors import BadInput, unknown_name
 from attnbench.labels import Labels
 from attnbench.ranking import METRICS, Entry, settings
 from attnbench.stats import BETWEEN, Interval, crossover, exponent, longest_within, median_interval
@@ -200,5 +200,8 @@ def claimed_exponent(track: str, mode: str, timed: bool, variant: str) -> float 
 
     if track != "kernel" or mode == "decode" or variant not in registry.names("variants"):
         return None
-    declared = registry.load("variants", variant)
+    try:
+        declared = registry.load("variants", variant)
+    except BadInput:  # a plug-in that cannot be imported here claims nothing that is known
+        return None
     return float(declared.time_exponent if timed else declared.memory_exponent)

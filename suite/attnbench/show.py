@@ -21,16 +21,16 @@ from attnbench.filters import Filter as Filter
 from attnbench.frame import newest
 from attnbench.labels import Labels
 from attnbench.record import Record
-from attnbench.render.learnt import places_of
-from attnbench.render.metric import metric_of
+from attnbench.render.groups import epochs, pooled, rate
+from attnbench.render.metric import Metric, metric_of
 from attnbench.render.quantity import count, seconds, size
-from attnbench.render.results import epochs, is_trial, over_seeds, pooled, rate, rates, single, status_word
+from attnbench.render.results import is_trial, over_seeds, rates, single, status_word, values
 from attnbench.render.tables import rank_text
 from attnbench.scaling import claimed_exponent
 from attnbench.show_costs import Costs, cost_table, in_labels
 from attnbench.show_overall import print_overall
 from attnbench.spec import Spec
-from attnbench.stats import median_interval
+from attnbench.stats import median_interval, rank_ranges, scoring_higher
 from attnbench.store import Problem, Store
 from attnbench.terminal import new_table, print_table
 
@@ -112,6 +112,14 @@ def _print_costs(rows: list[Record], label: Label, flags: Mapping[SessionKey, st
         _print(table, f"{title} by {along}; {where}", rows, out)
 
 
+def _places(seeds: Mapping[str, Sequence[Record]], metric: Metric) -> dict[str, tuple[int, int]]:
+    """The ranks that each mechanism could have, by tests paired by seed; where a seed failed there is none."""
+    sign = 1.0 if metric.more_is_better else -1.0
+    found = {label: {r.spec.seed: sign * x for r in of for x in values(r, metric.name)[:1]} for label, of in seeds.items()}
+    whole = {label: by_seed for label, by_seed in found.items() if by_seed and all(r.status == "ok" for r in seeds[label])}
+    return dict(zip(whole, rank_ranges(scoring_higher(list(whole.values()))), strict=True))
+
+
 def _task_table(rows: list[Record], label: Label) -> Table:
     metric = metric_of(rows)
     shown: dict[str, Callable[[list[Record]], str]] = {
@@ -127,7 +135,7 @@ def _task_table(rows: list[Record], label: Label) -> Table:
     }
     table = new_table("rank", "variant", metric.title, *shown, left=("variant",))
     mechanisms = _grouped(rows, label)
-    places = places_of(mechanisms, metric)
+    places = _places(mechanisms, metric)
     last = (10**6, 10**6)
     for variant, own in sorted(mechanisms.items(), key=lambda item: (places.get(item[0], last), item[0])):
         done = [record for record in own if single(record, metric.name) is not None]

@@ -24,7 +24,7 @@ def test_a_number_leads_to_its_cell_with_record_samples_and_command(shown: Watch
     article = page.locator("article.cell:visible")
     assert "attnbench run --rerun --cell" in article.locator(".command").inner_text()
     page.locator(".tools svg.main-svg").first.wait_for()
-    assert page.evaluate("document.querySelector('[data-figure=samples]').data[0].x.length") == 12
+    assert page.evaluate("document.querySelector('article:not([hidden]) [data-figure^=samples]').data[0].x.length") == 12
     article.locator("summary", has_text="Environment in full").click()
     assert "Example 9000" in article.inner_text()
     with page.expect_download() as waiting:
@@ -51,7 +51,7 @@ def test_two_cells_are_set_beside_each_other(shown: Watched) -> None:
     assert "spec.variant" in tools.inner_text() and "What is the same" in tools.inner_text()
     ratio = tools.locator("tr", has_text="forward_s").first.locator("td").last.inner_text()
     assert ratio.endswith("×") and 2 < float(ratio[:-1]) < 6  # 4e-7 * 128 ** 1.02 over 1e-9 * 128 ** 2
-    assert page.evaluate("document.querySelector('[data-figure=samples]').data.length") == 2
+    assert page.evaluate("document.querySelector('article:not([hidden]) [data-figure^=samples]').data.length") == 2
     address = page.url
     page.goto("about:blank")
     page.goto(address)
@@ -62,6 +62,21 @@ def test_two_cells_are_set_beside_each_other(shown: Watched) -> None:
     page.evaluate("location.hash = location.hash.split('&')[0] + '&with=cell-0000000000000000.nowhere'")
     shown.until("/no such cell|could not be loaded/.test(document.querySelector('article:not([hidden]) .tools')?.textContent)")
     shown.faults.clear()  # a file that is not there was asked for
+
+
+def test_odd_addresses_do_no_harm(shown: Watched) -> None:
+    page = shown.open("index", KERNEL)
+    address = page.locator("[data-section=board] td a").first.evaluate("(link) => link.href")
+    for odd in ("#%", "#cell-%", "&with=%", "&with=../../x", "&with=<img>"):
+        page.goto("about:blank")
+        page.goto(address.split("#")[0] + odd if odd.startswith("#") else address + odd)
+        assert page.locator("article.cell:visible").count() >= 1
+    page = shown.open("index", f"{KERNEL}&q=orth")
+    shown.until("document.querySelectorAll('[data-section=board] tbody tr:not([hidden])').length === 1")
+    page.locator("a.skip").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(100)
+    assert page.locator("[data-section=board] tbody tr:visible").count() == 1  # to skip to the content changes nothing else
 
 
 def test_earlier_measurements_of_a_cell_are_kept(shown: Watched) -> None:
@@ -88,6 +103,8 @@ def test_mechanisms_are_compared_with_the_first_that_was_chosen(shown: Watched) 
     assert heads.all_inner_texts() == ["Setting", "orthogonal", "polynomial", "softmax_math"]
     assert "v=orthogonal" in page.url
     assert first.locator("td:visible .beside").first.inner_text() == "baseline"
+    page.locator("fieldset.picker label", has_text="my_file").locator("input").check()
+    shown.until("location.hash.includes('my_file')")
     page.locator("select[name=track]").select_option("task")
     shown.until("document.querySelector('[data-section=compare] caption').textContent.startsWith('Test results')")
     assert "undecided" in page.locator("[data-section=compare] tbody").inner_text()
@@ -102,8 +119,8 @@ def test_search_finds_pages_mechanisms_tasks_machines_and_claims(shown: Watched)
     field = page.locator("input[name=find]")
     expected = {
         "compare": ("page", "compare.html"), "softmax_m": ("variant", "variants/softmax_math.html"),
-        "sotu_lm": ("task", "accuracy.html#task="), "big-gpu": ("machine", "machines.html#big-gpu"),
-        "loses_rank": ("claim", "claims.html#softmax_loses_rank"),
+        "sotu_lm": ("task", "accuracy.html#task="), "big-gpu": ("machine", "machines.html#machine-big-gpu"),
+        "loses_rank": ("claim", "claims.html#claim-softmax_loses_rank"),
     }  # fmt: skip
     for text, (kind, target) in expected.items():
         field.fill(text)
@@ -111,7 +128,7 @@ def test_search_finds_pages_mechanisms_tasks_machines_and_claims(shown: Watched)
         first.wait_for()
         assert kind in first.inner_text() and target in (first.get_attribute("href") or "")
     field.fill("nothing like it")
-    assert "Nothing of that name" in page.locator("#found").inner_text()
+    assert "Nothing of that name" in page.locator("p.found").inner_text()
     field.press("Escape")
     assert page.locator("#found").is_hidden()
     field.fill("softmax")
@@ -121,8 +138,8 @@ def test_search_finds_pages_mechanisms_tasks_machines_and_claims(shown: Watched)
 
 
 def test_claims_have_verdict_rule_paper_and_evidence(shown: Watched) -> None:
-    page = shown.open("claims", "softmax_norm_is_bounded")
-    section = page.locator("#softmax_norm_is_bounded")
+    page = shown.open("claims", "claim-softmax_norm_is_bounded")
+    section = page.locator("#claim-softmax_norm_is_bounded")
     assert section.locator(".verdict").inner_text() in ("Reproduced", "Not reproduced", "Inconclusive")
     assert "arXiv 2410.18613" in section.inner_text() and "Rule" in section.inner_text()
     assert page.locator("section.claim").count() == 8

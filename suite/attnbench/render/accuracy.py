@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Literal
 
 from attnbench.render.charts import Chart, Line, Point, scatter_chart
 from attnbench.render.curves import LEAD, curve_chart, layer_charts
 from attnbench.render.dots import dot_chart
+from attnbench.render.groups import Group
 from attnbench.render.learnt import learnt_table
 from attnbench.render.metric import Metric, metric_of
 from attnbench.render.reference import Reference
-from attnbench.render.results import Group, Results, over_seeds
+from attnbench.render.results import Results, over_seeds, values
 from attnbench.render.scales import LOSS, MEMORY, TARGET_TIME, TRAINING_TIME, spaced
 from attnbench.render.scaling import by_label
 from attnbench.render.tables import Table
@@ -68,11 +70,11 @@ def pareto(results: Results, group: Group, against: Against) -> Chart | None:
     places = results.standings.frontier(against, group.records[0])
     lines = []
     for label, mine in by_label(results, group.records).items():
-        learnt, spent = over_seeds(mine, metric.name), over_seeds(mine, cost)
-        if learnt and spent and spent[0].value > 0:
+        learnt, spent = over_seeds(mine, metric.name), [x for r in mine if r.status == "ok" for x in values(r, cost)]
+        if learnt and spent and median(spent) > 0:
             mean, place = learnt[0], places.get(label, "")
             low, high = (mean.low, mean.high) if mean.confidence else (None, None)
-            point = Point(spent[0].value, mean.value, low, high, f" · {place}" if place else "", place == "dominated")
+            point = Point(median(spent), mean.value, low, high, f" · {place}" if place else "", place == "dominated")
             lines.append(Line(label, results.styles[mine[0].spec.variant], [point]))
     x = spaced(kind, [p.x for line in lines for p in line.points], room=0.12)
     y = spaced(metric.test, [v for line in lines for p in line.points for v in (p.low or p.y, p.high or p.y)], room=0.12)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from urllib.parse import urlencode
 
 from attnbench.overall import Aggregate
 from attnbench.record import Record
 from attnbench.render.checked import Checks
 from attnbench.render.costs import Extra, cost_table
+from attnbench.render.groups import Axis, axes
 from attnbench.render.learnt import learnt_table
 from attnbench.render.quantity import plain
-from attnbench.render.results import Axis, Results, single
+from attnbench.render.results import Results, single
 from attnbench.render.standings import AveragePlace
 from attnbench.render.tables import EMPTY, Cell, Column, Value, bounds_data, exponent_cell, rank_text
 from attnbench.render.view import View
@@ -100,13 +102,20 @@ def _task_rank(results: Results) -> Extra:
         if over is None or place is None:
             return EMPTY
         told = f"average rank over {', '.join(over.tasks)}, residual models"
-        return Cell(f"{place.rank:.1f}", f"({rank_text(place.range)})", told, "accuracy.html#over-tasks")
+        return Cell(
+            f"{place.rank:.1f}", f"({rank_text(place.range)})", told, f"accuracy.html#{urlencode({**_bench(record), 'to': 'over-tasks'})}"
+        )
 
     def data(record: Record) -> dict[str, Value]:
         _, place = _over_tasks(results, record)
         return {"mean_task_rank": place.rank if place else None}
 
     return Extra(Column("Task rank", "(range)", key="mean_task_rank"), show, data)
+
+
+def _bench(record: Record) -> dict[str, str]:
+    """What the address of a page says to show the record's bench."""
+    return {axis.name: axis.value for axis in axes(record) if axis.name in ("hardware", "device", "dtype", "torch")}
 
 
 def _over_tasks(results: Results, record: Record) -> tuple[Aggregate | None, AveragePlace | None]:

@@ -25,7 +25,7 @@ from attnbench.render.tables import clip, interval_text
 from attnbench.stats import median_interval
 
 LONGEST = 4000  # characters of a reason or command
-CAPTION = "Measurements: medians, with 99 % intervals where there are several samples of a time"
+CAPTION = "Measurements: medians, with intervals of 99 % or as said, where there are several samples of a time"
 _HEAD = "".join(f'<th scope="col">{title}</th>' for title in ("Metric", "Value", "Interval", "Samples"))
 _BEFORE_ROWS = (
     f'<div class="scroll" tabindex="0" role="region" aria-label="Measurements"><table class="metrics"><caption><span>{CAPTION}</span>'

@@ -226,12 +226,12 @@ def _lines_table(caption: str, x: Scale, y: Scale, lines: Sequence[Line], failur
         return Cell(failure.status, title=failure.text) if failure else Cell("–", kind="number none")
 
     columns = [Column("variant", kind="text"), *(Column(f"{x.kind.show(at)}", x.kind.title) for at in sizes)]
-    return Table(caption, columns, [[Cell(label, kind="head"), *(cell(label, at) for at in sizes)] for label in labels])
+    return Table(caption, columns, [[Cell(clip(label, 60), kind="head"), *(cell(label, at) for at in sizes)] for label in labels])
 
 
 def _pairs_table(caption: str, x: Scale, y: Scale, points: Sequence[Line]) -> Table:
     rows = [
-        [Cell(line.label, kind="head"), Cell(x.kind.show(p.x)), Cell(y.kind.show(p.y), _range(p, y).strip())]
+        [Cell(clip(line.label, 60), kind="head"), Cell(x.kind.show(p.x)), Cell(y.kind.show(p.y), _range(p, y).strip())]
         for line in points
         for p in line.points
     ]

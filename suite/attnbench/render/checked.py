@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attnbench import registry
-from attnbench.fingerprint import check_fingerprint
 from attnbench.labels import canonical
 from attnbench.record import Record
 from attnbench.render.links import variant_file
@@ -16,31 +14,23 @@ from attnbench.report import Report
 class Checks:
     """The reports of a store.
 
-    Of several of one mechanism, its parameters and device, that of the sources installed here counts; without one that with most checks.
+    Of several of one mechanism, its parameters and device, that with most checks counts; of equal ones the last by its fingerprint.
     """
 
     def __init__(self, reports: Iterable[Report]) -> None:
         self._found: dict[tuple[str, str, str], list[Report]] = {}
-        self._known = set(registry.names("variants"))
-        for report in sorted(reports, key=lambda r: (-len(r.checks), r.fingerprint or "")):
+        for report in sorted(reports, key=lambda r: (len(r.checks), r.fingerprint or "")):
             self._found.setdefault((report.variant, canonical(report.params), report.device), []).append(report)
 
     def of(self, record: Record) -> Report | None:
         """The report on the mechanism of a record."""
         s = record.spec
         key = (s.variant, canonical(s.params), s.device)
-        return self._preferred(key) if key in self._found else None
+        return self._found[key][-1] if key in self._found else None
 
     def of_variant(self, name: str) -> list[Report]:
         """All reports on a mechanism, one for each set of parameters and device."""
-        return [self._preferred(key) for key in sorted(self._found) if key[0] == name]
-
-    def _preferred(self, key: tuple[str, str, str]) -> Report:
-        found = self._found[key]
-        if len(found) > 1 and key[0] in self._known:
-            now = check_fingerprint(key[0], found[0].params, key[2])
-            return next((report for report in found if report.fingerprint == now), found[0])
-        return found[0]
+        return [self._found[key][-1] for key in sorted(self._found) if key[0] == name]
 
     def cell(self, record: Record) -> Cell:
         """How many of the checks held."""

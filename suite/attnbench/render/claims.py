@@ -56,7 +56,7 @@ def summary_table(found: Sequence[Verdict]) -> Table:
     columns = [Column("Claim", kind="text wide"), Column("Verdict", kind="text"), Column("Source", kind="text wide")]
     rows = [
         [
-            Cell(verdict.claim.statement, href=f"#{verdict.name}", kind="head wide"),
+            Cell(verdict.claim.statement, href=f"#claim-{verdict.name}", kind="head wide"),
             Cell(verdict.word, kind=f"verdict {verdict.kind}"),
             Cell(verdict.claim.citation + (" (as reported)" if verdict.claim.as_reported else ""), kind="text wide"),
         ]
@@ -100,7 +100,11 @@ def _by_place(results: Results, rows: Sequence[Row], unit: str, bench: str) -> C
         (f"{str(row['at']).split(' (')[0]}", style, Interval(row["value"], row["low"], row["high"], 1.0), ())
         for row, style in zip(rows, styles, strict=True)
     ]
-    return dot_chart(_title(kind, unit), x, shown, f"{kind.title} · {bench}", notes=(_setting(bench),)) if x else None
+    return (
+        dot_chart(_title(kind, unit), x, shown, f"{kind.title} · {bench}", notes=(_setting(bench),), columns=("median", "least, most"))
+        if x
+        else None
+    )
 
 
 def _unit(row: Row) -> str:

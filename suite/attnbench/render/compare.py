@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attnbench.ranking import What
+from attnbench.ranking import RESULTS, What
 from attnbench.record import Record
+from attnbench.render.groups import Axis, Group, chunk_name
 from attnbench.render.links import cell_href
 from attnbench.render.metric import metric_of
 from attnbench.render.quantity import ratio, seconds, size
-from attnbench.render.results import Axis, Group, Results, chunk_name
+from attnbench.render.results import Results
 from attnbench.render.standings import Standing
 from attnbench.render.tables import EMPTY, Cell, Column, Table, Value, bounds_data, clip, interval_text, rank_text, status_cell
 from attnbench.render.view import View
@@ -83,18 +84,21 @@ def _view(results: Results, axes: tuple[Axis, ...], rows: Sequence[Row], what: W
 
 
 def _place(standing: Standing | None, labels: Sequence[str]) -> Any:
-    """First and last rank, and the columns that it cannot be told from; None without a rank."""
-    if standing is None or standing.rank is None:
+    """The columns that it cannot be told from, and a score of which less is better; None without a rank."""
+    if standing is None or standing.rank is None or standing.interval is None:
         return None
     tied = set(standing.ties)
-    return [*standing.rank, [column for column, label in enumerate(labels) if label in tied]]
+    sign = -1 if RESULTS.get(standing.metric, False) else 1
+    return [[column for column, label in enumerate(labels) if label in tied], sign * standing.interval.value]
 
 
 def _cell(record: Record | None, standing: Standing | None, what: What) -> Cell:
     if record is None or standing is None:
         return EMPTY
-    if standing.interval is None or record.status != "ok":
+    if record.status != "ok":
         return status_cell(record)
+    if standing.interval is None:
+        return Cell("not measured", kind="number none")
     show = _shown(record, standing, what)
     rank = f"rank {rank_text(standing.rank)}" if standing.rank else (standing.why or "no rank")
     return Cell(show(standing.interval.value), clip(rank, 40), interval_text(standing.interval, show), cell_href(record))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from attnbench.record import Record
 from attnbench.render.links import cell_href
 from attnbench.render.quantity import digits, ratio, seconds, size
-from attnbench.render.results import BASELINE, Results, positive
+from attnbench.render.results import BASELINE, LARGEST, Results, positive
 from attnbench.render.standings import Standing
 from attnbench.render.tables import (
     EMPTY,
@@ -29,6 +29,9 @@ TIES = (
     f"Ranks are ranges: two mechanisms are ordered only where a rank test tells their times apart by more than {100 * (MARGIN - 1):.0f} %, "
     "with at most 1 % of such statements false."
 )
+
+
+FEWER = "Intervals have 99 % confidence; of few samples they are the whole range, and say which confidence that has."
 
 
 class Extra:
@@ -59,8 +62,9 @@ class Times:
     def _ratio(self, record: Record, label: str, base: Interval | None) -> Interval | None:
         """What the ranks rest on, where that is the ratio."""
         place = self.places.get(label)
-        if place and place.metric == "anchor_ratio" and place.interval and place.interval.value > 0:
-            return place.interval
+        found = place.interval if place and place.metric == "anchor_ratio" else None
+        if found and 1 / LARGEST < found.low <= found.high < LARGEST:
+            return found
         return beside_softmax(record, self.times[label], base)
 
     def columns(self) -> list[Column]:
@@ -71,7 +75,7 @@ class Times:
         return [
             Column("Rank", key="rank"), Column("Variant", kind="text", key="name"),
             Column("Time", told, key="time_ratio" if self.is_relative else "time_s"),
-            Column("99 % interval", ends, kind="interval"), *absolute,
+            Column("Interval", ends, kind="interval"), *absolute,
         ]  # fmt: skip
 
     def rank(self, label: str) -> Cell:
@@ -86,7 +90,8 @@ class Times:
         drawn = bar(leading, self.on, 1.0 if self.is_relative else None) if self.on else None
         bounds = "baseline" if is_base else interval_text(leading, digits if self.is_relative else seconds)
         absolute = [Cell(seconds(time.value), title=span, href=link, kind="number quiet")] if self.is_relative else []
-        return [Cell(show(leading.value), title=span, href=link), Cell(bounds, kind="interval", bar=drawn), *absolute]
+        own = interval_text(leading, show)
+        return [Cell(show(leading.value), title=own, href=link), Cell(bounds, kind="interval", bar=drawn), *absolute]
 
     def data(self, label: str) -> dict[str, Value]:
         relative = self.lead.get(label) if self.is_relative else None
@@ -94,7 +99,7 @@ class Times:
 
     def notes(self) -> tuple[str, ...]:
         flags = sorted({place.why for place in self.places.values() if place.flagged and place.why})
-        return (TIES, *(f"Not ranked, {flag}." for flag in flags))
+        return (TIES, FEWER, *(f"Not ranked, {flag}." for flag in flags))
 
 
 def cost_table(results: Results, records: Sequence[Record], setting: str, extras: Sequence[Extra]) -> Table:
@@ -109,6 +114,8 @@ def cost_table(results: Results, records: Sequence[Record], setting: str, extras
     def row(record: Record) -> list[Cell]:
         label, link = results.label(record), cell_href(record)
         head = [times.rank(label), variant_cell(results, record)]
+        if label not in times.times and record.status == "ok":
+            return [*head, Cell("not measured", kind="text none", span=measured + 1), *(extra.show(record) for extra in extras)]
         if label not in times.times:
             return [*head, status_cell(record, measured + 1), *(extra.show(record) for extra in extras)]
         memory = positive(record, "peak_memory_bytes")

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attnbench.record import Record
 from attnbench.render.charts import Chart, Line, Point, line_chart
+from attnbench.render.groups import Group
 from attnbench.render.reference import Reference
-from attnbench.render.results import LARGEST, Group, Results
+from attnbench.render.results import LARGEST, Results
 from attnbench.render.scales import FROBENIUS, LAYER, RANK, STEP, TRAINING_TIME, Kind, exact, spaced
 from attnbench.render.scaling import by_label
 

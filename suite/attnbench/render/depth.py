@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from attnbench.record import Record
 from attnbench.render.board import by_coverage
 from attnbench.render.charts import Chart, Line, Point, line_chart
-from attnbench.render.results import Group, Results, single
+from attnbench.render.groups import Group
+from attnbench.render.results import Results, single
 from attnbench.render.rows import STATE as STATE_METRICS
 from attnbench.render.rows import cost_rows
 from attnbench.render.scales import CONDITION, FROBENIUS, GRADIENT, LAYERS, MEMORY, RANK, TIME, Kind, Scale, exact, spaced
@@ -45,7 +46,7 @@ def views(results: Results) -> list[View]:
     found = []
     for group in results.groups("depth"):
         blocks = [
-            _pair("Time", cost_charts(results, group, "time"), "Wall-clock time of one call, median and 99 % interval."),
+            _pair("Time", cost_charts(results, group, "time"), "Wall-clock time of one call, median and interval."),
             _pair("Memory", cost_charts(results, group, "memory"), "Peak memory of one call."),
             *(_pair(title, state_charts(results, group, kind, metrics), lead) for title, kind, metrics, lead in STATE),
         ]

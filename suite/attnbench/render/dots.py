@@ -16,9 +16,15 @@ Row = tuple[str, Style, Interval, Sequence[float]]
 
 
 def dot_chart(
-    title: str, x: Scale, rows: Sequence[Row], caption: str = "", reference: Reference | None = None, notes: Sequence[str] = ()
+    title: str,
+    x: Scale,
+    rows: Sequence[Row],
+    caption: str = "",
+    reference: Reference | None = None,
+    notes: Sequence[str] = (),
+    columns: tuple[str, str] = ("mean", "interval"),
 ) -> Chart:
-    """One row per variant: every seed as a ring, their mean as a filled mark with its interval."""
+    """One row per variant: every seed as a ring, their mean as a filled mark with its interval; columns: what the table calls these."""
     data: list[dict[str, Any]] = []
     for row, (label, style, mean, seeds) in enumerate(rows):
         spread = plotly_text(f"{label}: {x.kind.show(mean.value)}{_bounds(mean, x)}")
@@ -48,9 +54,9 @@ def dot_chart(
     shape["margin"]["l"] = 20 + 7 * max((len(clip(label, 22)) for label, *_ in rows), default=0)
     table = Table(
         caption or title,
-        [Column("variant", kind="text"), Column("mean"), Column("interval"), Column("seeds")],
+        [Column("variant", kind="text"), *map(Column, columns), Column("seeds")],
         [
-            [Cell(label, kind="head"), Cell(x.kind.show(mean.value)), Cell(_bounds(mean, x).strip() or "1 seed, no interval"),
+            [Cell(clip(label, 60), kind="head"), Cell(x.kind.show(mean.value)), Cell(_bounds(mean, x).strip() or "1 seed, no interval"),
              Cell(", ".join(x.kind.show(seed) for seed in seeds))]
             for label, _, mean, seeds in rows
         ],

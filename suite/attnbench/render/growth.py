@@ -76,4 +76,7 @@ def _crossing_cell(crossing: Crossing | None, itself: bool) -> Cell:
 
 
 def _from(crossing: Crossing | None) -> float | None:
-    return crossing.size.value if crossing and crossing.found == "crosses" else None
+    """The size for sorting: of one that is always cheaper the smallest that was measured."""
+    if crossing is None or crossing.found not in ("crosses", "always"):
+        return None
+    return crossing.smallest if crossing.found == "always" else crossing.size.value

@@ -7,12 +7,14 @@ from html import escape
 
 from markupsafe import Markup
 
-from attnbench.render.tables import Bar, Cell, Column, Table
+from attnbench.render.tables import Bar, Cell, Column, Table, clip
+
+LONGEST = 400  # characters of a cell
 
 
 def table_html(table: Table, root: str, number: int | None = None) -> Markup:
     """A table in a region that scrolls by itself. root: the way to the site's top; number: which of its view's tables it is."""
-    caption = _text(table.caption)
+    caption = _text(clip(table.caption, LONGEST))
     tag = "<table>" if number is None else f'<table data-table="{number}">'
     head = "".join(map(_column, table.columns))
     body = "".join([f"<tr>{_row(row, root)}</tr>\n" for row in table.rows])
@@ -44,7 +46,7 @@ def _cell(cell: Cell, root: str) -> str:
 def _content(cell: Cell, root: str) -> str:
     if cell.more:
         return _on_demand(cell, root)
-    text = _text(cell.text)
+    text = _text(cell.text if len(cell.text) <= LONGEST or isinstance(cell.text, Markup) else clip(cell.text, LONGEST))
     if cell.bar is not None:
         return f"{_bar(cell.bar)}<small>{text}</small>"
     if cell.href:

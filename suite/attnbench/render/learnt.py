@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import replace
 
 from attnbench.record import Record
 from attnbench.render.costs import in_order, row_data
+from attnbench.render.groups import Group, least_trusted, rate
 from attnbench.render.links import cell_href
 from attnbench.render.metric import Metric, metric_of
 from attnbench.render.quantity import count, plain, seconds, size
-from attnbench.render.results import Group, Results, over_seeds, rate, rates, single, values
+from attnbench.render.results import Results, over_seeds, rates, single
 from attnbench.render.scaling import by_label
 from attnbench.render.standings import Standing
 from attnbench.render.tables import (
@@ -29,7 +28,7 @@ from attnbench.render.tables import (
     status_cell,
     variant_cell,
 )
-from attnbench.stats import Interval, rank_ranges, scoring_higher
+from attnbench.stats import Interval
 
 TIES = (
     "Ranks are ranges: two mechanisms are ordered only where a test paired by seed tells them apart, "
@@ -90,7 +89,7 @@ def _data(
     """What the row of a mechanism's seeds holds, as raw values."""
     name, interval = metric.name or "result", mean[0] if mean else None
     found: dict[str, Value] = {
-        **row_data(results, records[0], place),
+        **row_data(results, replace(records[0], origin=least_trusted(records)), place),
         "seeds": len(records),
         "seeds_that_gave_a_number": len(mean[1]) if mean else 0,
     }
@@ -99,23 +98,6 @@ def _data(
         told = over_seeds(records, cost)
         found[cost] = told[0].value if told else None
     return found
-
-
-def places_of(seeds: dict[str, list[Record]], metric: Metric) -> dict[str, tuple[int, int]]:
-    """The ranks that each could have; where a seed failed there is none."""
-    labels, beats = who_beats_whom(seeds, metric)
-    return dict(zip(labels, rank_ranges(beats), strict=True))
-
-
-def who_beats_whom(seeds: dict[str, list[Record]], metric: Metric) -> tuple[list[str], NDArray[np.bool_]]:
-    """The labels of which every seed gave a result, and at [i, j] whether i is surely better than j, by tests paired by seed.
-
-    A single seed is told apart from nothing.
-    """
-    sign = 1.0 if metric.more_is_better else -1.0
-    found = {label: {r.spec.seed: sign * x for r in of for x in values(r, metric.name)[:1]} for label, of in seeds.items()}
-    whole = {label: by_seed for label, by_seed in found.items() if by_seed and all(r.status == "ok" for r in seeds[label])}
-    return list(whole), scoring_higher(list(whole.values()))
 
 
 def means_of(seeds: dict[str, list[Record]], metric: Metric) -> Means:

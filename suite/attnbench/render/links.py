@@ -24,5 +24,9 @@ def variant_file(variant: str) -> str:
     return f"variants/{slug(variant)}.html"
 
 
+def machine_place(machine: str) -> str:
+    return f"machine-{slug(machine)}"
+
+
 def machine_href(machine: str) -> str:
-    return f"machines.html#{slug(machine)}"
+    return f"machines.html#{machine_place(machine)}"

@@ -11,10 +11,10 @@ from attnbench.peaks import Peaks
 from attnbench.record import Record
 from attnbench.render.charts import Chart
 from attnbench.render.drifts import drift_chart
-from attnbench.render.palette import slug
+from attnbench.render.links import machine_place
 from attnbench.render.quantity import count, digits, seconds, size
 from attnbench.render.results import Results
-from attnbench.render.tables import EMPTY, Cell, Column, Table
+from attnbench.render.tables import EMPTY, Cell, Column, Table, clip
 
 _FACTS = (
     ("Processor", "cpu"), ("Physical cores", "cores"), ("Logical cores", "logical_cores"), ("Threads used", "threads"),
@@ -53,12 +53,12 @@ def commit_text(environment: dict[str, Any]) -> str:
 
 def _machine(name: str, records: Sequence[Record], peaks: Mapping[str, Peaks]) -> Machine:
     environment = records[-1].environment
-    facts = [(title, shown) for title, key in _FACTS if (shown := _shown(key, environment.get(key)))]
+    facts = [(title, clip(shown, 200)) for title, key in _FACTS if (shown := _shown(key, environment.get(key)))]
     sessions: dict[str, list[Record]] = {}
     for record in records:
         sessions.setdefault(record.session, []).append(record)
     newest = sorted(sessions.items(), key=lambda item: (item[1][0].started_at, item[0]), reverse=True)
-    return Machine(name, slug(name), facts, _sessions(name, sessions), _peaks(peaks), drift_chart(name, newest))
+    return Machine(name, machine_place(name), facts, _sessions(name, sessions), _peaks(peaks), drift_chart(name, newest))
 
 
 def _peaks(peaks: Mapping[str, Peaks]) -> Table | None:
@@ -87,7 +87,7 @@ def _sessions(name: str, sessions: dict[str, list[Record]]) -> Table:
         first, drift = records[0], Drifts(records).of(name, session)
         rows.append(
             [
-                Cell(session, kind="head code"),
+                Cell(clip(session, 60), kind="head code"),
                 Cell(first.started_at.replace("T", " ").removesuffix("Z"), kind="text"),
                 Cell(count(len(records))),
                 Cell(count(sum(r.status == "ok" for r in records))),

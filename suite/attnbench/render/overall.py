@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from attnbench.overall import LEAST_SEEDS, Aggregate
 from attnbench.render.dots import dot_chart
-from attnbench.render.results import Axis, Group, Results
+from attnbench.render.groups import Axis, Group
+from attnbench.render.results import Results
 from attnbench.render.scales import AVERAGE_RANK, spaced
-from attnbench.render.tables import Cell, Column, Table, Value, rank_text
+from attnbench.render.tables import Cell, Column, Table, Value, clip, rank_text
 from attnbench.render.view import Charts, View
 from attnbench.stats import Interval, rank_ranges, ties
 
@@ -42,10 +43,27 @@ def _view(results: Results, group: Group, over: Aggregate) -> View:
     ]  # fmt: skip
     cells, data = [], list[dict[str, Value]]()
     for label, rank, place, others in zip(over.labels, over.ranks, places, tied, strict=True):
-        name = Cell(label, kind="variant", style=styles[label])
+        name = Cell(clip(label, 60), kind="variant", style=styles[label])
         cells.append([Cell(rank_text(place)), name, Cell(f"{rank:.2f}"), Cell(", ".join(others) or "–", kind="text wide")])
         data.append({"name": label, "place": sum(place) / 2, "average_rank": rank})
     told = f"Over {', '.join(over.tasks)}. Critical difference {2 * half:.2f}; Friedman's p {over.found.friedman_p:.2g}."
     x = spaced(AVERAGE_RANK, [bound for bar in bars for bound in (bar.low, bar.high)])
-    charts = [Charts([dot_chart("Average rank, and half the critical difference", x, rows, title, notes=(HOW,))])] if x else []
+    charts = (
+        [
+            Charts(
+                [
+                    dot_chart(
+                        "Average rank, and half the critical difference",
+                        x,
+                        rows,
+                        title,
+                        notes=(HOW,),
+                        columns=("average rank", "half the difference"),
+                    )
+                ]
+            )
+        ]
+        if x
+        else []
+    )
     return View(group.device, [Table(title, columns, cells, (told, *left), data), *charts], title, "overall")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from attnbench.render.accuracy import charts, pareto
 from attnbench.render.depth import blocks_of, cost_charts, state_charts
-from attnbench.render.results import Axis, Results
+from attnbench.render.groups import Axis
+from attnbench.render.results import Results
 from attnbench.render.scales import CONDITION
 from attnbench.render.scaling import size_chart
 from attnbench.render.view import Charts, View

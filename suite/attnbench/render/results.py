@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,66 +15,18 @@ from attnbench.drift import Drifts
 from attnbench.frame import frame, newest
 from attnbench.labels import Labels, canonical
 from attnbench.record import Record
+from attnbench.render.groups import Axis, Group, axes, by_variant, cell_but_params, pooled
 from attnbench.render.palette import Style, assign
 from attnbench.render.standings import Standings
-from attnbench.spec import TRACKS, Spec
+from attnbench.spec import TRACKS
 from attnbench.stats import Interval, mean_interval, median_interval, within
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_but_seed = attrgetter(*(f.name for f in fields(Spec) if f.name not in ("seed", "params")))
-
 BASELINE = "softmax"
 LARGEST = 1e150  # nothing measured is larger, and ratios of what is smaller stay finite
 STATUS_WORDS = {"oom": "out of memory", "error": "error", "incorrect": "incorrect", "timeout": "timeout"}
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis on which results are told apart: its name, its value in links, and its value for people."""
-
-    name: str
-    value: str
-    label: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """Records of one track that may stand in one table: same machine, device, dtype, masking and shape."""
-
-    axes: tuple[Axis, ...]
-    records: tuple[Record, ...]
-
-    @property
-    def name(self) -> str:
-        """A name for the file that holds its views, together with those of other stacks and recipes of the same task."""
-        return chunk_name(self.records[0].spec.track, self.axes)
-
-    @property
-    def device(self) -> tuple[Axis, ...]:
-        """What ties tracks together: hardware, dtype and software."""
-        return tuple(axis for axis in self.axes if axis.name in ("hardware", "device", "dtype", "torch"))
-
-    @property
-    def machine(self) -> str:
-        """Where they were measured."""
-        return self.records[0].machine
-
-    @cached_property
-    def by_variant(self) -> Mapping[str, Sequence[Record]]:
-        """The records of every mechanism that has any here."""
-        return _by_variant(self.records)
-
-    @cached_property
-    def title(self) -> str:
-        """The setting in one line."""
-        return ", ".join(axis.label for axis in self.axes)
-
-    @property
-    def variants(self) -> set[str]:
-        """Mechanisms that gave a number here."""
-        return {record.spec.variant for record in self.records if record.status == "ok"}
 
 
 class Results:
@@ -93,15 +41,15 @@ class Results:
         self._first = first
         ordered = _by_start(records)
         self.sessions = ordered
-        self.records = sorted(newest(ordered), key=_order)
         self.declared = declared
+        self._label_of: dict[tuple[str, str], str] = {}
+        self.records = sorted(self._newest(), key=_order)
         self.drifts = Drifts(ordered)
         self._flags = self.drifts.flags()
         families = {name: variant.family for name, variant in declared.items()}
         families = {**{r.spec.variant: "other" for r in self.records}, **families}
         self.styles: dict[str, Style] = assign(families, shipped)
         self.charts: dict[object, Any] = {}  # that stand on several pages
-        self._label_of: dict[tuple[str, str], str] = {}
         self._groups: dict[str, list[Group]] = {}
 
     @cached_property
@@ -122,7 +70,7 @@ class Results:
     @cached_property
     def by_variant(self) -> Mapping[str, Sequence[Record]]:
         """The newest records of every mechanism."""
-        return _by_variant(self.records)
+        return by_variant(self.records)
 
     @cached_property
     def variants(self) -> list[str]:
@@ -143,6 +91,13 @@ class Results:
             self._label_of[key] = self._labels.label(record.spec.variant, params)
         return self._label_of[key]
 
+    def _newest(self) -> list[Record]:
+        """The newest record of every cell; cells whose parameters differ in what is written out alone are one."""
+        found: dict[object, Record] = {}
+        for record in sorted(newest(self.sessions), key=lambda r: (r.started_at, r.session)):
+            found[record.machine, str(record.environment.get("torch")), cell_but_params(record.spec), self.label(record)] = record
+        return list(found.values())
+
     def flag(self, record: Record) -> str | None:
         """Why the times of a record do not rank; None if they do."""
         return self._flags.get((record.machine, record.session))
@@ -159,76 +114,6 @@ class Results:
                 groups, key=lambda g: (g.machine != self._first, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes))
             )
         return self._groups[track]
-
-
-def _by_variant(records: Iterable[Record]) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = {}
-    for record in records:
-        found.setdefault(record.spec.variant, []).append(record)
-    return found
-
-
-def chunk_name(track: str, axes: Iterable[Axis]) -> str:
-    """The same for all groups of a track that differ in block, depth, mode or recipe alone."""
-    told = [axis.value for axis in axes if axis.name not in ("block", "num_layers", "recipe", "mode")]
-    return f"{track}-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]}"
-
-
-def pooled(records: Iterable[Record]) -> list[Record]:
-    """The records of costs with those of several seeds of one cell as one, which holds the samples of all that gave a number.
-
-    Its place is that of the first. Where one failed it is that one as it stands: a mechanism one of whose seeds failed has no rank.
-    """
-    found: dict[tuple[str, object, str], list[Record]] = {}
-    for record in records:
-        found.setdefault((record.machine, _but_seed(record.spec), canonical(record.spec.params)), []).append(record)
-    return [next((record for record in of if record.status != "ok"), None) or _as_one(of) for of in found.values()]
-
-
-def _as_one(records: Sequence[Record]) -> Record:
-    if len(records) == 1:
-        return records[0]
-    metrics = dict.fromkeys(metric for record in records for metric in record.measurements)
-    samples = {metric: [x for record in records for x in record.measurements.get(metric, ())] for metric in metrics}
-    return replace(records[0], measurements=samples)
-
-
-def axes(record: Record) -> tuple[Axis, ...]:
-    """What must be equal for two results of a track to stand side by side."""
-    s = record.spec
-    shape = f"batch {s.batch_size}, {s.num_heads} heads of {s.head_dim}"
-    shared = [
-        Axis("hardware", record.machine, record.machine),
-        Axis("device", s.device, s.device),
-        Axis("dtype", s.dtype, s.dtype),
-        Axis("torch", str(record.environment.get("torch")), f"torch {record.environment.get('torch')}"),
-        Axis("causal", "yes" if s.causal else "no", "causal" if s.causal else "bidirectional"),
-    ]
-    if s.track == "task":
-        shared.append(Axis("task", f"{s.task}.{s.data}", _task_label(s.task, s.data)))
-        shared += [Axis("block", str(s.block), str(s.block)), Axis("num_layers", str(s.num_layers), s.depth_label())]
-        told = recipe(s)
-        return (*shared, Axis("recipe", ".".join(told).replace(", ", ".").replace(" ", "-"), ", ".join(told)))
-    if s.track == "depth":
-        shared.append(Axis("shape", f"{s.batch_size}x{s.num_heads}x{s.head_dim}x{s.seq_len}", f"{shape}, seq_len {s.seq_len}"))
-        return (*shared, Axis("mode", s.mode, s.mode))
-    return (*shared, Axis("shape", f"{s.batch_size}x{s.num_heads}x{s.head_dim}", shape))
-
-
-def recipe(spec: Spec) -> tuple[str, ...]:
-    """How a task's model was trained, in words; as many for all of one dtype."""
-    precision = ("mixed precision",) if spec.dtype == "bfloat16" else ()
-    return (epochs(spec), rate(spec), f"batch {spec.batch_size}", f"{spec.num_heads} heads of {spec.head_dim}", *precision)
-
-
-def epochs(spec: Spec) -> str:
-    """How long a model was trained."""
-    return f"{spec.epochs} epoch{'' if spec.epochs == 1 else 's'}"
-
-
-def rate(spec: Spec) -> str:
-    """The learning rate; where it was chosen the rates that it was chosen from, for every mechanism by itself."""
-    return f"lr {spec.lr:g}" if spec.lr_grid is None else f"lr tuned of {', '.join(spec.lr_grid.split())}"
 
 
 def rates(records: Iterable[Record]) -> str:
@@ -280,10 +165,6 @@ def _by_start(records: Iterable[Record]) -> list[Record]:
         several = list(same)
         found += several if len(several) == 1 else sorted(several, key=lambda r: msgspec.json.encode(r, order="deterministic"))
     return found
-
-
-def _task_label(task: str | None, data: str | None) -> str:
-    return f"{task}" + (f" ({data})" if data else "")
 
 
 def _order(record: Record) -> tuple[object, ...]:

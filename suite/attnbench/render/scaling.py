@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from attnbench.record import Record
 from attnbench.render.charts import Chart, Failure, Line, Point, line_chart
 from attnbench.render.costs import beside_softmax
+from attnbench.render.groups import Axis, Group
 from attnbench.render.growth import growth_table
 from attnbench.render.reference import Reference
-from attnbench.render.results import BASELINE, Axis, Group, Results, positive, status_word
+from attnbench.render.results import BASELINE, Results, positive, status_word
 from attnbench.render.rows import cost_rows
 from attnbench.render.scales import LAYERS, MEMORY, RATIO, SEQ_LEN, THROUGHPUT, TIME, Kind, exact, spaced
 from attnbench.render.tables import Table, clip, failures_table

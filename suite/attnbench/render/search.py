@@ -20,5 +20,5 @@ def entries(results: Results, sources: Sources, pages: Sequence[tuple[str, str]]
     tasks = {axis.value: axis.label for group in results.groups("task") for axis in group.axes if axis.name == "task"}
     found += [(clip(label, 80), "task", "", f"accuracy.html#{urlencode({'task': value})}") for value, label in sorted(tasks.items())]
     found += [(clip(name, 80), "machine", "", machine_href(name)) for name in sorted({r.machine for r in results.records})]
-    found += [(name, "claim", clip(claim.statement, 120), f"claims.html#{name}") for name, claim in sorted(sources.claims.items())]
+    found += [(name, "claim", clip(claim.statement, 120), f"claims.html#claim-{name}") for name, claim in sorted(sources.claims.items())]
     return found

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from attnbench.record import Record
 from attnbench.render.charts import Chart, Line, Point, line_chart
+from attnbench.render.groups import Axis, Group, chunk_name, recipe
 from attnbench.render.learnt import Means, means_of
 from attnbench.render.links import cell_href
 from attnbench.render.metric import Metric, metric_of
 from attnbench.render.reference import Reference
-from attnbench.render.results import BASELINE, Axis, Group, Results, chunk_name, recipe
+from attnbench.render.results import BASELINE, Results
 from attnbench.render.scales import LAYERS, exact, spaced
 from attnbench.render.scaling import by_label
 from attnbench.render.standings import Standing
@@ -76,7 +77,7 @@ def beside(label: str, places: Mapping[str, Standing]) -> str:
     mine, base = places.get(label), places.get(BASELINE)
     if not mine or not base or mine.rank is None or base.rank is None or label in base.ties:
         return "undecided"
-    return "better" if mine.rank < base.rank else "worse"
+    return "better" if mine.ahead_of(base) else "worse"
 
 
 def _charts(

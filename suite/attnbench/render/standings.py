@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attnbench.comparable import ALONG, SETTING
 from attnbench.labels import Labels
 from attnbench.overall import Aggregate, frontiers, task_ranks
-from attnbench.ranking import What, rankings
+from attnbench.ranking import RESULTS, What, rankings
 from attnbench.record import Record
 from attnbench.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
 from attnbench.stats import Interval, rank_ranges
@@ -30,6 +30,12 @@ class Standing:
     metric: str
     interval: Interval | None
     why: str | None
+
+    def ahead_of(self, other: Standing) -> bool:
+        """Whether this one is better, of two that a test tells apart: less is, but of an accuracy."""
+        if self.interval is None or other.interval is None:
+            return False
+        return (self.interval.value > other.interval.value) == RESULTS.get(self.metric, False)
 
     @property
     def flagged(self) -> bool:
@@ -53,6 +59,7 @@ class Crossing:
 
     found: str
     size: Interval
+    smallest: float  # that both were measured at
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,8 @@ class Standings:
             found: dict[Key, dict[str, dict[str, Crossing]]] = {}
             axes = [name for name in SETTING["kernel"] if name != ALONG["kernel"]]
             for key, row in _rows(crossovers_of(self._series(what, "kernel"), what, "kernel"), axes):
-                crossing = Crossing("" if _missing(row["found"]) else row["found"], Interval(row["value"], row["low"], row["high"], 0.95))
+                size = Interval(row["value"], row["low"], row["high"], 0.95)
+                crossing = Crossing("" if _missing(row["found"]) else row["found"], size, row["smallest"])
                 found.setdefault(key, {}).setdefault(row["label"], {})[row["baseline"]] = crossing
             self._crossings[what] = found
         return self._crossings[what].get(self._without(record, "seq_len"), {})

@@ -14,11 +14,12 @@ from attnbench.record import Record
 from attnbench.render.checked import Checks, report_table
 from attnbench.render.costs import beside_softmax
 from attnbench.render.formula import mathml
+from attnbench.render.groups import Axis, Group, epochs
 from attnbench.render.links import cell_href, variant_file
 from attnbench.render.metric import metric_of
 from attnbench.render.palette import Style
 from attnbench.render.quantity import count, ratio, seconds, size
-from attnbench.render.results import BASELINE, Axis, Group, Results, epochs, is_trial, over_seeds, positive, rates, single, values
+from attnbench.render.results import BASELINE, Results, is_trial, over_seeds, positive, rates, single, values
 from attnbench.render.tables import EMPTY, Cell, Column, Table, clip, interval_text, power_text, rank_cell, rank_text, status_cell
 from attnbench.render.tables import Value as Value
 from attnbench.spec import MODES

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from attnbench.render.charts import Chart
-from attnbench.render.results import Axis
+from attnbench.render.groups import Axis
 from attnbench.render.tables import Table, Value
 
 
@@ -93,4 +94,4 @@ def _reading_order(value: str) -> tuple[object, ...]:
     first = ["kernel", "depth", "task", "training", "forward"]
     if value in first:
         return (0, first.index(value), "")
-    return (1, int(value), "") if value.isdigit() else (2, 0, value)
+    return (1, int(value), "") if re.fullmatch(r"[0-9]{1,18}", value) else (2, 0, value)
