@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.comparable import comparable
+from attnbench.comparable import comparable, needed_rows
 from attnbench.errors import text_of
 from attnbench.terminal import setting_text
 
@@ -201,7 +201,7 @@ def measured(table: pd.DataFrame, track: str, metric: str, **where: object) -> p
     mask = (table["track"] == track).to_numpy()
     for name in (name for name in where if name in table.columns):
         mask = mask & table[name].isin(_tuple(where[name])).to_numpy()
-    rows = comparable(table[mask], track)
+    rows = comparable(table.iloc[needed_rows(table, np.flatnonzero(mask), metric)], track)
     for name in (name for name in where if name not in table.columns):
         rows = rows[rows[name].isin(_tuple(where[name])).to_numpy()]
     failed = rows[rows["status"].isin(FAILED).to_numpy()].drop_duplicates("record")

@@ -24,6 +24,7 @@ SETTING = {
     "depth": (*_SHARED, "mode", "seq_len", "block", "num_layers"),
     "task": (*_SHARED, "task", "data", "block", "num_layers", "epochs", "rate"),
 }
+RECORD = ("machine", "session", "id", "started_at", "duration_s", "status")  # the same in all rows of a record, and in no other's
 ALONG = {"kernel": "seq_len", "depth": "num_layers"}  # the axis along which a cost grows
 
 
@@ -37,7 +38,7 @@ def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None) ->
     parts.
     """
     mine = _where(table, (table["track"] == track).to_numpy() & (table["evaluate"] != "validation").to_numpy())
-    record = codes(mine, ("machine", "session", "id", "started_at", "duration_s", "status"))
+    record = codes(mine, RECORD)
     heads = mine.iloc[np.unique(record, return_index=True)[1]]
     rate = np.where(heads["lr_grid"].isna(), heads["lr"].map("{:g}".format), "of " + heads["lr_grid"].fillna(""))
     heads = heads.assign(record=np.arange(len(heads)), rate=rate, label=_label_of(heads, labels or labels_of(heads)))
@@ -52,6 +53,16 @@ def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None) ->
     found, number = _where(mine, number >= 0), number[number >= 0]
     heads = heads.iloc[kept]
     return found.assign(record=number, rate=heads["rate"].to_numpy()[number], label=heads["label"].to_numpy()[number])
+
+
+def needed_rows(table: pd.DataFrame, rows: NDArray[np.intp], metric: str) -> NDArray[np.intp]:
+    """Of some rows those of a metric, and the first of every record, which says what became of it: records have a dozen rows."""
+    first = np.ones(len(rows), dtype=bool)
+    first[1:] = False
+    for name in RECORD:
+        column = table[name].to_numpy()[rows]
+        first[1:] |= column[1:] != column[:-1]
+    return rows[first | (table["metric"] == metric).to_numpy()[rows]]
 
 
 def _where(table: pd.DataFrame, mask: NDArray[np.bool_]) -> pd.DataFrame:
