@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attnbench.record import Record
@@ -31,7 +32,7 @@ TIES = (
 )
 
 
-FEWER = "Intervals have 99 % confidence; of few samples they are the whole range, and say which confidence that has."
+FEWER = "Intervals of times have 99 % confidence; of few samples they are the whole range, with the confidence that this has."
 
 
 class Extra:
@@ -58,6 +59,7 @@ class Times:
         self.is_relative = len(ratios) == len(self.times) > 0
         self.lead = ratios if self.is_relative else self.times
         self.on = scale(self.lead.values(), 1.0 if self.is_relative else None)
+        self.confidences = {interval.confidence for interval in self.lead.values()}
 
     def _ratio(self, record: Record, label: str, base: Interval | None) -> Interval | None:
         """What the ranks rest on, where that is the ratio."""
@@ -75,8 +77,14 @@ class Times:
         return [
             Column("Rank", key="rank"), Column("Variant", kind="text", key="name"),
             Column("Time", told, key="time_ratio" if self.is_relative else "time_s"),
-            Column("Interval", ends, kind="interval"), *absolute,
+            Column(self._of_all() or "Interval", ends, kind="interval"), *absolute,
         ]  # fmt: skip
+
+    def _of_all(self) -> str:
+        """What the column of intervals is called where all have one confidence, so that it need not stand in every cell."""
+        if len(self.confidences) != 1 or not min(self.confidences):
+            return ""
+        return f"{math.floor(100 * min(self.confidences))} % interval"
 
     def rank(self, label: str) -> Cell:
         return rank_cell(self.places.get(label))
@@ -88,7 +96,8 @@ class Times:
         show = ratio if self.is_relative else seconds
         is_base = label == BASELINE and self.is_relative
         drawn = bar(leading, self.on, 1.0 if self.is_relative else None) if self.on else None
-        bounds = "baseline" if is_base else interval_text(leading, digits if self.is_relative else seconds)
+        told = leading if not self._of_all() else Interval(leading.value, leading.low, leading.high, 1.0)
+        bounds = "baseline" if is_base else interval_text(told, digits if self.is_relative else seconds)
         absolute = [Cell(seconds(time.value), title=span, href=link, kind="number quiet")] if self.is_relative else []
         own = interval_text(leading, show)
         return [Cell(show(leading.value), title=own, href=link), Cell(bounds, kind="interval", bar=drawn), *absolute]
