@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from attnbench.record import Record
 from attnbench.render.links import cell_href
@@ -30,16 +31,16 @@ TIES = (
     f"Ranks are ranges: two mechanisms are ordered only where a rank test tells their times apart by more than {100 * (MARGIN - 1):.0f} %, "
     "with at most 1 % of such statements false."
 )
-
-
 FEWER = "Intervals of times have 99 % confidence; of few samples they are the whole range, with the confidence that this has."
 
 
+@dataclass(frozen=True)
 class Extra:
     """A further column: how it is headed, what it shows of a record, and the raw values behind that by their names."""
 
-    def __init__(self, column: Column, show: Callable[[Record], Cell], data: Callable[[Record], Mapping[str, Value]]) -> None:
-        self.column, self.show, self.data = column, show, data
+    column: Column
+    show: Callable[[Record], Cell]
+    data: Callable[[Record], Mapping[str, Value]]
 
 
 class Times:
