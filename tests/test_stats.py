@@ -22,6 +22,19 @@ def test_median_interval_matches_the_binomial() -> None:
     assert found.confidence >= 0.95
 
 
+@pytest.mark.parametrize("n", [501, 777, 2000])
+@pytest.mark.parametrize("confidence", [0.95, 0.99])
+def test_the_interval_of_very_many_samples_is_that_of_the_sum(n: int, confidence: float) -> None:
+    """Above 500 samples it comes from the distribution function; the definition is a sum of whole numbers."""
+    found = median_interval([float(x) for x in range(1, n + 1)], confidence)
+    below = 0
+    k = 0
+    while 2 * (below + math.comb(n, k)) <= round((1 - confidence) * 1000) * 2**n // 1000:
+        below, k = below + math.comb(n, k), k + 1
+    assert (found.low, found.high) == (k, n + 1 - k)
+    assert found.confidence == pytest.approx(1 - 2 * below / 2**n, abs=1e-9)
+
+
 def test_few_samples_say_how_sure_they_are() -> None:
     found = median_interval([3.0, 1.0, 2.0])
     assert (found.low, found.value, found.high) == (1.0, 2.0, 3.0)

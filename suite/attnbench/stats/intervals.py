@@ -9,11 +9,12 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from scipy.special import bdtr, bdtrik, ndtr, stdtrit
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
+MANY = 500  # samples
 DRAWS = 4000  # from a confidence distribution
 BOOTSTRAPPED = 10  # samples from which on a bootstrap serves
 
@@ -48,6 +49,8 @@ def median_interval(samples: Sequence[float], confidence: float = 0.99) -> Inter
 @cache
 def _order_statistic(n: int, confidence: float) -> tuple[int, float]:
     """The k of the narrowest interval (x_(k), x_(n+1-k)) with the confidence, and what it has; 0 where only the whole range is left."""
+    if n > MANY:
+        return _order_statistic_of_many(n, confidence)
     tail, k = 0.0, 0
     while k < (n + 1) // 2:
         mass = math.comb(n, k) / 2**n
@@ -56,6 +59,15 @@ def _order_statistic(n: int, confidence: float) -> tuple[int, float]:
         tail += mass
         k += 1
     return k, 1 - 2 * tail if k else 1 - 2 * 0.5**n if n > 1 else 0.0
+
+
+def _order_statistic_of_many(n: int, confidence: float) -> tuple[int, float]:
+    """The same by the binomial distribution function, for sums of such large whole numbers take seconds."""
+    tail = (1 - confidence) / 2
+    k = int(bdtrik(tail, n, 0.5)) + 2
+    while bdtr(k - 1, n, 0.5) > tail:
+        k -= 1
+    return k, 1 - 2 * float(bdtr(k - 1, n, 0.5))
 
 
 def mean_interval(samples: Sequence[float], confidence: float = 0.95, resamples: int = 5000) -> Interval:
