@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
@@ -18,6 +19,9 @@ import torch  # noqa: E402
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)  # workers share the cores: waiting threads spin
 
 from factory import know_machine  # noqa: E402
+
+hypothesis.settings.register_profile("shared machine", deadline=None)  # how long an example took says nothing here
+hypothesis.settings.load_profile("shared machine")
 
 REPO = Path(__file__).parents[1]
 
