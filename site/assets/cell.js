@@ -64,7 +64,7 @@
     const draw = (metric) => {
       figures[figure] = samplesFigure(sides, metric);
       plot.setAttribute("aria-label", `Raw samples of ${metric}; medians are in the table`);
-      plots.draw(plot);
+      load("assets/plotly.min.js").then(() => plots.draw(plot)); // a list of cells does without it
     };
     const select = make("select", { name: "metric", change: () => draw(select.value) });
     names.forEach((name) => select.add(new Option(name, name)));
