@@ -100,8 +100,6 @@
       drawn();
     },
     draw,
-    resolved,
-    axis,
   };
   document.addEventListener("attnbench:theme", drawn);
   window.addEventListener("beforeprint", () => shown().forEach(draw));

@@ -18,7 +18,7 @@ from attnbench.render.view import Charts, View
 from attnbench.stats import Interval
 
 LISTED = ("skipped", "unavailable")
-SKIPPED = f"{BASELINE} itself is the line at 1. A ring on it is where a mechanism becomes cheaper, with its 95 % interval."
+CROSSED = f"{BASELINE} itself is the line at 1. A ring on it is where a mechanism becomes cheaper, with its 95 % interval."
 Measure = Callable[[Record], Interval | None]
 
 
@@ -62,7 +62,7 @@ def _size_chart(results: Results, group: Group, mode: str, what: str) -> Chart |
     if what != "ratio":
         return cost_chart(results, records, f"{title}, {mode}", kind, of, caption, _seq_len, SEQ_LEN)
     crossings = _crossings(results, records)
-    reference = Reference(1.0, SKIPPED if crossings else f"{BASELINE} itself is the line at 1.")
+    reference = Reference(1.0, CROSSED if crossings else f"{BASELINE} itself is the line at 1.")
     others = [r for r in records if results.label(r) != BASELINE]
     return cost_chart(results, others, f"{title}, {mode}", kind, of, caption, _seq_len, SEQ_LEN, reference=reference, marks=crossings)
 

@@ -20,8 +20,19 @@ from attnbench.render.metric import metric_of
 from attnbench.render.palette import Style
 from attnbench.render.quantity import count, ratio, seconds, size
 from attnbench.render.results import BASELINE, Results, is_trial, over_seeds, positive, rates, single, values
-from attnbench.render.tables import EMPTY, Cell, Column, Table, clip, interval_text, power_text, rank_cell, rank_text, status_cell
-from attnbench.render.tables import Value as Value
+from attnbench.render.tables import (
+    EMPTY,
+    Cell,
+    Column,
+    Table,
+    Value,
+    clip,
+    interval_text,
+    power_text,
+    rank_cell,
+    rank_text,
+    status_cell,
+)
 from attnbench.spec import MODES
 
 _ARXIV = re.compile(r"arXiv[ :]?(\d{4}\.\d{4,5})")
