@@ -55,11 +55,11 @@ def compare(seq_len: int, device: str) -> list[Row]:
     """A row for each clock that there is on the device."""
     import torch
 
-    from attnbench.anchor import drift_anchor
-    from attnbench.cells.mechanism import KernelTrial
-    from attnbench.cells.trial import Keeper
-    from attnbench.guard import Guard
-    from attnbench.measure import Samples, Turn, take_turns, warm_up
+    from attnbench.measurement.anchor import drift_anchor
+    from attnbench.measurement.clock import Samples, Turn, take_turns, warm_up
+    from attnbench.measurement.guard import Guard
+    from attnbench.measurement.timed import Keeper
+    from attnbench.measurement.tracks.call import KernelTrial
 
     trial = KernelTrial(_spec(seq_len, device), "softmax")
     subject, drift = Keeper(trial, Guard()), drift_anchor(device)
@@ -93,7 +93,7 @@ def compare(seq_len: int, device: str) -> list[Row]:
 
 
 def _spec(seq_len: int, device: str) -> Any:
-    from attnbench.spec import Spec
+    from attnbench.spec.axes import Spec
 
     shape = {"batch_size": TOKENS_ON_CUDA // seq_len, "num_heads": 16, "dtype": "bfloat16"} if device == "cuda" else {}
     return Spec(track="kernel", variant="softmax", seq_len=seq_len, mode="forward", device=device, **shape)
@@ -114,7 +114,7 @@ def main() -> int:
     given = parser.parse_args()
     import torch
 
-    from attnbench.environment import physical_cores
+    from attnbench.store.environment import physical_cores
 
     if given.device == "cuda" and not torch.cuda.is_available():
         parser.error("torch sees no CUDA device here")

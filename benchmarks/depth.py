@@ -1,10 +1,10 @@
 """A stack of blocks by num_layers: time, alone and against softmax, and memory of a training step, conditioning at initialisation."""
 
-from attnbench import face
-from attnbench import preload as preload
+from attnbench.measurement import preload as preload
+from attnbench.runner import asv
 
 
-class Depth(face.Benchmark):
+class Depth(asv.Benchmark):
     track = "depth"
 
     def time_step(self, *cell):

@@ -30,7 +30,7 @@ Epoch = Callable[[Any, Any], float]
 
 def ours(recipe: Any) -> Epoch:
     """An epoch of the engine; the seconds it says that training took."""
-    from attnbench.train import train
+    from attnbench.training.train import train
     from attnbench.workload import take
 
     def epoch(model: Any, data: Any) -> float:
@@ -46,7 +46,7 @@ def bare(recipe: Any) -> Epoch:
     import torch
     import torch.nn.functional as F
 
-    from attnbench.train import CLIP_NORM, WEIGHT_DECAY, schedule
+    from attnbench.training.train import CLIP_NORM, WEIGHT_DECAY, schedule
 
     def epoch(model: Any, data: Any) -> float:
         optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=WEIGHT_DECAY)
@@ -73,7 +73,7 @@ def lightning(recipe: Any) -> Epoch:
     import torch.nn.functional as F
     from lightning import pytorch as pl
 
-    from attnbench.train import CLIP_NORM, WEIGHT_DECAY, schedule
+    from attnbench.training.train import CLIP_NORM, WEIGHT_DECAY, schedule
 
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -118,10 +118,10 @@ def compare(task_name: str, variant: str, device: str, rounds: int, against: lis
     import torch
 
     from attnbench import registry
-    from attnbench.cells.stack import architecture
-    from attnbench.cells.task import recipe_of
-    from attnbench.model import for_task
-    from attnbench.spec import Spec
+    from attnbench.measurement.tracks.depth import architecture
+    from attnbench.measurement.tracks.task import recipe_of
+    from attnbench.spec.axes import Spec
+    from attnbench.training.model import for_task
     from attnbench.workload import Task, take
 
     task: Task = registry.load("tasks", task_name)

@@ -76,7 +76,7 @@ class Bench:
 
     def ratio(self, one: Callable[[int], object], other: Callable[[int], object], patience_s: float = 2.0) -> float:
         """Median time of one over that of the other, the calls alternating: at least 3 of each, as many as fit into the patience."""
-        from attnbench.measure import synchronise
+        from attnbench.measurement.clock import synchronise
 
         times: tuple[list[float], list[float]] = ([], [])
         one(0), other(0)
@@ -91,14 +91,14 @@ class Bench:
         return statistics.median(times[0]) / statistics.median(times[1])
 
     def seconds(self, call: Callable[[int], object]) -> float:
-        from attnbench.measure import wall_clock_s, warm_up
+        from attnbench.measurement.clock import wall_clock_s, warm_up
 
         warm_up(call, self.device)
         return statistics.median(wall_clock_s(call, self.device))
 
     def peak(self, name: str, mode: str, **params: object) -> float:
         """Peak extra bytes of one call."""
-        from attnbench.memory import peak_memory_bytes
+        from attnbench.measurement.memory import peak_memory_bytes
 
         call = self.call(name, mode, **params)
         call(0)
@@ -202,7 +202,7 @@ def main() -> int:
     device = parser.parse_args().device
     import torch
 
-    from attnbench.memory import warm_profiler
+    from attnbench.measurement.memory import warm_profiler
 
     if device == "cuda" and not torch.cuda.is_available():
         parser.error("torch sees no CUDA device here")

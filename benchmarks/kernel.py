@@ -1,10 +1,10 @@
 """One attention call by seq_len: time, alone and against softmax, peak memory, FLOPs. Which: ATTNBENCH_PRESET, ATTNBENCH_DEVICE."""
 
-from attnbench import face
-from attnbench import preload as preload
+from attnbench.measurement import preload as preload
+from attnbench.runner import asv
 
 
-class Kernel(face.Benchmark):
+class Kernel(asv.Benchmark):
     track = "kernel"
 
     def time_call(self, *cell):

@@ -51,10 +51,10 @@ def pairs(one: Path, other: Path) -> list[Pair]:
 
     Raises BadInput when a folder is not there, or there is no such cell.
     """
-    from attnbench.drift import Drifts
+    from attnbench.analysis.drift import Drifts
     from attnbench.errors import BadInput
     from attnbench.stats import median_interval
-    from attnbench.store import Store, newest_by
+    from attnbench.store.store import Store, newest_by
 
     sessions = []
     for folder in (one, other):

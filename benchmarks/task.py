@@ -1,10 +1,10 @@
 """A model trained on a task: training time, errors on the test part (asv takes less for better), peak memory of a step."""
 
-from attnbench import face
-from attnbench import preload as preload
+from attnbench.measurement import preload as preload
+from attnbench.runner import asv
 
 
-class Task(face.Benchmark):
+class Task(asv.Benchmark):
     track = "task"
     seconds = "train_s"
 

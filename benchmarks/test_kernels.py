@@ -13,8 +13,8 @@ import itertools
 
 from attnbench import registry
 from attnbench.errors import Unavailable
-from attnbench.pedantic import benchmark_kernel
-from attnbench.spec import Spec
+from attnbench.runner.pytest_benchmark import benchmark_kernel
+from attnbench.spec.axes import Spec
 
 SEQ_LENS, MODES = (256, 1024), ("forward", "training")
 

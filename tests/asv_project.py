@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnbench.store import Store
+from attnbench.store.store import Store
 from conftest import REPO
 from factory import know_machine
 

@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
-CHECKED = ["attnbench.attention", "attnbench.diagnose", "attnbench.kernels", "attnbench.model", "attnbench.variants"]
+CHECKED = ["attnbench.attention", "attnbench.training.diagnose", "attnbench.kernels", "attnbench.training.model", "attnbench.variants"]
 _hook = install_import_hook(CHECKED, "beartype.beartype")
 
 import torch  # noqa: E402

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from attnbench.record import Record
+from attnbench.store.record import Record
 from factory import make_record, make_spec
 
 SAMPLES = 25

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attnbench import environment
-from attnbench.machines import store_peaks
-from attnbench.peaks import Peaks
-from attnbench.record import Record
-from attnbench.spec import Spec
+from attnbench.runner.roofline import store_peaks
+from attnbench.spec.axes import Spec
+from attnbench.store import environment
+from attnbench.store.peaks import Peaks
+from attnbench.store.record import Record
 
 
 def make_peaks(**fields: Any) -> Peaks:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 import site_records
-from attnbench import overall, ranking, scaling
-from attnbench.frame import frame
-from attnbench.record import Record
+from attnbench.analysis import overall, ranking, scaling
+from attnbench.analysis.frame import frame
+from attnbench.store.record import Record
 
 FOLDER = Path(__file__).parent / "fixtures" / "tables"
 

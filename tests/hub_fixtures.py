@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import hub_copies
-from attnbench.loading.hub import COPIES
+from attnbench.tasks.loading.hub import COPIES
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

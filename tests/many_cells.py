@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import attnbench
-from attnbench.record import Record, encode
-from attnbench.spec import Spec
+from attnbench.spec.axes import Spec
+from attnbench.store.record import Record, encode
 from factory import make_record
 
 LENGTHS = tuple(128 << k for k in range(10))

@@ -7,7 +7,7 @@ import random
 import sys
 from pathlib import Path
 
-from attnbench.record import Record, encode
+from attnbench.store.record import Record, encode
 from factory import make_record, make_spec
 
 SESSION_OF = 1000  # records

@@ -8,8 +8,8 @@ from functools import cache
 import pandas as pd
 
 import attnbench
-from attnbench.frame import frame
-from attnbench.record import Record
+from attnbench.analysis.frame import frame
+from attnbench.store.record import Record
 from factory import make_record, make_spec
 
 LENGTHS = tuple(128 << k for k in range(9))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from attnbench.child import Job, Limits, Result, Stage, run_in_child
+from attnbench.runner.parent import Job, Limits, Result, Stage, run_in_child
 from factory import make_spec
 
 SOURCE = '''"""The values as they are, and a mishap."""
@@ -36,7 +36,7 @@ VARIANT = Variant(build=lambda shape: Mine(), citation="none", family="other", f
 
 @dataclass(frozen=True)
 class Errand:
-    """Base of a job that is no cell; see attnbench.job.Work, whose work it lacks."""
+    """Base of a job that is no cell; see attnbench.runner.job.Work, whose work it lacks."""
 
     device: str = "cpu"
     threads: int = 1

@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, Request, sync_playwrigh
 from rich.console import Console
 
 import site_records
-from attnbench.publish import publish
-from attnbench.record import Origin, Record
-from attnbench.store import Store
+from attnbench.store.record import Origin, Record
+from attnbench.store.store import Store
+from attnbench.website.publish import publish
 from site_page import Watched
 from site_reports import write_reports
 

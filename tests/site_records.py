@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from attnbench.record import Record, Status
-from attnbench.spec import Spec
-from attnbench.store import Store
+from attnbench.spec.axes import Spec
+from attnbench.store.record import Record, Status
+from attnbench.store.store import Store
 
 LENGTHS = (128, 512, 2048, 8192)
 COST = {"softmax": (1e-9, 2.0), "softmax_math": (3e-9, 2.05), "orthogonal": (4e-7, 1.02), "polynomial": (4e-9, 2.1)}

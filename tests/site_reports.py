@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attnbench.report import Finding, Report, encode
+from attnbench.store.report import Finding, Report, encode
 
 FINDINGS = (
     Finding(name="shape", status="passed", detail="out has the shape of v"),

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import attnbench
-from attnbench.model import Architecture, Transformer
-from attnbench.train import Recipe, Trained, evaluate, train
+from attnbench.training.model import Architecture, Transformer
+from attnbench.training.train import Recipe, Trained, evaluate, train
 from attnbench.workload import Parts, Split
 
 SEQ_LEN, VOCABULARY, CLASSES = 5, 11, 3

@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from attnbench.record import Record, encode
-from attnbench.validate import Fault, validate
+from attnbench.store.record import Record, encode
+from attnbench.store.validate import Fault, validate
 from factory import make_record
 
 TASK = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 1, "lr": 0.1, "seq_len": None, "mode": "training"}

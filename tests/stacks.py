@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import attnbench
 from attnbench import registry
 from attnbench.attention import Variant
-from attnbench.model import Architecture, Stack
+from attnbench.training.model import Architecture, Stack
 
 BLOCKS = ("residual", "skipless")
 BATCH, SEQ_LEN, HEADS, HEAD_DIM = 3, 11, 2, 5

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.child import Limits
-from attnbench.gate import Gate
-from attnbench.record import Record
-from attnbench.report import Report, encode
-from attnbench.run import Session, resolve, run
-from attnbench.whole import write_whole
+from attnbench.runner.gate import Gate
+from attnbench.runner.parent import Limits
+from attnbench.runner.session import Session, resolve, run
+from attnbench.store.files import write_whole
+from attnbench.store.record import Record
+from attnbench.store.report import Report, encode
 from factory import make_spec
 
 pytestmark = [pytest.mark.alone, pytest.mark.slow]
@@ -102,11 +102,11 @@ CHEATS = {
         """
     real = time.perf_counter
     def cheat(self, q, k, v, causal):
-        from attnbench import measure
-        seals = [x._sealed for x in gc.get_objects() if type(x).__module__ == "attnbench.guard"]
+        from attnbench.measurement import clock
+        seals = [x._sealed for x in gc.get_objects() if type(x).__module__ == "attnbench.measurement.guard"]
         slow = lambda: Mine.real() / 100
-        measure.take_turns.__defaults__ = (None, slow)
-        for name in ("attnbench.measure.perf_counter", "attnbench.cells.cost.perf_counter"):
+        clock.take_turns.__defaults__ = (None, slow)
+        for name in ("attnbench.measurement.clock.perf_counter", "attnbench.measurement.cost.perf_counter"):
             module = sys.modules[name.rpartition(".")[0]]
             module.perf_counter = slow
             for sealed in seals:
@@ -195,8 +195,8 @@ CHEATS = {
     "widens the tolerance": (
         """
     def cheat(self, q, k, v, causal):
-        import attnbench.verify
-        attnbench.verify.TOLERANCE = {"float32": 1e9}
+        import attnbench.measurement.reference
+        attnbench.measurement.reference.TOLERANCE = {"float32": 1e9}
         return v
 """,
         "",

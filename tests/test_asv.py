@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from asv_project import HERE, MACHINE, Project, make_project
-from attnbench import face
-from attnbench.asvjson import AsvRow, read_asv
-from attnbench.presets import PRESETS
-from attnbench.record import Record
-from attnbench.run import resolve
-from attnbench.spec import DEVICES, TRACKS
+from attnbench.runner import asv
+from attnbench.runner.session import resolve
+from attnbench.spec.axes import DEVICES, TRACKS
+from attnbench.spec.presets import PRESETS
 from attnbench.stats import median_interval
-from attnbench.store import Store
+from attnbench.store.asv_files import AsvRow, read_asv
+from attnbench.store.record import Record
+from attnbench.store.store import Store
 from factory import make_record, make_spec
 
 pytestmark = pytest.mark.alone
@@ -32,9 +32,9 @@ SAVED = ("--set-commit-hash", "HEAD", "--record-samples")
 
 def test_replayed_samples_reach_timeit_exactly() -> None:
     samples = [0.25, 1.5, 3e-6]
-    timer = Timer("pass", timer=face.ReplayClock(samples))
+    timer = Timer("pass", timer=asv.ReplayClock(samples))
     assert [timer.timeit(1) for _ in samples] == pytest.approx(samples, rel=1e-9)
-    with pytest.raises(face.CellFailed, match="more than the 3 samples"):
+    with pytest.raises(asv.CellFailed, match="more than the 3 samples"):
         timer.timeit(1)
 
 
@@ -43,7 +43,7 @@ def test_replayed_samples_reach_timeit_exactly() -> None:
 def test_every_cell_of_a_preset_has_a_place_among_asvs_parameters(monkeypatch: pytest.MonkeyPatch, preset: str, device: str) -> None:
     monkeypatch.setenv("ATTNBENCH_PRESET", preset)
     monkeypatch.setenv("ATTNBENCH_DEVICE", device)
-    found = [spec for track in TRACKS for spec in face.cells_of.__wrapped__(track).values()]
+    found = [spec for track in TRACKS for spec in asv.cells_of.__wrapped__(track).values()]
     assert sorted(spec.key() for spec in found) == sorted(spec.key() for spec in PRESETS[preset].specs(device))
 
 
@@ -118,7 +118,7 @@ def test_asv_holds_the_samples_of_the_record(compared: Runs) -> None:
     samples = compared.kernel.measurements["forward_s"]
     assert row.samples == pytest.approx(samples, rel=1e-9)
     assert row.value == pytest.approx(median_interval(samples).value, rel=1e-9)
-    assert row.params == face.values_of(compared.kernel.spec)
+    assert row.params == asv.values_of(compared.kernel.spec)
     assert (row.machine, len(row.commit)) == (MACHINE, 40)
     assert row.started_at is not None and row.started_at >= compared.kernel.session[:4]
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 import attnbench
-from attnbench import face, frame
-from attnbench.asvframe import FLAG, asv_cells, spec_of
-from attnbench.presets import PRESETS
-from attnbench.spec import DEVICES, Spec
-from attnbench.store import Problem, Store
+from attnbench.analysis import frame
+from attnbench.analysis.asv import FLAG, asv_cells, spec_of
+from attnbench.runner import asv
+from attnbench.spec.axes import DEVICES, Spec
+from attnbench.spec.presets import PRESETS
+from attnbench.store.store import Problem, Store
 from factory import make_record, make_spec
 
 BENCHMARK = {"kernel": "kernel.Kernel.time_call", "depth": "depth.Depth.time_step", "task": "task.Task.time_training"}
@@ -27,7 +28,7 @@ def write_asv(results: Path, benchmarks: dict[str, tuple[Spec, Any]], commit: st
     """asv's file of one commit: of each benchmark one cell and its value."""
     rows = {}
     for name, (spec, value) in benchmarks.items():
-        places = [[repr(shown)] for shown in face.values_of(spec)]
+        places = [[repr(shown)] for shown in asv.values_of(spec)]
         rows[name] = [[value], places, "2", more.get("started_at", JUNE), 1.0, more.get("samples")]
     columns = ["result", "params", "version", "started_at", "duration", "samples"]
     document = {"version": 2, "commit_hash": commit, "params": {"machine": machine}, "result_columns": columns, "results": rows}
@@ -38,7 +39,7 @@ def write_asv(results: Path, benchmarks: dict[str, tuple[Spec, Any]], commit: st
 
 
 def as_asv_keeps(spec: Spec) -> tuple[Any, ...]:
-    return tuple(ast.literal_eval(repr(value)) for value in face.values_of(spec))
+    return tuple(ast.literal_eval(repr(value)) for value in asv.values_of(spec))
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from attnbench.asvjson import AsvRow, read_asv
-from attnbench.store import Problem
+from attnbench.store.asv_files import AsvRow, read_asv
+from attnbench.store.store import Problem
 
 COLUMNS = ["result", "params", "version", "started_at", "duration", "stats_ci_99_a", "samples"]
 PLACES = [["'softmax'", "<object>"], ["256", "0.5", "True"]]

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from attnbench.check import CORRECTNESS, THOROUGH, check
-from attnbench.checks.subject import Subject
-from attnbench.checks.verdict import Verdict, Worst
-from attnbench.construct import load_variant
 from attnbench.errors import BadInput, Unavailable
-from attnbench.report import Finding, Report, as_json, decode, encode
+from attnbench.measurement.checks import CORRECTNESS, THOROUGH, check
+from attnbench.measurement.checks.subject import Subject
+from attnbench.measurement.checks.verdict import Verdict, Worst
+from attnbench.spec.construct import load_variant
+from attnbench.store.report import Finding, Report, as_json, decode, encode
 from mechanisms import RUNNABLE, device_of
 
 VALUES = '''"""The values as they are: A = I."""
@@ -133,7 +133,7 @@ def test_running_out_of_memory_is_no_verdict(monkeypatch: pytest.MonkeyPatch) ->
     def starve(subject: Subject) -> Verdict:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
 
-    monkeypatch.setattr("attnbench.check.CORRECTNESS", {"build": CORRECTNESS["build"], "shape": starve})
+    monkeypatch.setattr("attnbench.measurement.checks.CORRECTNESS", {"build": CORRECTNESS["build"], "shape": starve})
     with pytest.raises(RuntimeError, match="allocate memory"):
         check("softmax", {}, "cpu", full=False)
 

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 import attnbench
-from attnbench.check import CORRECTNESS, THOROUGH, check
-from attnbench.checks.subject import Subject, one_thread
-from attnbench.construct import load_variant
+from attnbench.measurement.checks import CORRECTNESS, THOROUGH, check
+from attnbench.measurement.checks.subject import Subject, one_thread
+from attnbench.spec.construct import load_variant
 
 pytestmark = pytest.mark.alone
 
-TEMPLATE = (Path(attnbench.__file__).parent / "template.py").read_text().replace("import math\n", "import math\n\nimport torch\n", 1)
+TEMPLATE = (
+    (Path(attnbench.__file__).parent / "variants" / "_template.py").read_text().replace("import math\n", "import math\n\nimport torch\n", 1)
+)
 HIDE_V = "(v,) = hide_padding(padding_mask, v)  # padding may hold anything, NaN included"
 FORWARD = "return self.matrix(q, k, causal, padding_mask) @ v  # rows at padding come out as zero"
 SCORES = "scores = q @ k.mT / math.sqrt(q.shape[-1])"

@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 
 import attnbench
-from attnbench.check import CORRECTNESS, THOROUGH
-from attnbench.checking import Request, check_variants
+from attnbench.cli.check import Request, check_variants
 from attnbench.errors import BadInput
+from attnbench.measurement.checks import CORRECTNESS, THOROUGH
 from command import cli
 
-TEMPLATE = (Path(attnbench.__file__).parent / "template.py").read_text()
+TEMPLATE = (Path(attnbench.__file__).parent / "variants" / "_template.py").read_text()
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from attnbench import checkpoint
-from attnbench.cell import measure_cell
-from attnbench.checkpoint import FileCheckpoint
-from attnbench.gate import Gate
-from attnbench.run import Session, resolve, run
-from attnbench.spec import Spec
-from attnbench.train import Watch, train
+from attnbench.measurement.tracks import measure_cell
+from attnbench.runner.gate import Gate
+from attnbench.runner.session import Session, resolve, run
+from attnbench.spec.axes import Spec
+from attnbench.training import checkpoint
+from attnbench.training.checkpoint import FileCheckpoint
+from attnbench.training.train import Watch, train
 from small_training import build_model, draw_parts, recipe, same_weights
 
 

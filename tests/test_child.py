@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.alone import alone
-from attnbench.child import _ctrl_c_later
+from attnbench.runner.lock import alone
+from attnbench.runner.parent import _ctrl_c_later
 from misbehaving import is_gone, run_cell, wait_for, write_variant
 
 pytestmark = pytest.mark.alone
@@ -87,7 +87,7 @@ def test_a_cell_dies_with_its_parent(tmp_path: Path) -> None:
     script = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from attnbench.child import Job, Limits, run_in_child
+from attnbench.runner.parent import Job, Limits, run_in_child
 from factory import make_spec
 if __name__ == "__main__":
     run_in_child(Job(make_spec(variant="mine", seq_len=16), {source!r}, None, 1, Limits()), "forkserver")

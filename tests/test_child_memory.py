@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from attnbench.child import Stage, run_in_child
+from attnbench.runner.parent import Stage, run_in_child
 from misbehaving import Errand
 
 pytestmark = pytest.mark.alone

@@ -14,10 +14,10 @@ import pytest
 from rich.console import Console
 
 from attnbench import registry
+from attnbench.analysis.frame import load
 from attnbench.claim import Arm, Claim, judge
-from attnbench.claiming import show_claims
+from attnbench.cli.claims import show_claims
 from attnbench.errors import BadInput
-from attnbench.frame import load
 from conftest import REPO
 
 RESULTS = REPO / "results"

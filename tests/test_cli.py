@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import attnbench
-from attnbench import environment
-from attnbench.store import Store
+from attnbench.store import environment
+from attnbench.store.store import Store
 from command import cli
 from factory import make_record, make_spec
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import attnbench
-from attnbench import frame
-from attnbench.columns import METRICS, TYPES, columns, dictionary, general
-from attnbench.store import Store
+from attnbench.analysis import frame
+from attnbench.analysis.columns import METRICS, TYPES, columns, dictionary, general
+from attnbench.store.store import Store
 from conftest import REPO
 from factory import make_record
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from attnbench.analysis.compare import Pair, _judged, compare
+from attnbench.analysis.frame import frame
 from attnbench.cli import app, guarded
-from attnbench.compare import Pair, _judged, compare
-from attnbench.comparing import show_comparison
+from attnbench.cli.compare import show_comparison
+from attnbench.cli.filters import Filter
 from attnbench.errors import BadInput
-from attnbench.filters import Filter
-from attnbench.frame import frame
-from attnbench.record import Record
-from attnbench.store import Store
+from attnbench.store.record import Record
+from attnbench.store.store import Store
 from conftest import REPO
 from cost_records import learnt, timed
 

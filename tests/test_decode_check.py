@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 import attnbench
-from attnbench.check import CORRECTNESS
-from attnbench.checks.decode import LENGTH, decode
-from attnbench.checks.subject import Subject, one_thread
-from attnbench.checks.verdict import Verdict
-from attnbench.construct import load_variant
+from attnbench.measurement.checks import CORRECTNESS
+from attnbench.measurement.checks.decode import LENGTH, decode
+from attnbench.measurement.checks.subject import Subject, one_thread
+from attnbench.measurement.checks.verdict import Verdict
+from attnbench.spec.construct import load_variant
 
-TEMPLATE = (Path(attnbench.__file__).parent / "template.py").read_text().replace("import math\n", "import math\n\nimport torch\n", 1)
+TEMPLATE = (
+    (Path(attnbench.__file__).parent / "variants" / "_template.py").read_text().replace("import math\n", "import math\n\nimport torch\n", 1)
+)
 BEFORE = "    def matrix(self"
 DECODING = """    def init_state(self, batch_size):
         return None

@@ -13,7 +13,7 @@ from attnbench.kernels.cache import SMALLEST_CAPACITY, WIDENED_VALUES, Cache, el
 from attnbench.kernels.count import reported_flops
 from attnbench.kernels.polynomial_step import PolynomialState, fold_length
 from attnbench.kernels.running_sums import RunningSums
-from attnbench.memory import peak_memory_bytes
+from attnbench.measurement.memory import peak_memory_bytes
 from mechanisms import DECODING, decoding, draw, make, parts, state_after, step
 
 OF_ONE_SIZE = ("cosformer", "linear_elu", "performer", "polynomial", "power", "taylor")

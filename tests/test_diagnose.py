@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attnbench import diagnose
-from attnbench.model import Stack, unit_rms
+from attnbench.training import diagnose
+from attnbench.training.model import Stack, unit_rms
 from stacks import BATCH, D_MODEL, SEQ_LEN, architecture, recording
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.drift import BASELINE, Drifts
-from attnbench.record import Record
-from attnbench.render.board import views
-from attnbench.render.checked import Checks
-from attnbench.render.results import Results
-from attnbench.render.tables import Table
+from attnbench.analysis.drift import BASELINE, Drifts
+from attnbench.store.record import Record
+from attnbench.website.checked import Checks
+from attnbench.website.pages.board import views
+from attnbench.website.results import Results
+from attnbench.website.tables.table import Table
 from factory import make_record, make_spec
 from site_records import ENVIRONMENT, kernel
 

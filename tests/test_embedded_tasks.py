@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from attnbench.loading.sotu import addresses, part_of
+from attnbench.tasks.loading.sotu import addresses, part_of
 from attnbench.workload import IGNORED, Split
 from task_data import declared, loaded, splits
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from attnbench import environment, hardware
+from attnbench.store import environment, hardware
 
 CACHES = {
     "index0": ("1", "Data", "48K"),

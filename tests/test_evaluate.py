@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attnbench.train import evaluate, step
+from attnbench.training.train import evaluate, step
 from attnbench.workload import IGNORED, Split
 from small_training import CLASSES, VOCABULARY, BreaksDown, Watched, accuracy, build_model, draw_parts, draw_split, numbered, recipe
 

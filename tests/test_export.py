@@ -15,11 +15,11 @@ import pytest
 from rich.console import Console
 
 import attnbench
-from attnbench import formats, frame
-from attnbench.columns import columns
+from attnbench.analysis import formats, frame
+from attnbench.analysis.columns import columns
+from attnbench.cli.export import export_frame
 from attnbench.errors import BadInput
-from attnbench.export import export_frame
-from attnbench.store import Store
+from attnbench.store.store import Store
 from factory import make_record, make_spec
 
 ENDINGS = ("csv", "parquet", "json")

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from attnbench import registry
-from attnbench.child import Stage, run_in_child
 from attnbench.errors import BadInput
-from attnbench.inside import LARGEST_FILE_BYTES
-from attnbench.measure import ClockError, Turn, take_turns
-from attnbench.record import decode, encode
+from attnbench.measurement.clock import ClockError, Turn, take_turns
+from attnbench.runner.child import LARGEST_FILE_BYTES
+from attnbench.runner.parent import Stage, run_in_child
+from attnbench.store.record import decode, encode
 from factory import make_record
 from misbehaving import Errand, is_gone, run_cell
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from attnbench.store import Problem, Store
-from attnbench.sweep import Choice, sweep
+from attnbench.cli.run import Choice, sweep
+from attnbench.store.store import Problem, Store
 from command import cli
 from factory import know_machine
 from misbehaving import write_variant

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnbench.attention import BadInput
-from attnbench.flops import flops
 from attnbench.kernels.count import count_flops, reported_flops, visible_pairs
+from attnbench.measurement.flops import flops
 
 BATCH, HEADS, SEQ_LEN, WIDTH = 2, 3, 17, 5
 PAIRS = {False: SEQ_LEN * SEQ_LEN, True: SEQ_LEN * (SEQ_LEN + 1) // 2}

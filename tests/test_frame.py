@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import attnbench
-from attnbench import frame
+from attnbench.analysis import frame
 from attnbench.errors import BadInput
-from attnbench.store import Store
+from attnbench.store.store import Store
 from factory import make_record, make_spec
 from many_records import write_store
 
@@ -96,7 +96,7 @@ def test_100_000_records_load_in_5_s_and_2_gib(results: Path) -> None:
     """3.3 kB and 11 metrics each. The best of three, for the floors are of an idle machine."""
     write_store(results, 100_000)
     body = f"""
-import time, attnbench, pandas, attnbench.frame
+import time, attnbench, pandas, attnbench.analysis.frame
 began = time.perf_counter()
 rows = len(attnbench.load({str(results)!r}))
 took_s = time.perf_counter() - began

@@ -10,21 +10,23 @@ import pytest
 from rich.console import Console
 
 import attnbench
-from attnbench import engine, environment, face
-from attnbench.check import CORRECTNESS
-from attnbench.child import Limits
-from attnbench.gate import Gate, Subset
-from attnbench.ladder import Ladder
-from attnbench.record import Record
-from attnbench.report import Finding, Report, decode, encode
-from attnbench.run import Session, is_stale, resolve
-from attnbench.store import Store
-from attnbench.sweep import Choice, sweep
+from attnbench.cli.run import Choice, sweep
+from attnbench.measurement.checks import CORRECTNESS
+from attnbench.runner import asv
+from attnbench.runner.engines import local
+from attnbench.runner.gate import Gate, Subset
+from attnbench.runner.larger_sizes import Ladder
+from attnbench.runner.parent import Limits
+from attnbench.runner.session import Session, is_stale, resolve
+from attnbench.store import environment
+from attnbench.store.record import Record
+from attnbench.store.report import Finding, Report, decode, encode
+from attnbench.store.store import Store
 from factory import make_record, make_spec
 
 pytestmark = pytest.mark.alone
 
-TEMPLATE = (Path(attnbench.__file__).parent / "template.py").read_text()
+TEMPLATE = (Path(attnbench.__file__).parent / "variants" / "_template.py").read_text()
 FORWARD = "return self.matrix(q, k, causal, padding_mask) @ v"
 LEAKY = TEMPLATE.replace("(v,) = hide_padding(padding_mask, v)", "")
 
@@ -40,7 +42,7 @@ def run(source: str, results: Path, *lengths: int, **limits: float) -> list[Reco
     """The records of kernel cells of a file, by the engine, with a gate of their own."""
     cells = [resolve(make_spec(variant="mine", seq_len=length), {"mine": source}) for length in lengths]
     session = Session("session", Gate(results), Limits(**limits))
-    return list(engine.local(cells, session, lambda cell: None))
+    return list(local.local(cells, session, lambda cell: None))
 
 
 def reports(results: Path) -> list[Path]:
@@ -177,8 +179,8 @@ def test_readers_of_the_store_see_no_reports(results: Path) -> None:
 
 def test_asv_meets_the_same_gate(results: Path) -> None:
     """A stored refusal of softmax, so that nothing is forked here."""
-    values = next(values for values, spec in face.cells_of("kernel").items() if spec.variant == "softmax")
-    cell = resolve(face.cells_of("kernel")[values])
+    values = next(values for values, spec in asv.cells_of("kernel").items() if spec.variant == "softmax")
+    cell = resolve(asv.cells_of("kernel")[values])
     planted = Report(
         variant="softmax",
         fingerprint=cell.subset.fingerprint(),
@@ -188,6 +190,6 @@ def test_asv_meets_the_same_gate(results: Path) -> None:
     file = Gate(results)._file(cell.subset)
     file.parent.mkdir(parents=True)
     file.write_bytes(encode(planted))
-    record = face.record_of("kernel", values, results)
+    record = asv.record_of("kernel", values, results)
     assert (record.status, record.stage, record.reason) == ("incorrect", "check", "batch: planted")
     assert Store(results).finished(environment.machine_name())[cell.key] == record

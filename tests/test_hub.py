@@ -14,7 +14,7 @@ import pytest
 
 import mini_hub
 from attnbench.errors import Unavailable
-from attnbench.loading.hub import COPIES, hub, why_silent
+from attnbench.tasks.loading.hub import COPIES, hub, why_silent
 from task_data import ON_HUB, declared
 
 pytest_plugins = ["hub_fixtures"]

@@ -12,8 +12,8 @@ import torch
 
 import hub_copies
 from attnbench.errors import Unavailable
-from attnbench.loading import hub as loading_hub
-from attnbench.loading.hub import COPIES, hub, hub_images
+from attnbench.tasks.loading import hub as loading_hub
+from attnbench.tasks.loading.hub import COPIES, hub, hub_images
 from task_data import ON_HUB, contents, declared, splits
 
 pytest_plugins = ["hub_fixtures"]

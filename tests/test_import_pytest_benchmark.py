@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from attnbench import environment
-from attnbench.record import PYTEST_BENCHMARK
-from attnbench.run import resolve
-from attnbench.spec import Spec
-from attnbench.store import Store
+from attnbench.runner.session import resolve
+from attnbench.spec.axes import Spec
+from attnbench.store import environment
+from attnbench.store.record import PYTEST_BENCHMARK
+from attnbench.store.store import Store
 from command import cli
 from conftest import REPO
 from factory import make_record

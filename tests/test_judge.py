@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.cells.measurement import Measurement
-from attnbench.judge import clocks_disagree, moved_bytes, too_fast
-from attnbench.peaks import SLACK, Peaks
+from attnbench.measurement.value import Measurement
+from attnbench.runner.plausibility import clocks_disagree, moved_bytes, too_fast
+from attnbench.store.peaks import SLACK, Peaks
 from factory import make_spec
 
 # 1 TFLOP/s in float32, 2 in bfloat16; 100 GB/s in cache, 10 GB/s from memory.

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from attnbench.ladder import NOT_TRIED, Ladder
-from attnbench.record import Record
-from attnbench.spec import Spec
-from attnbench.store import Store
-from attnbench.sweep import Choice, sweep
+from attnbench.cli.run import Choice, sweep
+from attnbench.runner.larger_sizes import NOT_TRIED, Ladder
+from attnbench.spec.axes import Spec
+from attnbench.store.record import Record
+from attnbench.store.store import Store
 from factory import know_machine, make_record, make_spec
 from misbehaving import write_variant
 

@@ -10,19 +10,20 @@ from typing import Any
 import pytest
 
 import site_records
-from attnbench.publish import load_sources, render
-from attnbench.record import Record
-from attnbench.render import accuracy, board, plots, stacked
-from attnbench.render.checked import Checks
-from attnbench.render.curves import by_layer
-from attnbench.render.groups import Group
-from attnbench.render.learnt import learnt_table
-from attnbench.render.metric import METRICS, UNKNOWN, metric_of
-from attnbench.render.reference import Reference
-from attnbench.render.results import Results
-from attnbench.render.scales import ACCURACY, spaced
-from attnbench.render.tables import Table
-from attnbench.render.view import Charts, View
+from attnbench.store.record import Record
+from attnbench.website import plots, stacked
+from attnbench.website.charts.curves import by_layer
+from attnbench.website.charts.reference import Reference
+from attnbench.website.charts.scales import ACCURACY, spaced
+from attnbench.website.checked import Checks
+from attnbench.website.groups import Group
+from attnbench.website.pages import accuracy, board
+from attnbench.website.publish import load_sources, render
+from attnbench.website.results import Results
+from attnbench.website.tables.learnt import learnt_table
+from attnbench.website.tables.table import Table
+from attnbench.website.task_metrics import METRICS, UNKNOWN, metric_of
+from attnbench.website.view import Charts, View
 from attnbench.workload import METRICS as MORE_IS_BETTER
 from site_records import index_of, record, task_spec, trained
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from attnbench.loading.chunks import chunks, draw, next_byte
-from attnbench.loading.text import classified, tokens, vocabulary, words
+from attnbench.tasks.loading.chunks import chunks, draw, next_byte
+from attnbench.tasks.loading.text import classified, tokens, vocabulary, words
 from attnbench.workload import Split
 
 

@@ -14,11 +14,12 @@ import pytest
 import torch
 
 import attnbench
-from attnbench import flops, registry
-from attnbench.cell import measure_cell
-from attnbench.cells.measurement import Measurement
-from attnbench.measure import ClockError, Patience, Turn, take_turns
-from attnbench.verify import Incorrect
+from attnbench import registry
+from attnbench.measurement import flops
+from attnbench.measurement.clock import ClockError, Patience, Turn, take_turns
+from attnbench.measurement.reference import Incorrect
+from attnbench.measurement.tracks import measure_cell
+from attnbench.measurement.value import Measurement
 from factory import make_spec
 
 pytestmark = pytest.mark.alone
@@ -212,17 +213,17 @@ def test_norms_are_those_of_every_heads_matrix() -> None:
 
 
 def test_a_large_matrix_and_one_that_is_not_finite_have_no_norms(monkeypatch: pytest.MonkeyPatch) -> None:
-    from attnbench.cells import mechanism
+    from attnbench.measurement.tracks import call
 
-    trial = mechanism.KernelTrial(make_spec(variant="polynomial", seq_len=64, params={"scale": 1e38}), "polynomial")
+    trial = call.KernelTrial(make_spec(variant="polynomial", seq_len=64, params={"scale": 1e38}), "polynomial")
     assert trial.matrix_norms() == {}
-    monkeypatch.setattr(mechanism, "LARGEST_MATRIX", 4 * 64**2 - 1)
-    assert mechanism.KernelTrial(make_spec(seq_len=64), "softmax").matrix_norms() == {}
+    monkeypatch.setattr(call, "LARGEST_MATRIX", 4 * 64**2 - 1)
+    assert call.KernelTrial(make_spec(seq_len=64), "softmax").matrix_norms() == {}
 
 
 def test_a_session_of_long_calls_does_without_the_anchor_of_its_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is lowered here, for two seconds of softmax are too long for a test."""
-    from attnbench.cells import kernel
+    from attnbench.measurement.tracks import kernel
 
     monkeypatch.setattr(kernel, "ANCHOR_PATIENCE_S", 1e-9)
     measured = measure_cell(make_spec(seq_len=64), "softmax", None, lambda _: None)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import attnbench
-from attnbench.child import Job, Limits, Stage, run_in_child
-from attnbench.memory import ResidentPeak, held_bytes, peak_memory_bytes
+from attnbench.measurement.memory import ResidentPeak, held_bytes, peak_memory_bytes
+from attnbench.runner.parent import Job, Limits, Stage, run_in_child
 from factory import make_spec
 from misbehaving import Errand
 

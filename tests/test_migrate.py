@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.migrate import STEPS, UnknownSchema, migrate
-from attnbench.record import SCHEMA, UnreadableRecord, decode, encode, written_schema
+from attnbench.store.migrate import STEPS, UnknownSchema, migrate
+from attnbench.store.record import SCHEMA, UnreadableRecord, decode, encode, written_schema
 from factory import make_record
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attnbench.model import Patches, Stack, Transformer, unit_rms
+from attnbench.training.model import Patches, Stack, Transformer, unit_rms
 from stacks import BATCH, D_MODEL, HEAD_DIM, HEADS, NAMES, SEQ_LEN, Initialised, architecture, blocks, names, parameters, recording
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import attnbench
-from attnbench import diagnose
-from attnbench.model import Architecture, Stack, unit_rms
+from attnbench.training import diagnose
+from attnbench.training.model import Architecture, Stack, unit_rms
 
 
 def condition(seq_len: int, num_heads: int, head_dim: int, num_layers: int, alpha: float | None = None) -> float:

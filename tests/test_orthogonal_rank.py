@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnbench.construct import load_variant
+from attnbench.spec.construct import load_variant
 from attnbench.variants.orthogonal_newton_schulz import polar_factor
 from orthogonal_forms import build, draw, errors, names
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import attnbench
-from attnbench.fingerprint import fingerprint
+from attnbench.store.fingerprint import fingerprint
 from conftest import REPO
 from factory import make_spec
 
@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_wheel_holds_data_site_and_commit(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"attnbench/_site/templates/base.html", "attnbench/data/sotu.parquet", "attnbench/py.typed"} <= set(names)
+    assert {"attnbench/_site/templates/base.html", "attnbench/tasks/data/sotu.parquet", "attnbench/py.typed"} <= set(names)
     assert not [name for name in names if "dist/" in name or "benchmarks" in name or "tests/" in name]
     built = json.loads(zipfile.ZipFile(wheel).read("attnbench/_built_from.json"))
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPO, capture_output=True, text=True, check=False).stdout.strip()

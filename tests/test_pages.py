@@ -13,9 +13,9 @@ from rich.console import Console
 
 import site_records
 from attnbench.errors import BadInput
-from attnbench.publish import load_sources, publish, render
-from attnbench.render.links import cell_anchor, cell_file, cell_href
-from attnbench.render.results import Results
+from attnbench.website.links import cell_anchor, cell_file, cell_href
+from attnbench.website.publish import load_sources, publish, render
+from attnbench.website.results import Results
 from site_records import html, shown, task_spec, trained
 
 SOURCES = load_sources()

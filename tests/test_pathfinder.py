@@ -11,9 +11,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from attnbench.loading.dashes import EDGE, STRIDE, Brush, around, paint, rim, steps
-from attnbench.loading.synthetic import Draws
 from attnbench.tasks import pathfinder
+from attnbench.tasks.loading.dashes import EDGE, STRIDE, Brush, around, paint, rim, steps
+from attnbench.tasks.loading.synthetic import Draws
 from attnbench.tasks.pathfinder import ALONG, DASH, DISC, GAP, Drawing, eighth, mirrored, moved
 from task_data import loaded, splits
 

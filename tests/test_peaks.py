@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from attnbench import environment, machines
-from attnbench.calibrate import working_sets
+from attnbench.analysis.quantity import size
 from attnbench.errors import AttnbenchError, BadInput
-from attnbench.peaks import SLACK, bandwidth_at, best_of, floor_s, from_json, roofline_fraction
-from attnbench.render.quantity import size
+from attnbench.measurement.peaks import working_sets
+from attnbench.runner import roofline
+from attnbench.store import environment
+from attnbench.store.peaks import SLACK, bandwidth_at, best_of, floor_s, from_json, roofline_fraction
 from command import cli
 from factory import make_peaks
 
@@ -80,36 +81,36 @@ def test_peaks_that_would_spoil_a_floor_are_refused(fields: dict[str, Any]) -> N
 
 
 def test_what_is_stored_is_found_again(new_results: Path) -> None:
-    assert machines.known_peaks(new_results, MACHINE, "cpu", THREADS) is None
+    assert roofline.known_peaks(new_results, MACHINE, "cpu", THREADS) is None
     cpu, cuda = make_peaks(), make_peaks(device="cuda", flops_per_s={"tensorfloat32": 4e14})
-    machines.store_peaks(new_results, MACHINE, make_peaks(flops_per_s={"float32": 1.0}))
-    machines.store_peaks(new_results, MACHINE, cuda)
-    machines.store_peaks(new_results, MACHINE, cpu)
-    assert machines.known_peaks(new_results, MACHINE, "cpu", THREADS) == cpu
-    assert machines.known_peaks(new_results, MACHINE, "cuda", THREADS) == cuda
+    roofline.store_peaks(new_results, MACHINE, make_peaks(flops_per_s={"float32": 1.0}))
+    roofline.store_peaks(new_results, MACHINE, cuda)
+    roofline.store_peaks(new_results, MACHINE, cpu)
+    assert roofline.known_peaks(new_results, MACHINE, "cpu", THREADS) == cpu
+    assert roofline.known_peaks(new_results, MACHINE, "cuda", THREADS) == cuda
     (file,) = (new_results / "machines").iterdir()
     document = json.loads(file.read_text())
     assert (file.name, document["schema"], document["machine"], [*document["peaks"]]) == ("desk.json", 1, "desk", ["cpu", "cuda"])
 
 
 def test_peaks_hold_for_the_threads_the_torch_and_the_machine_they_were_measured_with(new_results: Path) -> None:
-    machines.store_peaks(new_results, MACHINE, make_peaks())
-    assert machines.known_peaks(new_results, MACHINE, "cpu", THREADS + 1) is None
-    assert machines.known_peaks(new_results, MACHINE, "cuda", THREADS) is None
-    assert machines.known_peaks(new_results, "another", "cpu", THREADS) is None
-    machines.store_peaks(new_results, MACHINE, make_peaks(torch="1.0"))
-    assert machines.known_peaks(new_results, MACHINE, "cpu", THREADS) is None
-    assert machines.stored_peaks(new_results, MACHINE)["cpu"].torch == "1.0"
+    roofline.store_peaks(new_results, MACHINE, make_peaks())
+    assert roofline.known_peaks(new_results, MACHINE, "cpu", THREADS + 1) is None
+    assert roofline.known_peaks(new_results, MACHINE, "cuda", THREADS) is None
+    assert roofline.known_peaks(new_results, "another", "cpu", THREADS) is None
+    roofline.store_peaks(new_results, MACHINE, make_peaks(torch="1.0"))
+    assert roofline.known_peaks(new_results, MACHINE, "cpu", THREADS) is None
+    assert roofline.stored_peaks(new_results, MACHINE)["cpu"].torch == "1.0"
 
 
 def test_a_torn_file_is_as_none_wherever_it_is_torn(new_results: Path) -> None:
-    machines.store_peaks(new_results, MACHINE, make_peaks())
+    roofline.store_peaks(new_results, MACHINE, make_peaks())
     (file,) = (new_results / "machines").iterdir()
     whole = file.read_bytes()
     for length in range(len(whole.rstrip())):
         file.write_bytes(whole[:length])
-        assert machines.stored_peaks(new_results, MACHINE) == {}
-    machines.store_peaks(new_results, MACHINE, make_peaks())
+        assert roofline.stored_peaks(new_results, MACHINE) == {}
+    roofline.store_peaks(new_results, MACHINE, make_peaks())
     assert file.read_bytes() == whole
 
 
@@ -127,23 +128,23 @@ def test_a_torn_file_is_as_none_wherever_it_is_torn(new_results: Path) -> None:
     ],
 )
 def test_a_foreign_file_is_as_none(spoil: Callable[[Any], Any], new_results: Path) -> None:
-    machines.store_peaks(new_results, MACHINE, make_peaks())
+    roofline.store_peaks(new_results, MACHINE, make_peaks())
     (file,) = (new_results / "machines").iterdir()
     file.write_text(json.dumps(spoil(json.loads(file.read_text()))))
-    assert machines.stored_peaks(new_results, MACHINE) == {}
+    assert roofline.stored_peaks(new_results, MACHINE) == {}
 
 
 def test_peaks_that_cannot_be_stored_are_an_error_of_ours(new_results: Path) -> None:
     new_results.write_text("a file where the folder should be")
     with pytest.raises(AttnbenchError, match=r"cannot be stored in .*desk\.json.*--results"):
-        machines.store_peaks(new_results, MACHINE, make_peaks())
+        roofline.store_peaks(new_results, MACHINE, make_peaks())
 
 
 def test_a_busy_machine_is_told_of() -> None:
     """As many processes that do nothing but compute as there are processors."""
     spin = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
-        warning = machines.busy()
+        warning = roofline.busy()
     finally:
         for process in spin:
             process.kill()
@@ -153,9 +154,9 @@ def test_a_busy_machine_is_told_of() -> None:
 
 def test_known_peaks_are_not_measured_again(new_results: Path) -> None:
     peaks = make_peaks(threads=environment.physical_cores())
-    machines.store_peaks(new_results, environment.machine_name(), peaks)
+    roofline.store_peaks(new_results, environment.machine_name(), peaks)
     said: list[str] = []
-    assert machines.peaks_of_this_machine(new_results, "cpu", "forkserver", said.append) == peaks
+    assert roofline.peaks_of_this_machine(new_results, "cpu", "forkserver", said.append) == peaks
     assert said == []
 
 
@@ -172,7 +173,7 @@ def test_doctor_measures_stores_and_tells(new_results: Path) -> None:
     done = cli("doctor", "--peaks", "--results", str(new_results), ATTNBENCH_MACHINE=MACHINE)
     assert done.returncode == 0, done.stderr
     assert all(title in done.stdout for title in ("float32", "GFLOP/s", size(2**18), "GiB/s", "drift anchor"))
-    peaks = machines.known_peaks(new_results, MACHINE, "cpu", environment.physical_cores())
+    peaks = roofline.known_peaks(new_results, MACHINE, "cpu", environment.physical_cores())
     assert peaks is not None
     assert [*peaks.flops_per_s] == ["float64", "float32", "bfloat16", "float16"]
     assert 1e9 < peaks.flops_per_s["float32"] < 1e15
@@ -185,23 +186,23 @@ def test_doctor_measures_stores_and_tells(new_results: Path) -> None:
 
     facts = json.loads(cli("doctor", "--json", "--results", str(new_results), ATTNBENCH_MACHINE=MACHINE).stdout)
     assert from_json(facts["peaks"]["cpu"]) == peaks
-    machines.store_peaks(new_results, MACHINE, dataclasses.replace(peaks, torch="1.0"))
+    roofline.store_peaks(new_results, MACHINE, dataclasses.replace(peaks, torch="1.0"))
     assert json.loads(cli("doctor", "--json", "--results", str(new_results), ATTNBENCH_MACHINE=MACHINE).stdout)["peaks"] == {}
 
 
 def test_peaks_that_cannot_be_stored_serve_all_the_same(new_results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new_results.write_text("a file where the folder should be")
     measured, said = make_peaks(threads=environment.physical_cores()), list[str]()
-    monkeypatch.setattr(machines, "measure_peaks", lambda device, start: measured)  # which a test above does in earnest
-    assert machines.peaks_of_this_machine(new_results, "cpu", "forkserver", said.append) is measured
+    monkeypatch.setattr(roofline, "measure_peaks", lambda device, start: measured)  # which a test above does in earnest
+    assert roofline.peaks_of_this_machine(new_results, "cpu", "forkserver", said.append) is measured
     assert "what this machine's cpu can do at most: about 15 s" in said[0]
     assert "cannot be stored" in said[-1]
 
 
 def test_a_measurement_that_does_not_end_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machines, "TIMEOUT_S", 0.01)
+    monkeypatch.setattr(roofline, "TIMEOUT_S", 0.01)
     with pytest.raises(AttnbenchError, match=r"could not be measured: timeout at .*try attnbench doctor --peaks"):
-        machines.measure_peaks("cpu", "forkserver")
+        roofline.measure_peaks("cpu", "forkserver")
 
 
 @pytest.mark.slow

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 import attnbench
-from attnbench.check import check
 from attnbench.kernels import basis, phi1, rotation
 from attnbench.kernels.phi1 import phi1_times
+from attnbench.measurement.checks import check
 
 NORMS = (1e-8, 1e-3, 0.3, 0.999, 1.001, 3.0, 7.9, 8.1, 30.0, 300.0, 1e4)
 EVERY_BATCH = ((), (3,), (2, 3), (2, 3, 5))

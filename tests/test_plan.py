@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from attnbench import presets, tune
 from attnbench.errors import BadInput
-from attnbench.gate import Gate
-from attnbench.ladder import Ladder, Refusal
-from attnbench.plan import Choice, Key, Plan, choose
-from attnbench.record import Record
-from attnbench.run import Cell, is_stale
+from attnbench.runner.gate import Gate
+from attnbench.runner.larger_sizes import Ladder, Refusal
+from attnbench.runner.plan import Choice, Key, Plan, choose
+from attnbench.runner.session import Cell, is_stale
+from attnbench.spec import presets, tuning
+from attnbench.store.record import Record
 from factory import make_record
 
 STANDARD = Choice(preset="standard", tracks=("task",), tasks=("mnist",), variants=("softmax", "relu"))
@@ -47,8 +47,8 @@ def test_trials_come_once_and_before_what_they_tune() -> None:
     assert len({cell.key for cell in cells}) == len(cells)
     seen: set[str] = set()
     for cell in cells:
-        if tune.is_open(cell.spec):
-            assert {one.key() for one in tune.trials(cell.spec)} <= seen
+        if tuning.is_open(cell.spec):
+            assert {one.key() for one in tuning.trials(cell.spec)} <= seen
         seen.add(cell.spec.key())
     assert any(cell.spec.evaluate == "validation" for cell in cells)
 
@@ -103,7 +103,7 @@ def test_data_of_the_hub_are_taken_where_there_are_any() -> None:
 
 def test_a_task_that_no_preset_holds_joins_its_first_grid(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text(Path(presets.__file__).with_name("tasks").joinpath("mnist.py").read_text(encoding="utf-8"), encoding="utf-8")
+    file.write_text(Path(presets.__file__).parents[1].joinpath("tasks", "mnist.py").read_text(encoding="utf-8"), encoding="utf-8")
     cells = choose(Choice(preset="standard", tasks=(str(file),), variants=("softmax",)))
     assert {(cell.spec.task, cell.spec.block, cell.task_source) for cell in cells} == {("mine", "residual", str(file))}
     assert {cell.spec.seed for cell in cells if cell.spec.evaluate == "test"} == {0, 1, 2}

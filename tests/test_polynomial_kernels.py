@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import attnbench
-from attnbench import memory, registry
+from attnbench import registry
 from attnbench.kernels import polynomial, power_sums, tiled
 from attnbench.kernels.activation import Activation, Polynomial, Relu, Sigmoid, SquaredRelu
 from attnbench.kernels.polynomial import are_features_cheaper
 from attnbench.kernels.symmetric import SymmetricFeatures
+from attnbench.measurement import memory
 from mechanisms import relative_error
 
 CUBE = ((3, 1.0),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench import privacy
+from attnbench.store import privacy
 
 
 @pytest.mark.parametrize(

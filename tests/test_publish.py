@@ -17,12 +17,12 @@ import pytest
 from rich.console import Console
 
 import site_records
-from attnbench.publish import load_sources, publish, render
-from attnbench.record import Record
-from attnbench.render.links import cell_anchor
-from attnbench.render.palette import slug
-from attnbench.report import Finding, Report
-from attnbench.spec import Spec
+from attnbench.spec.axes import Spec
+from attnbench.store.record import Record
+from attnbench.store.report import Finding, Report
+from attnbench.website.charts.palette import slug
+from attnbench.website.links import cell_anchor
+from attnbench.website.publish import load_sources, publish, render
 from factory import make_peaks
 from site_records import calls, chunks_of, html, index_of
 

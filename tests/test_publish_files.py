@@ -14,11 +14,11 @@ from rich.console import Console
 
 import attnbench
 import site_records
-from attnbench import publish as publishing
-from attnbench.beside import Beside
 from attnbench.errors import AttnbenchError, BadInput
-from attnbench.publish import publish
-from attnbench.record import Record
+from attnbench.store.record import Record
+from attnbench.website import publish as publishing
+from attnbench.website.processes import Beside
+from attnbench.website.publish import publish
 from site_records import stored
 
 LISTING = "assets/files.txt"

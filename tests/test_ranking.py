@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 import site_records
-from attnbench.comparable import SETTING, codes
+from attnbench.analysis.frame import frame
+from attnbench.analysis.ranking import COLUMNS, ranking, rankings
+from attnbench.analysis.settings import SETTING, codes
 from attnbench.errors import BadInput
-from attnbench.frame import frame
-from attnbench.ranking import COLUMNS, ranking, rankings
-from attnbench.record import PYTEST_BENCHMARK, Origin, Record
+from attnbench.store.record import PYTEST_BENCHMARK, Origin, Record
 from cost_records import learnt, timed
 from factory import make_record, make_spec
 from golden_tables import FOLDER, tables

@@ -9,8 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from attnbench.record import SCHEMA, UnreadableRecord, decode, encode
-from attnbench.schema import json_schema
+from attnbench.store.record import SCHEMA, UnreadableRecord, decode, encode
+from attnbench.store.schema import json_schema
 from command import cli
 from factory import make_record, make_spec
 from site_records import all_failed, hostile, usual

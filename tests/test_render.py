@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from attnbench.publish import load_sources
-from attnbench.render import palette
-from attnbench.render.labels import Box, place
-from attnbench.render.quantity import digits, percent, seconds, short_count, size
-from attnbench.render.scales import MEMORY, SEQ_LEN, exact, spaced
+from attnbench.analysis.quantity import digits, percent, seconds, short_count, size
+from attnbench.website.charts import palette
+from attnbench.website.charts.label_layout import Box, place
+from attnbench.website.charts.scales import MEMORY, SEQ_LEN, exact, spaced
+from attnbench.website.publish import load_sources
 
 
 def test_colours_do_not_depend_on_who_else_is_there() -> None:

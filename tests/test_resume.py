@@ -16,8 +16,8 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from attnbench.record import Record
-from attnbench.store import Problem, Store
+from attnbench.store.record import Record
+from attnbench.store.store import Problem, Store
 from command import cli
 from factory import know_machine
 from misbehaving import wait_for

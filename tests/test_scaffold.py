@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from attnbench.check import check
+from attnbench.cli.new import write_variant
 from attnbench.errors import BadInput
+from attnbench.measurement.checks import check
 from attnbench.registry import load
-from attnbench.scaffold import write_variant
 
 
 def quiet() -> Console:

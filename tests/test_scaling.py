@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from attnbench.analysis.frame import frame
+from attnbench.analysis.overall import frontiers, profile, task_ranks, time_to_target
+from attnbench.analysis.scaling import crossovers, feasible, growth
 from attnbench.errors import BadInput
-from attnbench.frame import frame
-from attnbench.overall import frontiers, profile, task_ranks, time_to_target
-from attnbench.record import Record
-from attnbench.scaling import crossovers, feasible, growth
+from attnbench.store.record import Record
 from cost_records import learnt, timed
 from factory import make_record, make_spec
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from attnbench.train import schedule
+from attnbench.training.train import schedule
 
 
 def test_the_schedule_warms_up_and_follows_a_cosine() -> None:

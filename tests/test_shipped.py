@@ -8,10 +8,10 @@ from statistics import fmean
 
 import pytest
 
-from attnbench.frame import newest
-from attnbench.record import Record
-from attnbench.store import Store
-from attnbench.validate import validate
+from attnbench.analysis.frame import newest
+from attnbench.store.record import Record
+from attnbench.store.store import Store
+from attnbench.store.validate import validate
 from conftest import REPO
 
 RESULTS = REPO / "results"

@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 import site_records
+from attnbench.analysis.frame import load
+from attnbench.analysis.ranking import ranking
+from attnbench.cli.show import Filter, show_results
 from attnbench.errors import BadInput
-from attnbench.frame import load
-from attnbench.ranking import ranking
-from attnbench.record import Record
-from attnbench.show import Filter, show_results
-from attnbench.store import Store
+from attnbench.store.record import Record
+from attnbench.store.store import Store
 from cost_records import SAMPLES, learnt, timed
 from site_records import task_spec, trained
 

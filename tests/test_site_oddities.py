@@ -12,12 +12,12 @@ import pytest
 import site_records
 from attnbench import registry
 from attnbench.errors import BadInput
-from attnbench.publish import load_sources, render
-from attnbench.record import Origin, Record
-from attnbench.render.results import Results
-from attnbench.render.standings import Standing
-from attnbench.spec import Spec
+from attnbench.spec.axes import Spec
 from attnbench.stats import Interval
+from attnbench.store.record import Origin, Record
+from attnbench.website.publish import load_sources, render
+from attnbench.website.results import Results
+from attnbench.website.tables.standings import Standing
 from site_records import html
 
 SOURCES = load_sources()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import attnbench
-from attnbench.memory import peak_memory_bytes
+from attnbench.measurement.memory import peak_memory_bytes
 from mechanisms import SEQ_LEN, attend, draw, make, masks
 
 NAMES = ("softmax_one", "cosine", "differential", "gated", "value_skipinit", "shaped")

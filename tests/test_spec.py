@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnbench import presets
 from attnbench.errors import BadInput
-from attnbench.face import values_of
-from attnbench.spec import BLOCKS, DEVICES, DTYPES, MODES, Spec, parse
+from attnbench.runner.asv import values_of
+from attnbench.spec import presets
+from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, MODES, Spec, parse
 from factory import make_spec
 
 specs = st.builds(

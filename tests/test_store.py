@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from attnbench.errors import BadInput
-from attnbench.record import encode
-from attnbench.store import Problem, Store
+from attnbench.store.record import encode
+from attnbench.store.store import Problem, Store
 from factory import make_record, make_spec
 
 

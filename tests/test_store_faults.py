@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.record import decode, encode
-from attnbench.store import Problem, Store
+from attnbench.store.record import decode, encode
+from attnbench.store.store import Problem, Store
 from factory import make_record, make_spec
 
 pytestmark = pytest.mark.alone

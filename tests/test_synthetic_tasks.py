@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnbench.loading.synthetic import Draws, generate
 from attnbench.tasks import listops, mqar, selective_copy
+from attnbench.tasks.loading.synthetic import Draws, generate
 from attnbench.workload import IGNORED, Parts, Split
 from task_data import declared, loaded, splits
 

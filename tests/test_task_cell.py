@@ -12,13 +12,14 @@ import pytest
 import torch
 
 import attnbench
-from attnbench import checkpoint, registry
-from attnbench.cells.measurement import Measurement
-from attnbench.cells.stack import architecture
-from attnbench.cells.task import measure_task
-from attnbench.job import Stage
-from attnbench.model import count_mechanism_parameters, count_parameters, for_task
-from attnbench.spec import Spec
+from attnbench import registry
+from attnbench.measurement.tracks.depth import architecture
+from attnbench.measurement.tracks.task import measure_task
+from attnbench.measurement.value import Measurement
+from attnbench.runner.job import Stage
+from attnbench.spec.axes import Spec
+from attnbench.training import checkpoint
+from attnbench.training.model import count_mechanism_parameters, count_parameters, for_task
 from attnbench.workload import IGNORED, Parts, Size, Split, Task
 
 TOLERANCE = 0.025  # of a model's parameters, that a mechanism may bring of its own in the sizes of two cores

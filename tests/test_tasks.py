@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from attnbench import registry
-from attnbench.loading.embedded import DATA
+from attnbench.tasks.loading.embedded import DATA
 from attnbench.workload import IGNORED, KINDS, METRICS, Size, majority_share, unigram_bits
 from task_data import LOCAL, NAMES, contents, declared, loaded, splits
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from attnbench.train import Watch, evaluate, rows_of_epoch, step, time_to_target, train
+from attnbench.training.train import Watch, evaluate, rows_of_epoch, step, time_to_target, train
 from attnbench.workload import Parts, Split
 from small_training import (
     CLASSES,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from attnbench.kernels.triton_polynomial import polynomial_attention, runs_on
+from attnbench.kernels.triton.polynomial import polynomial_attention, runs_on
 from polynomial_definition import assert_close_to_definition, draw, draw_scale, with_gradients
 
 REPO = Path(__file__).parents[1]  # not conftest's, so that --noconftest serves on a GPU machine without beartype
@@ -35,7 +35,7 @@ def test_it_is_imported_without_triton() -> None:
     program = """
 import sys, torch
 sys.modules["triton"] = None
-from attnbench.kernels.triton_polynomial import runs_on
+from attnbench.kernels.triton.polynomial import runs_on
 assert not runs_on(torch.randn(1, 1, 2, 16))
 """
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -136,12 +136,12 @@ def test_a_gpu_reaches_beyond_two_billion_elements() -> None:
 
 @needs_gpu
 def test_a_gpu_tunes_once_for_lengths_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    from attnbench.kernels import triton_blocks
+    from attnbench.kernels.triton import blocks
 
-    fastest: dict[tuple[object, ...], triton_blocks.Blocks] = {}
-    monkeypatch.setattr(triton_blocks, "_fastest", fastest)
+    fastest: dict[tuple[object, ...], blocks.Blocks] = {}
+    monkeypatch.setattr(blocks, "_fastest", fastest)
     for seq_len in (900, 1000):
         with_gradients(polynomial_attention, *draw(1, 1, seq_len, 64, dtype=torch.float16, device="cuda"), (3,), 0.1, False)
     assert sorted(str(key[0]) for key in fastest) == ["forward", "keys", "queries"]
-    for key, blocks in fastest.items():
-        assert blocks in triton_blocks.candidates(str(key[0]), 2, 64)
+    for key, chosen in fastest.items():
+        assert chosen in blocks.candidates(str(key[0]), 2, 64)

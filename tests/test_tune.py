@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 
-from attnbench import tune
 from attnbench.errors import BadInput
-from attnbench.ladder import Refusal
-from attnbench.record import Record
-from attnbench.spec import Spec
+from attnbench.runner.larger_sizes import Refusal
+from attnbench.spec import tuning
+from attnbench.spec.axes import Spec
+from attnbench.store.record import Record
 from factory import make_record
 
 
@@ -21,7 +21,7 @@ def open_spec(**axes: object) -> Spec:
 
 def trial(rate: float, value: float | None = None, metric: str = "accuracy", diverged: bool = False) -> Record:
     """The record of a trial; without a value, of one that failed."""
-    spec = dataclasses.replace(open_spec(), lr=rate, lr_grid=None, seed=tune.SEED, evaluate="validation")
+    spec = dataclasses.replace(open_spec(), lr=rate, lr_grid=None, seed=tuning.SEED, evaluate="validation")
     if value is None:
         return make_record(spec, status="error", reason="ValueError: no\nmore", measurements={})
     return make_record(spec, measurements={f"validation_{metric}": [value], "diverged": [float(diverged)]})
@@ -29,12 +29,12 @@ def trial(rate: float, value: float | None = None, metric: str = "accuracy", div
 
 def test_a_grid_has_one_trial_a_rate_that_never_sees_the_test_part() -> None:
     spec = open_spec()
-    trials = tune.trials(spec)
-    assert tune.is_open(spec) and not any(tune.is_open(one) for one in trials)
+    trials = tuning.trials(spec)
+    assert tuning.is_open(spec) and not any(tuning.is_open(one) for one in trials)
     assert [one.lr for one in trials] == [0.001, 0.003, 0.01]
     assert {one.evaluate for one in trials} == {"validation"}
-    assert {one.seed for one in trials} == {tune.SEED} and tune.SEED > 100  # none of the seeds that count
-    assert trials == tune.trials(open_spec(seed=0))  # seeds share them
+    assert {one.seed for one in trials} == {tuning.SEED} and tuning.SEED > 100  # none of the seeds that count
+    assert trials == tuning.trials(open_spec(seed=0))  # seeds share them
 
 
 @pytest.mark.parametrize(
@@ -48,15 +48,15 @@ def test_a_grid_has_one_trial_a_rate_that_never_sees_the_test_part() -> None:
     ],
 )
 def test_the_best_on_the_validation_part_is_chosen(tried: list[Record], chosen: float) -> None:
-    closed = tune.close(open_spec(), tried)
+    closed = tuning.close(open_spec(), tried)
     assert isinstance(closed, Spec)
     assert (closed.lr, closed.lr_grid, closed.seed, closed.evaluate) == (chosen, "0.001 0.003 0.01", 2, "test")
 
 
 def test_where_every_trial_failed_the_cell_ends_as_they_did() -> None:
-    assert tune.close(open_spec(), [trial(0.001), trial(0.003)]) == Refusal("error", "ValueError: no")
+    assert tuning.close(open_spec(), [trial(0.001), trial(0.003)]) == Refusal("error", "ValueError: no")
     out = dataclasses.replace(trial(0.003), status="oom", reason="no memory")
-    assert tune.close(open_spec(), [trial(0.001), out]) == Refusal(
+    assert tuning.close(open_spec(), [trial(0.001), out]) == Refusal(
         "skipped", "no rate could be tried; error: ValueError: no; oom: no memory"
     )
 
@@ -64,8 +64,8 @@ def test_where_every_trial_failed_the_cell_ends_as_they_did() -> None:
 @pytest.mark.parametrize("grid", ["", "fast", "0.1 -1", "0.1,0.2"])
 def test_a_grid_that_is_none_is_refused(grid: str) -> None:
     with pytest.raises(BadInput, match="give rates above 0"):
-        tune.trials(open_spec(lr_grid=grid))
+        tuning.trials(open_spec(lr_grid=grid))
 
 
 def test_a_grid_reads_from_small_to_large() -> None:
-    assert tune.grid([3e-3, 1e-3 / 3, 1e-3]) == "0.000333 0.001 0.003"
+    assert tuning.grid([3e-3, 1e-3 / 3, 1e-3]) == "0.000333 0.001 0.003"

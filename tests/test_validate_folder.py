@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from attnbench.report import Finding, Report
-from attnbench.report import encode as encode_report
-from attnbench.store import Store
-from attnbench.validate import validate
+from attnbench.store.report import Finding, Report
+from attnbench.store.report import encode as encode_report
+from attnbench.store.store import Store
+from attnbench.store.validate import validate
 from command import cli
 from factory import make_spec
 from sound_records import TASK, line, only, session, sound

@@ -12,11 +12,11 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from attnbench.kernels.triton_blocks import Blocks, candidates
-from attnbench.kernels.triton_launch import FLOAT32_PRECISION, plan_of
-from attnbench.kernels.triton_polynomial_backward import keys_kernel, queries_kernel
-from attnbench.kernels.triton_polynomial_forward import forward_kernel
-from attnbench.kernels.triton_tiles import Rows
+from attnbench.kernels.triton.blocks import Blocks, candidates
+from attnbench.kernels.triton.launch import FLOAT32_PRECISION, plan_of
+from attnbench.kernels.triton.polynomial_backward import keys_kernel, queries_kernel
+from attnbench.kernels.triton.polynomial_forward import forward_kernel
+from attnbench.kernels.triton.tiles import Rows
 
 KERNELS: dict[str, Any] = {"forward": forward_kernel, "keys": keys_kernel, "queries": queries_kernel}
 TYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}

@@ -24,10 +24,10 @@ from torch import Tensor
 from triton.runtime import interpreter
 
 from attnbench.attention import BadInput
-from attnbench.flops import flops
-from attnbench.kernels import triton_launch
-from attnbench.kernels.triton_blocks import Blocks
-from attnbench.kernels.triton_polynomial import polynomial_attention, runs_on
+from attnbench.kernels.triton import launch
+from attnbench.kernels.triton.blocks import Blocks
+from attnbench.kernels.triton.polynomial import polynomial_attention, runs_on
+from attnbench.measurement.flops import flops
 from polynomial_definition import assert_close_to_definition, draw, draw_scale, plain, with_gradients
 
 BATCH, HEADS = 2, 3
@@ -69,8 +69,8 @@ def run(inputs: tuple[Tensor, ...], powers: tuple[int, ...], scale: Tensor | flo
     row_scale, factor = (scale.float().expand(len(q), 1, -1, 1), 1.0) if isinstance(scale, Tensor) else (None, scale)
     given = (q, k, v, row_scale, factor, tuple(sorted(powers)), causal)
     out, *gradients = (torch.empty_like(x) for x in (q, q, k, v))
-    triton_launch.forward(*given, out, blocks=blocks)
-    triton_launch.backward(*given, d_out, *gradients, blocks=blocks)
+    launch.forward(*given, out, blocks=blocks)
+    launch.backward(*given, d_out, *gradients, blocks=blocks)
     return (out, *gradients)
 
 
@@ -99,8 +99,8 @@ def test_nothing_outside_is_read_or_written(dtype: torch.dtype, causal: bool) ->
     outputs = [poisoned(shape, stride, dtype) for _ in range(4)]
     given = (*views[:3], None, 0.3, (3,), causal)
     blocks = Blocks(16, 32, 4, 1)
-    triton_launch.forward(*given, outputs[0][1], blocks=blocks)
-    triton_launch.backward(*given, views[3], *(view for _, view in outputs[1:]), blocks=blocks)
+    launch.forward(*given, outputs[0][1], blocks=blocks)
+    launch.backward(*given, views[3], *(view for _, view in outputs[1:]), blocks=blocks)
     for (storage, view), wanted in zip(outputs, run(inputs, (3,), 0.3, causal, blocks), strict=True):
         assert torch.equal(view, wanted)
         assert int(storage.isnan().sum()) == storage.numel() - view.numel()

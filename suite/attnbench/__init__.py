@@ -39,7 +39,7 @@ def build(
 
     Raises BadInput for an unknown name, an unknown parameter, or a head count that the mechanism cannot split.
     """
-    from attnbench.construct import construct
+    from attnbench.spec.construct import construct
 
     context = {"seq_len": seq_len, "d_model": d_model, "layer_index": layer_index, "num_layers": num_layers}
     return construct(name, num_heads, head_dim, context, params)
@@ -50,7 +50,7 @@ def load(results: str | Path = "results", *, curves: bool = False) -> pd.DataFra
 
     Columns: the axes of the spec, then cell (16 hex digits, the same whichever learning rate was chosen), status, reason, machine,
     session, metric, unit, clock (of a time: "wall", what a user waits for, or "device", the span on the GPU), flagged (why the times of
-    the session do not rank), value (the median of the samples), samples (a list) and others of provenance; `attnbench.columns.dictionary()`
+    the session do not rank), value (the median of the samples), samples (a list) and others of provenance; `attnbench list columns`
     explains all of them, and the metrics. A record without measurements has one row, whose metric and value are missing. What asv has in
     results/asv of cells that no record is of follows as rows of session "asv". Lines that cannot be read are skipped with a warning.
 
@@ -59,6 +59,6 @@ def load(results: str | Path = "results", *, curves: bool = False) -> pd.DataFra
 
     Raises BadInput when the folder does not exist.
     """
-    from attnbench.frame import load as _load
+    from attnbench.analysis.frame import load as _load
 
     return _load(results, curves=curves)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.comparable import comparable, needed_rows
+from attnbench.analysis.settings import comparable, needed_rows
+from attnbench.cli.terminal import setting_text
 from attnbench.errors import text_of
-from attnbench.terminal import setting_text
 
 if TYPE_CHECKING:
     import pandas as pd

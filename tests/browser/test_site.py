@@ -11,8 +11,8 @@ from playwright.sync_api import Browser
 from rich.console import Console
 
 import site_records
-from attnbench.publish import publish
-from attnbench.store import Store
+from attnbench.store.store import Store
+from attnbench.website.publish import publish
 from site_page import Watched, every_view
 
 pytest_plugins = ["site_browser"]

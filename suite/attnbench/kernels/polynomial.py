@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from attnbench.attention import at_least_float32, hide_padding
-from attnbench.kernels import triton_polynomial
 from attnbench.kernels.activation import Polynomial
 from attnbench.kernels.linear import divide
 from attnbench.kernels.power_sums import Coefficients, chunking, degree_of, power_sums
 from attnbench.kernels.tiled import elementwise_attention
+from attnbench.kernels.triton import polynomial
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 
@@ -40,9 +40,9 @@ def polynomial_attention(
     float32.
     """
     powers = _repeated_powers(coefficients)
-    if powers and q.shape == v.shape and triton_polynomial.runs_on(q):
+    if powers and q.shape == v.shape and polynomial.runs_on(q):
         # There the score tiles go through tensor cores; whether features in float32 would ever be faster has not been measured.
-        return triton_polynomial.polynomial_attention(q, k, v, powers, row_scale, causal)
+        return polynomial.polynomial_attention(q, k, v, powers, row_scale, causal)
     dtype = v.dtype
     q, k, v = (at_least_float32(x) for x in (q, k, v))
     q = q / math.sqrt(q.shape[-1])

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import torch
 
-from attnbench.loading.hub import hub
-from attnbench.loading.text import Labelled, classified, words
+from attnbench.tasks.loading.hub import hub
+from attnbench.tasks.loading.text import Labelled, classified, words
 from attnbench.workload import Parts, Size, Task
 
 HUB = "fancyzhx/ag_news"

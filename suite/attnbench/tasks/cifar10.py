@@ -10,7 +10,7 @@ On the hub only: 50,000 training images, of which 2,000 are held out for validat
 
 from __future__ import annotations
 
-from attnbench.loading.hub import hub_images
+from attnbench.tasks.loading.hub import hub_images
 from attnbench.workload import Parts, Size, Split, Task, hold_out
 
 HUB = "uoft-cs/cifar10"

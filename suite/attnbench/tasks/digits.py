@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import torch
 
-from attnbench.loading.embedded import images
+from attnbench.tasks.loading.embedded import images
 from attnbench.workload import Parts, Size, Split, Task, take
 
 FILE = "digits.parquet"

@@ -12,8 +12,8 @@ embedded part reaches 0.814. Xiao, Rasul and Vollgraf 2017.
 
 from __future__ import annotations
 
-from attnbench.loading.embedded import images
-from attnbench.loading.hub import hub_images
+from attnbench.tasks.loading.embedded import images
+from attnbench.tasks.loading.hub import hub_images
 from attnbench.workload import Parts, Size, Split, Task, hold_out
 
 FILES = ("fashion_mnist_train.parquet", "fashion_mnist_test.parquet")

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attnbench.loading.synthetic import Draws, generate
+from attnbench.tasks.loading.synthetic import Draws, generate
 from attnbench.workload import Parts, Size, Split, Task
 
 Ints = NDArray[np.int64]

@@ -11,8 +11,8 @@ Embedded: 4,000 training images, of which 400 are held out for validation, and 1
 
 from __future__ import annotations
 
-from attnbench.loading.embedded import images
-from attnbench.loading.hub import hub_images
+from attnbench.tasks.loading.embedded import images
+from attnbench.tasks.loading.hub import hub_images
 from attnbench.workload import Parts, Size, Split, Task, hold_out
 
 FILES = ("mnist_train.parquet", "mnist_test.parquet")

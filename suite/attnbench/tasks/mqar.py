@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from attnbench.loading.synthetic import Draws, generate
+from attnbench.tasks.loading.synthetic import Draws, generate
 from attnbench.workload import IGNORED, Parts, Size, Split, Task
 
 PAIRS = 8

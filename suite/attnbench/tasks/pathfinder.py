@@ -29,8 +29,8 @@ from math import isqrt
 
 import torch
 
-from attnbench.loading.dashes import DIRECTIONS, SIDE, UNIT, Brush, Place, around, paint, rim, steps
-from attnbench.loading.synthetic import Draws, generate
+from attnbench.tasks.loading.dashes import DIRECTIONS, SIDE, UNIT, Brush, Place, around, paint, rim, steps
+from attnbench.tasks.loading.synthetic import Draws, generate
 from attnbench.workload import Parts, Size, Split, Task
 
 LONG, SHORT = 14, 4  # dashes of a path

@@ -15,8 +15,8 @@ from itertools import islice
 
 import torch
 
-from attnbench.loading.sotu import FILE, PARTS, addresses
-from attnbench.loading.text import PADDING, tokens, vocabulary, words
+from attnbench.tasks.loading.sotu import FILE, PARTS, addresses
+from attnbench.tasks.loading.text import PADDING, tokens, vocabulary, words
 from attnbench.workload import Parts, Size, Split, Task
 
 CUTS = (1865, 1913, 1960)

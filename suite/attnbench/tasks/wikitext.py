@@ -10,8 +10,8 @@ models see more of what went before. Merity et al. 2016.
 
 from __future__ import annotations
 
-from attnbench.loading.chunks import VALUES, chunks, draw, next_byte
-from attnbench.loading.hub import hub
+from attnbench.tasks.loading.chunks import VALUES, chunks, draw, next_byte
+from attnbench.tasks.loading.hub import hub
 from attnbench.workload import Parts, Size, Split, Task
 
 HUB = "Salesforce/wikitext"

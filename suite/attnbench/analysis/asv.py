@@ -1,0 +1,210 @@
+"""asv's results as cells of the frame, where no record has the cell: its history on another checkout, or what came without records.
+
+asv knows a cell by its parameters alone. face.values_of makes them, the last one a text of all that the others leave open; spec_of is its
+inverse.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from attnbench.errors import BadInput
+from attnbench.spec.axes import Param, Spec
+from attnbench.store.asv_files import AsvRow, read_asv
+from attnbench.store.record import Origin, Record
+from attnbench.store.store import Problem, Store
+
+FLAG = "asv's numbers have no drift anchor beside them, and so do not rank"
+
+# Track, asv's parameters but the last, and the metric of each benchmark, by asv's name of the class.
+_AXES = {
+    "kernel": ("variant", "mode", "causal", "seq_len"),
+    "depth": ("variant", "block", "num_layers"),
+    "task": ("variant", "task", "block", "num_layers", "seed"),
+}
+_TRACKS = {"kernel.Kernel": "kernel", "depth.Depth": "depth", "task.Task": "task"}
+_METRICS = {
+    "kernel.Kernel.time_call": "{mode}_s",
+    "kernel.Kernel.track_anchor_ratio": "anchor_ratio",
+    "kernel.Kernel.track_peak_memory": "peak_memory_bytes",
+    "kernel.Kernel.track_flops": "flops",
+    "depth.Depth.time_step": "{mode}_s",
+    "depth.Depth.track_anchor_ratio": "anchor_ratio",
+    "depth.Depth.track_peak_memory": "peak_memory_bytes",
+    "depth.Depth.track_jacobian_condition": "jacobian_condition",
+    "task.Task.time_training": "train_s",
+    "task.Task.track_error_rate": "accuracy",
+    "task.Task.track_peak_memory": "peak_memory_bytes",
+}
+
+_SHAPE = r"(?P<device>\w+), (?P<dtype>\w+), batch (?P<batch_size>\d+), (?P<num_heads>\d+) heads of (?P<head_dim>\d+)"
+_SEED, _PARAMS = r"(?:, seed (?P<seed>-?\d+))?", r"(?P<params>(?:, .+)?)"
+_SETTINGS = {
+    "kernel": _SHAPE + _SEED + _PARAMS,
+    "depth": _SHAPE + r", seq_len (?P<seq_len>\d+), (?P<mode>\w+)" + _SEED + _PARAMS,
+    "task": _SHAPE + r", (?P<epochs>\d+) epochs, lr (?:of (?P<lr_grid>[^,]+)|(?P<lr>[^, ]+))(?P<causal>, causal)?" + _PARAMS,
+}
+_PARAM_ENDS = re.compile(r", (?![^\[\]]*\])")  # not the commas of a list
+
+# What asv shows of a cell, but the learning rate and the parameters; the data is not among it, and evaluate is always the test part.
+_shown = attrgetter(*(f.name for f in dataclasses.fields(Spec) if f.name not in ("params", "data", "lr", "lr_grid")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsvCell:
+    """One metric of a cell, as asv has it, by the names that a Record has; None for what asv does not know.
+
+    spec.params holds what the preset chose, not the defaults. measurements: asv's raw samples where it kept them, else its one value.
+    """
+
+    spec: Spec
+    id: str
+    machine: str
+    started_at: str | None
+    environment: Mapping[str, Any]
+    measurements: dict[str, list[float]]
+    clocks: dict[str, str]
+    session: str = "asv"
+    status: str = "ok"
+    reason: None = None
+    stage: None = None
+    fingerprint: None = None
+    duration_s: None = None
+    command: None = None
+    origin: Origin = field(default_factory=Origin)
+    curve: Mapping[str, list[float | None]] = field(default_factory=dict)
+
+
+def with_asv(results: Path, problems: list[Problem]) -> Iterator[Record | AsvCell]:
+    """Every record of a results folder, then asv's cells that none of them is of; what cannot be read is added to `problems`.
+
+    Raises BadInput when the results folder does not exist.
+    """
+    cells = asv_cells(results / "asv", problems)
+    records = Store(results).read(problems)
+    if not cells:  # as nearly always: nothing is looked at twice
+        yield from records
+        return
+    recorded = _Recorded(cells)
+    for record in records:
+        recorded.see(record)
+        yield record
+    yield from recorded.others()
+
+
+def asv_cells(folder: Path, problems: list[Problem] | None = None) -> list[AsvCell]:
+    """The newest value that asv has of each machine, cell and metric; the folder may be missing."""
+    newest: dict[tuple[str, ...], AsvCell] = {}
+    for row in read_asv(folder, problems):
+        spec = spec_of(row.benchmark, row.params)
+        if spec is None or row.value is None:
+            continue
+        cell = _cell(row, spec, row.value)
+        key = (cell.machine, cell.id, *cell.measurements)
+        if key not in newest or _age(newest[key]) <= _age(cell):
+            newest[key] = cell
+    return list(newest.values())
+
+
+def spec_of(benchmark: str, params: Sequence[Any]) -> Spec | None:
+    """The cell of one of asv's benchmarks and its parameters; None for what is no benchmark of ours.
+
+    >>> spec = spec_of("kernel.Kernel.time_call", ("softmax", "forward", True, 256, "cpu, float32, batch 1, 4 heads of 64, seed 2"))
+    >>> spec.compact()
+    '{"track":"kernel","variant":"softmax","mode":"forward","causal":true,"seq_len":256,"seed":2}'
+    """
+    track = _TRACKS.get(benchmark.rpartition(".")[0])
+    if track is None or benchmark not in _METRICS or len(params) != len(_AXES[track]) + 1:
+        return None
+    *shown, setting = params
+    found = re.fullmatch(_SETTINGS[track], setting) if isinstance(setting, str) else None
+    if found is None:
+        return None
+    axes = {name: text for name, text in found.groupdict().items() if text is not None}
+    given = _params(axes.pop("params"))
+    if "causal" in axes:
+        axes["causal"] = "true"
+    try:
+        # Not strict, for the setting's numbers are texts.
+        spec = msgspec.convert({"track": track, **dict(zip(_AXES[track], shown, strict=True)), **axes}, Spec, strict=False)
+    except (BadInput, msgspec.ValidationError):
+        return None
+    return dataclasses.replace(spec, params=given)
+
+
+def _params(text: str) -> dict[str, Param]:
+    """The variant's parameters at the end of a setting: ", degree 3, scale sqrt"."""
+    pairs = (part.partition(" ") for part in _PARAM_ENDS.split(text)[1:])
+    return {name: _literal(value) for name, _, value in pairs}
+
+
+def _literal(text: str) -> Param:
+    try:
+        return msgspec.convert(ast.literal_eval(text), Param)
+    except (SyntaxError, TypeError, ValueError, msgspec.ValidationError):  # a text, or what no parameter can be
+        return text
+
+
+def _cell(row: AsvRow, spec: Spec, value: float) -> AsvCell:
+    metric = _METRICS[row.benchmark].format(mode=spec.mode)
+    if metric == "accuracy":
+        value = float(f"{1.0 - value:.12g}")  # face gives asv the share wrong; more digits are noise of the subtraction
+    samples = [sample for sample in row.samples or () if sample is not None] if metric.endswith("_s") else []
+    return AsvCell(
+        spec=spec,
+        id=spec.key(),
+        machine=row.machine,
+        started_at=row.started_at,
+        environment={"commit": row.commit},
+        measurements={metric: samples or [value]},
+        clocks={metric: "wall"} if metric.endswith("_s") else {},
+    )
+
+
+def _age(cell: AsvCell) -> tuple[str, str]:
+    return cell.started_at or "", str(cell.environment["commit"])
+
+
+class _Recorded:
+    """Which of asv's cells there are records of.
+
+    Records hold default parameters too and asv does not, so a record is of that cell which has the most parameters of the record's own.
+    """
+
+    def __init__(self, cells: Sequence[AsvCell]) -> None:
+        self._cells = cells
+        self._known: dict[Hashable, set[frozenset[str]]] = {}
+        self._found: set[Hashable] = set()
+        for cell in cells:
+            self._known.setdefault(_place(cell), set()).add(_texts(cell.spec))
+
+    def see(self, record: Record) -> None:
+        """Take note of a record."""
+        place = _place(record)
+        if place in self._known:
+            own = _texts(record.spec)
+            fitting = [params for params in self._known[place] if params <= own]
+            if fitting:
+                self._found.add((place, max(fitting, key=len)))
+
+    def others(self) -> Iterator[AsvCell]:
+        """The cells of which no record was seen."""
+        return (cell for cell in self._cells if (_place(cell), _texts(cell.spec)) not in self._found)
+
+
+def _place(cell: Record | AsvCell) -> Hashable:
+    """Machine and axes that asv shows; of a tuned cell the rates, whichever was chosen."""
+    return cell.machine, *_shown(cell.spec), cell.spec.lr_grid or cell.spec.lr
+
+
+def _texts(spec: Spec) -> frozenset[str]:
+    return frozenset(f"{name} {value}" for name, value in spec.params.items())

@@ -1,0 +1,223 @@
+"""Two variants, two machines or two commits, cell by cell: ratios with intervals, and whether the second is surely better or worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from attnbench.analysis.labels import Labels
+from attnbench.analysis.name_kinds import Kind, resolved
+from attnbench.analysis.ranking import METRICS, RESULTS, TRACKS, Entry, Lookup, What, settings
+from attnbench.analysis.settings import SETTING, comparable, labels_of
+from attnbench.errors import BadInput
+from attnbench.stats import MARGIN, Interval, cost_p_values, exact_cheaper, mean_interval, median_ratio, paired_p_values, rejected
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Verdict = Literal["better", "worse", "undecided", "failed", "not compared"]
+LEVEL = {"time": 0.01, "memory": 0.01, "result": 0.05}
+BAD = ("oom", "timeout", "error", "incorrect")
+FIRST: dict[str, What] = {"kernel": "time", "depth": "time", "task": "result"}  # of what a cell gives; a failure is told there, once
+TIMES = ("forward_s", "training_s", "decode_s")
+DRIFT = "drift_anchor_s"
+DRIFT_RATIO = "drift_ratio"  # seconds over those of the drift anchor beside them
+IGNORED: dict[Kind, tuple[str, ...]] = {"variant": (), "machine": ("machine", "torch"), "commit": ()}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One cell, or several seeds of one, in both.
+
+    what: "time", "memory" or "result", by `metric`. a, b: median, or of a result the mean. change: b over a with its interval, not widened
+    for the number of cells, or of a result b less a; of memory, which is counted, without an interval. verdict: of b against a, among all
+    pairs of the same kind; "failed" where a has numbers and b ran out of something or was wrong, "not compared" where one has none for
+    another reason; why says which.
+    """
+
+    track: str
+    setting: dict[str, Any]
+    label: str
+    what: What
+    metric: str
+    a: float | None
+    b: float | None
+    change: Interval | None
+    verdict: Verdict
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All pairs; how many mechanisms in how many settings only one side has."""
+
+    kind: Kind
+    a: str
+    b: str
+    pairs: list[Pair]
+    only_a: int
+    only_b: int
+
+    @property
+    def regressions(self) -> list[Pair]:
+        """Where the second is surely worse, or failed."""
+        return [pair for pair in self.pairs if pair.verdict in ("worse", "failed")]
+
+
+def compare(
+    table: pd.DataFrame, a: str, b: str, margin: float = MARGIN, whats: Sequence[What] = ("time", "memory", "result")
+) -> Comparison:
+    """Compare two names of one kind: labels of variants, machines, or commits by their first digits or as git knows them.
+
+    table: of attnbench.load. Variants are compared within each setting; machines and commits in each cell of each variant. A time counts as
+    different beyond `margin`, and if a rank test says so with the false discovery rate over all cells at 1 %; a result, if a t-test paired
+    by seed does at 5 %; memory beyond 1 % in all seeds. Times are ratios to softmax in the same rounds where both have them; between
+    machines seconds; and of softmax itself between commits ratios to the drift anchor. Those of flagged sessions are not compared.
+
+    Raises BadInput for names that are not in the results, of two kinds, or the same, and when they have no cell in common.
+    """
+    labels = labels_of(table)
+    kind, a, b = resolved(table, labels, a, b)
+    found: list[Pair] = []
+    alone: tuple[set[Any], set[Any]] = (set(), set())
+    for what in whats:
+        pairs: list[tuple[Pair, float, float]] = []
+        for track in TRACKS[what]:
+            for key, setting, label, one, other in _matched(table, labels, kind, (a, b), what, track):
+                if one is not None and other is not None:
+                    pairs += _pair(kind, track, setting, label, what, one, other, margin)
+                else:
+                    alone[one is None].add(key)
+        found += _judged(pairs, LEVEL[what])
+    if not found:
+        raise BadInput(f"{a!r} and {b!r} have no cell in common, of the same setting and version of torch; run both on the same preset")
+    return Comparison(kind, a, b, found, len(alone[0]), len(alone[1]))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A mechanism's records in one setting, on one side of the comparison."""
+
+    entry: Entry
+    lookup: Lookup
+
+    def samples(self, metric: str) -> list[float]:
+        return [x for of in self.by_record(metric) for x in of]
+
+    def by_record(self, metric: str) -> list[list[float]]:
+        """The samples of each record."""
+        if metric == DRIFT_RATIO:
+            return [self._over_drift(record) for record in self.entry.records]
+        return [list(self.lookup.get(metric, {}).get(record, [])) for record in self.entry.records]
+
+    def _over_drift(self, record: int) -> list[float]:
+        seconds = next((of[record] for name in TIMES if record in (of := self.lookup.get(name, {}))), [])
+        drift = self.lookup.get(DRIFT, {}).get(record)
+        return [x / float(np.median(drift)) for x in seconds] if drift else []
+
+    @property
+    def failure(self) -> tuple[str, str] | None:
+        """Status and reason of its first record without numbers."""
+        place = self.entry.failed
+        if place is None:
+            return None
+        return self.entry.statuses[place], (self.entry.reasons[place] or "no reason given").splitlines()[0]
+
+    def by_seed(self, metric: str) -> dict[int, float]:
+        held = self.lookup.get(metric, {})
+        return {seed: held[record][0] for seed, record in zip(self.entry.seeds, self.entry.records, strict=True) if record in held}
+
+
+_Match = tuple[Any, dict[str, Any], str, _Side | None, _Side | None]
+
+
+def _matched(table: pd.DataFrame, labels: Labels, kind: Kind, names: tuple[str, str], what: What, track: str) -> Iterator[_Match]:
+    """Every setting and mechanism that either side has, in order, with a key of its own."""
+    column = {"variant": "label", "machine": "machine", "commit": "attnbench_commit"}[kind]
+    sides: tuple[dict[Any, tuple[dict[str, Any], str, _Side]], ...] = ({}, {})
+    whole = comparable(table, track, labels) if kind == "variant" else None
+    for name, side in zip(names, sides, strict=True):
+        part = table[(table[column] == name).to_numpy()] if whole is None else None
+        rows = comparable(part, track, labels) if part is not None else whole[(whole[column] == name).to_numpy()]  # type: ignore[index]
+        for values, entries, lookup in settings(rows, track, (*METRICS[what], DRIFT)):
+            setting = {axis: value for axis, value in zip(SETTING[track], values, strict=True) if axis not in IGNORED[kind]}
+            for entry in entries:
+                label = "" if kind == "variant" else entry.label
+                side[(track, *map(str, setting.values()), label)] = (setting, label, _Side(entry, lookup))
+    for key in dict.fromkeys((*sides[0], *sides[1])):
+        setting, label, _ = sides[0].get(key) or sides[1][key]
+        one, other = (side[key][2] if key in side else None for side in sides)
+        yield key, setting, label, one, other
+
+
+def _pair(
+    kind: Kind, track: str, setting: dict[str, Any], label: str, what: What, a: _Side, b: _Side, margin: float
+) -> list[tuple[Pair, float, float]]:
+    """A pair, undecided as yet, with the one-sided p-values of b having more than a and of the reverse; none where there is nothing to
+    say."""
+
+    def told(verdict: Verdict, why: str) -> list[tuple[Pair, float, float]]:
+        return [(Pair(track, setting, label, what, metric, None, None, None, verdict, why), 1.0, 1.0)] if what == FIRST[track] else []
+
+    metric = _metric(kind, setting, label, what, a, b)
+    failures = a.failure, b.failure
+    if failures[1] and not failures[0] and (failures[1][0] in BAD or kind == "commit"):
+        return told("failed", ": ".join(failures[1]))
+    if failures[0] or failures[1]:
+        return [] if failures[0] and failures[1] else told("not compared", ": ".join(failures[0] or failures[1] or ()))
+    flag = next((flag for side in (a, b) for flag in side.entry.flags if flag), None) if what == "time" else None
+    if flag:
+        return told("not compared", f"flagged: {flag}")
+    held = [side.samples(metric) for side in (a, b)]
+    if not all(held) or (what != "result" and min(map(min, held)) <= 0):
+        return told("not compared", "one of them has no such number")
+    if what == "result":
+        return _results(Pair(track, setting, label, what, metric, None, None, None, "undecided"), a, b)
+    middles = [float(np.median(of)) for of in held]
+    if what == "time":
+        p = cost_p_values(held, margin)
+        pair = Pair(track, setting, label, what, metric, middles[0], middles[1], median_ratio(held[1], held[0]), "undecided")
+        return [(pair, float(p[1, 0]), float(p[0, 1]))]
+    ratio, below = middles[1] / middles[0], exact_cheaper(held)
+    pair = Pair(track, setting, label, what, metric, middles[0], middles[1], Interval(ratio, ratio, ratio, 0.0), "undecided")
+    return [(pair, 0.0 if below[0, 1] else 1.0, 0.0 if below[1, 0] else 1.0)]
+
+
+def _results(pair: Pair, a: _Side, b: _Side) -> list[tuple[Pair, float, float]]:
+    """The same of what was learnt, by the seeds that both have."""
+    mine, theirs = a.by_seed(pair.metric), b.by_seed(pair.metric)
+    seeds = sorted(mine.keys() & theirs.keys())
+    if not seeds:
+        return [(replace(pair, verdict="not compared", why="no seed in common"), 1.0, 1.0)]
+    p = paired_p_values([mine, theirs])
+    means = [float(np.mean([of[seed] for seed in seeds])) for of in (mine, theirs)]
+    change = mean_interval([theirs[seed] - mine[seed] for seed in seeds])
+    return [(replace(pair, a=means[0], b=means[1], change=change), float(p[1, 0]), float(p[0, 1]))]
+
+
+def _metric(kind: Kind, setting: dict[str, Any], label: str, what: What, a: _Side, b: _Side) -> str:
+    if what == "memory":
+        return "peak_memory_bytes"
+    if what == "result":
+        return next((metric for metric in RESULTS if a.samples(metric) or b.samples(metric)), "accuracy")
+    relative = kind == "variant" or (kind == "commit" and label != "softmax")
+    if relative and all(all(side.by_record("anchor_ratio")) for side in (a, b)):
+        return "anchor_ratio"
+    drift = kind == "commit" and all(all(side.by_record(DRIFT_RATIO)) for side in (a, b))
+    return DRIFT_RATIO if drift else f"{setting['mode']}_s"
+
+
+def _judged(pairs: Sequence[tuple[Pair, float, float]], level: float) -> list[Pair]:
+    """The pairs with their verdicts, the false discovery rate over all that can have one at a level."""
+    tested = [place for place, (pair, _, _) in enumerate(pairs) if pair.verdict == "undecided"]
+    different = rejected(np.minimum(1.0, [2 * min(pairs[place][1:]) for place in tested]), level)
+    found = [pair for pair, _, _ in pairs]
+    for place, is_different in zip(tested, different.tolist(), strict=True):
+        pair, more, less = pairs[place]
+        if is_different:
+            more_is_better = pair.what == "result" and RESULTS[pair.metric]
+            found[place] = replace(pair, verdict="better" if (more < less) == more_is_better else "worse")
+    return found

@@ -1,0 +1,219 @@
+"""Records as one tidy DataFrame, one row per record and metric."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from attnbench.analysis.asv import FLAG, AsvCell, with_asv
+from attnbench.analysis.collector import collector_paused
+from attnbench.analysis.drift import Drifts, SessionKey
+from attnbench.spec.axes import Spec
+from attnbench.store.record import PYTEST_BENCHMARK, Record
+from attnbench.store.store import Problem, newest_by
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AXES = tuple(f.name for f in dataclasses.fields(Spec))
+COLUMNS = (
+    *AXES,
+    "d_model", "id", "cell", "fingerprint", "status", "reason", "stage", "machine", "session", "started_at", "duration_s", "by", "trust",
+    "attnbench_commit", "torch", "command", "flagged", "metric", "unit", "clock", "value", "samples",
+)  # fmt: skip
+CURVE = "curve."  # before the name of a curve's column makes it a metric's
+
+_TEXT_AXES = tuple(name for name, hint in get_type_hints(Spec).items() if hint in (str, str | None))
+# Columns that a record has once, by where it has them.
+_TEXTS = {
+    **{axis: f"spec.{axis}" for axis in _TEXT_AXES},
+    **{name: name for name in ("id", "fingerprint", "status", "reason", "stage", "machine", "session", "started_at", "command")},
+    "by": "origin.by",
+    "trust": "origin.trust",
+}
+_FACTS = {"attnbench_commit": "commit", "torch": "torch"}  # texts of the environment
+_ALL_TEXTS = (*_TEXTS, "cell", *_FACTS)
+_NUMBERS = {
+    **{axis: f"spec.{axis}" for axis in AXES if axis not in (*_TEXT_AXES, "params")},
+    "d_model": "spec.d_model",
+    "duration_s": "duration_s",
+}
+
+_UNIT_BY_ENDING = (("_tokens_per_s", "token/s"), ("bits_per_byte", "bit/B"), ("_bytes", "B"), ("_s", "s"))
+_UNIT_BY_NAME = {"flops": "FLOP", "parameters": "1", "unigram_bits": "bit/B", "train_loss": "nat"}
+
+
+def load(results: str | Path, problems: list[Problem] | None = None, curves: bool = False) -> pd.DataFrame:
+    """See `attnbench.load`. Lines that cannot be read are added to `problems`, or warned of when it is None."""
+    found: list[Problem] = []
+    table = _framed(with_asv(Path(results), found), curves)
+    if problems is not None:
+        problems.extend(found)
+    elif found:
+        import warnings
+
+        shown = "\n  ".join(str(problem) for problem in found[:10])
+        warnings.warn(f"{len(found)} unreadable lines were skipped:\n  {shown}", stacklevel=3)
+    return table
+
+
+def frame(records: Iterable[Record], curves: bool = False) -> pd.DataFrame:
+    """One row per record and metric; a record without measurements has one row whose metric and value are missing.
+
+    curves: a row more for each column of a training curve, metric `curve.NAME`. Its samples are the column's numbers in order of epochs,
+    and its value is the last of them.
+    """
+    return _framed(records, curves)
+
+
+def _framed(records: Iterable[Record | AsvCell], curves: bool) -> pd.DataFrame:
+    """Built by columns, for rows as dicts take five times as long and twice the memory."""
+    with collector_paused():
+        return _table(_gather(records, curves))
+
+
+def _table(found: _Gathered) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    rows = np.array(found.rows, dtype=np.intp)
+    columns: dict[str, Any] = {"params": np.repeat(_objects(found.params), rows)}
+    for name, texts in zip(_ALL_TEXTS, _transposed(found.texts, len(_ALL_TEXTS)), strict=True):
+        columns[name] = _text(texts).repeat(rows)
+    for name, numbers in zip(_NUMBERS, _transposed(found.numbers, len(_NUMBERS)), strict=True):
+        columns[name] = np.repeat(np.array(numbers, dtype=np.float64 if None in numbers else None), rows)
+    flags = found.drifts.flags()
+    columns["flagged"] = _text([FLAG if session is None else flags.get(session) for session in found.sessions]).repeat(rows)
+    metrics, metric_of = _coded(found.metrics)
+    columns["metric"] = _text(metrics).take(metric_of)
+    columns["unit"] = _text([None if metric is None else unit(metric) for metric in metrics]).take(metric_of)
+    clocks, clock_of = _coded(found.clocks)
+    columns["clock"] = _text(clocks).take(clock_of)
+    values = np.array([_median(samples) for samples in found.samples], dtype=np.float64)
+    is_curve = np.array([metric is not None and metric.startswith(CURVE) for metric in metrics], dtype=bool)
+    for row in np.flatnonzero(is_curve.take(metric_of)):
+        values[row] = found.samples[row][-1]
+    columns["value"] = values
+    columns["samples"] = _objects(found.samples)
+    return pd.DataFrame({name: columns[name] for name in COLUMNS}, copy=False)
+
+
+def last_in_sessions(records: Iterable[Record]) -> list[Record]:
+    """Of records in the store's order, of a cell measured twice in a session the later one: started_at may say otherwise."""
+    return list({(record.machine, record.session, record.id): record for record in records}.values())
+
+
+def newest(records: Iterable[Record]) -> list[Record]:
+    """The newest record of every cell and machine, of records in the store's order: what a reader is shown.
+
+    A cell whose learning rate was tuned is one cell, whatever rate was chosen when. A record that was imported from pytest-benchmark, a
+    time alone, stands only where the cell was not measured in full.
+    """
+    found = newest_by(records, key=lambda record: (record.machine, _cell(record), record.origin.by == PYTEST_BENCHMARK))
+    return [record for (machine, cell, imported), record in found.items() if not (imported and (machine, cell, False) in found)]
+
+
+def _cell(record: Record | AsvCell) -> str:
+    """The cell's id; of one whose rate was tuned that before the choice."""
+    return record.id if record.spec.lr_grid is None else dataclasses.replace(record.spec, lr=None).key()
+
+
+def unit(metric: str) -> str:
+    """Unit of a metric, from its name.
+
+    >>> unit("forward_s"), unit("peak_memory_bytes"), unit("accuracy"), unit("curve.wall_s")
+    ('s', 'B', '1', 's')
+    """
+    metric = re.sub(r"_layer_\d+$", "", metric.removeprefix(CURVE))
+    if metric in _UNIT_BY_NAME:
+        return _UNIT_BY_NAME[metric]
+    return next((unit for ending, unit in _UNIT_BY_ENDING if metric.endswith(ending)), "1")
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """Texts, numbers, parameters, session (None for asv's) and number of rows of each record; metric, clock and samples of each row."""
+
+    texts: list[tuple[str | None, ...]] = field(default_factory=list)
+    numbers: list[tuple[Any, ...]] = field(default_factory=list)
+    params: list[Any] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    metrics: list[str | None] = field(default_factory=list)
+    clocks: list[str | None] = field(default_factory=list)
+    samples: list[list[float]] = field(default_factory=list)
+    sessions: list[SessionKey | None] = field(default_factory=list)
+    drifts: Drifts = field(default_factory=Drifts)
+
+
+def _gather(records: Iterable[Record | AsvCell], curves: bool) -> _Gathered:
+    """What the table holds of each record, so that the record itself can go."""
+    found = _Gathered()
+    texts_of, numbers_of = attrgetter(*_TEXTS.values()), attrgetter(*_NUMBERS.values())
+    same = dict[str | None, str | None]().setdefault  # equal texts of all records become one object
+    for record in records:
+        facts = [record.environment.get(fact) for fact in _FACTS.values()]  # an environment may hold anything
+        texts = (*texts_of(record), _cell(record), *(fact if isinstance(fact, str) else None for fact in facts))
+        found.texts.append(tuple(map(same, texts, texts)))
+        found.numbers.append(numbers_of(record))
+        found.params.append(record.spec.params)
+        if isinstance(record, Record):
+            found.sessions.append((record.machine, record.session))
+            found.drifts.see(record)
+        else:
+            found.sessions.append(None)
+        measured: Mapping[Any, list[float]] = record.measurements
+        if curves and record.curve:
+            measured = {**measured, **_curve(record.curve)}
+        measured = measured or {None: []}
+        found.rows.append(len(measured))
+        found.metrics.extend(measured)
+        found.clocks.extend(map(record.clocks.get, measured))
+        found.samples.extend(measured.values())
+    return found
+
+
+def _curve(columns: Mapping[str, list[float | None]]) -> dict[str, list[float]]:
+    """The numbers of a curve's columns by metric; a column without any is left out."""
+    numbers = {name: [value for value in values if value is not None] for name, values in columns.items()}
+    return {f"{CURVE}{name}": values for name, values in numbers.items() if values}
+
+
+def _transposed(rows: Sequence[tuple[Any, ...]], width: int) -> Iterable[tuple[Any, ...]]:
+    return zip(*rows, strict=True) if rows else [()] * width
+
+
+def _text(values: Sequence[str | None]) -> Any:
+    """A column of texts, which holds Python's own: equal ones share their memory over all rows, which Arrow's do not."""
+    import numpy as np
+    import pandas as pd
+
+    return pd.array(values, dtype=pd.StringDtype("python", na_value=np.nan))
+
+
+def _objects(values: Sequence[object]) -> Any:
+    """A column of Python's objects, which numpy leaves as they are."""
+    import numpy as np
+
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _coded(values: Sequence[str | None]) -> tuple[list[str | None], Any]:
+    """The distinct values, and the place of every value among them."""
+    import numpy as np
+
+    places = {value: place for place, value in enumerate(dict.fromkeys(values))}
+    return list(places), np.fromiter(map(places.__getitem__, values), dtype=np.intp, count=len(values))
+
+
+def _median(samples: list[float]) -> float:
+    if len(samples) == 1:
+        return samples[0]
+    return statistics.median(samples) if samples else float("nan")

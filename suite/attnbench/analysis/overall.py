@@ -1,0 +1,182 @@
+"""Over tasks and settings: average ranks with a critical difference, performance profiles, Pareto frontiers, time to target.
+
+Nothing that is missing is filled in. What is left out of an aggregate, and why, is part of its answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attnbench.analysis.labels import Labels
+from attnbench.analysis.ranking import RESULTS, rankings, settings
+from attnbench.analysis.scaling import series_of
+from attnbench.analysis.settings import SETTING, comparable
+from attnbench.stats import (  # fmt: skip
+    AverageRanks,
+    average_ranks,
+    cheaper,
+    exact_cheaper,
+    frontier,
+    median_interval,
+    performance_profile,
+    scoring_higher,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEAST_SHARE = 0.75  # of the tasks, that a mechanism must have a result of to take part in the average
+LEAST_SEEDS = 3  # behind each
+FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)  # of a performance profile
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """Average ranks over tasks on one bench: machine, device, dtype and torch.
+
+    labels: who takes part, by average rank; ranks: theirs, in that order; tasks: what they were taken over.
+    left_out: mechanisms and tasks that are not in it, with the reason. found: None where too little is left.
+    """
+
+    bench: tuple[str, ...]
+    labels: tuple[str, ...]
+    ranks: tuple[float, ...]
+    tasks: tuple[str, ...]
+    left_out: tuple[str, ...]
+    found: AverageRanks | None
+
+
+def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | None = None) -> list[Aggregate]:
+    """Average rank over tasks with Nemenyi's critical difference, for each machine, device, dtype and torch, of one kind of block.
+
+    The score of a mechanism on a task is its mean over seeds. Of several depths or recipes of a task the one counts that has most
+    mechanisms with three seeds. A mechanism that has such a result on less than three quarters of the tasks is left out; then every task
+    that one of the others lacks.
+    """
+    rows = rankings(table[(table["block"] == block).to_numpy()], "task", labels)["result"]
+    rows = rows.assign(
+        name=[f"{task} ({data})" if isinstance(data, str) else task for task, data in zip(rows["task"], rows["data"], strict=True)]
+    )
+    found = []
+    for bench, mine in rows.groupby(["machine", "device", "dtype", "torch"], sort=True, dropna=False):
+        scores: dict[str, dict[str, float]] = {}
+        for name, of_task in mine.groupby("name", sort=True):
+            recipes = [
+                of for _, of in of_task.groupby([c for c in SETTING["task"] if c not in ("machine", "data")], sort=True, dropna=False)
+            ]
+            sound = [of[((of["status"] == "ok") & (of["records"] >= LEAST_SEEDS)).to_numpy()] for of in recipes]
+            held = max(sound, key=len)
+            sign = 1.0 if held.empty or RESULTS[held["metric"].iloc[0]] else -1.0
+            scores[str(name)] = {label: sign * _rounded(value) for label, value in zip(held["label"], held["value"], strict=True)}
+        found.append(_aggregate(tuple(map(str, bench)), scores, sorted(set(mine["label"]))))
+    return found
+
+
+def _aggregate(bench: tuple[str, ...], given: dict[str, dict[str, float]], everyone: Sequence[str]) -> Aggregate:
+    """given: scores by task and label, more is better."""
+    scores = {task: of for task, of in given.items() if of}
+    out = [f"{task}: no mechanism has {LEAST_SEEDS} seeds" for task in sorted(given.keys() - scores.keys())]
+    seen = {label: sum(label in of for of in scores.values()) for label in everyone}
+    labels = [label for label in everyone if seen[label] >= LEAST_SHARE * len(scores)]
+    out += [f"{label}: {LEAST_SEEDS} seeds of {seen[label]} of {len(scores)} tasks" for label in everyone if label not in labels]
+    tasks = []
+    for task, of in sorted(scores.items()):
+        lacking = [label for label in labels if label not in of]
+        if lacking:
+            out.append(f"{task}: no result of {', '.join(lacking)}")
+        else:
+            tasks.append(task)
+    if len(labels) < 2 or len(tasks) < 2:
+        return Aggregate(bench, tuple(labels), (), tuple(tasks), tuple(out), None)
+    ranks = average_ranks([[scores[task][label] for label in labels] for task in tasks])
+    order = sorted(range(len(labels)), key=lambda i: (ranks.ranks[i], labels[i]))
+    beats = ranks.beats[np.ix_(order, order)]
+    sorted_ranks = [ranks.ranks[i] for i in order]
+    found = AverageRanks(sorted_ranks, ranks.critical_difference, ranks.friedman_p, beats)
+    return Aggregate(bench, tuple(labels[i] for i in order), tuple(sorted_ranks), tuple(tasks), tuple(out), found)
+
+
+def _rounded(mean: float) -> float:
+    """A mean without its last digits, in which two of the same values in another order may differ."""
+    return float(f"{mean:.12g}")
+
+
+def profile(table: pd.DataFrame, mode: str, factors: Sequence[float] = FACTORS) -> pd.DataFrame:
+    """Performance profile of times over the lengths of every setting: the share of lengths at which a mechanism takes at most a factor
+    times what the fastest does.
+
+    Columns: the setting's but for seq_len; label, variant; lengths; one for each factor. It is taken over the lengths at which at least
+    half of the mechanisms were run, and of those mechanisms that were run at all of them. A cell that ran out of memory or time, was wrong
+    or failed counts as within no factor, and so do the longer ones that were skipped for it; another that was skipped as not run.
+    """
+    import pandas as pd
+
+    found: list[tuple[Any, ...]] = []
+    axes = [name for name in SETTING["kernel"] if name != "seq_len"]
+    for setting, series in series_of(table[(table["mode"] == mode).to_numpy()], "time", "kernel"):
+        costs = {one.label: {n: math.inf if cost is None else cost.value for n, cost in one.known().items()} for one in series.values()}
+        lengths = [n for n in sorted({n for of in costs.values() for n in of}) if 2 * sum(n in of for of in costs.values()) >= len(costs)]
+        labels = sorted(label for label, of in costs.items() if all(n in of for n in lengths))
+        if labels and lengths:
+            shares = performance_profile([[costs[label][n] for label in labels] for n in lengths], factors)
+            found += [(*setting, label, series[label].variant, len(lengths), *share) for label, share in zip(labels, shares, strict=True)]
+    return pd.DataFrame(found, columns=[*axes, "label", "variant", "lengths", *factors])
+
+
+def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None = None) -> pd.DataFrame:
+    """Which mechanisms are on the frontier of what is learnt against training time ("time") or peak memory ("memory"), on every task.
+
+    Columns: the setting's; label, variant; gain, the mean of the test metric, named in metric; cost, the median over seeds, in seconds or
+    bytes; place: "frontier", "undecided" or "dominated", as stats.frontier says. Mechanisms without both in all their seeds are not in it,
+    and nor, of times, are those of flagged sessions.
+    """
+    import pandas as pd
+
+    cost_metric = "train_s" if against == "time" else "peak_memory_bytes"
+    found: list[tuple[Any, ...]] = []
+    rows = comparable(table, "task", labels)
+    for setting, entries, lookup in settings(rows, "task", (*RESULTS, cost_metric)):
+        for metric, more_is_better in RESULTS.items():
+            gains, costs = lookup[metric], lookup[cost_metric]
+            whole = [e for e in entries if all(r in gains and r in costs for r in e.records) and not (against == "time" and any(e.flags))]
+            if not whole:
+                continue
+            sign = 1.0 if more_is_better else -1.0
+            by_seed = [{seed: sign * gains[r][0] for seed, r in zip(e.seeds, e.records, strict=True)} for e in whole]
+            spent = [[x for r in e.records for x in costs[r]] for e in whole]
+            middle = [median(of) for of in spent]
+            sure = cheaper(spent) if against == "time" else exact_cheaper(spent)
+            means = [_rounded(fmean(of.values())) for of in by_seed]
+            places = frontier(middle, means, sure, scoring_higher(by_seed))
+            shown = zip(whole, means, middle, places, strict=True)
+            found += [(*setting, e.label, e.variant, metric, sign * mean, cost, place) for e, mean, cost, place in shown]
+    names = ("label", "variant", "metric", "gain", "cost", "place")
+    return pd.DataFrame(found, columns=[*SETTING["task"], *names])
+
+
+def time_to_target(table: pd.DataFrame) -> pd.DataFrame:
+    """Seconds of training until the validation part first reached the task's target, in every setting.
+
+    Columns: the setting's; label, variant; reached, seeds, how many did of how many; value, low, high: median over those that did, and its
+    range. A seed that never did is counted, and no time is made up for it. Mechanisms with a flagged session are not in it.
+    """
+    import pandas as pd
+
+    found: list[tuple[Any, ...]] = []
+    for setting, entries, lookup in settings(comparable(table, "task"), "task", ("time_to_target_s",)):
+        for entry in entries:
+            if any(entry.flags):
+                continue
+            times = [lookup["time_to_target_s"][r][0] for r in entry.records if r in lookup["time_to_target_s"]]
+            middle = median_interval(times) if times else None
+            numbers = (middle.value, min(times), max(times)) if middle else (math.nan,) * 3
+            done = sum(status == "ok" for status in entry.statuses)
+            found.append((*setting, entry.label, entry.variant, len(times), done, *numbers))
+    names = ("label", "variant", "reached", "seeds", "value", "low", "high")
+    return pd.DataFrame(found, columns=[*SETTING["task"], *names])

@@ -1,1 +1,0 @@
-"""What each track measures, inside a cell's own process."""

@@ -1,0 +1,247 @@
+"""The command line: attnbench list | check | new | run | show | compare | claims | export | site | validate | schema |
+import-pytest-benchmark | doctor."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from attnbench.errors import AttnbenchError, BadInput
+
+app = typer.Typer(
+    help="Benchmark suite and leaderboard for attention mechanisms.",
+    epilog="--debug, anywhere, shows the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+Results = Annotated[Path, typer.Option("--results", help="Results folder.", show_default=True)]
+RESULTS = Path("results")
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="variants, tasks, claims, presets or columns")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects.")] = False,
+) -> None:
+    """List what there is: variants, tasks, claims, presets, or the columns and metrics of an exported table."""
+    from attnbench.cli.list import show_list
+
+    show_list(what, as_json, out)
+
+
+@app.command()
+def run(
+    preset: Annotated[str, typer.Option("--preset", envvar="ATTNBENCH_PRESET", help="quick, standard, claims or full.")] = "quick",
+    track: Annotated[list[str] | None, typer.Option("--track", help="Only this track; may be repeated.")] = None,
+    variant: Annotated[
+        list[str] | None, typer.Option("--variant", help="Only this variant, by name or by path of its file; may be repeated.")
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Only this task, by name or by path of its file; may be repeated.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="embedded, generated or hub, for tasks that have it; else what they have at hand.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", envvar="ATTNBENCH_DEVICE", help="cpu or cuda.")] = "cpu",
+    results: Results = RESULTS,
+    timeout: Annotated[float, typer.Option("--timeout", min=1.0, help="Seconds a cell may take.")] = 600.0,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Measure finished cells again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
+    cell: Annotated[str | None, typer.Option("--cell", help="One cell, as its record's command gives it.")] = None,
+) -> None:
+    """Measure the cells of a preset that are not finished yet, and store each record at once."""
+    from attnbench.cli.run import sweep
+    from attnbench.runner.plan import Choice
+
+    choice = Choice(
+        preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, data=data,
+        cell=cell,
+    )  # fmt: skip
+    raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out))
+
+
+@app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME_OR_FILE...", help="Variants, by name or by path of a file.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Check every registered variant.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object, or a list of them for several variants.")] = False,
+    device: Annotated[str, typer.Option("--device", envvar="ATTNBENCH_DEVICE", help="cpu or cuda.")] = "cpu",
+    timeout: Annotated[float, typer.Option("--timeout", min=1.0, help="Seconds that a variant may take.")] = 300.0,
+) -> None:
+    """Check that a variant computes what it claims; exit code 0 only when every check holds."""
+    from attnbench.cli.check import Request, check_variants
+
+    raise typer.Exit(check_variants(Request(tuple(names or ()), everything, device, timeout), as_json, out, err))
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and underscores.")]) -> None:
+    """Write ./NAME.py: a variant that passes `attnbench check`, ready to edit."""
+    from attnbench.cli.new import write_variant
+
+    write_variant(name, Path(), out)
+
+
+@app.command()
+def show(
+    results: Results = RESULTS,
+    track: Annotated[str | None, typer.Option("--track", help="Only this track.")] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="Only this variant.")] = None,
+    machine: Annotated[str | None, typer.Option("--machine", help="Only this machine's.")] = None,
+) -> None:
+    """Show what the results hold, as a table."""
+    from attnbench.cli.filters import Filter
+    from attnbench.cli.show import show_results
+
+    show_results(results, Filter(track, variant, machine), out, err)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A variant, a machine or a commit.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another of the same kind.")],
+    results: Results = RESULTS,
+    track: Annotated[str | None, typer.Option("--track", help="Only this track.")] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="Of machines or commits only this variant.")] = None,
+    machine: Annotated[str | None, typer.Option("--machine", help="Of variants or commits only on this machine.")] = None,
+    margin: Annotated[float, typer.Option("--margin", min=1.0, help="The factor up to which times count as alike.")] = 1.05,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Compare two variants, machines or commits cell by cell; exit code 1 when the second is surely worse somewhere, or failed there."""
+    from attnbench.cli.compare import show_comparison
+    from attnbench.cli.filters import Filter
+
+    raise typer.Exit(show_comparison(results, a, b, Filter(track, variant, machine), margin, as_json, out))
+
+
+@app.command()
+def claims(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[CLAIM...]", help="Claims, by name or by path of a file; else all.")] = None,
+    results: Results = RESULTS,
+    evidence: Annotated[bool, typer.Option("--evidence", help="Print the numbers behind each verdict.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects, with the evidence.")] = False,
+) -> None:
+    """Say what the papers claim, and whether the results reproduce it, by the rules in their files."""
+    from attnbench.cli.claims import show_claims
+
+    show_claims(results, names or [], as_json, evidence, out, err)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .csv, .parquet or .json.")],
+    results: Results = RESULTS,
+    track: Annotated[str | None, typer.Option("--track", help="Only this track.")] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="Only this variant.")] = None,
+    machine: Annotated[str | None, typer.Option("--machine", help="Only this machine's.")] = None,
+    curves: Annotated[bool, typer.Option("--curves", help="With the training curves, a row for each column.")] = False,
+) -> None:
+    """Write the results as one tidy table, a row for each record and metric."""
+    from attnbench.cli.export import export_frame
+
+    export_frame(results, file, track=track, variant=variant, machine=machine, curves=curves, out=out, err=err)
+
+
+@app.command()
+def site(
+    results: Results = RESULTS,
+    out_dir: Annotated[Path, typer.Option("--out", help="Where the site goes.")] = Path("site/dist"),
+    first: Annotated[str | None, typer.Option("--first", metavar="MACHINE", help="Whose results a page begins with.")] = None,
+) -> None:
+    """Build the static comparison site from the results."""
+    from attnbench.website.publish import publish
+
+    page = publish(results, out_dir, err, first)
+    out.print(f"The leaderboard is at {page.resolve()}", soft_wrap=True)
+
+
+@app.command()
+def validate(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Results folder.")] = RESULTS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Look for errors and warnings in a results folder, by file and line; exit code 0 only without errors."""
+    from attnbench.cli.validate import validate_results
+
+    raise typer.Exit(validate_results(results, as_json, out))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a record."""
+    import json
+
+    from attnbench.store.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+@app.command("import-pytest-benchmark")
+def import_pytest_benchmark(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What --benchmark-json=FILE wrote.")], results: Results = RESULTS
+) -> None:
+    """Store what `pytest benchmarks --benchmark-only` measured as records, which hold a time and nothing else, and never rank."""
+    from attnbench.cli import import_pytest_benchmark
+
+    import_pytest_benchmark.import_pytest_benchmark(file, results, out)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object, with the peaks if they are known.")] = False,
+    machine: Annotated[bool, typer.Option("--machine", help="Print only the name of this machine.")] = False,
+    peaks: Annotated[bool, typer.Option("--peaks", help="Measure what this machine can do at most, about 15 s, and store it.")] = False,
+    results: Results = RESULTS,
+    device: Annotated[str, typer.Option("--device", envvar="ATTNBENCH_DEVICE", help="Whose peaks: cpu or cuda.")] = "cpu",
+) -> None:
+    """Say what this machine is, what it can run and, with --peaks, how fast it is at most."""
+    if machine:
+        from attnbench.store.environment import machine_name
+
+        print(machine_name())
+        return
+    from attnbench.cli.doctor import Inquiry, show_doctor
+
+    show_doctor(Inquiry(results, device, peaks, as_json), out, err)
+
+
+def guarded(command: Callable[[], Any]) -> int:
+    """Run a command; turn our errors into one line and exit code 2, Ctrl-C into 130."""
+    try:
+        command()
+    except BadInput as error:
+        err.print(f"[bold red]error:[/] {_escape(error)}", soft_wrap=True)
+        return 2
+    except AttnbenchError as error:
+        err.print(f"[bold red]error:[/] {_escape(error)}", soft_wrap=True)
+        return 1
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except Exception as error:  # a fault of ours: say so in a line, and how to see where
+        err.print(f"[bold red]unexpected error:[/] {type(error).__name__}: {_escape(error)} (--debug shows where)", soft_wrap=True)
+        return 1
+    return 0
+
+
+def _escape(error: Exception) -> str:
+    from rich.markup import escape
+
+    return escape(str(error))
+
+
+def main() -> None:
+    """Entry point of the `attnbench` command. `--debug` anywhere lets tracebacks through."""
+    if "--debug" in sys.argv:
+        sys.argv.remove("--debug")
+        app()
+    else:
+        sys.exit(guarded(app))

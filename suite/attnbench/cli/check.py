@@ -1,0 +1,121 @@
+"""`attnbench check`: every check of some variants, each in a process of its own; a table for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from attnbench import registry
+from attnbench.errors import BadInput, unknown_name
+from attnbench.runner.gate import CheckJob
+from attnbench.runner.lock import alone
+from attnbench.runner.parent import Limits, Result, run_in_child
+from attnbench.spec.axes import DEVICES
+from attnbench.store.environment import anonymous
+from attnbench.store.report import Finding, Report, as_json
+
+STYLES = {"passed": "green", "failed": "bold red", "skipped": "dim", "reported": "cyan"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which variants to check, by name or path of a file, or all that are registered; where; and how long each may take."""
+
+    sources: tuple[str, ...] = ()
+    everything: bool = False
+    device: str = "cpu"
+    timeout_s: float = 300.0
+
+
+def check_variants(request: Request, json_wanted: bool, out: Console, err: Console) -> int:
+    """Check and print; the exit code: 0 only when every check holds.
+
+    Raises BadInput for a name that nobody knows, or a file that is missing or cannot be imported.
+    """
+    sources = _sources(request)
+    reports = []
+    for number, source in enumerate(sources, start=1):
+        place = f"[{number}/{len(sources)}] " if len(sources) > 1 else ""
+        report = _check(source, request, place, err)
+        reports.append(report)
+        if not json_wanted:
+            _print(report, out, only_failures=request.everything)
+    if json_wanted:
+        objects = [as_json(report) for report in reports]
+        one = len(objects) == 1 and not request.everything
+        print(json.dumps(objects[0] if one else objects, indent=2, ensure_ascii=False))
+    elif len(reports) > 1:
+        bad = [report.variant for report in reports if not report.ok]
+        out.print(f"{len(reports)} variants checked; {', '.join(bad) if bad else 'none'} failed.", highlight=False)
+    return int(not all(report.ok for report in reports))
+
+
+def _sources(request: Request) -> list[str]:
+    if request.device not in DEVICES:
+        raise unknown_name("device", request.device, DEVICES, "attnbench check --help")
+    known = registry.names("variants")
+    if request.everything:
+        if request.sources:
+            raise BadInput(f"--all checks every variant, and {request.sources[0]!r} is named too; give one or the other")
+        return known
+    if not request.sources:
+        raise BadInput("there is nothing to check; give the name of a variant, the path of its file, or --all")
+    for source in request.sources:
+        if registry.is_path(source):
+            if not Path(source).is_file():
+                raise BadInput(f"there is no file {source!r}; give the path of a variant's file, or a name (attnbench list variants)")
+        elif source not in known:
+            raise unknown_name("variant", source, known, "attnbench list variants")
+    return list(dict.fromkeys(request.sources))
+
+
+def _check(source: str, request: Request, place: str, err: Console) -> Report:
+    job = CheckJob(source, {}, request.device, full=True, limits=Limits(timeout_s=request.timeout_s))
+    name = registry.stem(source)
+    waiting: AbstractContextManager[Any] = err.status("") if err.is_terminal else nullcontext()
+    with alone(), waiting as shown:
+
+        def watch(stage: str) -> None:
+            if shown is not None:
+                shown.update(f"{place}{name}: {stage}")
+
+        watch("start")
+        result = run_in_child(job, "spawn" if request.device == "cuda" else "forkserver", watch)
+    if isinstance(result.value, BadInput):
+        raise result.value
+    return result.value if isinstance(result.value, Report) else _unfinished(name, request.device, result)
+
+
+def _unfinished(name: str, device: str, result: Result) -> Report:
+    """The report of a check that never came to its end: the check that was under way has failed."""
+    detail = anonymous(f"{result.status}: {result.reason or 'no reason given'}")
+    return Report(variant=name, fingerprint=None, device=device, checks=[Finding(name=result.stage, status="failed", detail=detail)])
+
+
+def _print(report: Report, out: Console, only_failures: bool) -> None:
+    counts: Counter[str] = Counter(finding.status for finding in report.checks)
+    said = ", ".join(f"{counts[status]} {status}" for status in STYLES if counts[status])
+    verdict = Text("holds", style="green") if report.ok else Text("does not hold", style="bold red")
+    out.print(Text.assemble((report.variant, "bold"), " ", verdict, f" ({report.device}; {said})"))
+    shown = [finding for finding in report.checks if finding.status == "failed" or not only_failures]
+    if shown:
+        out.print(_table(shown))
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("check", "status"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("what was found", overflow="fold")
+    for finding in findings:
+        table.add_row(finding.name, Text(finding.status, style=STYLES[finding.status]), Text(finding.detail))
+    return table

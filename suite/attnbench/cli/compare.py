@@ -1,0 +1,121 @@
+"""`attnbench compare`: what `compare` found, as tables in the terminal or as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from attnbench.analysis.compare import DRIFT_RATIO, Comparison, Pair, compare
+from attnbench.analysis.frame import load
+from attnbench.analysis.quantity import bits, percent, ratio, seconds, size
+from attnbench.analysis.ranking import RESULTS, What
+from attnbench.cli.filters import Filter, filtered
+from attnbench.cli.terminal import new_table, print_table, setting_text
+
+TITLES: dict[What, str] = {"time": "Time", "memory": "Peak memory", "result": "Test result"}
+TOLD: dict[What, str] = {
+    "time": "Faster or slower: by more than {:g} times, at a false discovery rate of 1 % over all cells. Intervals: 99 %, of each cell.",
+    "memory": "Smaller or larger: by more than 1 %, in all seeds.",
+    "result": "Better or worse: by a test paired by seed, at a false discovery rate of 5 % over all cells. Intervals: 95 %, of each cell.",
+}
+STYLES = {"better": "green", "worse": "red", "failed": "red", "undecided": "dim", "not compared": "yellow"}
+SHOWN: dict[str, Callable[[float], str]] = {
+    "peak_memory_bytes": size, "anchor_ratio": ratio, DRIFT_RATIO: ratio, "accuracy": percent, "bits_per_byte": bits,
+}  # fmt: skip
+
+
+def show_comparison(results: Path, a: str, b: str, wanted: Filter, margin: float, as_json: bool, out: Console) -> int:
+    """Print the comparison, and return the exit code: 1 when the second is surely worse somewhere, or failed.
+
+    Raises BadInput as `compare` does, and when there is nothing to compare.
+    """
+    table = filtered(load(results), results, wanted)
+    found = compare(table, a, b, margin)
+    if as_json:
+        print(json.dumps(_as_json(found), indent=2, ensure_ascii=False))
+    else:
+        _print(found, margin, out)
+    return int(bool(found.regressions))
+
+
+def _print(found: Comparison, margin: float, out: Console) -> None:
+    a, b = (name[:12] if found.kind == "commit" else name for name in (found.a, found.b))
+    for what, title in TITLES.items():
+        pairs = [pair for pair in found.pairs if pair.what == what]
+        if not pairs:
+            continue
+        shared = _shared(pairs)
+        table = new_table("cell", a, b, f"{b} less {a}" if what == "result" else f"{b} / {a}", "interval", "", left=("cell", ""))
+        for pair in pairs:
+            table.add_row(*_row(pair, shared))
+        counts = Counter(_word(pair) for pair in pairs)
+        out.print(f"[bold]{title}[/]", highlight=False)
+        if shared:
+            out.print(setting_text(shared), style="dim", markup=False, highlight=False)
+        print_table(out, table)
+        out.print(f"{b}: {', '.join(f'{counts[word]} {word}' for word in sorted(counts))}\n", markup=False, highlight=False)
+    for pair in found.pairs:
+        if pair.why:
+            out.print(f"{pair.verdict}: {_cell(pair, {})}: {pair.why}", style=STYLES[pair.verdict], markup=False, highlight=False)
+    for name, count in ((a, found.only_a), (b, found.only_b)):
+        if count:
+            out.print(f"{count} cells that only {name} has are not compared", style="dim", markup=False, highlight=False)
+    for what, told in TOLD.items():
+        if any(pair.what == what for pair in found.pairs):
+            out.print(told.format(margin), style="dim", markup=False, highlight=False)
+
+
+def _shared(pairs: list[Pair]) -> dict[str, Any]:
+    """The parts of a setting that all pairs have in common, which are said once."""
+    if len(pairs) < 2:
+        return {}
+    first, *others = pairs
+    return {name: value for name, value in first.setting.items() if all(str(p.setting.get(name)) == str(value) for p in others)}
+
+
+def _row(pair: Pair, shared: dict[str, Any]) -> list[Text | str]:
+    show = SHOWN.get(pair.metric, seconds)
+    change, interval = "", ""
+    if pair.change is not None:
+        told = _signed(show) if pair.what == "result" else ratio
+        change = told(pair.change.value)
+        exact = pair.change.confidence == 0 or pair.change.low == pair.change.high
+        interval = "" if exact else f"[{told(pair.change.low)}, {told(pair.change.high)}]"
+    values = ["" if value is None else show(value) for value in (pair.a, pair.b)]
+    return [_cell(pair, shared), *values, change, interval, Text(_word(pair), style=STYLES[pair.verdict])]
+
+
+def _word(pair: Pair) -> str:
+    if pair.verdict not in ("better", "worse"):
+        return pair.verdict
+    words = {"time": ("faster", "slower"), "memory": ("smaller", "larger"), "result": ("better", "worse")}[pair.what]
+    return words[pair.verdict == "worse"]
+
+
+def _cell(pair: Pair, shared: dict[str, Any]) -> str:
+    own = setting_text({name: value for name, value in pair.setting.items() if name not in shared})
+    return " · ".join(part for part in (pair.label, own) if part) or pair.track
+
+
+def _signed(show: Callable[[float], str]) -> Callable[[float], str]:
+    return lambda value: f"{'+' if value >= 0 else '-'}{show(abs(value))}"
+
+
+def _as_json(found: Comparison) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(of) for key, of in value.items()}
+        value = value.item() if hasattr(value, "item") else value
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    pairs = [plain({**asdict(pair), "higher_is_better": pair.what == "result" and RESULTS[pair.metric]}) for pair in found.pairs]
+    heads = {"kind": found.kind, "a": found.a, "b": found.b, "regressions": len(found.regressions)}
+    return {**heads, "only_a": found.only_a, "only_b": found.only_b, "pairs": pairs}

@@ -1,0 +1,126 @@
+"""`attnbench doctor`: what this machine is, what it can run, and how fast it is at most."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from attnbench.analysis.quantity import size
+from attnbench.errors import unknown_name
+from attnbench.runner.lock import alone
+from attnbench.runner.roofline import busy, known_peaks, measure_peaks, store_peaks
+from attnbench.spec import presets
+from attnbench.spec.axes import DEVICES
+from attnbench.store import environment
+from attnbench.store.peaks import Peaks
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """What is asked. peaks: measure and store those of `device`; as_json: an object with every fact, known peaks included."""
+
+    results: Path
+    device: str = "cpu"
+    peaks: bool = False
+    as_json: bool = False
+
+
+def show_doctor(inquiry: Inquiry, out: Console, err: Console) -> None:
+    """Print the facts about this machine, or a table of its peaks, which are measured now.
+
+    Raises BadInput for a device that nobody knows, Unavailable for one that is not here.
+    """
+    if inquiry.device not in DEVICES:
+        raise unknown_name("device", inquiry.device, DEVICES, "attnbench doctor --help")
+    if inquiry.peaks:
+        with alone():
+            peaks = _measure(inquiry.device, err)
+            if not inquiry.as_json:
+                _print_peaks(peaks, out)
+            store_peaks(inquiry.results, environment.machine_name(), peaks)
+        if not inquiry.as_json:
+            return
+    facts = _facts(inquiry.results)
+    if inquiry.as_json:
+        print(json.dumps(facts, indent=2))
+    else:
+        _print_facts(facts, out)
+
+
+def _measure(device: str, err: Console) -> Peaks:
+    warning = busy()
+    if warning is not None:
+        err.print(warning, style="yellow", highlight=False)
+    waiting: AbstractContextManager[Any] = err.status("") if err.is_terminal else nullcontext()
+    with waiting as shown:
+
+        def watch(stage: str) -> None:
+            if shown is not None:
+                shown.update(f"peaks of this machine: {stage}")
+
+        return measure_peaks(device, "forkserver", watch)
+
+
+def _print_peaks(peaks: Peaks, out: Console) -> None:
+    threads = "" if peaks.device == "cuda" else f", {peaks.threads} thread{'s' * (peaks.threads > 1)}"
+    out.print(f"{peaks.device_name}{threads}, torch {peaks.torch}, {peaks.measured_at}", highlight=False)
+    products = [(dtype, f"{rate / 1e9:,.0f}") for dtype, rate in peaks.flops_per_s.items()]
+    out.print(_table(("matrix product", "GFLOP/s"), products))
+    out.print(_table(("working set", "GiB/s"), [(size(working_set), f"{rate / 2**30:,.1f}") for working_set, rate in peaks.bandwidth]))
+    if peaks.anchor_s:
+        out.print(f"drift anchor: {median(peaks.anchor_s) * 1e3:.3g} ms, the median of {len(peaks.anchor_s)} calls", highlight=False)
+
+
+def _table(titles: tuple[str, str], rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(titles[0], min_width=16)
+    table.add_column(titles[1], justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _facts(results: Path) -> dict[str, Any]:
+    import torch
+
+    machine, threads = environment.machine_name(), environment.physical_cores()
+    known = {device: known_peaks(results, machine, device, threads) for device in DEVICES}
+    has_cuda = torch.cuda.is_available()
+    return {
+        "machine": machine,
+        **environment.describe(),
+        "cuda": has_cuda,
+        "presets": list(presets.PRESETS) if has_cuda else ["quick", "standard"],
+        "peaks": {device: peaks.as_json() for device, peaks in known.items() if peaks is not None},
+    }
+
+
+def _print_facts(facts: dict[str, Any], out: Console) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in facts.items():
+        table.add_row(name, _fact(name, value))
+    out.print(table)
+    if not facts["cuda"]:
+        out.print("No CUDA device: cells run on the CPU. Name this machine with ATTNBENCH_MACHINE=NAME.", style="dim")
+
+
+def _fact(name: str, value: object) -> str:
+    if name == "peaks" and isinstance(value, dict):
+        return "; ".join(f"{device}: measured {peaks['measured_at']}" for device, peaks in value.items()) or "attnbench doctor --peaks"
+    if name.endswith("_bytes") and isinstance(value, int):
+        return size(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_fact(name, item)}" for key, item in value.items()) or "unknown"
+    if isinstance(value, list):
+        return ", ".join(_fact("", item) for item in value) or "none"
+    return "-" if value is None else str(value)

@@ -1,0 +1,83 @@
+"""`attnbench export`: the frame as a CSV, Parquet or JSON file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from rich.console import Console
+
+from attnbench.analysis.formats import WRITERS
+from attnbench.analysis.frame import load
+from attnbench.cli.filters import Filter, filtered
+from attnbench.errors import BadInput
+from attnbench.store.store import Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def export_frame(
+    results: Path,
+    file: Path,
+    out: Console,
+    err: Console,
+    *,
+    track: str | None = None,
+    variant: str | None = None,
+    machine: str | None = None,
+    curves: bool = False,
+) -> None:
+    """Write the rows of a results folder, those of one track, variant or machine if they are named, and say how many.
+
+    curves: rows of training curves too.
+
+    Raises BadInput for another ending than .csv, .parquet and .json, when the folder is missing or holds nothing of the kind, has no such
+    track, variant or machine, or the file cannot be written.
+    """
+    write = WRITERS.get(file.suffix)
+    if write is None:
+        came = f"ends in {file.suffix!r}" if file.suffix else "has no ending"
+        raise BadInput(f"the file's name, {file.name!r}, {came}; give one that ends in {', '.join(WRITERS)}")
+    problems: list[Problem] = []
+    table = load(results, problems, curves)
+    for problem in problems:
+        err.print(f"skipped an unreadable line: {problem}", style="yellow", markup=False, soft_wrap=True)
+    table = filtered(table, results, Filter(track, variant, machine))
+    try:
+        with _whole(file) as stream:
+            write(table, stream)
+    except OSError as error:
+        raise BadInput(f"{file} cannot be written: {error.strerror or error}") from error
+    out.print(f"Wrote {_counts(table)} to {file}", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes the other's place when all is written, as whole.write_whole does for what memory holds at once."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _counts(table: pd.DataFrame) -> str:
+    """Of the rows of records and of asv's, which have no record: "3 rows of 2 records and 1 row of asv's"."""
+    of_records = table[table["fingerprint"].notna()]
+    records = len(of_records.drop_duplicates(["machine", "session", "id", "started_at"]))
+    told = f"{_number(len(of_records), 'row')} of {_number(records, 'record')}"
+    others = len(table) - len(of_records)
+    return f"{told} and {_number(others, 'row')} of asv's" if others else told
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,139 @@
+"""`attnbench run`: choose cells, skip the finished ones, measure the rest, store each at once, survive Ctrl-C."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from attnbench.analysis.drift import Drifts
+from attnbench.runner.engines import local
+from attnbench.runner.gate import Gate
+from attnbench.runner.larger_sizes import Ladder
+from attnbench.runner.parent import Limits
+from attnbench.runner.plan import Choice, Plan, choose
+from attnbench.runner.roofline import Roof
+from attnbench.runner.session import Cell, Session, is_settled, is_stale, session_name
+from attnbench.spec.axes import Spec
+from attnbench.store.environment import machine_name
+from attnbench.store.record import Record
+from attnbench.store.store import Problem, Store
+
+# Rough seconds of a cell, so that the estimate of the time left does not count a training run, or 16,384 tokens, as a small call: what the
+# cells of the standard preset took on two cores, a number for all mechanisms.
+WEIGHT = {"kernel": 0.7, "depth": 0.9, "task": 4.0}
+TOKEN_S = {"forward": 1.1e-3, "training": 2.1e-3}  # more for each token of a kernel's sequence, and next to nothing to decode one
+LAYER_S = 0.4  # more for each layer of a stack
+LAYER_EPOCH_S = 0.55  # of training, one layer for one epoch
+BAD = ("error", "incorrect")
+OTHER_STAGES = ("start", "build", "load data", "end")  # of a cell, in which nothing is measured or trained
+INTERRUPTED = 130
+
+
+def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run: bool, console: Console) -> int:
+    """Run the choice and return the exit code: 0, 1 when a cell ended in error or incorrect, 130 on Ctrl-C."""
+    cells = choose(choice)
+    store = Store(results)
+    finished = store.finished(machine_name()) if results.is_dir() else {}
+    limits, gate = Limits(timeout_s=timeout_s), Gate(results)
+    ladder = Ladder() if rerun else Ladder(record for record in finished.values() if is_settled(record, limits))
+
+    def is_finished(cell: Cell) -> bool:
+        record = finished.get(cell.key)
+        return record is not None and is_settled(record, limits) and not is_stale(record, cell, gate, ladder)
+
+    plan = Plan(cells, finished, (lambda cell: False) if rerun else is_finished)
+    todo, kept = plan.todo, plan.kept
+    if dry_run:
+        for cell in todo:
+            console.print(cell.spec.label(), highlight=False)
+        console.print(f"{len(todo)} cells to run, {len(cells) - len(todo)} finished already")
+        return 0
+    _report_problems(results, console)
+    if not todo:
+        console.print(f"Nothing to do: all {len(cells)} cells are finished in {results} (--rerun measures them again).")
+        return int(any(record.status in BAD for record in kept))
+    if len(todo) < len(cells):
+        console.print(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already; {len(todo)} to run.")
+    records: list[Record] = []
+    began = time.monotonic()
+    try:
+        roof = Roof(results, "forkserver", lambda said: console.print(said, style="dim", markup=False, highlight=False))
+        session = Session(session_name(), gate, limits, roof=roof, checkpoints=results / "checkpoints")
+        _measure(plan, store, session, ladder, console, records)
+    except KeyboardInterrupt:
+        console.print(f"Stopped. {len(records)} cells are stored; the same command goes on with the other {len(todo) - len(records)}.")
+        return INTERRUPTED
+    _summary(records, results, time.monotonic() - began, console)
+    return int(any(record.status in BAD for record in (*kept, *records)))
+
+
+def _measure(plan: Plan, store: Store, session: Session, ladder: Ladder, console: Console, records: list[Record]) -> None:
+    """Measure and store. A terminal gets a bar; a log gets a line a cell; both get an estimate of the time left."""
+    began = time.monotonic()
+    total = sum(weight(cell.spec) for cell in plan.todo)
+    columns = (BarColumn(bar_width=24), TextColumn("{task.fields[status]}", markup=False))
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=total, status="starting")
+
+        def on_start(cell: Cell) -> None:
+            done = sum(weight(record.spec) for record in records)
+            line = f"[{len(records) + 1}/{len(plan.todo)}] {_left(time.monotonic() - began, done / total)}{cell.spec.label()}"
+            progress.update(bar, completed=done, status=line)
+            if not console.is_terminal:
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        for record in local.local(plan.cells(), session, on_start, ladder):
+            store.append(record)
+            plan.saw(record)
+            records.append(record)
+            if record.status != "ok":
+                reason = (record.reason or "").splitlines()[:1]
+                console.print(f"{record.status}: {record.spec.label()}: {' '.join(reason)}", markup=False, highlight=False)
+
+
+def weight(spec: Spec) -> float:
+    """Rough seconds that a cell takes."""
+    layers = spec.num_layers or 0
+    more = {
+        "kernel": TOKEN_S.get(spec.mode, 0.0) * (spec.seq_len or 0),
+        "depth": LAYER_S * layers,
+        "task": LAYER_EPOCH_S * layers * (spec.epochs or 0),
+    }
+    return WEIGHT[spec.track] + more[spec.track]
+
+
+def _left(elapsed_s: float, share: float) -> str:
+    """About how long the rest will take, from the share of the work that is done; nothing before a twentieth is."""
+    if share < 0.05:
+        return ""
+    minutes, seconds = divmod(round(elapsed_s * (1 - share) / share), 60)
+    return f"about {minutes}:{seconds:02} left · "
+
+
+def _report_problems(results: Path, console: Console) -> None:
+    if not results.is_dir():
+        return
+    problems: list[Problem] = []
+    for _ in Store(results).read(problems):
+        pass
+    for problem in problems:
+        console.print(f"skipped an unreadable line: {problem}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _summary(records: Sequence[Record], results: Path, took_s: float, console: Console) -> None:
+    counts = Counter(record.status for record in records)
+    shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    console.print(f"{len(records)} cells measured ({shown}); records are in {results / 'records'}.")
+    working_s = sum(seconds for record in records for stage, seconds in record.stages_s.items() if stage not in OTHER_STAGES)
+    console.print(f"{working_s / took_s:.0%} of {took_s:,.0f} s went into measuring and training.", highlight=False)
+    for flag in Drifts(record for record in records if record.status == "ok").flags().values():
+        console.print(f"The times of this session will not rank: {flag}. Run it again with --rerun on a quiet machine.", style="yellow")
+    where = "" if results == Path("results") else f" --results {results}"
+    console.print(
+        f"Next: `attnbench show{where}` for a table, `attnbench site{where}` for the leaderboard.", highlight=False, soft_wrap=True
+    )

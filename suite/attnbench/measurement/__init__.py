@@ -1,0 +1,1 @@
+"""What happens in a cell's own process: clocks, memory, FLOPs, verification, and the three tracks."""

@@ -1,0 +1,110 @@
+"""Whether anything but its inputs reaches an output: other sequences, other heads, earlier calls, chance, memory layout."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor
+
+from attnbench.measurement.checks.subject import GROUPS, SEQ_LEN, Subject, attend, cast, gradients, relative_error, select
+from attnbench.measurement.checks.tokens import CLOSE
+from attnbench.measurement.checks.verdict import Verdict, Worst, bracketed, failed, form, passed
+
+
+def batch(subject: Subject) -> Verdict:
+    """A sequence gives the same alone, and whatever its neighbours hold."""
+    module, inputs = subject.build(), subject.draw(batch=3)
+    worst = Worst("relative change of a sequence's output by its neighbours")
+    for causal in subject.forms:
+        out = attend(module, inputs, causal)
+        for row in range(3):
+            alone = attend(module, select(inputs, slice(row, row + 1)), causal)
+            worst.see(relative_error(out[row], alone[0]), CLOSE, form(causal, "alone"))
+        for factor in (30.0, math.nan, math.inf):
+            disturbed = {key: torch.cat([x[:1] * factor, x[1:]]) for key, x in inputs.items()}
+            after = attend(module, disturbed, causal)
+            worst.see(relative_error(after[1:], out[1:]), CLOSE, form(causal, f"a neighbour times {factor}"))
+    return worst.verdict()
+
+
+def heads(subject: Subject) -> Verdict:
+    """A head, or a group of those that work together, does not depend on the others."""
+    module, inputs, size = subject.build(), subject.draw(), subject.variant.head_group
+    worst = Worst("relative change of a head's output when others change")
+    for causal in subject.forms:
+        out = attend(module, inputs, causal)
+        for group in range(GROUPS):
+            own = torch.arange(GROUPS * size, device=subject.device) // size == group
+            changed = {key: x.clone() for key, x in inputs.items()}
+            for key in "qkv":
+                changed[key][:, own] = 2.0 - changed[key][:, own]
+            after = attend(module, changed, causal)
+            worst.see(relative_error(after[:, ~own], out[:, ~own]), CLOSE, form(causal, f"group {group} changed"))
+    return worst.verdict()
+
+
+def deterministic(subject: Subject) -> Verdict:
+    """The same call gives the same bits: again, in a module built anew, after other calls, and in eval mode."""
+    inputs = subject.draw()
+    for causal in subject.forms:
+        module = subject.build()
+        first = _bits(subject, module, inputs, causal)
+        if not _same(_bits(subject, module, inputs, causal), first):
+            return failed(f"the same call gives other bits the second time{bracketed(form(causal))}")
+        used = subject.build()
+        attend(used, subject.draw(batch=3, seq_len=SEQ_LEN - 4, seed=5), causal)
+        attend(used, subject.draw(batch=5, seed=6), causal, subject.masks("right", "left", "holes", "all", "none"))
+        attend(used, subject.draw(seed=7), causal)
+        found = _bits(subject, used, inputs, causal)
+        if not _same(found, first):
+            return failed("a module built with the same seed gives other bits, or what it was called with before matters")
+        if not _same(_bits(subject, module.eval(), inputs, causal), first):
+            return failed("eval mode gives other bits")
+    return passed("the same bits again, from a module built anew with the same seed, after other calls, and in eval mode")
+
+
+def unchanged(subject: Subject) -> Verdict:
+    """A call changes neither its inputs nor the module."""
+    module, inputs = subject.build(), subject.draw()
+    mask = subject.masks("right", "holes")
+    state = copy.deepcopy(module.state_dict())
+    for causal in subject.forms:
+        for padding_mask in (None, mask):
+            given = {key: x.clone() for key, x in inputs.items()}
+            given_mask = None if padding_mask is None else padding_mask.clone()
+            rest = {key: x for key, x in given.items() if key not in "qkv"}
+            with torch.no_grad():  # autograd would refuse a write itself, and that would be told as an error
+                module(given["q"], given["k"], given["v"], causal=causal, padding_mask=given_mask, **rest)
+            changed = [key for key, x in given.items() if not torch.equal(x, inputs[key])]
+            if given_mask is not None and padding_mask is not None and not torch.equal(given_mask, padding_mask):
+                changed.append("padding_mask")
+            if changed:
+                return failed(f"the call writes into {', '.join(changed)}{bracketed(form(causal))}; it must work on a copy")
+    after = module.state_dict()
+    changed = [key for key in {*state, *after} if key not in after or key not in state or not torch.equal(after[key], state[key])]
+    if changed:
+        return failed(f"calls change the module's state: {', '.join(sorted(changed))}")
+    return passed("inputs, padding mask, parameters and buffers are as before")
+
+
+def strides(subject: Subject) -> Verdict:
+    """A model passes transposed views; they give what contiguous inputs give."""
+    module, inputs = subject.build(), subject.draw()
+    views = {key: x.transpose(1, 2).contiguous().transpose(1, 2) if x.ndim == 4 else x for key, x in inputs.items()}
+    worst = Worst("relative difference of the outputs of transposed views and of contiguous inputs")
+    for causal in subject.forms:
+        worst.see(relative_error(attend(module, views, causal), attend(module, inputs, causal)), CLOSE, form(causal))
+    return worst.verdict()
+
+
+def _bits(subject: Subject, module: torch.nn.Module, inputs: dict[str, Tensor], causal: bool) -> list[Tensor]:
+    """The output and, on the CPU, the gradients: a GPU's kernels may add up gradients in any order."""
+    leaves = cast(inputs, torch.float32)
+    out = attend(module, leaves, causal)
+    return [out.detach(), *(gradients(out, module, leaves).values() if subject.device == "cpu" else ())]
+
+
+def _same(one: list[Tensor], other: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

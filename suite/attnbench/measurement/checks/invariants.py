@@ -1,0 +1,45 @@
+"""What a variant declares of its matrix: rows that sum to one, orthogonality."""
+
+from __future__ import annotations
+
+import torch
+
+from attnbench.measurement.checks.subject import Subject, attend, exact, own_matrix
+from attnbench.measurement.checks.verdict import Verdict, Worst, form, skipped
+
+ROUNDING = 1e-9
+SIZES = (8, 64)
+
+
+def row_sums(subject: Subject) -> Verdict:
+    """Values that are all one come out as one, where rows are declared to sum to one."""
+    if not subject.variant.normalises_rows:
+        return skipped("normalises_rows is not declared")
+    worst = Worst("largest distance of a row's sum from one")
+    module, inputs = exact(subject.build()), {key: x.double() for key, x in subject.draw().items()}
+    inputs["v"] = torch.ones_like(inputs["v"])
+    for causal in subject.forms:
+        for kind in ("none", "right", "left", "holes"):
+            mask = subject.masks(kind, kind)
+            sums = attend(module, inputs, causal, mask).detach()[:, :, ~mask[0]]
+            worst.see(float((sums - 1.0).abs().max()), ROUNDING, form(causal, f"padding: {kind}"))
+    return worst.verdict()
+
+
+def orthogonality(subject: Subject) -> Verdict:
+    """||A^T A - I||_F, A being what comes out for the identity, and what matrix() gives, where it is declared orthogonal."""
+    if not subject.variant.orthogonal:
+        return skipped("orthogonal is not declared")
+    worst = Worst("‖AᵀA - I‖_F in float64")
+    for size in SIZES:
+        module = exact(subject.build(size, head_dim=size))
+        inputs = {key: x.double() for key, x in subject.draw(seq_len=size, head_dim=size).items()}
+        identity = torch.eye(size, dtype=torch.float64, device=subject.device)
+        inputs["v"] = identity.expand_as(inputs["v"])
+        found = {"forward": attend(module, inputs)}
+        if hasattr(module, "matrix"):
+            found["matrix()"] = own_matrix(module, inputs)
+        for what, a in found.items():
+            error = (a.mT @ a - identity).detach().flatten(-2).norm(dim=-1).max()
+            worst.see(float(error), ROUNDING, f"{what}, {size} tokens")
+    return worst.verdict()

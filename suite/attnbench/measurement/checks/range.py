@@ -1,0 +1,45 @@
+"""Whether output and gradients stay finite for inputs that are large, tiny or zero."""
+
+from __future__ import annotations
+
+import torch
+
+from attnbench.attention import Unsupported
+from attnbench.measurement.checks.subject import Subject, attend, cast, exact, flat, gradients
+from attnbench.measurement.checks.verdict import Verdict, bracketed, failed, form, passed
+
+# In float32 a cube of scores, (1e3)^6 times values of 1e3, is still far from the largest number; in float16 one of factor 2 is.
+SCALES = {torch.float32: (1e3, 1e2, 1e1, 1e-6, 0.0), torch.bfloat16: (1e2, 1e-6, 0.0), torch.float16: (2.0, 1e-6, 0.0)}
+ROOM = 1e-3  # share of the dtype's largest number that the exact result may reach and still be asked for
+
+
+def finite(subject: Subject) -> Verdict:
+    """Finite wherever the exact output and gradients, by the same module in float64, are well within the dtype's range."""
+    asked = 0
+    for dtype, scales in SCALES.items():
+        module = subject.build().to(dtype)
+        for scale in scales:
+            drawn = {key: (scale * x).to(dtype) for key, x in subject.draw().items()}
+            for causal in subject.forms:
+                try:
+                    found = _outcome(module, drawn, dtype, causal)
+                except Unsupported:
+                    if dtype == torch.float32:
+                        raise
+                    continue
+                if found.isfinite().all():
+                    asked += 1
+                    continue
+                wanted = _outcome(exact(module), drawn, torch.float64, causal)
+                if not wanted.isfinite().all():
+                    return failed(f"inputs of size {scale:g} give values that are not finite, even in float64{bracketed(form(causal))}")
+                if float(wanted.abs().max()) <= ROOM * torch.finfo(dtype).max:
+                    name = str(dtype).removeprefix("torch.")
+                    return failed(f"inputs of size {scale:g} give values that are not finite in {name}{bracketed(form(causal))}")
+    return passed(f"finite in {asked} cases: float32 at sizes 1e3 to 1e-6 and 0, bfloat16 at 1e2, float16 at 2")
+
+
+def _outcome(module: torch.nn.Module, drawn: dict[str, torch.Tensor], dtype: torch.dtype, causal: bool) -> torch.Tensor:
+    inputs = cast(drawn, dtype)
+    out = attend(module, inputs, causal)
+    return torch.cat([out.detach().double().flatten(), flat(gradients(out, module, inputs))])

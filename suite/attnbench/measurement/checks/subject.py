@@ -1,0 +1,153 @@
+"""The variant under check: how it is built, what it is fed, and what it should give."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attnbench.attention import Heads, PaddingMask, Variant, hide_padding
+from attnbench.spec.construct import construct
+
+BATCH, GROUPS, SEQ_LEN, HEAD_DIM = 2, 3, 11, 5  # distinct primes: no two axes can be confused
+PADDED = {"right": [7, 8, 9, 10], "left": [0, 1, 2], "holes": [2, 5, 6], "all": list(range(SEQ_LEN)), "none": []}
+STIR = 0.1
+
+Inputs = dict[str, Tensor]  # q, k, v, and hidden where the mechanism wants it
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A variant with its parameters, on a device. source: the name or path that it is loaded from."""
+
+    source: str
+    variant: Variant
+    params: Mapping[str, Any]
+    device: str = "cpu"
+
+    @property
+    def forms(self) -> tuple[bool, ...]:
+        """The values of `causal` that it takes."""
+        return (False, True) if self.variant.causal else (False,)
+
+    def build(self, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: int = GROUPS) -> nn.Module:
+        """A float32 module, the same at every call; its parameters are stirred, so that none hides behind a zero or a one."""
+        heads = groups * self.variant.head_group
+        torch.manual_seed(0)
+        context = {"seq_len": seq_len, "d_model": heads * head_dim, "layer_index": 1, "num_layers": 3}
+        module = construct(self.source, heads, head_dim, context, self.params)
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"build gives a {type(module).__name__}; an nn.Module is asked for")
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.add_(STIR * torch.randn_like(parameter))
+        return module.to(self.device)
+
+    def draw(self, batch: int = BATCH, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: int = GROUPS, seed: int = 1) -> Inputs:
+        """Standard normal inputs in float32."""
+        generator = torch.Generator().manual_seed(seed)
+        heads = groups * self.variant.head_group
+        inputs = {key: torch.randn(batch, heads, seq_len, head_dim, generator=generator) for key in "qkv"}
+        if self.variant.needs_hidden:
+            inputs["hidden"] = torch.randn(batch, seq_len, heads * head_dim, generator=generator)
+        return {key: x.to(self.device) for key, x in inputs.items()}
+
+    def masks(self, *kinds: str) -> Tensor:
+        """A padding mask with a row of each kind of `PADDED`."""
+        mask = torch.zeros(len(kinds), SEQ_LEN, dtype=torch.bool)
+        for row, kind in enumerate(kinds):
+            mask[row, PADDED[kind]] = True
+        return mask.to(self.device)
+
+    def has_matrix(self) -> bool:
+        """Whether its modules can give the dense attention matrix."""
+        return hasattr(self.build(), "matrix")
+
+    def has_dense(self) -> bool:
+        """Whether a dense matrix says what the output should be."""
+        return self.variant.reference is not None or self.has_matrix()
+
+    def dense(
+        self, module: nn.Module, inputs: Inputs, causal: bool, padding_mask: PaddingMask | None = None, by_definition: bool = True
+    ) -> Tensor:
+        """The dense attention matrix in the inputs' dtype: the declared reference, where there is one, else the module's own.
+
+        With by_definition=False the module's own is preferred: a reference may be cubic in seq_len.
+        """
+        if self.variant.reference is not None and (by_definition or not hasattr(module, "matrix")):
+            return self.variant.reference(module, inputs["q"].clone(), inputs["k"].clone(), causal, padding_mask)
+        return own_matrix(module, inputs, causal, padding_mask)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Checks run on one thread: several would wait for each other at small sizes, and add up in processor time at large ones."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def attend(module: nn.Module, inputs: Inputs, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+    """The output for copies of the inputs: a mechanism that writes into them disturbs only the check that looks for it."""
+    given = {key: x.clone() for key, x in inputs.items()}
+    mask = None if padding_mask is None else padding_mask.clone()
+    q, k, v = (given.pop(key) for key in "qkv")
+    out: Tensor = module(q, k, v, causal=causal, padding_mask=mask, **given)
+    return out
+
+
+def own_matrix(module: nn.Module, inputs: Inputs, causal: bool = False, padding_mask: PaddingMask | None = None) -> Tensor:
+    """The dense matrix that the module itself gives, for copies of the inputs."""
+    of: Any = module
+    matrix: Tensor = of.matrix(inputs["q"].clone(), inputs["k"].clone(), causal=causal, padding_mask=padding_mask)
+    return matrix
+
+
+def times(matrix: Tensor, v: Tensor, padding_mask: PaddingMask | None) -> Tensor:
+    """matrix @ v, whatever v holds at padding, with the padded rows zero."""
+    return hide_padding(padding_mask, matrix @ hide_padding(padding_mask, v)[0])[0]
+
+
+def exact(module: nn.Module) -> nn.Module:
+    """The same module in float64."""
+    return copy.deepcopy(module).double()
+
+
+def cast(inputs: Inputs, dtype: torch.dtype) -> Inputs:
+    """The inputs in another dtype, as leaves that ask for gradients."""
+    return {key: x.detach().to(dtype).requires_grad_() for key, x in inputs.items()}
+
+
+def select(inputs: Inputs, rows: slice, tokens: Tensor | slice = slice(None)) -> Inputs:
+    """Some sequences, and some tokens of them."""
+    return {key: x[rows][..., tokens, :] for key, x in inputs.items()}
+
+
+def gradients(out: Tensor, module: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+    """Gradients of every input and parameter for a fixed upstream gradient; zero for what is not used."""
+    upstream = torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).to(out.device, out.dtype)
+    named = {**inputs, **dict(module.named_parameters())}
+    found = torch.autograd.grad(out, list(named.values()), upstream, materialize_grads=True)
+    return dict(zip(named, found, strict=True))
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """||found - expected|| / ||expected||, absolute where that norm is below 1e-2, for what is expected may be zero.
+
+    NaN where either is not finite: no comparison holds then.
+    """
+    found, expected = found.detach().double(), expected.detach().double()
+    return float((found - expected).norm() / expected.norm().clamp_min(1e-2))
+
+
+def flat(tensors: Mapping[str, Tensor]) -> Tensor:
+    """All values of some tensors in one float64 vector."""
+    return torch.cat([x.detach().double().flatten() for x in tensors.values()])

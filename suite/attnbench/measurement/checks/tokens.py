@@ -1,0 +1,100 @@
+"""What a token may see: nothing after it when causal, no padding, and no order where none is claimed."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from attnbench.attention import Unsupported
+from attnbench.measurement.checks.subject import SEQ_LEN, Inputs, Subject, attend, cast, flat, gradients, relative_error, select
+from attnbench.measurement.checks.verdict import Verdict, Worst, failed, form, passed, skipped
+
+CLOSE = 1e-5  # relative, in float32: the same numbers may be summed in another order
+PREFIXES = (1, 4, 10)
+
+
+def causal(subject: Subject) -> Verdict:
+    """No output depends on a later token; a mechanism that declares no causal form refuses `causal=True`."""
+    module, inputs = subject.build(), subject.draw()
+    if not subject.variant.causal:
+        try:
+            attend(module, inputs, causal=True)
+        except Unsupported as error:
+            return passed(f"causal=True is refused: {error}")
+        return failed("it declares no causal form, and causal=True does not raise Unsupported")
+    worst = Worst("relative change of outputs when later tokens change")
+    before = attend(module, inputs, causal=True)
+    for seen in range(1, SEQ_LEN):
+        changed = {key: x.clone() for key, x in inputs.items()}
+        for x in changed.values():
+            x[..., seen:, :] = 7.0 - 3.0 * x[..., seen:, :]
+        after = attend(module, changed, causal=True)
+        worst.see(relative_error(after[:, :, :seen], before[:, :, :seen]), CLOSE, f"tokens from {seen} on changed")
+    return worst.verdict()
+
+
+def causal_prefix(subject: Subject) -> Verdict:
+    """Stronger than no look-ahead: the length of what follows does not matter either, so that decoding can agree."""
+    if not subject.variant.causal:
+        return skipped("it has no causal form")
+    module, inputs = subject.build(), subject.draw()
+    worst = Worst("relative difference of a causal prefix and the shorter sequence alone")
+    whole = attend(module, inputs, causal=True)
+    for seen in PREFIXES:
+        alone = attend(module, select(inputs, slice(None), slice(seen)), causal=True)
+        worst.see(relative_error(whole[:, :, :seen], alone), CLOSE, f"first {seen} of {SEQ_LEN} tokens")
+    return worst.verdict()
+
+
+def padding(subject: Subject) -> Verdict:
+    """Whatever padding holds, NaN included, changes neither output nor gradients; rows of the output at padding are zero."""
+    mask = subject.masks("right", "left", "holes", "all", "none")
+    module, drawn = subject.build(), subject.draw(batch=len(mask))
+    worst = Worst("relative change of output and gradients when padding holds other values")
+    for is_causal in subject.forms:
+        clean = cast(drawn, torch.float32)
+        expected = attend(module, clean, is_causal, mask)
+        wanted = flat(gradients(expected, module, clean))
+        for poison in (math.nan, math.inf, -1e4):
+            hidden = {key: mask[:, :, None] if key == "hidden" else mask[:, None, :, None] for key in drawn}
+            dirty = cast({key: x.masked_fill(hidden[key], poison) for key, x in drawn.items()}, torch.float32)
+            out = attend(module, dirty, is_causal, mask)
+            case = form(is_causal, f"padding holds {poison}")
+            if out.masked_select(mask[:, None, :, None]).count_nonzero():
+                return failed(f"rows of the output at padding are not zero ({case})")
+            worst.see(relative_error(out, expected), CLOSE, case)
+            worst.see(relative_error(flat(gradients(out, module, dirty)), wanted), CLOSE, f"gradients, {case}")
+    return worst.verdict()
+
+
+def padding_alone(subject: Subject) -> Verdict:
+    """A padded sequence gives what its tokens give alone; a mask without padding changes nothing."""
+    kinds = ["right", "left", "none"]
+    if subject.variant.equivariant:
+        kinds.append("holes")  # a hole changes the distance of two tokens, on which other mechanisms may depend
+    mask = subject.masks(*kinds)
+    module, inputs = subject.build(), subject.draw(batch=len(mask))
+    worst = Worst("relative difference of a padded sequence and its tokens alone")
+    for is_causal in subject.forms:
+        out = attend(module, inputs, is_causal, mask)
+        for row, kind in enumerate(kinds):
+            tokens = ~mask[row]
+            alone = attend(module, select(inputs, slice(row, row + 1), tokens), is_causal)
+            worst.see(relative_error(out[row, :, tokens], alone[0]), CLOSE, form(is_causal, f"padding: {kind}"))
+    return worst.verdict()
+
+
+def equivariance(subject: Subject) -> Verdict:
+    """Permuting tokens permutes the output, where that is claimed."""
+    if not subject.variant.equivariant:
+        return skipped("equivariance is not claimed")
+    module, inputs = subject.build(), subject.draw()
+    order = torch.randperm(SEQ_LEN, generator=torch.Generator().manual_seed(3)).to(subject.device)
+    worst = Worst("relative difference of the permuted output and the output of permuted tokens")
+    for mask in (None, subject.masks("right", "holes")):
+        out = attend(module, inputs, padding_mask=mask)
+        permuted: Inputs = select(inputs, slice(None), order)
+        moved = attend(module, permuted, padding_mask=None if mask is None else mask[:, order])
+        worst.see(relative_error(moved, out[:, :, order]), CLOSE, "unpadded" if mask is None else "padded")
+    return worst.verdict()

@@ -1,0 +1,60 @@
+"""Whether torch.compile and torch.func.vmap take the mechanism: reported, for neither is part of the contract."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from attnbench.measurement.checks.subject import Subject, cast, flat, gradients, relative_error
+from attnbench.measurement.checks.verdict import Verdict
+
+
+def compiled(subject: Subject) -> Verdict:
+    """torch.compile with the backend aot_eager: forward and backward are traced, and run as they are."""
+    from torch._dynamo.utils import counters
+
+    def run() -> str:
+        module, inputs = subject.build(), cast(subject.draw(), torch.float32)
+        eager = module(**inputs)
+        wanted = flat(gradients(eager, module, inputs))
+        torch._dynamo.reset()
+        counters.clear()
+        out = torch.compile(module, backend="aot_eager")(**inputs)
+        breaks = sum(counters["graph_break"].values())
+        difference = max(relative_error(out, eager), relative_error(flat(gradients(out, module, inputs)), wanted))
+        return f"compiles with {breaks} graph breaks; relative difference from eager {difference:.1e}"
+
+    return _reported(run)
+
+
+def vmapped(subject: Subject) -> Verdict:
+    """torch.func.vmap over an axis before the batch."""
+
+    def run() -> str:
+        module = subject.build()
+        drawn = [subject.draw(seed=seed) for seed in (1, 2, 3)]
+        stacked = {key: torch.stack([inputs[key] for inputs in drawn]) for key in drawn[0]}
+
+        def call(inputs: dict[str, Tensor]) -> Tensor:
+            out: Tensor = module(**inputs)
+            return out
+
+        with torch.no_grad():
+            found = torch.func.vmap(call)(stacked)
+            wanted = torch.stack([call(inputs) for inputs in drawn])
+        return f"works; relative difference from a loop {relative_error(found, wanted):.1e}"
+
+    return _reported(run)
+
+
+def _reported(run: Callable[[], str]) -> Verdict:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the tools, about what they meet; the outcome says enough
+            return Verdict("reported", run())
+    except Exception as error:
+        first = next(iter(str(error).strip().splitlines()), "")[:200]
+        return Verdict("reported", f"does not work: {type(error).__name__}: {first}")

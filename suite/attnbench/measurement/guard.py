@@ -1,0 +1,76 @@
+"""What a mechanism must leave alone while it is measured: the clocks, the harness, and the processor once it has returned."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import time
+from typing import Any
+
+import torch
+import torch.profiler
+import torch.utils.flop_counter
+
+from attnbench.measurement.reference import Incorrect
+
+_TORCH: dict[Any, tuple[str, ...]] = {
+    torch: ("equal", "empty", "empty_like", "randn", "no_grad"),
+    torch.Tensor: ("clone", "copy_", "double", "norm", "narrow", "isfinite"),
+    torch.cuda: ("synchronize", "Event", "memory_allocated", "max_memory_allocated", "reset_peak_memory_stats"),
+    torch.autograd: ("grad",),
+    torch.profiler: ("profile",),
+    torch.utils.flop_counter: ("FlopCounterMode",),
+}
+IDLE_WINDOW_S, PATIENCE_S = 0.01, 0.5  # the threads of OpenMP spin for a few milliseconds after their work
+_MECHANISMS = ("attnbench.variants", "attnbench.kernels", "attnbench.tasks")
+
+
+def _present() -> dict[str, object]:
+    """Everything that is sealed, by name, as it is now: the harness with its classes, the clocks, and what torch does for it."""
+    harness = {name: x for name, x in sys.modules.items() if name.startswith("attnbench.") and not name.startswith(_MECHANISMS)}
+    owners: dict[str, Any] = dict(harness)
+    for place, module in harness.items():
+        mine = ((name, x) for name, x in vars(module).items() if inspect.isclass(x) and x.__module__ == place)
+        owners |= {f"{place}.{name}": x for name, x in mine}
+    found = {f"{place}.{name}": x for place, owner in owners.items() for name, x in vars(owner).items() if not name.startswith("__")}
+    found |= {f"{m.__name__}.{name}": x for m in (time, threading) for name, x in vars(m).items() if callable(x)}
+    return found | {f"{owner.__name__}.{name}": getattr(owner, name) for owner, names in _TORCH.items() for name in names}
+
+
+class Guard:
+    """Watches one cell's process, from before its mechanism is loaded. Every method raises Incorrect for what no mechanism may do.
+
+    What can be caught in the mechanism's own process is caught here. The parent compares clocks on top (run.py), and no result counts
+    that cannot be computed again from the same inputs (trial.py).
+    """
+
+    def __init__(self) -> None:
+        self._threads = set(threading.enumerate())
+        self._num_threads = torch.get_num_threads()
+        self._sealed = _present()
+
+    def check_threads(self) -> None:
+        """No Python thread may run on when a call has returned; that of autograd, which is foreign to Python, may."""
+        more = [t.name for t in threading.enumerate() if t not in self._threads and not isinstance(t, threading._DummyThread)]
+        if more:
+            raise Incorrect(f"the call returned and left {len(more)} thread(s) running ({more[0]}); finish all work before returning")
+
+    def check_idle(self) -> None:
+        """The processor must come to rest: work that goes on after a call has returned was not timed."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            began = time.process_time()
+            time.sleep(IDLE_WINDOW_S)
+            if time.process_time() - began < IDLE_WINDOW_S / 2:
+                return
+        raise Incorrect(f"the process goes on computing {PATIENCE_S:g} s after the last call returned; finish all work before returning")
+
+    def check_seal(self) -> None:
+        """The clocks and what measures and verifies must be what they were."""
+        if torch.get_num_threads() != self._num_threads:
+            raise Incorrect("the mechanism changed the number of threads that torch uses; leave it as it is")
+        now = _present()  # what was loaded since is no matter
+        broken = sorted(name for name, x in self._sealed.items() if now.get(name) is not x)
+        if broken:
+            raise Incorrect(f"the mechanism replaced {', '.join(broken[:3])}; it must leave the clocks and the harness alone")

@@ -1,0 +1,106 @@
+"""A mechanism ready to be timed: inputs that change before every call, results that are verified afterwards."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from attnbench.measurement.clock import Turn
+from attnbench.measurement.guard import Guard
+from attnbench.measurement.inputs import Rolled
+from attnbench.measurement.reference import Incorrect, check_repeated
+
+KEPT = 2  # timed calls whose results are verified, each of all rounds being as likely
+
+
+class Trial(Protocol):
+    """What can be timed.
+
+    inputs:    what a call computes on.
+    shape:     of its output.
+    tolerance: relative difference allowed between a timed result and the same computed again.
+    """
+
+    inputs: Rolled
+    shape: torch.Size
+    tolerance: float
+
+    def call(self, _: int) -> Tensor:
+        """Compute on the present inputs; the output. In training gradients are left behind."""
+
+    def clear(self) -> None:
+        """Drop every gradient."""
+
+    def results(self, out: Tensor) -> list[Tensor]:
+        """What the last call gave: its output and, in training, gradients."""
+
+    def repeat(self, inputs: list[Tensor]) -> list[Tensor]:
+        """The results for given inputs, computed anew, in storage that no timed call has seen."""
+
+    def error(self, inputs: list[Tensor], results: list[Tensor]) -> float | None:
+        """How far the results of a timed call are from the definition; None where there is none. Raises Incorrect if too far."""
+
+
+@dataclass
+class Keeper:
+    """Keeps copies of the results of a few timed calls, drawn while it is not known how many there will be, and verifies them.
+
+    A copy is made at once, so that what a mechanism fills in after it has returned is not in it. Nothing that the results are compared
+    with exists before timing is over.
+    """
+
+    trial: Trial
+    guard: Guard
+    _seen: int = 0
+    _kept: list[tuple[list[Tensor], list[Tensor]]] = field(default_factory=list)
+    _draw: random.SystemRandom = field(default_factory=random.SystemRandom)
+
+    def turn(self) -> Turn:
+        return Turn(self.trial.call, self.prepare, self.inspect)
+
+    def prepare(self) -> None:
+        self.trial.clear()
+        self.trial.inputs.refresh()
+
+    def call(self, number: int) -> Tensor:
+        """A call on new inputs, gradients cleared, as a pass other than timing needs it."""
+        self.prepare()
+        return self.trial.call(number)
+
+    def inspect(self, out: object) -> None:
+        """Look at the output of a timed call, and keep it perhaps.
+
+        Raises Incorrect for an output that is no plain tensor of the right shape, for changed inputs, and for threads left behind.
+        """
+        plain = self._plain(out)
+        place = self._seen if self._seen < KEPT else self._draw.randrange(self._seen + 1)
+        self._seen += 1
+        copied = [x.detach().clone() for x in self.trial.results(plain)] if place < KEPT else []
+        self.guard.check_threads()
+        if not copied:
+            return
+        if not self.trial.inputs.are_intact():
+            raise Incorrect("the call changed its inputs; leave q, k and v as they came")
+        self._kept[place : place + 1] = [(self.trial.inputs.again(), copied)]
+
+    def verify(self) -> float | None:
+        """Compare the kept results with the same computed again, and one with the definition; its error, if there is a definition.
+
+        Raises Incorrect when they differ: the timed call did something else than the mechanism does.
+        """
+        self.trial.clear()
+        for inputs, results in self._kept:
+            check_repeated(results, self.trial.repeat(inputs), self.trial.tolerance)
+        return self.trial.error(*self._draw.choice(self._kept))
+
+    def _plain(self, out: object) -> Tensor:
+        if type(out) not in (Tensor, torch.nn.Parameter):  # a subclass may compute its values when it is looked at
+            raise Incorrect(f"the output is a {type(out).__name__}; return a plain torch.Tensor that holds its values")
+        assert isinstance(out, Tensor)
+        if out.shape != self.trial.shape:
+            raise Incorrect(f"the output has shape {tuple(out.shape)}; it must be {tuple(self.trial.shape)}")
+        return out

@@ -1,0 +1,108 @@
+"""The depth track: a stack of blocks by num_layers, and its state at initialisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from attnbench import registry
+from attnbench.attention import Variant
+from attnbench.measurement.anchor import ANCHOR
+from attnbench.measurement.cost import cost
+from attnbench.measurement.guard import Guard
+from attnbench.measurement.inputs import Rolled
+from attnbench.measurement.tracks.kernel import softmax_of
+from attnbench.measurement.value import Measurement
+from attnbench.runner.job import Stage
+from attnbench.spec.axes import Spec
+from attnbench.spec.construct import construct
+from attnbench.training import diagnose
+from attnbench.training.model import Architecture, Stack, count_parameters, unit_rms
+
+DIAGNOSED_SEQ_LEN = 16
+
+
+def measure_depth(spec: Spec, source: str, stage: Stage) -> Measurement:
+    """Cost of a step of the stack, and what the stack is like before training."""
+    guard = Guard()
+    trial = StackTrial(spec, source)
+    result = cost(trial, spec.mode, lambda _: StackTrial(softmax_of(spec), ANCHOR), spec.device, guard, stage)
+    stage("diagnose")
+    trial.clear()
+    trial.train_step(trial.inputs.again()[0])
+    gradient = diagnose.gradient_norm(trial.stack)
+    trial.clear()
+    exact = Stack(architecture(spec, source, DIAGNOSED_SEQ_LEN)).to(spec.device).double()
+    tokens = unit_rms(torch.randn(1, DIAGNOSED_SEQ_LEN, spec.d_model, device=spec.device, dtype=torch.float64))
+    result.samples["parameters"] = [float(count_parameters(trial.stack))]
+    result.samples["diagnosed_seq_len"] = [float(DIAGNOSED_SEQ_LEN)]
+    result.samples["jacobian_condition"] = [diagnose.jacobian_condition(exact, tokens[0])]
+    result.samples["attention_jacobian_condition"] = [diagnose.jacobian_condition(exact.mix, tokens[0])]
+    with torch.no_grad():
+        result.samples["effective_rank"] = [diagnose.effective_rank(exact(tokens)[0])]
+    result.samples |= diagnose.attention_norms(exact, tokens)
+    result.samples["gradient_norm"] = [gradient]
+    return result.without_infinities()
+
+
+class StackTrial:
+    """A forward pass of a stack or, in training, a step of it under the mean square of its output. Inputs: tokens of unit size."""
+
+    # A deep skipless stack may amplify rounding, which differs between two computations, far; a remembered result is wrong by about 1.
+    tolerance = 0.1
+
+    def __init__(self, spec: Spec, source: str) -> None:
+        self.stack = Stack(architecture(spec, source, spec.seq_len)).to(spec.device)
+        self.training = spec.mode == "training"
+        self.shape = torch.Size((spec.batch_size, spec.seq_len or 1, spec.d_model))
+        self.inputs = Rolled([unit_rms(torch.randn(self.shape, device=spec.device))], -2)
+
+    def call(self, _: int) -> Tensor:
+        return self._run(self.inputs.tensors[0])
+
+    def train_step(self, tokens: Tensor) -> Tensor:
+        out: Tensor = self.stack(tokens)
+        out.square().mean().backward()
+        return out
+
+    def clear(self) -> None:
+        self.stack.zero_grad(set_to_none=True)
+
+    def results(self, out: Tensor) -> list[Tensor]:
+        return [out.detach(), *(p.grad for p in self.stack.parameters() if p.grad is not None)]
+
+    def repeat(self, inputs: list[Tensor]) -> list[Tensor]:
+        self.clear()
+        return self.results(self._run(inputs[0]))
+
+    def error(self, inputs: list[Tensor], results: list[Tensor]) -> float | None:
+        """None: a stack has no definition beside its blocks."""
+        return None
+
+    def _run(self, tokens: Tensor) -> Tensor:
+        if self.training:
+            return self.train_step(tokens)
+        with torch.no_grad():
+            out: Tensor = self.stack(tokens)
+        return out
+
+
+def architecture(spec: Spec, source: str, seq_len: int | None) -> Architecture:
+    """The model of a spec, each layer's mechanism told its place."""
+    variant: Variant = registry.load("variants", source)
+
+    def build_attention(layer_index: int) -> nn.Module:
+        context = {
+            "seq_len": seq_len, "d_model": spec.d_model, "layer_index": layer_index, "num_layers": spec.num_layers,
+        }  # fmt: skip
+        return construct(source, spec.num_heads, spec.head_dim, context, spec.params)
+
+    assert spec.block is not None and spec.num_layers is not None
+    return Architecture(
+        block=spec.block,
+        num_layers=spec.num_layers,
+        num_heads=spec.num_heads,
+        d_model=spec.d_model,
+        build_attention=build_attention,
+        needs_hidden=variant.needs_hidden,
+    )

@@ -1,0 +1,56 @@
+"""The kernel track: one attention call by seq_len, forward, training or decode."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from attnbench.measurement import memory
+from attnbench.measurement.anchor import ANCHOR, SEQ_LEN
+from attnbench.measurement.cost import ANCHOR_PATIENCE_S, cost
+from attnbench.measurement.guard import Guard
+from attnbench.measurement.tracks.call import DecodeTrial, KernelTrial
+from attnbench.measurement.value import Measurement
+from attnbench.runner.job import Stage
+from attnbench.spec.axes import Spec
+
+TRAINING_FACTOR = 3.5  # a training step of softmax attention, in forward passes
+
+
+def measure_kernel(spec: Spec, source: str, stage: Stage) -> Measurement:
+    """Time, memory, FLOPs and error of a call; of a forward pass also the norms of its attention matrix.
+
+    Raises Unsupported for a mechanism without the form, Incorrect for one that computes something else.
+    """
+    guard = Guard()
+    trial = _trial(spec, source)
+
+    def make_anchor(drift_s: float) -> KernelTrial | DecodeTrial | None:
+        return _trial(softmax_of(spec), ANCHOR) if _anchor_s(spec, drift_s) <= ANCHOR_PATIENCE_S else None
+
+    result = cost(trial, spec.mode, make_anchor, spec.device, guard, stage)
+    if isinstance(trial, KernelTrial):
+        result.samples["theory_bytes"] = [trial.theory_bytes()]
+        if spec.mode == "forward":
+            stage("norms")
+            result.samples |= trial.matrix_norms()
+    else:
+        result.samples["state_bytes"] = [memory.held_bytes(lambda _: trial.fresh_state(), spec.device)]
+    return result
+
+
+def softmax_of(spec: Spec) -> Spec:
+    """The same cell of the anchor."""
+    return dataclasses.replace(spec, variant=ANCHOR, params={})
+
+
+def _trial(spec: Spec, source: str) -> KernelTrial | DecodeTrial:
+    return DecodeTrial(spec, source) if spec.mode == "decode" else KernelTrial(spec, source)
+
+
+def _anchor_s(spec: Spec, drift_s: float) -> float:
+    """About how long a call of softmax will take, so that a very long one is not even tried; a GPU is quick to find out."""
+    if spec.device == "cuda" or spec.mode == "decode":
+        return 0.0
+    assert spec.seq_len is not None
+    rows = spec.batch_size * spec.d_model / 256
+    return drift_s * rows * (spec.seq_len / SEQ_LEN) ** 2 * (TRAINING_FACTOR if spec.mode == "training" else 1.0)

@@ -1,0 +1,118 @@
+"""The task track: a model trained on a task, what it learned, and what that cost."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+
+from attnbench import registry
+from attnbench.measurement import memory
+from attnbench.measurement.anchor import drift_anchor
+from attnbench.measurement.clock import seconds, warm_up
+from attnbench.measurement.cost import DRIFT_CALLS
+from attnbench.measurement.guard import Guard
+from attnbench.measurement.tracks.depth import architecture
+from attnbench.measurement.value import Measurement
+from attnbench.runner.job import Stage
+from attnbench.spec.axes import Spec
+from attnbench.training import diagnose
+from attnbench.training.checkpoint import FileCheckpoint
+from attnbench.training.model import Transformer, count_mechanism_parameters, count_parameters, for_task
+from attnbench.training.train import Recipe, Watch, evaluate, step, time_to_target, train
+from attnbench.workload import Split, Task, majority_share, unigram_bits
+
+PROBED_ROWS = 8  # of the validation part, always the same, whose attention is looked at after every epoch
+
+
+def measure_task(spec: Spec, source: str, task_source: str, stage: Stage, checkpoint: Path | None = None) -> Measurement:
+    """Train, measure the part that the spec asks for once, and count what it cost."""
+    stage("load data")
+    task: Task = registry.load("tasks", task_source)
+    parts = task.parts((spec.data or task.sources[0]).partition(":")[0])
+    stage("build")
+    guard = Guard()
+    training, validation = parts.train.to(spec.device), parts.validation.to(spec.device)
+    torch.manual_seed(spec.seed)
+    model = for_task(task, architecture(spec, source, task.seq_len)).to(spec.device)
+    recipe = recipe_of(spec, task)
+    rows = torch.arange(min(spec.batch_size, len(training)), device=spec.device)
+    stage("warm up")
+    drift = drift_anchor(spec.device)
+    drift_s: list[float] = []
+    warm_up(drift, spec.device)
+    step(copy.deepcopy(model), training, rows, recipe)
+
+    def on_epoch(done: int) -> None:
+        drift_s.extend(seconds(drift, spec.device) for _ in range(DRIFT_CALLS))
+        stage(f"train, epoch {done} of {recipe.epochs}")
+
+    watch = Watch(on_epoch, _probe(validation, recipe), FileCheckpoint(checkpoint) if checkpoint else None)
+    trained = train(model, training, validation, recipe, watch)
+    guard.check_idle()
+    samples: dict[str, list[float]] = {}
+    facts: dict[str, object] = {}
+    if spec.evaluate == "test":
+        stage("test")
+        samples |= _tested(model, parts.test.to(spec.device), recipe, task)
+        facts["data_fingerprint"] = parts.fingerprint()
+    stage("memory")
+    model.zero_grad(set_to_none=True)
+    samples["peak_memory_bytes"] = [memory.peak_memory_bytes(lambda _: step(model, training, rows, recipe), spec.device)]
+    guard.check_seal()
+    last = trained.curve[f"validation_{task.metric}"][-1]
+    reached = time_to_target(trained.curve, task.metric, task.target)
+    samples |= {
+        f"validation_{task.metric}": [] if last is None else [last],
+        "train_s": [trained.train_s],
+        f"target_{task.metric}": [task.target],
+        "time_to_target_s": [] if reached is None else [reached],
+        "training_tokens_per_s": [trained.rows * task.seq_len / trained.train_s],
+        "parameters": [float(count_parameters(model))],
+        "mechanism_parameters": [float(count_mechanism_parameters(model))],
+        "diverged": [float(trained.diverged)],
+        "resumptions": [float(trained.resumptions)],
+        "drift_anchor_s": drift_s,
+    }
+    clocks = {name: "wall" for name in ("train_s", "time_to_target_s", "drift_anchor_s") if samples[name]}
+    return Measurement({name: values for name, values in samples.items() if values}, trained.curve, clocks, facts=facts)
+
+
+def recipe_of(spec: Spec, task: Task) -> Recipe:
+    """How a spec trains a task. Its lr must have been chosen."""
+    assert spec.epochs is not None and spec.lr is not None
+    return Recipe(
+        epochs=spec.epochs,
+        lr=spec.lr,
+        batch_size=spec.batch_size,
+        seed=spec.seed,
+        metric=task.metric,
+        causal=spec.causal,
+        epoch_rows=task.epoch_rows,
+        mixed_precision=spec.dtype == "bfloat16",
+    )
+
+
+def _tested(model: Transformer, test: Split, recipe: Recipe, task: Task) -> dict[str, list[float]]:
+    """The metric on the test part, and beside it what knowing nothing but how frequent each answer is would give."""
+    value, test_s = evaluate(model, test, recipe)
+    chance = {"majority_share": majority_share} if task.metric == "accuracy" else {"unigram_bits": unigram_bits}
+    return {
+        task.metric: [value],
+        **{name: [of(test.targets)] for name, of in chance.items()},
+        "inference_tokens_per_s": [len(test) * task.seq_len / test_s],
+    }
+
+
+def _probe(validation: Split, recipe: Recipe) -> diagnose.Probe:
+    """Norms of the attention and rank of the tokens, layer by layer, on a few rows of the validation part."""
+    inputs = validation.inputs[:PROBED_ROWS]
+    mask = None if validation.padding_mask is None else validation.padding_mask[:PROBED_ROWS]
+
+    def probe(model: torch.nn.Module) -> dict[str, float]:
+        assert isinstance(model, Transformer)
+        with torch.no_grad():
+            return diagnose.by_layer(model.stack, model.embed(inputs), recipe.causal, mask)
+
+    return probe

@@ -1,0 +1,166 @@
+"""asv's face of the harness: a preset as asv parameters, each cell measured once, its samples replayed to asv's clock.
+
+asv starts one process for each benchmark, parameter and metric. The first to need a cell measures it, in a child, and appends the
+record; the others read it. asv is given the harness's own samples, so that its figures and the records cannot disagree. asv's own ways of
+taking more of them (-a repeat, -a rounds, --append-samples) could only count the same ones again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import itertools
+import os
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from attnbench.errors import AttnbenchError, BadInput
+from attnbench.runner.engines import local
+from attnbench.runner.gate import Gate
+from attnbench.runner.larger_sizes import Ladder
+from attnbench.runner.parent import Limits, Start
+from attnbench.runner.roofline import Roof
+from attnbench.runner.session import Cell, Session, is_settled, is_stale, resolve, session_name
+from attnbench.spec import presets, tuning
+from attnbench.spec.axes import Spec
+from attnbench.store.environment import machine_name
+from attnbench.store.record import Record
+from attnbench.store.store import Store
+
+AXES = {
+    "kernel": ("variant", "mode", "causal", "seq_len"),
+    "depth": ("variant", "block", "num_layers"),
+    "task": ("variant", "task", "block", "num_layers", "seed"),
+}
+START: Start = "fork"  # of a cell's process: asv's own has imported torch and computed nothing, so that it can be forked as it is
+SETTING = "setting"  # asv's last parameter: all that the axes above leave open, so that cells of two presets are never compared
+
+Values = tuple[Any, ...]
+
+
+class CellFailed(AttnbenchError):
+    """The cell has no numbers; asv shows a failure, the record keeps the reason."""
+
+
+class ReplayClock:
+    """A clock for timeit that makes its n-th measurement last as long as the n-th sample.
+
+    timeit reads the clock twice a measurement; every second reading is one sample later. Raises CellFailed when none are left.
+    """
+
+    def __init__(self, samples: list[float]) -> None:
+        self._samples = list(samples)
+        self._readings = 0
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        sample, ends = divmod(self._readings, 2)
+        if sample == len(self._samples):
+            raise CellFailed(f"asv asks for more than the {sample} samples that the harness took; leave out -a repeat")
+        self._now += self._samples[sample] if ends else 0.0
+        self._readings += 1
+        return self._now
+
+
+class Benchmark:
+    """Base of asv's benchmark classes: `track` names the harness's track, `seconds` the metric that asv's clock replays."""
+
+    track: str
+    seconds: str | None = None
+    number, rounds, warmup_time, min_run_count = 1, 1, 0, 1
+    timeout = 7200.0
+    version = "2"  # by hand, raised when the harness measures something else: asv would hash the three lines in benchmarks/
+
+    def __init_subclass__(cls) -> None:
+        cls.results = Path(inspect.getfile(cls)).resolve().parents[1] / "results"  # beside asv.conf.json
+        cells = cells_of(cls.track)
+        columns = list(zip(*cells, strict=True))
+        cls.param_names = [*AXES[cls.track], SETTING]
+        cls.params = [list(dict.fromkeys(column)) for column in columns]
+        # The preset's cells are a part of the product that asv makes of the columns.
+        cls.skip_params = [values for values in itertools.product(*cls.params) if values not in cells]
+
+    results: Path
+    params: list[list[Any]]
+    param_names: list[str]
+    skip_params: list[Values]
+
+    def setup(self, *values: Any) -> None:
+        """Measure the cell, or find its record; asv calls this before every clock reading, so the record is kept.
+
+        Raises NotImplementedError (asv's word for skipped) or CellFailed.
+        """
+        self.record = record_of(self.track, values, self.results)
+        if self.record.status in ("skipped", "unavailable"):
+            raise NotImplementedError(self.record.reason)
+        if self.record.status != "ok":
+            raise CellFailed(f"{self.record.status} at {self.record.stage}: {self.record.reason}")
+        samples = self.record.measurements[self.seconds or f"{self.record.spec.mode}_s"]
+        self.repeat = len(samples)
+        self.timer = ReplayClock(samples)
+
+    def value(self, metric: str) -> float:
+        """The median of a metric's samples; NaN, which asv shows as skipped, where the cell has none."""
+        return median(self.record.measurements.get(metric) or [float("nan")])
+
+
+@cache
+def cells_of(track: str) -> dict[Values, Spec]:
+    """The preset's cells of a track, by their values on asv's axes."""
+    preset = presets.load(os.environ.get("ATTNBENCH_PRESET", "quick"))
+    cells: dict[Values, Spec] = {}
+    for spec in preset.specs(os.environ.get("ATTNBENCH_DEVICE", "cpu")):
+        if spec.track == track:
+            values = values_of(spec)
+            if values in cells:
+                raise BadInput(f"two {track} cells of the preset share {values}; tell them apart in face.setting")
+            cells[values] = spec
+    return cells
+
+
+def values_of(spec: Spec) -> Values:
+    """A spec's place among asv's parameters."""
+    return (*(getattr(spec, axis) for axis in AXES[spec.track]), setting(spec))
+
+
+def setting(spec: Spec) -> str:
+    """What a spec fixes beside the axes that asv shows, in a word each."""
+    parts: list[object] = [spec.device, spec.dtype, f"batch {spec.batch_size}", f"{spec.num_heads} heads of {spec.head_dim}"]
+    if spec.track == "depth":
+        parts += [f"seq_len {spec.seq_len}", spec.mode]
+    if spec.track == "task":
+        rate = f"lr of {spec.lr_grid}" if spec.lr_grid else f"lr {spec.lr}"
+        parts += [f"{spec.epochs} epochs", rate, *(["causal"] if spec.causal else [])]
+    elif spec.seed:
+        parts.append(f"seed {spec.seed}")
+    parts += [f"{name} {value}" for name, value in sorted(spec.params.items())]
+    return ", ".join(map(str, parts))
+
+
+@cache
+def record_of(track: str, values: Values, results: Path) -> Record:
+    """The finished record of a cell, measured now if there is none; where its rate is tuned, its trials' first."""
+    cell = resolve(cells_of(track)[values])
+    if tuning.is_open(cell.spec):
+        trials = [_record(dataclasses.replace(cell, spec=spec), results) for spec in tuning.trials(cell.spec)]
+        cell = cell.closed(tuning.close(cell.spec, trials))
+    return _record(cell, results)
+
+
+def _record(cell: Cell, results: Path) -> Record:
+    """The finished record of a cell, measured now if there is none.
+
+    Only records of the same sources are read, for no other decides anything, and asv starts a process for every parameter and metric.
+    """
+    store, gate, session = Store(results), Gate(results), session_name(of_parent=True)
+    finished = store.finished(machine_name(), cell.fingerprint)
+    ladder = Ladder(record for record in finished.values() if is_settled(record, Limits()))
+    found = finished.get(cell.key)
+    if found is not None and not is_stale(found, cell, gate, ladder) and (is_settled(found, Limits()) or found.session == session):
+        return found
+    shared = Session(session, gate, start=START, roof=Roof(results, START), checkpoints=results / "checkpoints")
+    (record,) = local.local([cell], shared, ladder=ladder)
+    store.append(record)
+    return record

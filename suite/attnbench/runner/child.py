@@ -1,0 +1,145 @@
+"""A job's process from the inside: limits, the job, how it ended, and no way to outlive the parent."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from multiprocessing import connection
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from attnbench.errors import Unavailable, Unsupported, is_out_of_memory, text_of
+from attnbench.runner.job import Result, Stage, Work
+
+LONGEST_REASON = 500  # characters
+LARGEST_FILE_BYTES = 2**28  # that a job may write, so that one which never stops printing cannot fill the disk
+TRACEBACK_FRAMES, TRACEBACK_BYTES = 4, 1200  # of its end, which names the place
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+def live(job: Work, sending: Any, receiving: Any, lifeline: Any, held: Any, output: str) -> None:
+    """The process's whole life: it does the job, says how that ended, and waits until the parent has killed all that it started.
+
+    sending: where stages and the result go; the parent closes the other end, receiving, when this process may end.
+    lifeline: a pipe that closes when the parent dies. Its other end, held, is not for us, nor is receiving.
+    output: the file that takes what is printed.
+    """
+    os.setsid()
+    held.close()
+    receiving.close()
+    _die_with_parent(lifeline.fileno())
+    _adopt_orphans()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    printed = os.open(output, os.O_WRONLY | os.O_APPEND)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
+    sending.send_bytes(_outcome(job, sending, printed))
+    connection.wait([sending])  # what was started is found while this process lives, and no longer; then it ends as processes do
+
+
+def _outcome(job: Work, sending: Any, printed: int) -> Any:
+    """Do the job; the message that says how it ended, pickled."""
+    stage = "start"
+
+    def tell(name: str) -> None:
+        nonlocal stage
+        stage = name
+        sending.send(("stage", name))
+
+    try:
+        message = ForkingPickler.dumps(("result", Result("ok", "done", None, _work(job, tell))))
+    except BaseException as error:
+        status, reason = _classify(error)
+        if status == "error":
+            _print_traceback(printed)
+        message = ForkingPickler.dumps(("result", Result(status, stage, reason)))
+    return message
+
+
+def _work(job: Work, tell: Stage) -> Any:
+    import torch
+
+    torch.set_num_threads(job.threads)
+    _keep_freed_memory()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE_BYTES, LARGEST_FILE_BYTES))
+    if job.device == "cpu":
+        _limit_address_space(int(psutil.virtual_memory().total * job.limits.memory_share))
+    elif torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(job.limits.memory_share)
+    return job.work(tell)
+
+
+def _classify(error: BaseException) -> tuple[str, str]:
+    """A record's status and reason for an error, whatever it is."""
+    from attnbench.measurement.reference import Incorrect
+
+    text = text_of(error)[:LONGEST_REASON]
+    if isinstance(error, Unsupported):
+        return "skipped", text
+    if isinstance(error, (Unavailable, ConnectionError)):
+        return "unavailable", text
+    if isinstance(error, Incorrect):
+        return "incorrect", text
+    named = f"{type(error).__name__}: {text}".strip()
+    if is_out_of_memory(error):
+        return "oom", named.splitlines()[0][:300]
+    return "error", named
+
+
+def _print_traceback(printed: int) -> None:
+    """The end of the traceback of the error under way, below what the job itself printed."""
+    with suppress(Exception):  # closed, replaced, or too long: whatever a mechanism made of it
+        sys.stdout.flush()
+    text = traceback.format_exc(limit=-TRACEBACK_FRAMES).encode("utf-8", "backslashreplace")
+    with suppress(OSError):  # where nothing can be written the reason must do without
+        os.write(printed, b"\n" + text[-TRACEBACK_BYTES:])
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc reuse freed blocks up to the largest that it ever does, and give nothing back.
+
+    Left alone it comes to much the same once such blocks were freed, but how soon, and what it gives back, hang on accidents of the heap:
+    the same call of softmax_math at seq_len 1,024 took 12 ms in one process and 19 in the next, for its pages were mapped anew each time.
+    Blocks above 32 MiB are always mapped anew.
+    """
+    with suppress(AttributeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 2**25)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**30)
+
+
+def _limit_address_space(budget: int) -> None:
+    """Cap this process at what it holds now plus the budget; what exceeds it fails as an allocation, not as a kill."""
+    statm = Path("/proc/self/statm")
+    if statm.is_file():
+        held = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (held + budget, held + budget))
+
+
+def _adopt_orphans() -> None:
+    """Have Linux give this process the children of its dead children, so that a daemon it starts is found among its family."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _die_with_parent(lifeline: int) -> None:
+    """Have Linux kill this process's group when the other end of the pipe closes, as it does when the parent is killed.
+
+    PR_SET_PDEATHSIG would watch the fork server, which outlives the parent for as long as one of its children runs.
+    """
+    if sys.platform == "linux":
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
+        if connection.wait([lifeline], timeout=0):  # it closed before the kernel was asked to watch
+            os.killpg(0, signal.SIGKILL)

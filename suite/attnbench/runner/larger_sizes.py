@@ -1,0 +1,63 @@
+"""What is not tried: a size beyond one at which the same mechanism ran out of memory or time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from attnbench.spec.axes import Spec
+from attnbench.store.record import Record
+
+AXIS = {"kernel": "seq_len", "depth": "num_layers"}  # along which a cell's cost grows
+RAN_OUT = {"oom": "ran out of memory", "timeout": "ran out of time"}
+NOT_TRIED = "not tried"  # the stage of such a record
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How the record of a cell that is not tried ends, for what others showed."""
+
+    status: str
+    reason: str
+
+
+_Key = tuple[str, str]
+
+
+class Ladder:
+    """The smallest size at which each mechanism ran out, everything else being equal; the sources too."""
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self._lowest: dict[_Key, Record] = {}
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Take note of a record that ran out; others change nothing, nor do the gate's checks, which know no size."""
+        if record.status not in RAN_OUT or record.spec.track not in AXIS or (record.stage or "").startswith("check"):
+            return
+        key = _key(record.spec, record.fingerprint)
+        known = self._lowest.get(key)
+        if known is None or _size(record.spec) < _size(known.spec):
+            self._lowest[key] = record
+
+    def why_not(self, spec: Spec, fingerprint: str) -> Refusal | None:
+        """How a cell that should not be tried ends; None if it should be."""
+        if spec.track not in AXIS:
+            return None
+        known = self._lowest.get(_key(spec, fingerprint))
+        if known is None or _size(known.spec) >= _size(spec):
+            return None
+        axis = AXIS[spec.track]
+        return Refusal("skipped", f"{RAN_OUT[known.status]} at {axis} {_size(known.spec):,}, so a larger one is not tried")
+
+
+def _size(spec: Spec) -> int:
+    size: int = getattr(spec, AXIS[spec.track])
+    return size
+
+
+def _key(spec: Spec, fingerprint: str) -> _Key:
+    axes = {name: value for name, value in spec.chosen().items() if name != AXIS[spec.track]}
+    return fingerprint, json.dumps(axes, sort_keys=True)

@@ -1,0 +1,216 @@
+"""A job in a process of its own, a cell or a check, with limits of time and memory, that dies with its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import connection, get_context, resource_tracker
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from attnbench.errors import text_of
+from attnbench.runner.child import live
+from attnbench.runner.job import Limits, Result, Stage, Work
+from attnbench.spec.axes import Spec
+
+__all__ = ["Job", "Limits", "Result", "Stage", "Start", "Work", "run_in_child"]
+
+Start = Literal["forkserver", "fork", "spawn"]
+
+DYING_S = 5.0  # that a process may take to die when it has closed its pipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell: a spec, and where its variant and task are loaded from, a name or a path, which never enters a record."""
+
+    spec: Spec
+    variant_source: str
+    task_source: str | None
+    threads: int
+    limits: Limits
+    preload: tuple[str, ...] = ()
+    checkpoint: Path | None = None  # the file that keeps a training run's state
+
+    @property
+    def device(self) -> str:
+        return self.spec.device
+
+    def work(self, stage: Stage) -> Any:
+        """The cell's Measurement."""
+        from attnbench.measurement.tracks import measure_cell
+
+        return measure_cell(self.spec, self.variant_source, self.task_source, stage, self.checkpoint)
+
+
+def run_in_child(job: Work, start: Start, watch: Stage = lambda stage: None) -> Result:
+    """Run a job in a new process and wait for it, for its death, or for its time to be over. `watch` is told of every stage.
+
+    start: "forkserver" forks a clean process that holds torch already (the default); "fork" this very process, for a caller that has
+    imported torch and computed nothing; "spawn" starts from nothing, which CUDA needs where this process may have used it.
+    """
+    context = _context(start, job.preload)
+    receiving, sending = context.Pipe()
+    lifeline, held = context.Pipe(duplex=False)  # the parent alone holds the other end, until it dies
+    with tempfile.NamedTemporaryFile(prefix="attnbench-") as output:
+        process: Any = context.Process(target=live, args=(job, sending, receiving, lifeline, held, output.name))  # type: ignore[attr-defined]
+        try:
+            with _ctrl_c_later(start):
+                process.start()
+            sending.close()
+            lifeline.close()
+            result = _wait(process, receiving, job.limits, watch)
+        finally:
+            _kill(process)
+            receiving.close()
+            held.close()
+        if result.status == "error":
+            result.reason = _with_output(result.reason, output)
+        return result
+
+
+def _context(start: Start, preload: tuple[str, ...]) -> BaseContext:
+    context = get_context(start)
+    if start == "forkserver":
+        context.set_forkserver_preload(["__main__", "attnbench.measurement.preload", *preload])
+    return context
+
+
+def _wait(process: Any, receiving: Any, limits: Limits, watch: Stage) -> Result:
+    stages = _Stages(watch)
+    result = _ending(process, receiving, limits, stages)
+    stages.enter("")
+    result.stages_s = stages.seconds
+    return result
+
+
+class _Stages:
+    """What the job says that it is doing, and how long each part took by the parent's clock."""
+
+    def __init__(self, watch: Stage) -> None:
+        self.current, self.seconds = "start", dict[str, float]()
+        self._watch, self._since = watch, time.monotonic()
+
+    def enter(self, stage: str) -> None:
+        now = time.monotonic()
+        self.seconds[self.current] = round(self.seconds.get(self.current, 0.0) + now - self._since, 4)
+        self.current, self._since = stage, now
+        if stage:
+            self._watch(stage)
+
+
+def _ending(process: Any, receiving: Any, limits: Limits, stages: _Stages) -> Result:
+    deadline = time.monotonic() + limits.timeout_s
+    while True:
+        ready = connection.wait([receiving, process.sentinel], timeout=max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return Result("timeout", stages.current, f"killed after {limits.timeout_s:g} s")
+        if receiving not in ready:
+            return _died(process, stages.current)
+        try:
+            kind, content = receiving.recv()
+        except (EOFError, OSError):
+            return _died(process, stages.current)
+        except Exception as error:  # a mechanism wrote into the pipe, or gave what cannot be unpickled here
+            return Result("error", stages.current, f"sent what cannot be read: {type(error).__name__}: {text_of(error)[:500]}")
+        if kind == "result":
+            assert isinstance(content, Result)
+            stages.enter("end")
+            _let_end(process, receiving)
+            return content
+        stages.enter(content)
+
+
+def _died(process: Any, stage: str) -> Result:
+    """The end of a job that said nothing of it: its process died, or closed its pipe and may live on."""
+    process.join(timeout=DYING_S)
+    exitcode: int | None = process.exitcode
+    if exitcode is None:
+        return Result("error", stage, "closed its pipe to the harness and gave no result")
+    if exitcode == -signal.SIGKILL:
+        return Result("oom", stage, "killed by SIGKILL from outside: the system ran out of memory, most likely")
+    if exitcode < 0:
+        return Result("error", stage, f"died of {signal.Signals(-exitcode).name}")
+    return Result("error", stage, f"ended with exit code {exitcode} and no result")
+
+
+@contextmanager
+def _ctrl_c_later(start: Start) -> Iterator[None]:
+    """Hold SIGINT back. What is started meanwhile never gets it: Ctrl-C, which a terminal sends to all, is this process's to answer.
+
+    The mask is what a new process inherits, but it is this thread's alone: where a library holds threads of its own, as numpy's does, one
+    of them takes the signal and Python answers it here all the same, between two steps of starting a process. So its answer waits as well.
+    """
+    if start != "fork":
+        resource_tracker.ensure_running()  # Python 3.11 starts it with the first process, and lets SIGINT through again when it has
+    answered_here = threading.current_thread() is threading.main_thread()
+    came: list[int] = []
+    answer = signal.signal(signal.SIGINT, lambda number, frame: came.append(number)) if answered_here else None
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if answered_here:
+            signal.signal(signal.SIGINT, answer)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _let_end(process: Any, receiving: Any) -> None:
+    """Have a process that has given its result end by itself, with what it started killed: it cleans up behind itself."""
+    if process.exitcode is None:
+        for one in _stopped_family(process.pid):
+            with suppress(psutil.NoSuchProcess):
+                if one.pid == process.pid:
+                    one.resume()
+                else:
+                    one.kill()
+    receiving.close()
+    process.join(timeout=DYING_S)
+
+
+def _kill(process: Any) -> None:
+    """Kill a job's process and everything it started, in whatever group or session that is by now."""
+    if process.pid is None:
+        return
+    if process.exitcode is None:
+        for one in _stopped_family(process.pid):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        process.kill()  # gone already, or killed before it led its group
+    process.join()
+
+
+def _stopped_family(pid: int) -> set[psutil.Process]:
+    """A process and its descendants, which include its orphans (see inside.py), stopped so that none starts another meanwhile."""
+    family: set[psutil.Process] = set()
+    with suppress(psutil.NoSuchProcess):
+        leader = psutil.Process(pid)
+        while more := {leader, *leader.children(recursive=True)} - family:
+            family |= more
+            for one in more:
+                with suppress(psutil.NoSuchProcess):
+                    one.suspend()
+    return family
+
+
+def _with_output(reason: str | None, output: Any) -> str:
+    """A reason, and below it the last of what the job printed."""
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - 2000))
+    printed = output.read().decode("utf-8", errors="replace").strip()
+    lines = [line for line in printed.splitlines() if not line.startswith("USDT:")]
+    return "\n".join([*([reason] if reason else []), *lines[-20:]])

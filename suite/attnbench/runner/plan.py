@@ -1,0 +1,127 @@
+"""Which cells a run has: the choice among a preset's, the trials that come before a tuned cell, and what is finished already."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from attnbench import registry
+from attnbench.errors import BadInput, unknown_name
+from attnbench.runner.session import Cell, resolve
+from attnbench.spec import presets, tuning
+from attnbench.spec.axes import DEVICES, TRACKS, Spec, parse
+from attnbench.store.record import Record
+from attnbench.workload import SOURCES, Task
+
+Key = tuple[str, str]  # a cell's id and fingerprint
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to run. Variants and tasks may be names or paths of files; empty means all of the preset. A cell overrides the rest."""
+
+    preset: str = "quick"
+    tracks: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    device: str = "cpu"
+    data: str | None = None
+    cell: str | None = None
+
+
+def choose(choice: Choice) -> list[Cell]:
+    """The resolved cells of a choice.
+
+    A variant or task that the preset does not hold, a file for example, takes the place of the preset's own in its grids.
+
+    Raises BadInput for unknown names, or when nothing is left.
+    """
+    variants = {registry.stem(name): name for name in choice.variants}
+    tasks = {registry.stem(name): name for name in choice.tasks}
+    sources = {**variants, **tasks}
+    for group, names in (("variants", choice.variants), ("tasks", choice.tasks)):
+        for name in names:
+            registry.load(group, name)  # an unknown name is an error even if no cell would use it
+    if choice.cell is not None:
+        return [resolve(spec, sources) for spec in _with_trials([parse(choice.cell)])]
+    for track in choice.tracks:
+        if track not in TRACKS:
+            raise unknown_name("track", track, TRACKS, "attnbench run --help")
+    if choice.device not in DEVICES:
+        raise unknown_name("device", choice.device, DEVICES, "attnbench run --help")
+    specs = [
+        spec
+        for spec in presets.load(choice.preset).specs(choice.device, tuple(variants), tasks)
+        if not choice.tracks or spec.track in choice.tracks
+    ]
+    if not specs:
+        raise BadInput(f"no cell of preset {choice.preset!r} fits that choice; drop --track or --task, or see `attnbench list presets`")
+    cells = [resolve(spec, sources) for spec in _with_trials(_of_data(specs, choice.data, sources))]
+    return list({cell.key: cell for cell in cells}.values())
+
+
+def _of_data(specs: Sequence[Spec], data: str | None, sources: Mapping[str, str]) -> list[Spec]:
+    """The specs with the data that are asked for, where the task has them; the others as they are."""
+    if data is None:
+        return list(specs)
+    if data not in SOURCES:
+        raise unknown_name("data source", data, SOURCES, "attnbench run --help")
+    having = {task for task in {spec.task for spec in specs} if task and data in _task(sources.get(task, task)).sources}
+    if not having:
+        raise BadInput(f"none of the chosen tasks has {data} data; leave out --data, or choose others with --task")
+    return [dataclasses.replace(spec, data=data) if spec.task in having else spec for spec in specs]
+
+
+def _task(source: str) -> Task:
+    task: Task = registry.load("tasks", source)
+    return task
+
+
+def _with_trials(specs: Iterable[Spec]) -> Iterator[Spec]:
+    """The specs, those whose learning rate is to be chosen after their trials."""
+    for spec in specs:
+        if tuning.is_open(spec):
+            yield from tuning.trials(spec)
+        yield spec
+
+
+class Plan:
+    """What of the chosen cells is finished, and what is to do; the rates that are chosen on the way."""
+
+    def __init__(self, cells: Sequence[Cell], finished: Mapping[Key, Record], is_finished: Callable[[Cell], bool]) -> None:
+        self._known = dict(finished)
+        self._is_finished = is_finished
+        self.kept: list[Record] = []
+        self.todo: list[Cell] = []
+        fresh: set[Key] = set()  # cells whose records will be new
+        for cell in cells:
+            closed = cell
+            if tuning.is_open(cell.spec):
+                trials = self._trials(cell)
+                if not fresh.isdisjoint(trial.key for trial in trials):
+                    self.todo.append(cell)
+                    continue
+                closed = self._closed(cell)
+            if self._is_finished(closed):
+                self.kept.append(self._known[closed.key])
+            else:
+                fresh.add(closed.key)
+                self.todo.append(closed)
+
+    def saw(self, record: Record) -> None:
+        """A record that is new."""
+        self._known[(record.id, record.fingerprint)] = record
+
+    def cells(self) -> Iterator[Cell]:
+        """What is to do, in order. The rate of an open cell is chosen when its turn has come, and it is left out if that is finished."""
+        for cell in self.todo:
+            closed = self._closed(cell) if tuning.is_open(cell.spec) else cell
+            if closed is cell or not self._is_finished(closed):
+                yield closed
+
+    def _trials(self, cell: Cell) -> list[Cell]:
+        return [dataclasses.replace(cell, spec=spec) for spec in tuning.trials(cell.spec)]
+
+    def _closed(self, cell: Cell) -> Cell:
+        return cell.closed(tuning.close(cell.spec, [self._known[trial.key] for trial in self._trials(cell)]))

@@ -1,0 +1,82 @@
+"""pytest-benchmark's face of the harness: a kernel cell timed by benchmark.pedantic, verified, and described for a record.
+
+For the developer's loop: one process, no anchor, no memory. What `attnbench run` measures of the same cell can be compared with others;
+this compares an edit with what was before it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from attnbench.measurement.clock import seconds, warm_up
+from attnbench.measurement.guard import Guard
+from attnbench.measurement.timed import Keeper
+from attnbench.measurement.tracks.call import KernelTrial
+from attnbench.runner.lock import alone
+from attnbench.runner.session import Cell, resolve
+from attnbench.spec.axes import Spec
+from attnbench.store import environment
+from attnbench.store.pytest_benchmark_files import EXTRA, Facts
+
+BUDGET_S = 0.5  # of timed calls
+FEWEST, MOST = 8, 200  # rounds; eight are the fewest that give their median a 99 % interval
+
+
+class Pedantic(Protocol):
+    """As much of pytest-benchmark's fixture as is used here."""
+
+    extra_info: dict[str, Any]
+
+    def pedantic(self, target: Callable[[], object], *, setup: Callable[[], None], teardown: Callable[[], None], rounds: int) -> object:
+        """Call setup, target and teardown in turn, and time target."""
+
+
+def benchmark_kernel(benchmark: Pedantic, spec: Spec) -> None:
+    """Time a kernel cell, forward or training, on the CPU: new inputs before every call, the results verified when all are done.
+
+    Only a benchmark whose results held is given what makes a record of it.
+
+    Raises Incorrect when they did not, Unavailable or Unsupported when the mechanism cannot be built here or has no such form.
+    """
+    cell = resolve(spec)
+    torch.set_num_threads(environment.physical_cores())
+    with alone():
+        load = os.getloadavg()[0]
+        began_at, began = datetime.now(UTC), time.monotonic()
+        guard = Guard()
+        keeper = Keeper(KernelTrial(cell.spec, cell.variant_source), guard)
+        warm_up(keeper.call, spec.device)
+        rounds = min(MOST, max(FEWEST, round(BUDGET_S / seconds(keeper.call, spec.device))))
+        last: list[Tensor] = []  # pedantic shows no result to teardown
+
+        def call() -> None:
+            last.append(keeper.trial.call(0))
+
+        benchmark.pedantic(call, setup=keeper.prepare, teardown=lambda: keeper.inspect(last.pop()), rounds=rounds)
+        if last:  # --benchmark-disable calls once, and no teardown
+            keeper.inspect(last.pop())
+        guard.check_idle()
+        keeper.verify()
+        guard.check_seal()
+        duration_s = round(time.monotonic() - began, 3)
+    benchmark.extra_info[EXTRA] = _facts(cell, began_at, duration_s, load).as_json()
+
+
+def _facts(cell: Cell, began_at: datetime, duration_s: float, load: float) -> Facts:
+    more = {"threads": environment.physical_cores(), "load_average": round(load, 2)}
+    versions = {"pytest_benchmark": environment.version_of("pytest-benchmark")}
+    return Facts(
+        spec=cell.spec,
+        fingerprint=cell.fingerprint,
+        machine=environment.machine_name(),
+        environment={**environment.describe(), **more, **versions},
+        started_at=began_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        duration_s=duration_s,
+    )

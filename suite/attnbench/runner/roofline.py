@@ -1,0 +1,194 @@
+"""results/machines/MACHINE.json: what a machine can do at most, measured once in a process of its own and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from attnbench.errors import AttnbenchError, BadInput, Unavailable
+from attnbench.runner.lock import alone
+from attnbench.runner.parent import Limits, Start, run_in_child
+from attnbench.store import environment
+from attnbench.store.files import write_whole
+from attnbench.store.peaks import Peaks, best_of, from_json
+
+SCHEMA = 1
+TIMEOUT_S = 180.0  # of a measurement that takes about 15 s
+BUSY_PERCENT = 20.0  # of all processors
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PeaksJob:
+    """Measuring the peaks of a device, for a child process."""
+
+    device: str
+    threads: int
+    limits: Limits
+    preload: tuple[str, ...] = ()
+
+    def work(self, stage: Callable[[str], None]) -> Peaks:
+        """Raises Unavailable when there is no such device."""
+        import torch
+
+        from attnbench.measurement import clock
+        from attnbench.measurement.anchor import drift_anchor
+        from attnbench.measurement.peaks import measure_peaks
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise Unavailable("torch sees no CUDA device here; use --device cpu, or install a CUDA build of torch")
+
+        def anchor() -> list[float]:
+            call = drift_anchor(self.device)
+            clock.warm_up(call, self.device)
+            return clock.wall_clock_s(call, self.device)
+
+        return measure_peaks(self.device, self.threads, anchor, stage)
+
+
+def known_peaks(results: Path, machine: str, device: str, threads: int) -> Peaks | None:
+    """The stored peaks, if they hold for a measurement of now: of this device, number of threads and version of torch."""
+    peaks = stored_peaks(results, machine).get(device)
+    fits = peaks is not None and (peaks.threads, peaks.torch) == (threads, environment.version_of("torch"))
+    return peaks if fits else None
+
+
+def stored_peaks(results: Path, machine: str) -> dict[str, Peaks]:
+    """Every machine's peaks by device, under whatever circumstances they were measured; empty where nothing can be read."""
+    try:
+        document = json.loads(_file(results, machine).read_bytes())
+    except (OSError, ValueError):  # none, or torn: it is measured again
+        return {}
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA or not isinstance(document.get("peaks"), dict):
+        return {}
+    found = {}
+    for device, value in document["peaks"].items():
+        try:
+            peaks = from_json(value)
+        except BadInput:  # another's format: as if it were not there
+            continue
+        if peaks.device == device:
+            found[device] = peaks
+    return found
+
+
+def store_peaks(results: Path, machine: str, peaks: Peaks) -> None:
+    """Put the peaks of a device in the place of what was stored of it; those of another device stay.
+
+    Raises AttnbenchError when the file cannot be written.
+    """
+    kept: dict[str, Any] = {device: other.as_json() for device, other in stored_peaks(results, machine).items()}
+    document = {"schema": SCHEMA, "machine": machine, "peaks": {**kept, peaks.device: peaks.as_json()}}
+    file = _file(results, machine)
+    try:
+        write_whole(file, json.dumps(document, indent=1, allow_nan=False).encode() + b"\n")
+    except OSError as error:
+        raise AttnbenchError(f"the peaks cannot be stored in {file} ({error.strerror}); make room there, or give --results") from error
+
+
+def measure_peaks(device: str, start: Start, watch: Tell = lambda stage: None) -> Peaks:
+    """Measure in a child process. `watch` is told every stage. Nothing else should measure meanwhile: see `alone`.
+
+    Raises Unavailable when there is no such device, AttnbenchError when the child fails.
+    """
+    job = PeaksJob(device, environment.physical_cores(), Limits(timeout_s=TIMEOUT_S))
+    result = run_in_child(job, "spawn" if device == "cuda" else start, watch)
+    if result.status == "unavailable":
+        raise Unavailable(result.reason)
+    if not isinstance(result.value, Peaks):
+        raise AttnbenchError(
+            f"the peaks of this machine could not be measured: {result.status} at {result.stage!r}, {result.reason}; "
+            "free its memory and processors, and try attnbench doctor --peaks"
+        )
+    return result.value
+
+
+def busy() -> str | None:
+    """What a person should know before peaks are measured, if other programs are computing now. Looks for half a second."""
+    percent = psutil.cpu_percent(interval=0.5)
+    if percent < BUSY_PERCENT:
+        return None
+    return f"other programs use {percent:.0f} % of the processors: the peaks will come out too low; measure again when this machine is idle"
+
+
+def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Tell) -> Peaks:
+    """What is known, or else measured now, which takes about 15 s, and stored. `announce` is told of that, and of what goes wrong.
+
+    Takes the lock of `alone`, which the caller must not hold. Where they cannot be stored, that is announced, and they are returned.
+
+    Raises Unavailable when there is no such device, AttnbenchError when measuring fails.
+    """
+    machine, threads = environment.machine_name(), environment.physical_cores()
+    known = known_peaks(results, machine, device, threads)
+    if known is not None:
+        return known
+    with alone():
+        known = known_peaks(results, machine, device, threads)  # another process may have been at it
+        if known is not None:
+            return known
+        announce(f"measuring what this machine's {device} can do at most: about 15 s, once for a results folder")
+        warning = busy()
+        if warning is not None:
+            announce(warning)
+        peaks = measure_peaks(device, start)
+        try:
+            store_peaks(results, machine, peaks)
+        except AttnbenchError as error:
+            announce(str(error))
+        return peaks
+
+
+@dataclass
+class Roof:
+    """A machine's peaks as a run holds times against them: looked up or measured when they are first asked for.
+
+    announce: is told what is going on. A run goes on without peaks where they cannot be measured.
+    """
+
+    results: Path
+    start: Start
+    announce: Tell = lambda said: None
+    _found: dict[str, Peaks | None] = field(default_factory=dict)
+    _again: set[str] = field(default_factory=set)
+
+    def of(self, device: str) -> Peaks | None:
+        """None when there is no such device, or it cannot be measured now."""
+        if device not in self._found:
+            self._found[device] = None
+            try:
+                self._found[device] = peaks_of_this_machine(self.results, device, self.start, self.announce)
+            except Unavailable:  # as every cell of the device will say
+                pass
+            except AttnbenchError as error:
+                self.announce(f"{error}; times are not held against the roofline")
+        return self._found[device]
+
+    def again(self, device: str) -> Peaks | None:
+        """The better of what was known and what is measured now, stored; None the second time, and where it cannot be measured.
+
+        Peaks that were measured beside other programs are too low, and make honest times look impossible.
+        """
+        known = self._found.get(device)
+        if known is None or device in self._again:
+            return None
+        self._again.add(device)
+        self.announce(f"a time looks impossible: measuring what this machine's {device} can do once more")
+        try:
+            with alone():
+                better = best_of(known, measure_peaks(device, self.start))
+                store_peaks(self.results, environment.machine_name(), better)
+        except AttnbenchError as error:
+            self.announce(str(error))
+            return None
+        self._found[device] = better
+        return better
+
+
+def _file(results: Path, machine: str) -> Path:
+    return results / "machines" / f"{machine}.json"

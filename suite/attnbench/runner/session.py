@@ -1,0 +1,233 @@
+"""run(spec) -> Record: one cell, measured in a child process with limits. Where everything meets."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from attnbench import registry
+from attnbench.analysis import drift
+from attnbench.errors import BadInput
+from attnbench.measurement.value import Measurement
+from attnbench.runner.gate import Gate, Subset
+from attnbench.runner.larger_sizes import NOT_TRIED, Ladder, Refusal
+from attnbench.runner.lock import alone
+from attnbench.runner.parent import Job, Limits, Result, Start, run_in_child
+from attnbench.runner.plausibility import clocks_disagree, too_fast
+from attnbench.runner.roofline import Roof
+from attnbench.spec.axes import Param, Spec
+from attnbench.spec.construct import check_params, load_variant
+from attnbench.store import environment
+from attnbench.store.fingerprint import fingerprint
+from attnbench.store.peaks import Peaks
+from attnbench.store.record import Record
+from attnbench.workload import Task
+
+RESUMED = ("timeout", "oom")  # ends of a training run after which its checkpoint stays, for a run with wider limits to go on
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A resolved spec with its fingerprint, and where its variant and task are loaded from (a name or a path)."""
+
+    spec: Spec
+    fingerprint: str
+    variant_source: str
+    task_source: str | None
+    refused: Refusal | None = None  # where it cannot be tried
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes a record of this machine count as this cell."""
+        return self.spec.key(), self.fingerprint
+
+    def closed(self, chosen: Spec | Refusal) -> Cell:
+        """The cell once its learning rate is chosen, or cannot be."""
+        if isinstance(chosen, Spec):
+            return dataclasses.replace(self, spec=chosen)
+        return dataclasses.replace(self, refused=chosen)
+
+    @property
+    def subset(self) -> Subset:
+        """What the gate asks before it is measured."""
+        return Subset(self.variant_source, self.spec.params, self.spec.device)
+
+
+def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
+    """The cell of a spec: default parameters and the data's fingerprint filled in, names known.
+
+    sources maps a variant's or task's name to the file it comes from, for those that are not registered.
+
+    Raises BadInput for a name that is neither, or a parameter that the variant does not have.
+    """
+    sources = sources or {}
+    variant_source = sources.get(spec.variant, spec.variant)
+    variant = load_variant(variant_source)
+    check_params(spec.variant, variant, spec.params)
+    params: dict[str, Param] = {**variant.params, **spec.params}  # type: ignore[dict-item]
+    data, task_source = spec.data, None
+    if spec.task is not None:
+        task_source = sources.get(spec.task, spec.task)
+        data = _data(registry.load("tasks", task_source), spec)
+    full = dataclasses.replace(spec, params=params, data=data)
+    return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source)
+
+
+def _data(task: Task, spec: Spec) -> str:
+    """Source and fingerprint of a task's data, in the form that the spec asks for."""
+    if spec.causal not in task.causal:
+        given, other = ("causal", "bidirectional") if spec.causal else ("bidirectional", "causal")
+        raise BadInput(f"{spec.task} has no {given} form; it is {other}, so give causal {str(not spec.causal).lower()}")
+    source = (spec.data or task.sources[0]).partition(":")[0]
+    if source not in task.sources:
+        raise BadInput(f"the data of {spec.task} are {' or '.join(task.sources)}, not {source!r}; choose with --data")
+    told = {"embedded": environment.data_fingerprint(task.files), "hub": task.hub}.get(source)
+    return f"{source}:{told}" if told else source
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """What the cells of one run share.
+
+    Its name, the gate, the limits, how a child starts, the roofline of its times, if any, and the folder of checkpoints, if any.
+    """
+
+    name: str
+    gate: Gate
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    start: Start = "forkserver"
+    roof: Roof | None = None
+    checkpoints: Path | None = None
+
+    def checkpoint(self, cell: Cell) -> Path | None:
+        """The file that keeps a training run's state until its record is made."""
+        if self.checkpoints is None or cell.spec.track != "task":
+            return None
+        return self.checkpoints / f"{cell.spec.key()}-{cell.fingerprint}.pt"
+
+
+def run(cell: Cell, session: Session) -> Record:
+    """Measure a cell in a child process, if the gate lets its variant through.
+
+    What goes wrong is a status of the record, never an exception here; a variant that fails its checks is "incorrect" at "check", one
+    whose times cannot be true at "judge".
+    """
+    spec, limits = cell.spec, session.limits
+    checkpoint = session.checkpoint(cell)
+    job = Job(spec, cell.variant_source, cell.task_source, environment.physical_cores(), limits, checkpoint=checkpoint)
+    # A fork must come before CUDA: the fork server never touches it (preload.py), of asv's process nobody knows.
+    start: Start = "spawn" if spec.device == "cuda" and session.start == "fork" else session.start
+    peaks = session.roof.of(spec.device) if session.roof else None
+    with alone():
+        load = os.getloadavg()[0]
+        began_at, began = datetime.now(UTC), time.monotonic()
+        result = session.gate.refusal(cell.subset, start, limits) or run_in_child(job, start)
+        if _why_no_clock(result):  # this process may have been held up: two disagreements are no accident
+            result = run_in_child(job, start)
+        duration_s = round(time.monotonic() - began, 3)
+    if isinstance(result.value, Measurement):
+        result = _judged(spec, result, session.roof, peaks)
+    if checkpoint is not None and result.status not in RESUMED:
+        for done in checkpoint.parent.glob(f"{spec.key()}-*.pt"):  # its own, and those of sources that have changed since
+            done.unlink(missing_ok=True)
+    more: dict[str, object] = {"load_average": round(load, 2), **(result.value.facts if result.value else {})}
+    if peaks is not None:
+        more[drift.BASELINE] = median(peaks.anchor_s)
+    return _record(cell, session, result, began_at, duration_s, more)
+
+
+def not_tried(cell: Cell, session: Session, refusal: Refusal) -> Record:
+    """The record of a cell that is not tried, for what others showed."""
+    return _record(cell, session, Result(refusal.status, NOT_TRIED, refusal.reason), datetime.now(UTC), 0.0, {})
+
+
+def _judged(spec: Spec, result: Result, roof: Roof | None, peaks: Peaks | None) -> Result:
+    """The result, or why its numbers cannot be true; before a time is called impossible the machine is measured once more."""
+    measured: Measurement = result.value
+    why = _why_no_clock(result)
+    if why is None and roof is not None and peaks is not None:
+        why = too_fast(spec, measured, peaks)
+        better = None if why is None else roof.again(spec.device)
+        why = why if better is None else too_fast(spec, measured, better)
+    return result if why is None else Result("incorrect", "judge", why, stages_s=result.stages_s)
+
+
+def _why_no_clock(result: Result) -> str | None:
+    if not isinstance(result.value, Measurement):
+        return None
+    return clocks_disagree(result.value, result.stages_s.get("time", 0.0))
+
+
+def _record(cell: Cell, session: Session, result: Result, began_at: datetime, duration_s: float, more: Mapping[str, object]) -> Record:
+    measured: Measurement = result.value or Measurement()
+    limits = dataclasses.asdict(session.limits)
+    return Record(
+        id=cell.spec.key(),
+        fingerprint=cell.fingerprint,
+        machine=environment.machine_name(),
+        session=session.name,
+        spec=cell.spec,
+        status=result.status,  # type: ignore[arg-type]
+        reason=environment.anonymous(result.reason) if result.reason else None,
+        stage=None if result.status == "ok" else result.stage,
+        measurements=measured.samples,
+        curve=measured.curve,
+        clocks=measured.clocks,
+        stages_s=result.stages_s,
+        environment={**environment.describe(), "threads": environment.physical_cores(), **more, **limits},
+        started_at=began_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        duration_s=duration_s,
+        command=_command(cell),
+    )
+
+
+def _command(cell: Cell) -> str:
+    """What measures this one cell again; a variant or task from a file is named by the file, without its folder."""
+    command = f"attnbench run --rerun --cell {shlex.quote(cell.spec.compact())}"
+    for option, source in (("--variant", cell.variant_source), ("--task", cell.task_source)):
+        if source is not None and registry.is_path(source):
+            command += f" {option} {shlex.quote(Path(source).name)}"
+    return command
+
+
+def is_settled(record: Record, limits: Limits) -> bool:
+    """Whether measuring again could not end otherwise: what was missing may be here now, and a wider limit may suffice."""
+    if record.status == "timeout":
+        return limits.timeout_s <= float(record.environment.get("timeout_s", 0.0))
+    if record.status == "oom":
+        return limits.memory_share <= float(record.environment.get("memory_share", 0.0))
+    return record.status != "unavailable"
+
+
+def is_stale(record: Record, cell: Cell, gate: Gate, ladder: Ladder) -> bool:
+    """Whether a record says what would not be said again from what is known now: the checks may have changed, a smaller size succeeded."""
+    if cell.refused is not None:
+        return (record.status, record.reason) != (cell.refused.status, cell.refused.reason)
+    if (record.status, record.stage) == ("skipped", NOT_TRIED):
+        return ladder.why_not(cell.spec, cell.fingerprint) is None
+    if (record.status, record.stage) != ("incorrect", "check"):
+        return False
+    known = gate.known(cell.subset)
+    return known is None or known.ok
+
+
+@cache
+def session_name(of_parent: bool = False) -> str:
+    """A name for this process's run, from when it began: all cells of one command share it.
+
+    asv starts a process for each benchmark; there the session is the parent's, which lives as long as asv's run of one commit.
+    """
+    process = psutil.Process(os.getppid() if of_parent else os.getpid())
+    began = datetime.fromtimestamp(process.create_time(), UTC)
+    digest = hashlib.sha256(f"{process.pid} {process.create_time()}".encode()).hexdigest()[:6]
+    return f"{began:%Y%m%dT%H%M%SZ}-{digest}"

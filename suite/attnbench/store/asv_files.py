@@ -1,0 +1,122 @@
+"""What asv wrote, results/asv/MACHINE/COMMIT-ENVIRONMENT.json, as plain rows.
+
+asv keeps a benchmark's values in one list over the product of its parameters, and writes bare NaN and Infinity, which are not JSON. Both
+are undone here. The format is version 2 of asv's own, which asv/results.py of asv 0.6.6 writes.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from attnbench.store.store import Problem
+
+VERSION = 2
+OTHER_FILES = ("machine.json", "benchmarks.json")
+_MISSHAPEN = (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError)  # what JSON of another shape leads to
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsvRow:
+    """One benchmark at one place among its parameters, at one commit.
+
+    benchmark:  asv's name of it, "kernel.Kernel.time_call".
+    params:     the values of its parameters, in order: numbers, texts and so on where asv's notation of one can be read, else that.
+    value:      what asv shows, for times the median in seconds; None where the benchmark failed, was skipped, or was not chosen.
+    samples:    the raw ones, where asv was told to record them.
+    started_at: UTC, when asv began this benchmark; None where it does not say.
+    """
+
+    machine: str
+    commit: str
+    benchmark: str
+    params: tuple[Any, ...]
+    value: float | None
+    samples: tuple[float | None, ...] | None
+    started_at: str | None
+
+
+def read_asv(folder: Path, problems: list[Problem] | None = None) -> Iterator[AsvRow]:
+    """Every row of every file of asv's results folder, which may be missing; what cannot be read is added to `problems` and skipped."""
+    for file in sorted(folder.glob("*/*.json")):
+        if file.name not in OTHER_FILES:
+            yield from _read_file(file, [] if problems is None else problems)
+
+
+def _read_file(file: Path, problems: list[Problem]) -> Iterator[AsvRow]:
+    try:
+        document = json.loads(file.read_bytes(), parse_constant=lambda _: None)
+    except (OSError, ValueError) as error:  # ValueError: no JSON, or no text at all
+        problems.append(Problem(file, getattr(error, "lineno", 1), f"not JSON: {error}"))
+        return
+    try:
+        machine, commit, benchmarks = _head(document)
+    except _MISSHAPEN as error:
+        problems.append(Problem(file, 1, f"not asv's results of version {VERSION}: {_what(error)}"))
+        return
+    for name, columns in benchmarks.items():
+        try:
+            rows = [AsvRow(machine=machine, commit=commit, benchmark=name, **row) for row in _rows(columns)]
+        except _MISSHAPEN as error:
+            problems.append(Problem(file, 1, f"{name} cannot be read: {_what(error)}"))
+        else:
+            yield from rows
+
+
+def _head(document: dict[str, Any]) -> tuple[str, str, dict[str, dict[str, Any]]]:
+    """Machine, commit, and the columns of every benchmark by name; a row of the file ends where only null would follow."""
+    if document["version"] != VERSION:
+        raise ValueError(f"its version is {document['version']!r}")
+    names = document["result_columns"]
+    benchmarks = {name: dict(zip(names, row, strict=False)) for name, row in document["results"].items()}
+    return str(document["params"]["machine"]), str(document["commit_hash"]), benchmarks
+
+
+def _rows(columns: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    places = list(itertools.product(*columns["params"]))
+    values, samples = (_spread(columns.get(name), len(places)) for name in ("result", "samples"))
+    started_at = columns.get("started_at")
+    shared = {"started_at": None if started_at is None else _utc(started_at)}
+    for place, value, of_place in zip(places, values, samples, strict=True):
+        raw = None if of_place is None else tuple(map(_finite, of_place))
+        yield {"params": tuple(map(_literal, place)), "value": _finite(value), "samples": raw, **shared}
+
+
+def _spread(column: list[Any] | None, length: int) -> list[Any]:
+    """A column as long as there are places; asv writes null for one that is empty throughout."""
+    if column is None:
+        return [None] * length
+    if len(column) != length:
+        raise ValueError(f"a column holds {len(column)} values for {length} places among the parameters")
+    return column
+
+
+def _finite(value: Any) -> float | None:
+    """A number; None for one that is not finite, which a literal beyond the range of floats becomes."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"a value is {value!r}")
+    return float(value) if math.isfinite(value) else None
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, TypeError, ValueError):  # an object's repr, or asv's "(1)" behind one of two equal ones
+        return text
+
+
+def _utc(milliseconds: float) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _what(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)

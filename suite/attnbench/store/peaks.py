@@ -1,0 +1,121 @@
+"""What a machine can do at most, and the least time that leaves for a call.
+
+The roofline: Williams, Waterman and Patterson 2009, doi 10.1145/1498765.1498785.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from attnbench.errors import BadInput
+from attnbench.spec.axes import DEVICES
+
+# A time is impossible only below SLACK times its floor. A peak is the best of many tries, so that noise can only make it too low, and the
+# floor too high. In nine runs on an idle machine of two cores the lowest was 0.81 of the highest in bfloat16, 0.86 to 0.90 in the other
+# dtypes and from memory. Beside programs that keep every core busy it falls to a half, which no slack covers: machines.busy warns.
+SLACK = 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peaks:
+    """The fastest that was seen of a device, in one run of calibrate.measure_peaks.
+
+    threads:     of torch on the CPU. torch: its version.
+    flops_per_s: of a square matrix product, by dtype; "tensorfloat32" is float32 with that arithmetic allowed, on CUDA.
+    bandwidth:   (working_set_bytes, bytes_per_s) of a stream that reads and writes the working set, ascending.
+    anchor_s:    wall seconds of every timed call of the drift anchor.
+    measured_at: UTC, ISO 8601.
+
+    Raises BadInput when something is missing, not positive or not finite.
+    """
+
+    device: str
+    device_name: str
+    threads: int
+    torch: str
+    flops_per_s: Mapping[str, float]
+    bandwidth: tuple[tuple[int, float], ...]
+    anchor_s: tuple[float, ...]
+    measured_at: str
+
+    def __post_init__(self) -> None:
+        sets = [working_set for working_set, _ in self.bandwidth]
+        if not self.flops_per_s or not sets or any(one >= other for one, other in pairwise(sets)):
+            raise BadInput(f"peaks need flops_per_s and bandwidth at ascending working sets; there are {self.flops_per_s} and {sets}")
+        numbers = [*self.flops_per_s.values(), *sets, *(rate for _, rate in self.bandwidth), *self.anchor_s]
+        if self.device not in DEVICES or not all(0 < number < math.inf for number in numbers):
+            raise BadInput(f"peaks of device {self.device!r} hold {numbers}; every one must be positive and finite")
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values, which `from_json` takes."""
+        return dataclasses.asdict(self)
+
+
+def from_json(value: Any) -> Peaks:
+    """The peaks that `as_json` gave, after JSON or before.
+
+    Raises BadInput for anything else.
+    """
+    try:
+        texts = {name: str(value[name]) for name in ("device", "device_name", "torch", "measured_at")}
+        return Peaks(
+            **texts,
+            threads=int(value["threads"]),
+            flops_per_s={str(dtype): float(rate) for dtype, rate in value["flops_per_s"].items()},
+            bandwidth=tuple((int(working_set), float(rate)) for working_set, rate in value["bandwidth"]),
+            anchor_s=tuple(map(float, value["anchor_s"])),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(f"these are no peaks ({type(error).__name__}: {error}); attnbench doctor --peaks measures them") from error
+
+
+def best_of(one: Peaks, other: Peaks) -> Peaks:
+    """The faster of two measurements of the same device, figure by figure: noise only ever slows. What else they say is the later one's."""
+    later = max(one, other, key=lambda peaks: peaks.measured_at)
+    rates = [dict(peaks.bandwidth) for peaks in (one, other)]
+    return dataclasses.replace(
+        later,
+        flops_per_s={dtype: max(p.flops_per_s.get(dtype, 0.0) for p in (one, other)) for dtype in {**one.flops_per_s, **other.flops_per_s}},
+        bandwidth=tuple((size, max(rate.get(size, 0.0) for rate in rates)) for size in sorted(rates[0].keys() | rates[1].keys())),
+    )
+
+
+def bandwidth_at(peaks: Peaks, working_set_bytes: float) -> float:
+    """Bytes per second that can be moved in a working set: linear in its logarithm between what was measured, constant beyond the ends.
+
+    A smaller set is never slower than a larger one, which passes through the same caches: where it was measured so, starting the
+    operation took the time, and not its memory.
+    """
+    sizes = [size for size, _ in peaks.bandwidth]
+    rates = [max(rate for _, rate in peaks.bandwidth[i:]) for i in range(len(sizes))]
+    if working_set_bytes <= sizes[0]:
+        return rates[0]
+    for (smaller, larger), (upper, lower) in zip(pairwise(sizes), pairwise(rates), strict=True):
+        if working_set_bytes <= larger:
+            way = math.log(working_set_bytes / smaller) / math.log(larger / smaller)
+            return upper + way * (lower - upper)
+    return rates[-1]
+
+
+def floor_s(peaks: Peaks, flops: float, moved_bytes: float) -> float:
+    """The least seconds in which this machine can do so many floating-point operations and move so many bytes.
+
+    flops are held against the fastest dtype, for a mechanism may use a shorter one inside; moved_bytes, what has to be read and written at
+    least, against the bandwidth of a working set of that size.
+    """
+    return max(flops / max(peaks.flops_per_s.values()), moved_bytes / bandwidth_at(peaks, moved_bytes))
+
+
+def roofline_fraction(peaks: Peaks, dtype: str, flops: float, moved_bytes: float, seconds: float) -> float | None:
+    """Which share of what the machine can do in this dtype a call of so many seconds achieved, by whichever binds: products or memory.
+
+    dtype: torch's name, without "torch.". None when no peak of that dtype was measured.
+    """
+    if dtype not in peaks.flops_per_s:
+        return None
+    return max(flops / peaks.flops_per_s[dtype], moved_bytes / bandwidth_at(peaks, moved_bytes)) / seconds

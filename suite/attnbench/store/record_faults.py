@@ -1,0 +1,111 @@
+"""What is wrong with a record that can be read: errors, which make it useless, and warnings, which make it doubtful."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from attnbench.store.record import CLOCKS, PYTEST_BENCHMARK, SCHEMA, Record
+
+ACCURACIES = ("accuracy", "bits_per_byte")  # a task measures one of them
+ANCHORS = ("anchor_s", "drift_anchor_s")
+FEW_SAMPLES = 3
+BUSY = 1.5  # load average over threads: the cells before it, of this very session, are up to 1.0 of it
+
+_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def errors(record: Record, raw: dict[str, Any]) -> Iterator[str]:
+    """Why the record cannot be used; raw is its line as plain JSON values, before any migration."""
+    if "schema" not in raw:
+        yield f"it has no schema number; write {SCHEMA} if it has the shape of `attnbench schema`"
+    key = record.spec.key()
+    if record.id != key:
+        yield f"its id is {record.id!r}, and the hash of its spec {key!r}; a record is never edited, measure the cell again"
+    if not _UTC.fullmatch(record.started_at):
+        yield f"started_at is {record.started_at!r}; write UTC as 2026-11-22T06:00:00Z"
+    yield from _status_errors(record)
+    yield from _sample_errors(record)
+    yield from _clock_errors(record)
+
+
+def warnings(record: Record, raw: dict[str, Any], variants: Collection[str], tasks: Collection[str]) -> Iterator[str]:
+    """Why to look twice. variants and tasks: the names that are known here."""
+    written = raw.get("schema", SCHEMA)
+    if written != SCHEMA:
+        yield f"schema {written} is migrated to {SCHEMA} when it is read"
+    environment = record.environment
+    if environment.get("commit") is None:
+        yield "the commit of the code that measured it is unknown"
+    elif environment.get("dirty"):
+        yield "it was measured by code that was not committed"
+    if record.spec.variant not in variants:
+        yield f"variant {record.spec.variant!r} is unknown here"
+    if record.spec.task is not None and record.spec.task not in tasks:
+        yield f"task {record.spec.task!r} is unknown here"
+    load, threads = environment.get("load_average"), environment.get("threads")
+    if isinstance(load, int | float) and isinstance(threads, int) and load > BUSY * threads:
+        yield f"the machine was busy: load average {load} before a cell of {threads} threads"
+    yield from _timing_warnings(record)
+
+
+def _status_errors(record: Record) -> Iterator[str]:
+    if record.status != "ok":
+        if not (record.reason or "").strip():
+            yield f"it is {record.status!r} without a reason"
+        return
+    if not record.measurements:
+        yield "it is 'ok' without measurements"
+    elif record.spec.track == "task":
+        tuning = record.spec.evaluate == "validation"
+        wanted = tuple(f"validation_{metric}" for metric in ACCURACIES) if tuning else ACCURACIES
+        tested = [metric for metric in ACCURACIES if metric in record.measurements]
+        if tuning and tested:
+            yield f"it is a tuning trial and has {tested[0]}, so it has read the test part"
+        elif not any(metric in record.measurements for metric in wanted):
+            yield f"it is 'ok' without {' or '.join(wanted)}, which {'a tuning trial' if tuning else 'a task'} measures"
+    else:
+        for metric in (f"{record.spec.mode}_s", *(() if record.origin.by == PYTEST_BENCHMARK else ("peak_memory_bytes",))):
+            if metric not in record.measurements:
+                yield f"it is 'ok' without {metric}, which a {record.spec.track} cell measures"
+
+
+def _sample_errors(record: Record) -> Iterator[str]:
+    """That samples are finite is the decoder's to see: JSON has no other numbers."""
+    for metric, samples in record.measurements.items():
+        if not samples:
+            yield f"{metric} has no samples"
+        elif is_time(metric) and min(samples) <= 0:
+            yield f"{metric} holds {min(samples)!r}; a time is positive"
+    times, ratios = (record.measurements.get(metric) for metric in (f"{record.spec.mode}_s", "anchor_ratio"))
+    if times and ratios and len(times) != len(ratios):
+        yield f"anchor_ratio has {len(ratios)} samples and {record.spec.mode}_s {len(times)}; they are taken in pairs"
+
+
+def _clock_errors(record: Record) -> Iterator[str]:
+    for metric, clock in record.clocks.items():
+        if clock not in CLOCKS:
+            yield f"the clock of {metric} is {clock!r}; allowed: {', '.join(CLOCKS)}"
+        if metric not in record.measurements:
+            yield f"clocks names {metric}, which was not measured"
+
+
+def _timing_warnings(record: Record) -> Iterator[str]:
+    unnamed = [metric for metric in record.measurements if is_time(metric) and metric not in record.clocks]
+    if unnamed:
+        yield f"no clock is named for {', '.join(unnamed)}"
+    if record.status != "ok" or record.spec.track == "task":
+        return
+    timed = record.measurements.get(f"{record.spec.mode}_s")
+    if not timed:
+        return
+    if len(timed) < FEW_SAMPLES:
+        yield f"{record.spec.mode}_s has {len(timed)} samples; {FEW_SAMPLES} are needed for an interval"
+    if not any(anchor in record.measurements for anchor in ANCHORS):
+        yield f"no anchor was timed beside it ({' or '.join(ANCHORS)}), so drift of the machine cannot be told"
+
+
+def is_time(metric: str) -> bool:
+    """Whether a metric is a time, in seconds, and not a rate."""
+    return metric.endswith("_s") and not metric.endswith("_per_s")

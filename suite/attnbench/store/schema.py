@@ -1,0 +1,58 @@
+"""The JSON schema of a record, for who reads or writes the store without attnbench."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, EVALUATED, MODES, TRACKS
+from attnbench.store.record import CLOCKS, SCHEMA, Record
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+# Said here, for spec.py must run where msgspec is not installed.
+_AXES: dict[str, str] = {
+    "track": "what is measured: one call, a stack of layers, or learning a task",
+    "variant": "the mechanism's name",
+    "params": "the mechanism's parameters, defaults included",
+    "device": "where it runs",
+    "dtype": "floating-point type of inputs and parameters, by torch's name",
+    "mode": "what is timed: forward, training (forward and backward), or decode (one token against what came before)",
+    "causal": "whether a token sees only those before it and itself",
+    "batch_size": "sequences at once",
+    "num_heads": "heads; the model is num_heads * head_dim wide",
+    "head_dim": "width of a head",
+    "seq_len": "tokens of a sequence; a task has its own",
+    "block": "residual (pre-norm, with skips) or skipless (neither skips nor norms)",
+    "num_layers": "layers of the stack",
+    "task": "the task's name",
+    "data": "source and fingerprint of the task's data",
+    "epochs": "passes over the training part",
+    "lr": "learning rate; null where none of lr_grid could be tried",
+    "lr_grid": "the rates among which lr was chosen on the validation part, with blanks between; null where it was given",
+    "seed": "of every random number",
+    "evaluate": "the part that is measured after training; validation where the run only tunes lr",
+}
+_CHOICES = {"track": TRACKS, "mode": MODES, "block": (*BLOCKS, None), "device": DEVICES, "dtype": DTYPES, "evaluate": EVALUATED}
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of one line of a session's file, in the shape that attnbench writes today.
+
+    Axes that take one of a few values say which.
+    """
+    schema = msgspec.json.schema(Record)
+    record, spec = schema["$defs"]["Record"], schema["$defs"]["Spec"]
+    record["required"].insert(0, "schema")  # written always; its default is for who makes a Record
+    record["properties"]["schema"]["const"] = SCHEMA
+    record["properties"]["clocks"]["additionalProperties"] = {"enum": list(CLOCKS)}
+    for axis, description in _AXES.items():
+        told = spec["properties"][axis]
+        told["description"] = description
+        if axis in _CHOICES:
+            told.pop("type", None)
+            told.pop("anyOf", None)
+            told["enum"] = list(_CHOICES[axis])
+    title = {"title": "A record of attnbench", "description": "One line of results/records/MACHINE/SESSION.jsonl.", "version": SCHEMA}
+    return {"$schema": DIALECT, **title, **schema}

@@ -1,0 +1,138 @@
+"""The store: records/MACHINE/SESSION.jsonl under a results folder. Appended at once, crash-safe, never rewritten by readers."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import TypeVar
+
+from attnbench.errors import AttnbenchError, BadInput
+from attnbench.store.environment import SAFE_NAME
+from attnbench.store.record import PYTEST_BENCHMARK, Record, UnreadableRecord, decode, encode
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A line that could not be read: where it is and why."""
+
+    file: Path
+    line: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.why}"
+
+
+class StoreFull(AttnbenchError):
+    """A record could not be written; what was there before is whole."""
+
+
+class Store:
+    """A results folder. It is made by the first append; reading one that is not there raises BadInput."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.records = self.folder / "records"
+
+    def append(self, record: Record) -> None:
+        """Write one record to its session's file and flush it to the disk, under a lock that other processes obey.
+
+        Raises StoreFull when the line could not be written whole; the file is then as it was before.
+        """
+        line = encode(record)
+        file = self._file(record)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a+b", buffering=0) as stream:  # a buffer would be flushed again by close, after the file was cut back
+                fcntl.flock(stream, fcntl.LOCK_EX)  # of the file itself: nothing is left behind, and a killed writer gives it back
+                if stream.seek(0, os.SEEK_END) == 0:
+                    self._flush_names(file)
+                _append_whole(stream, line)
+        except OSError as error:
+            raise StoreFull(
+                f"could not write to {file}: {error.strerror or error}; every finished cell is kept, and the same command "
+                "goes on from there once the folder can be written"
+            ) from error
+
+    def read(self, problems: list[Problem] | None = None) -> Iterator[Record]:
+        """Every readable record, in the order of files and lines; unreadable lines are added to `problems` and skipped.
+
+        Raises BadInput when the results folder does not exist.
+        """
+        if not self.folder.is_dir():
+            raise BadInput(f"there is no results folder {str(self.folder)!r}; run `attnbench run --results {self.folder}` first")
+        for file in sorted(self.records.glob("*/*.jsonl")):
+            yield from _read_file(file, problems)
+
+    def finished(self, machine: str, fingerprint: str = "") -> dict[tuple[str, str], Record]:
+        """The newest record of every (id, fingerprint) that attnbench measured on this machine, not of what it imported.
+
+        fingerprint: only of these sources, which spares decoding all the others.
+        """
+        files = sorted((self.records / machine).glob("*.jsonl"))
+        records = (record for file in files for record in _read_file(file, None, fingerprint.encode()))
+        measured = (record for record in records if record.origin.by != PYTEST_BENCHMARK)
+        return newest_by(measured, key=lambda record: (record.id, record.fingerprint))
+
+    def _file(self, record: Record) -> Path:
+        for what, name in (("machine", record.machine), ("session", record.session)):
+            if not SAFE_NAME.fullmatch(name):
+                raise BadInput(f"the {what} name {name!r} cannot name a file; use letters, digits, '.', '_' and '-', 100 at most")
+        return self.records / record.machine / f"{record.session}.jsonl"
+
+    def _flush_names(self, file: Path) -> None:
+        """Flush the folders that hold the names of a new session's file and its parents, which fsync of the file need not do."""
+        for folder in (file.parent, self.records, self.folder):
+            handle = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # some file systems refuse this for a folder
+                os.fsync(handle)
+            os.close(handle)
+
+
+def newest_by(records: Iterable[Record], key: Callable[[Record], Key]) -> dict[Key, Record]:
+    """The newest record of every key, in the order in which keys appear.
+
+    The wall clock may go backwards, so within a session the later record is the newer one, whatever its started_at says. Of two
+    sessions, the one whose record began later; of equal ones, the one whose name comes later.
+    """
+    found: dict[Key, dict[tuple[str, str], Record]] = {}
+    for record in records:
+        found.setdefault(key(record), {})[record.machine, record.session] = record
+    return {name: max(of.values(), key=lambda r: (r.started_at, r.session)) for name, of in found.items()}
+
+
+def _append_whole(stream: FileIO, line: bytes) -> None:
+    """Append a line, or leave the file as it was."""
+    size = stream.seek(0, os.SEEK_END)
+    if size:
+        stream.seek(-1, os.SEEK_END)
+        if stream.read(1) != b"\n":
+            line = b"\n" + line  # a writer was killed in its line; ours starts on its own
+    try:
+        while line:
+            line = line[stream.write(line) :]
+        os.fsync(stream.fileno())
+    except OSError:
+        os.ftruncate(stream.fileno(), size)
+        raise
+
+
+def _read_file(file: Path, problems: list[Problem] | None, holding: bytes = b"") -> Iterator[Record]:
+    """The records of the lines that hold some bytes."""
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.isspace() or holding not in line:
+                continue
+            try:
+                yield decode(line)
+            except UnreadableRecord as error:
+                if problems is not None:
+                    cut = "" if line.endswith(b"\n") else "cut off: "
+                    problems.append(Problem(file, number, cut + str(error)))

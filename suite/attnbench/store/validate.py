@@ -1,0 +1,150 @@
+"""What is wrong with a results folder: every line of every session, check reports, peaks of machines, and files that do not belong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from attnbench import registry
+from attnbench.errors import BadInput
+from attnbench.store import peaks, privacy, record_faults, report
+from attnbench.store.asv_files import read_asv
+from attnbench.store.record import Record, UnreadableRecord, decode
+from attnbench.store.store import Problem
+
+LAYOUT = "records/MACHINE/SESSION.jsonl, checks/NAME-FINGERPRINT.json, machines/MACHINE.json, checkpoints/CELL.pt, asv/ and README.md"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong, and where. line: None when it is the whole file."""
+
+    file: Path
+    line: int | None
+    level: Literal["error", "warning"]
+    what: str
+
+    def __str__(self) -> str:
+        place = str(self.file) if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.level}: {' '.join(self.what.split())}"
+
+
+def validate(results: Path, seen: Counter[str]) -> Iterator[Fault]:
+    """Every fault of a results folder, in the order of files and lines, asv's last. Files are read line by line.
+
+    seen: counts what was looked at.
+
+    Raises BadInput when the folder does not exist.
+    """
+    if not results.is_dir():
+        raise BadInput(f"there is no results folder {str(results)!r}; run `attnbench run --results {results}` first, or give another")
+    known = registry.names("variants"), registry.names("tasks")
+    for file in sorted(path for path in results.rglob("*") if not path.is_dir()):
+        match file.relative_to(results).parts:
+            case ("records", machine, name) if name.endswith(".jsonl"):
+                for line, level, what in _Session(machine, file.stem, *known).faults(file, seen):
+                    yield Fault(file, line, level, what)
+            case ("checks", name) if name.endswith(".json"):
+                seen["reports"] += 1
+                yield from (Fault(file, None, "error", what) for what in _report_errors(file))
+            case ("machines", name) if name.endswith(".json"):
+                seen["machines"] += 1
+                yield from (Fault(file, None, "error", what) for what in _machine_errors(file))
+            case ("README.md",) | ("asv", *_):
+                pass
+            case ("checkpoints", name) if name.endswith(".pt"):
+                yield Fault(file, None, "warning", "a training run was cut short; the command that began it goes on with it")
+            case _:
+                yield Fault(file, None, "error", f"no file belongs here; a results folder holds {LAYOUT}")
+    unreadable: list[Problem] = []
+    for _ in read_asv(results / "asv", unreadable):
+        seen["asv results"] += 1
+    yield from (Fault(problem.file, problem.line, "warning", problem.why) for problem in unreadable)
+
+
+Found = tuple[int, Literal["error", "warning"], str]
+
+
+@dataclass(frozen=True)
+class _Session:
+    """A session's file: what its place says of it, and which names are known here."""
+
+    machine: str
+    session: str
+    variants: Collection[str]
+    tasks: Collection[str]
+
+    def faults(self, file: Path, seen: Counter[str]) -> Iterator[Found]:
+        lines: dict[tuple[str, str], int] = {}
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.isspace():
+                    continue
+                try:
+                    record = decode(line)
+                except UnreadableRecord as error:
+                    torn = not line.endswith(b"\n")
+                    what = "the last line is torn, as a killed writer leaves it" if torn else "the line cannot be read"
+                    yield number, "warning" if torn else "error", f"{what}: {error}"
+                    continue
+                seen["records"] += 1
+                raw = msgspec.json.decode(line)
+                first = lines.setdefault((record.id, record.started_at), number)
+                if first != number:
+                    yield number, "error", f"it is the cell of line {first}, begun at the same second: a line that is there twice"
+                for what in (*self._errors(record, raw), *_private(raw)):
+                    yield number, "error", what
+                for what in record_faults.warnings(record, raw, self.variants, self.tasks):
+                    yield number, "warning", what
+
+    def _errors(self, record: Record, raw: dict[str, Any]) -> Iterator[str]:
+        for what, said, place in (("machine", record.machine, self.machine), ("session", record.session, self.session)):
+            if said != place:
+                yield f"its {what} is {said!r}, and the file's place says {place!r}"
+        yield from record_faults.errors(record, raw)
+
+
+def _report_errors(file: Path) -> Iterator[str]:
+    content = file.read_bytes()
+    found = report.decode(content)
+    if found is None:
+        yield f"it is no check report of schema {report.SCHEMA}; delete it, and the next run writes it again"
+        return
+    if not file.stem.endswith(f"-{found.fingerprint}"):
+        yield f"it is the report of fingerprint {found.fingerprint}, which its name does not say"
+    yield from _private(msgspec.json.decode(content))
+
+
+def _machine_errors(file: Path) -> Iterator[str]:
+    content = file.read_bytes()
+    try:
+        document = msgspec.json.decode(content, type=_Machine)
+        for device, value in document.peaks.items():
+            if peaks.from_json(value).device != device:
+                yield f"the peaks of {device!r} say that they are of {value['device']!r}"
+    except (msgspec.DecodeError, BadInput) as error:
+        yield f"it cannot be read ({error}); attnbench doctor --peaks measures the machine it runs on"
+        return
+    if document.machine != file.stem:
+        yield f"its machine is {document.machine!r}, and the file's name says {file.stem!r}"
+    yield from _private(msgspec.json.decode(content))
+
+
+class _Machine(msgspec.Struct):
+    """The shape of machines/MACHINE.json."""
+
+    schema: Literal[1]
+    machine: str
+    peaks: dict[str, dict[str, Any]]
+
+
+def _private(raw: object) -> Iterator[str]:
+    for place, text in privacy.texts(raw):
+        told = privacy.private(text)
+        if told is not None:
+            yield f"{place} gives away {told}; it must not be published"

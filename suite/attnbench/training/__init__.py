@@ -1,0 +1,1 @@
+"""The training engine: models, the training loop, checkpoints, and what can be seen inside a model."""

@@ -1,0 +1,238 @@
+"""The training engine: a model, data in memory and a recipe in; weights and a curve out. No I/O but through a checkpoint's hands.
+
+It never sees the test part: `evaluate` is called on that by who asked for the training, once, when it is over.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attnbench.training.diagnose import Probe
+from attnbench.workload import IGNORED, METRICS, Split
+
+WEIGHT_DECAY = 0.05  # of matrices; gains, biases and a mechanism's few scalars are left alone
+WARMUP_SHARE = 0.1
+CLIP_NORM = 1.0
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """AdamW with linear warm-up over a tenth of the steps, cosine decay to zero, and gradients clipped to norm 1.
+
+    epoch_rows: rows that an epoch shows, None for all; the next goes on with the next, and every row is shown once before any twice.
+    mixed_precision: forward passes in bfloat16 where torch deems it safe; weights, gradients and the optimiser in float32.
+    """
+
+    epochs: int
+    lr: float
+    batch_size: int
+    seed: int
+    metric: str = "accuracy"
+    causal: bool = False
+    epoch_rows: int | None = None
+    mixed_precision: bool = False
+
+
+class Checkpoint(Protocol):
+    """Keeps the state of a run of training. What it loads is what it was given last, or None."""
+
+    def load(self) -> dict[str, Any] | None: ...
+
+    def save(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass
+class Watch:
+    """Who looks on. on_epoch is told the number of epochs done; probe looks at the model after each, for more columns of the curve."""
+
+    on_epoch: Callable[[int], None] = lambda done: None
+    probe: Probe = lambda model: {}
+    checkpoint: Checkpoint | None = None
+
+
+@dataclass
+class Trained:
+    """How a run of training went. The curve's columns have one entry before training and one an epoch: step, wall_s (seconds spent
+    training, evaluation left out), train_loss (nats; None before training, or where not finite), validation_METRIC, and the probe's.
+
+    diverged: a loss or weight stopped being finite, whereupon training ended. resumptions: how often training went on from a checkpoint.
+    """
+
+    curve: dict[str, list[float | None]] = field(default_factory=dict)
+    train_s: float = 0.0
+    rows: int = 0
+    diverged: bool = False
+    resumptions: int = 0
+
+    def add(self, entries: Mapping[str, float]) -> None:
+        """One more entry of the columns; what is not finite is None."""
+        for column, value in entries.items():
+            self.curve.setdefault(column, []).append(value if math.isfinite(value) else None)
+
+
+def train(model: nn.Module, data: Split, validation: Split, recipe: Recipe, watch: Watch | None = None) -> Trained:
+    """Train on data, and look at validation before and after each epoch.
+
+    The order of the rows depends on the recipe's seed alone. With a checkpoint, training goes on from it, to the very weights it would have
+    come to (on a CPU with as many threads).
+    """
+    watch = watch or Watch()
+    optimiser = _optimiser(model, recipe.lr)
+    done, trained = _resume(model, optimiser, recipe, watch.checkpoint)
+    per_epoch = recipe.epoch_rows or len(data)
+    steps = math.ceil(per_epoch / recipe.batch_size)
+    share = schedule(recipe.epochs * steps)
+    if not trained.curve:
+        _look(model, validation, recipe, watch.probe, trained, 0, math.nan)
+        watch.on_epoch(0)
+    for epoch in range(done, recipe.epochs):
+        if trained.diverged:
+            break
+        order = rows_of_epoch(len(data), per_epoch, recipe.seed, epoch).to(data.targets.device)
+        started = time.perf_counter()
+        losses = []
+        model.train()
+        for index, rows in enumerate(order.split(recipe.batch_size)):
+            losses.append(step(model, data, rows, recipe))
+            nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.lr * share(epoch * steps + index)
+            optimiser.step()
+        loss = torch.stack(losses).mean().item()  # the epoch's one wait for the device
+        trained.train_s += time.perf_counter() - started
+        trained.rows += len(order)
+        # A last step may leave weights that are not finite behind losses that were.
+        trained.diverged = not math.isfinite(loss) or not all(p.isfinite().all() for p in model.parameters())
+        _look(model, validation, recipe, watch.probe, trained, (epoch + 1) * steps, loss)
+        if watch.checkpoint is not None:
+            watch.checkpoint.save(_state(model, optimiser, recipe, epoch + 1, trained))
+        watch.on_epoch(epoch + 1)
+    return trained
+
+
+def step(model: nn.Module, data: Split, rows: Tensor, recipe: Recipe) -> Tensor:
+    """Forward and backward on the given rows; leaves gradients, returns the detached loss in nats, the mean over what is asked."""
+    model.zero_grad(set_to_none=True)
+    logits = _logits(model, data, rows, recipe)
+    loss = F.cross_entropy(logits.flatten(0, -2), data.targets[rows].flatten(), ignore_index=IGNORED)
+    loss.backward()
+    return loss.detach()
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, data: Split, recipe: Recipe) -> tuple[float, float]:
+    """The recipe's metric on a split, and the seconds it took.
+
+    A model whose answers are not all finite answers nothing: it scores as one that holds every class to be as likely as any other.
+    """
+    model.eval()
+    device = data.targets.device
+    total, asked = torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
+    classes = 0
+    started = time.perf_counter()
+    for rows in torch.arange(len(data), device=device).split(EVALUATION_BATCH):
+        logits = _logits(model, data, rows, recipe).flatten(0, -2)
+        targets = data.targets[rows].flatten()
+        classes = logits.shape[-1]
+        if recipe.metric == "accuracy":
+            finite = logits.isfinite().all()
+            total += torch.where(finite, (logits.argmax(-1) == targets).sum().double(), math.nan)
+        else:
+            total += F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum").double() / math.log(2)
+        asked += (targets != IGNORED).sum()
+    mean = (total / asked).item()
+    took = time.perf_counter() - started
+    if math.isfinite(mean):
+        return mean, took
+    return (1.0 / classes if recipe.metric == "accuracy" else math.log2(classes)), took
+
+
+def time_to_target(curve: Mapping[str, list[float | None]], metric: str, target: float) -> float | None:
+    """Seconds of training until the validation part first reached a value of the metric, at an epoch's end; None when it never did."""
+    better = METRICS[metric]
+    for wall_s, value in zip(curve["wall_s"], curve[f"validation_{metric}"], strict=True):
+        if value is not None and (value >= target if better else value <= target):
+            return wall_s
+    return None
+
+
+def rows_of_epoch(total: int, per_epoch: int, seed: int, epoch: int) -> Tensor:
+    """The rows that an epoch shows, in order: the next of an endless row of permutations, each drawn from the seed and its own number."""
+    first = epoch * per_epoch // total
+    last = ((epoch + 1) * per_epoch - 1) // total
+    passes = [torch.randperm(total, generator=torch.Generator().manual_seed((seed << 20) + number)) for number in range(first, last + 1)]
+    start = epoch * per_epoch - first * total
+    return torch.cat(passes)[start : start + per_epoch]
+
+
+def schedule(steps: int) -> Callable[[int], float]:
+    """Share of the learning rate at each step: linear warm-up, then a cosine to zero."""
+    warmup = max(1, round(WARMUP_SHARE * steps))
+
+    def share(done: int) -> float:
+        if done < warmup:
+            return (done + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (done - warmup) / max(1, steps - warmup)))
+
+    return share
+
+
+def _logits(model: nn.Module, data: Split, rows: Tensor, recipe: Recipe) -> Tensor:
+    mask = None if data.padding_mask is None else data.padding_mask[rows]
+    inputs = data.inputs[rows]
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.mixed_precision):
+        logits: Tensor = model(inputs, padding_mask=mask, causal=recipe.causal)
+    return logits.float()
+
+
+def _optimiser(model: nn.Module, lr: float) -> torch.optim.AdamW:
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True)
+
+
+def _look(model: nn.Module, validation: Split, recipe: Recipe, probe: Probe, trained: Trained, steps: int, loss: float) -> None:
+    value, _ = evaluate(model, validation, recipe)
+    entries = {"step": float(steps), "wall_s": trained.train_s, "train_loss": loss, f"validation_{recipe.metric}": value}
+    trained.add({**entries, **probe(model)})
+
+
+def _state(model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, done: int, trained: Trained) -> dict[str, Any]:
+    """All that the rest of the run depends on, mechanisms that draw at random included."""
+    device = next(model.parameters()).device
+    return {
+        "recipe": asdict(recipe),
+        "done": done,
+        "trained": asdict(trained),
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "random": torch.get_rng_state(),
+        "cuda_random": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+
+
+def _resume(model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, checkpoint: Checkpoint | None) -> tuple[int, Trained]:
+    """Put a run of the same recipe back where its checkpoint left it: the epochs done, and how it went."""
+    state = checkpoint.load() if checkpoint is not None else None
+    if state is None or state["recipe"] != asdict(recipe):
+        return 0, Trained()
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    torch.set_rng_state(state["random"])
+    if state["cuda_random"] is not None:
+        torch.cuda.set_rng_state(state["cuda_random"], next(model.parameters()).device)
+    trained = Trained(**state["trained"])
+    trained.resumptions += 1
+    return state["done"], trained

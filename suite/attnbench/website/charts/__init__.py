@@ -1,0 +1,1 @@
+"""Charts as values: scales, marks, labels, and what plotly needs to draw them."""

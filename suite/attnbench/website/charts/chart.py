@@ -1,0 +1,247 @@
+"""Charts as values: a plotly figure whose colours are CSS variables, and the same data as a table."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from attnbench.website.charts.label_layout import Box, place
+from attnbench.website.charts.palette import Style
+from attnbench.website.charts.reference import Reference
+from attnbench.website.charts.scales import Scale
+from attnbench.website.tables.table import Cell, Column, Table, clip
+
+HEIGHT = 330
+MARGINS = {"t": 12, "b": 48}
+PLOT_WIDTH = 330  # assumed where labels are kept apart; the real width is the reader's
+LABEL_GAP = 15
+FAILURE_MARKERS = {"oom": "x", "timeout": "hourglass", "error": "asterisk-open", "incorrect": "asterisk-open"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A measured point; `low` and `high` bound y, `note` is added to what a pointer shows, `hollow` draws its outline only."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+    hollow: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    label: str
+    style: Style
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell without a number: drawn at the top of the plot, at the first size where it happened."""
+
+    label: str
+    style: Style
+    x: float
+    status: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A titled plot, the table of its numbers, and what could not be drawn."""
+
+    title: str
+    figure: Mapping[str, Any]
+    table: Table
+    notes: Sequence[str] = field(default_factory=tuple)
+    kind: str = "chart"
+
+    @property
+    def height(self) -> int:
+        return int(self.figure["layout"]["height"])
+
+
+def line_chart(
+    title: str, x: Scale, y: Scale, lines: Sequence[Line], failures: Sequence[Failure] = (), caption: str = "",
+    notes: Sequence[str] = (), reference: Reference | None = None, marks: Sequence[Line] = (),
+    marked: bool = True,
+) -> Chart:  # fmt: skip
+    """Lines with markers, labelled at their right ends; failures as crosses along the top; marks as rings with an interval in x.
+
+    marked: whether every point has a marker; of hundreds they would hide the line.
+    """
+    height = max(HEIGHT, LABEL_GAP * len(lines) + 90)
+    y = _with_room(y, failures)
+    data = [
+        *(_trace(line, x, y, "lines+markers" if marked else "lines") for line in lines),
+        *_failure_traces(failures, x, y),
+        *(_mark_trace(mark) for mark in marks),
+    ]
+    shape = layout(x, y, height, _margin(lines)) | {"annotations": _labels(lines, x, y, height)}
+    by_text: dict[str, list[str]] = {}
+    for failure in failures:
+        by_text.setdefault(failure.text, []).append(failure.label)
+    shown = [*notes, *(f"{text}: {', '.join(labels)}" for text, labels in sorted(by_text.items()))]
+    if reference:
+        shape |= reference.shapes(y, "y")
+        shown.append(reference.told(y))
+    return Chart(title, {"data": data, "layout": shape}, _lines_table(caption or title, x, y, lines, failures), tuple(shown))
+
+
+def scatter_chart(title: str, x: Scale, y: Scale, points: Sequence[Line], caption: str = "", notes: Sequence[str] = ()) -> Chart:
+    """One labelled point per variant: what a cost buys."""
+    height = max(HEIGHT, LABEL_GAP * len(points) + 90)
+    data = [_trace(line, x, y, "markers") for line in points]
+    shape = layout(x, y, height, _margin(points)) | {"annotations": _labels(points, x, y, height)}
+    return Chart(title, {"data": data, "layout": shape}, _pairs_table(caption or title, x, y, points), notes)
+
+
+def _trace(line: Line, x: Scale, y: Scale, mode: str = "lines+markers") -> dict[str, Any]:
+    style = line.style
+    shown = [p for p in line.points if not (y.kind.log and p.y <= 0) and math.isfinite(p.y)]
+    trace: dict[str, Any] = {
+        "type": "scatter", "mode": mode, "name": plotly_text(line.label), "showlegend": False, "cliponaxis": False,
+        "x": [p.x for p in shown], "y": [p.y for p in shown],
+        "line": {"color": style.colour, "dash": style.dash, "width": 1.75},
+        "marker": {"color": style.colour, "symbol": style.marker + _hollow(shown), "size": 7 if mode != "markers" else 11},
+        "text": [plotly_text(f"{line.label}, {x.kind.show(p.x)}: {y.kind.show(p.y)}{_range(p, y)}{p.note}") for p in shown],
+        "hovertemplate": "%{text}<extra></extra>",
+    }  # fmt: skip
+    if any(p.low is not None for p in shown):
+        lows, highs = [p.low if p.low is not None else p.y for p in shown], [p.high if p.high is not None else p.y for p in shown]
+        trace["error_y"] = error_bar([p.y for p in shown], lows, highs, style)
+    return trace
+
+
+def _hollow(points: Sequence[Point]) -> str:
+    return "-open" if points and all(p.hollow for p in points) else ""
+
+
+def error_bar(values: Sequence[float], lows: Sequence[float], highs: Sequence[float], style: Style) -> dict[str, Any]:
+    """Thin bars from low to high around each value."""
+    return {
+        "type": "data", "symmetric": False, "color": style.colour, "thickness": 1, "width": 3,
+        "array": [h - v for v, h in zip(values, highs, strict=True)],
+        "arrayminus": [v - low for v, low in zip(values, lows, strict=True)],
+    }  # fmt: skip
+
+
+def _mark_trace(mark: Line) -> dict[str, Any]:
+    """A ring at a point of interest; its low and high bound x."""
+    (point,) = mark.points
+    return {
+        "type": "scatter", "mode": "markers", "name": plotly_text(mark.label), "showlegend": False, "x": [point.x], "y": [point.y],
+        "marker": {"symbol": "circle-open", "size": 11, "color": mark.style.colour, "line": {"width": 2}},
+        "error_x": error_bar([point.x], [point.low or point.x], [point.high or point.x], mark.style),
+        "text": [plotly_text(mark.label + point.note)], "hovertemplate": "%{text}<extra></extra>",
+    }  # fmt: skip
+
+
+def _failure_traces(failures: Sequence[Failure], x: Scale, y: Scale) -> list[dict[str, Any]]:
+    """Marks under the top edge, one below the other where several mechanisms fail at one size."""
+    traces, at, step = [], dict.fromkeys((f.x for f in failures), 0), _failure_step(failures)
+    for failure in failures:
+        top = y.high - (0.03 + step * at[failure.x]) * (y.high - y.low)
+        at[failure.x] += 1
+        traces.append(
+            {
+                "type": "scatter", "mode": "markers", "showlegend": False, "cliponaxis": False, "name": plotly_text(failure.label),
+                "x": [failure.x], "y": [10.0**top if y.kind.log else top],
+                "marker": {
+                    "symbol": FAILURE_MARKERS.get(failure.status, "x"), "size": 8, "color": failure.style.colour,
+                    "line": {"width": 1, "color": failure.style.colour},
+                },
+                "text": [plotly_text(f"{failure.label}: {clip(failure.text, 120)}")], "hovertemplate": "%{text}<extra></extra>",
+            }
+        )  # fmt: skip
+    return traces
+
+
+def _with_room(y: Scale, failures: Sequence[Failure]) -> Scale:
+    """The scale with room above the lines for as many failures as one size has."""
+    if not failures:
+        return y
+    share = 0.06 + _failure_step(failures) * _most_at_once(failures)
+    return replace(y, high=y.high + (y.high - y.low) * share / (1 - share))
+
+
+def _failure_step(failures: Sequence[Failure]) -> float:
+    return min(0.055, 0.2 / _most_at_once(failures)) if failures else 0.0
+
+
+def _most_at_once(failures: Sequence[Failure]) -> int:
+    return max(Counter(f.x for f in failures).values())
+
+
+def _labels(lines: Sequence[Line], x: Scale, y: Scale, height: int) -> list[dict[str, Any]]:
+    """The name of every line beside its last point, moved up or down where names would overlap."""
+    ends = [(line, max(line.points, key=lambda p: p.x)) for line in lines if line.points]
+    ends = [(line, end) for line, end in ends if end.y > 0 or not y.kind.log]
+    per_x = (x.high - x.low) / PLOT_WIDTH
+    per_y = (y.high - y.low) / (height - MARGINS["t"] - MARGINS["b"])
+    boxes = [Box(x.place(end.x) / per_x, y.place(end.y) / per_y, 7.0 * len(clip(line.label, 20)) + 8) for line, end in ends]
+    drawn = [p for line in lines for p in line.points if p.x > 0 and (p.y > 0 or not y.kind.log)]
+    points = [(x.place(p.x) / per_x, y.place(p.y) / per_y) for p in drawn]
+    places = place(boxes, LABEL_GAP, y.low / per_y, y.high / per_y, points)
+    return [
+        {
+            "xref": "x", "x": round(x.place(end.x), 6), "xanchor": "left", "xshift": 8, "yref": "y", "y": round(middle * per_y, 6),
+            "yanchor": "middle", "text": plotly_text(clip(line.label, 20)), "showarrow": False,
+            "font": {"color": line.style.colour, "size": 12}, "name": plotly_text(line.label),
+        }
+        for (line, end), middle in zip(ends, places, strict=True)
+    ]  # fmt: skip
+
+
+def layout(x: Scale, y: Scale, height: int, right: int) -> dict[str, Any]:
+    """The title of a chart names its y axis: a rotated title would only crowd the tick labels."""
+    vertical = y.axis()
+    del vertical["title"]
+    left = 20 + 7 * max((len(text) for text in vertical["ticktext"]), default=4)
+    margin = {**MARGINS, "l": left, "r": right}
+    return {"height": height, "margin": margin, "xaxis": x.axis(), "yaxis": vertical, "hovermode": "closest"}
+
+
+def _margin(lines: Sequence[Line]) -> int:
+    return 20 + 7 * max((len(clip(line.label, 20)) for line in lines), default=0)
+
+
+def _lines_table(caption: str, x: Scale, y: Scale, lines: Sequence[Line], failures: Sequence[Failure]) -> Table:
+    sizes = sorted({p.x for line in lines for p in line.points} | {f.x for f in failures})
+    failed = {(f.label, f.x): f for f in failures}
+    labels = list(dict.fromkeys([*(line.label for line in lines), *(f.label for f in failures)]))
+    points = {(line.label, p.x): p for line in lines for p in line.points}
+
+    def cell(label: str, at: float) -> Cell:
+        if (label, at) in points:
+            point = points[label, at]
+            return Cell(y.kind.show(point.y), _range(point, y).strip())
+        failure = failed.get((label, at))
+        return Cell(failure.status, title=failure.text) if failure else Cell("–", kind="number none")
+
+    columns = [Column("variant", kind="text"), *(Column(f"{x.kind.show(at)}", x.kind.title) for at in sizes)]
+    return Table(caption, columns, [[Cell(clip(label, 60), kind="head"), *(cell(label, at) for at in sizes)] for label in labels])
+
+
+def _pairs_table(caption: str, x: Scale, y: Scale, points: Sequence[Line]) -> Table:
+    rows = [
+        [Cell(clip(line.label, 60), kind="head"), Cell(x.kind.show(p.x)), Cell(y.kind.show(p.y), _range(p, y).strip())]
+        for line in points
+        for p in line.points
+    ]
+    return Table(caption, [Column("variant", kind="text"), Column(x.kind.title), Column(y.kind.title)], rows)
+
+
+def _range(point: Point, y: Scale) -> str:
+    return "" if point.low is None or point.high is None else f" [{y.kind.show(point.low)}, {y.kind.show(point.high)}]"
+
+
+def plotly_text(text: str) -> str:
+    """Text for plotly, which reads a small HTML of its own."""
+    return html.escape(text, quote=False)

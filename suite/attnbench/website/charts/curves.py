@@ -1,0 +1,120 @@
+"""What changes over training: columns of the training curves, and the state of the layers, means over seeds."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from attnbench.store.record import Record
+from attnbench.website.charts.chart import Chart, Line, Point, line_chart
+from attnbench.website.charts.reference import Reference
+from attnbench.website.charts.scales import FROBENIUS, LAYER, RANK, STEP, TRAINING_TIME, Kind, exact, spaced
+from attnbench.website.groups import Group
+from attnbench.website.pages.scaling import by_label
+from attnbench.website.results import LARGEST, Results
+
+Values = Sequence[float | None]
+NORM, TOKENS = "attention_frobenius", "effective_rank"
+LEAD = (
+    "Measured before training and after each epoch, on a few rows of the validation part that are always the same. At an effective rank "
+    "of 1 all tokens of a row are parallel: what follows can no longer tell them apart. Mechanisms without a matrix have no ‖A‖."
+)
+_LAYER = re.compile(r"(.+)_layer_([1-9]\d{0,4})")
+
+
+def curve_chart(
+    results: Results, group: Group, column: str, title: str, kind: Kind, reference: Reference | None = None
+) -> Chart | None:  # fmt: skip
+    """One column of the curves against the seconds trained."""
+    return _chart(results, group, lambda record: record.curve.get(column, ()), "wall_s", title, (TRAINING_TIME, kind), reference)
+
+
+def layer_charts(results: Results, group: Group) -> list[Chart]:
+    """Size of the attention matrix and rank of the last tokens over training; of a deeper stack also the rank by layer."""
+    found = [
+        _chart(results, group, _mean_of_layers, "step", "‖A‖ over training, mean over layers", (STEP, FROBENIUS)),
+        _chart(results, group, _last_layer, "step", "Effective rank after the last layer, over training", (STEP, RANK)),
+    ]
+    if (group.records[0].spec.num_layers or 0) > 2:
+        found += _by_layer(results, group)
+    return [chart for chart in found if chart]
+
+
+def by_layer(record: Record, what: str) -> dict[int, Values]:
+    """The columns WHAT_layer_1 ... of a record's curve, by layer."""
+    matches = ((_LAYER.fullmatch(column), values) for column, values in record.curve.items())
+    return dict(sorted((int(match[2]), values) for match, values in matches if match and match[1] == what))
+
+
+def _mean_of_layers(record: Record) -> Values:
+    found = [[x for x in entries if x is not None] for entries in zip(*by_layer(record, NORM).values(), strict=False)]
+    return [statistics.fmean(entries) if entries and max(entries) < LARGEST else None for entries in found]
+
+
+def _last_layer(record: Record) -> Values:
+    layers = by_layer(record, TOKENS)
+    return layers[max(layers)] if layers else ()
+
+
+def _chart(
+    results: Results, group: Group, of: Callable[[Record], Values], along: str, title: str, kinds: tuple[Kind, Kind],
+    reference: Reference | None = None,
+) -> Chart | None:  # fmt: skip
+    """Means over seeds of one value an epoch, against a column of the curves."""
+    lines = [
+        Line(label, results.styles[mine[0].spec.variant], points)
+        for label, mine in by_label(results, group.records).items()
+        if (points := _mean_curve(((record.curve.get(along, ()), of(record), record.curve.get("step", ())) for record in mine), kinds[0]))
+    ]
+    x = spaced(kinds[0], [p.x for line in lines for p in line.points])
+    y = spaced(kinds[1], [p.y for line in lines for p in line.points], room=0.14)  # for labels above the highest line
+    return line_chart(title, x, y, lines, caption=f"{title} · {group.title}", reference=reference) if x and y else None
+
+
+def _mean_curve(seeds: Iterable[tuple[Values, Values, Values]], kind: Kind) -> list[Point]:
+    """Mean over seeds, entry by entry; an entry in which a seed has no finite value is left out for it."""
+    entries: dict[int, list[tuple[float, float]]] = {}
+    steps: dict[int, float] = {}
+    for xs, ys, at in seeds:
+        for entry, (x, y) in enumerate(zip(xs, ys, strict=False)):
+            if x is not None and y is not None and max(abs(x), abs(y)) < LARGEST and (x > 0 or not kind.log):
+                entries.setdefault(entry, []).append((x, y))
+        steps |= {entry: step for entry, step in enumerate(at) if step is not None and abs(step) < LARGEST}
+    return [
+        Point(statistics.fmean(x for x, _ in pairs), statistics.fmean(y for _, y in pairs), note=_when(steps.get(entry)))
+        for entry, pairs in sorted(entries.items())
+    ]
+
+
+def _when(step: float | None) -> str:
+    if step is None:
+        return ""
+    return f" (step {step:,.0f})" if step else " (before training)"
+
+
+def _by_layer(results: Results, group: Group) -> list[Chart | None]:
+    """Effective rank layer by layer, before training and after it, on one scale."""
+    moments = {"before": 0, "after": -1}
+    lines = {moment: _layer_lines(results, group, entry) for moment, entry in moments.items()}
+    points = [p for found in lines.values() for line in found for p in line.points]
+    x, y = exact(LAYER, [p.x for p in points]), spaced(RANK, [p.y for p in points])
+    if not x or not y:
+        return []
+    titles: Mapping[str, str] = {moment: f"Effective rank by layer, {moment} training" for moment in moments}
+    return [line_chart(titles[m], x, y, found, caption=f"{titles[m]} · {group.title}") for m, found in lines.items() if found]
+
+
+def _layer_lines(results: Results, group: Group, entry: int) -> list[Line]:
+    lines = []
+    for label, mine in by_label(results, group.records).items():
+        found: dict[int, list[float]] = {}
+        for record in mine:
+            for layer, values in by_layer(record, TOKENS).items():
+                value = values[entry] if values else None
+                if value is not None and abs(value) < LARGEST:
+                    found.setdefault(layer, []).append(value)
+        points = [Point(float(layer), statistics.fmean(seeds)) for layer, seeds in sorted(found.items())]
+        if points:
+            lines.append(Line(label, results.styles[mine[0].spec.variant], points))
+    return lines

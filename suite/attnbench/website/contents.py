@@ -1,0 +1,59 @@
+"""The pages that show one of many views at a time: what is on each, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attnbench.website import plots, stacked
+from attnbench.website.checked import Checks
+from attnbench.website.pages import accuracy, board, compare, depth, overall, scaling
+from attnbench.website.results import Results
+from attnbench.website.view import Page, Section
+
+RUN = "attnbench run --preset quick"
+
+
+def first_pages(results: Results, checks: Checks) -> Iterator[Page]:
+    """The leaderboard and what is learnt. One page at a time, for all charts of a large store together are too much."""
+    yield Page(
+        "index.html",
+        "Leaderboard",
+        "Attention mechanisms compared on time, peak memory and accuracy: one harness, every sample kept, ties shown as ties.",
+        [Section("board", "", board.views(results, checks), RUN), Section("plots", "At a glance", plots.views(results), "")],
+    )
+    yield Page(
+        "accuracy.html",
+        "Accuracy",
+        "What each mechanism learns in the same model, from the same data, in the same number of epochs. Where learning rates were "
+        "tuned, each has the one that suits it best, among the same.",
+        [
+            Section("accuracy", "", accuracy.views(results), f"{RUN} --track task"),
+            Section("stacked", "With and without skips and norms, by depth", stacked.views(results)),
+            Section("over-tasks", "Over all tasks", overall.views(results)),
+        ],
+    )
+    yield Page(
+        "depth.html",
+        "Depth",
+        "What stacking layers costs, and what state the stack is in before training: with residual connections, and skipless "
+        "(no skip, no norm).",
+        [Section("depth", "", depth.views(results), f"{RUN} --track depth")],
+    )
+    yield Page(
+        "compare.html",
+        "Compare",
+        "Any mechanisms side by side, in every setting that they were measured in.",
+        [Section("compare", "", compare.views(results), RUN)],
+    )
+
+
+def other_pages(results: Results) -> Iterator[Page]:
+    """The others."""
+    yield Page(
+        "scaling.html",
+        "Scaling",
+        "Time, its ratio to softmax, peak memory and throughput against sequence length, on logarithmic axes: a straight line is a power "
+        "law.",
+        [Section("scaling", "", scaling.views(results), f"{RUN} --track kernel")],
+        ("A cross marks the first length at which a mechanism ran out of memory, an hourglass a timeout, a star an error.",),
+    )

@@ -1,0 +1,110 @@
+"""What was learnt: a task's metric with its seeds, what it cost, and what changed over training."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Literal
+
+from attnbench.website.charts.chart import Chart, Line, Point, scatter_chart
+from attnbench.website.charts.curves import LEAD, curve_chart, layer_charts
+from attnbench.website.charts.dots import dot_chart
+from attnbench.website.charts.reference import Reference
+from attnbench.website.charts.scales import LOSS, MEMORY, TARGET_TIME, TRAINING_TIME, spaced
+from attnbench.website.groups import Group
+from attnbench.website.pages.scaling import by_label
+from attnbench.website.results import Results, over_seeds, values
+from attnbench.website.tables.learnt import learnt_table
+from attnbench.website.tables.table import Table
+from attnbench.website.task_metrics import Metric, metric_of
+from attnbench.website.view import Charts, View
+
+Against = Literal["time", "memory"]
+COSTS = {"time": ("train_s", TRAINING_TIME, "training time"), "memory": ("peak_memory_bytes", MEMORY, "peak memory")}
+
+
+def views(results: Results) -> list[View]:
+    """One view per task and setting."""
+    found = []
+    for group in results.groups("task"):
+        blocks: list[Table | Charts] = [learnt_table(results, group)]
+        if drawn := charts(results, group):
+            blocks.append(Charts(drawn))
+        if costly := [c for c in (pareto(results, group, "memory"), target_chart(results, group)) if c]:
+            blocks.append(Charts(costly, "What it costs"))
+        if state := layer_charts(results, group):
+            blocks.append(Charts(state, "Inside the model", LEAD))
+        found.append(View(group.axes, blocks, group.title, group.name))
+    return found
+
+
+def charts(results: Results, group: Group) -> list[Chart]:
+    """The metric with seeds, the metric against time, and the two curves; only those that have data."""
+    metric = metric_of(group.records)
+    validation = f"Validation {metric.title} over training"
+    found = (
+        seeds_chart(results, group),
+        pareto(results, group, "time"),
+        curve_chart(results, group, f"validation_{metric.name}", validation, metric.validation, chance(metric, group)),
+        curve_chart(results, group, "train_loss", "Training loss over training", LOSS),
+    )
+    return [chart for chart in found if chart]
+
+
+def seeds_chart(results: Results, group: Group) -> Chart | None:
+    """Every seed, their mean and its interval, by variant."""
+    metric = metric_of(group.records)
+    rows = []
+    for label, mine in by_label(results, group.records).items():
+        found = over_seeds(mine, metric.name)
+        if found:
+            rows.append((label, results.styles[mine[0].spec.variant], *found))
+    x = spaced(metric.test, [v for *_, mean, seeds in rows for v in (mean.low, mean.high, *seeds)], room=0.1)
+    title = f"Test {metric.title}, {_task(group)}"
+    return dot_chart(title, x, rows, f"Test {metric.title} · {group.title}", chance(metric, group)) if x else None
+
+
+def pareto(results: Results, group: Group, against: Against) -> Chart | None:
+    """The metric against training time or memory: to the left is better, and up or down; what is surely dominated is hollow."""
+    metric = metric_of(group.records)
+    cost, kind, told = COSTS[against]
+    places = results.standings.frontier(against, group.records[0])
+    lines = []
+    for label, mine in by_label(results, group.records).items():
+        learnt, spent = over_seeds(mine, metric.name), [x for r in mine if r.status == "ok" for x in values(r, cost)]
+        if learnt and spent and median(spent) > 0:
+            mean, place = learnt[0], places.get(label, "")
+            low, high = (mean.low, mean.high) if mean.confidence else (None, None)
+            point = Point(median(spent), mean.value, low, high, f" · {place}" if place else "", place == "dominated")
+            lines.append(Line(label, results.styles[mine[0].spec.variant], [point]))
+    x = spaced(kind, [p.x for line in lines for p in line.points], room=0.12)
+    y = spaced(metric.test, [v for line in lines for p in line.points for v in (p.low or p.y, p.high or p.y)], room=0.12)
+    title = f"{metric.title.capitalize()} against {told}, {_task(group)}"
+    better = f"Better is {'up' if metric.more_is_better else 'down'} and to the left."
+    held = [label for label, place in sorted(places.items()) if place == "frontier"]
+    hollow = "Hollow: surely dominated." if "dominated" in places.values() else ""
+    notes = (better, f"On the frontier: {', '.join(held)}." if held else "", hollow)
+    return scatter_chart(title, x, y, lines, f"{title} · {group.title}", [note for note in notes if note]) if x and y else None
+
+
+def target_chart(results: Results, group: Group) -> Chart | None:
+    """Training time until the task's target was reached, every seed that did."""
+    rows, never = [], []
+    for label, mine in by_label(results, group.records).items():
+        if reached := over_seeds(mine, "time_to_target_s"):
+            rows.append((label, results.styles[mine[0].spec.variant], *reached))
+        elif any(r.status == "ok" for r in mine):
+            never.append(label)
+    x = spaced(TARGET_TIME, [v for *_, mean, seeds in rows for v in (mean.low, mean.high, *seeds)], room=0.1)
+    title = f"Training time to target, {_task(group)}"
+    notes = (f"Never reached: {', '.join(never)}.",) if never else ()
+    return dot_chart(title, x, rows, f"{title} · {group.title}", notes=notes) if x else None
+
+
+def chance(metric: Metric, group: Group) -> Reference | None:
+    """What knowing nothing gives."""
+    value = metric.known_nothing(group.records)
+    return None if value is None else Reference(value, metric.chance_text(group.records))
+
+
+def _task(group: Group) -> str:
+    return str(group.records[0].spec.task)

@@ -1,0 +1,148 @@
+"""The leaderboard: one table per setting, mode and size, mechanisms in the order of their ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from urllib.parse import urlencode
+
+from attnbench.analysis.overall import Aggregate
+from attnbench.analysis.quantity import plain
+from attnbench.store.record import Record
+from attnbench.website.checked import Checks
+from attnbench.website.groups import Axis, axes
+from attnbench.website.results import Results, single
+from attnbench.website.tables.costs import Extra, cost_table
+from attnbench.website.tables.learnt import learnt_table
+from attnbench.website.tables.standings import AveragePlace
+from attnbench.website.tables.table import EMPTY, Cell, Column, Value, bounds_data, exponent_cell, rank_text
+from attnbench.website.view import View
+
+TOLD = {"self": "as reported", "rerun": "measured again by the project"}
+TRUST = {"self": "self", "rerun": "rerun"}
+
+
+def views(results: Results, checks: Checks) -> list[View]:
+    """Every table of the leaderboard, the default first."""
+    return [*_kernel_views(results, checks), *_depth_views(results, checks), *_task_views(results)]
+
+
+def _kernel_views(results: Results, checks: Checks) -> list[View]:
+    found = []
+    for group in results.groups("kernel"):
+        extras = [_task_rank(results), _growth(results), _checks(checks), _trust()]
+        for mode in ("training", "forward", "decode"):
+            of_mode = [r for r in group.records if r.spec.mode == mode]
+            for seq_len in by_coverage(of_mode, lambda r: r.spec.seq_len):
+                chosen = [r for r in of_mode if r.spec.seq_len == seq_len]
+                axes = (Axis("track", "kernel", "kernel"), *group.axes, Axis("mode", mode, mode))
+                axes += (Axis("seq_len", str(seq_len), f"{seq_len:,}"),)
+                setting = f"Kernel, {mode}, seq_len {seq_len:,} · {group.title}"
+                found.append(View(axes, [cost_table(results, chosen, setting, extras)], setting, group.name))
+    return found
+
+
+def _depth_views(results: Results, checks: Checks) -> list[View]:
+    found = []
+    extras = [
+        _single("Condition", "of the Jacobian", "jacobian_condition"),
+        _single("Condition", "attention alone", "attention_jacobian_condition"),
+        _single("Effective rank", "of 16 tokens", "effective_rank", falling=True),
+        _single("Gradient norm", "at initialisation", "gradient_norm"),
+        _checks(checks), _trust(),
+    ]  # fmt: skip
+    for group in results.groups("depth"):
+        for block in sorted({str(r.spec.block) for r in group.records}):
+            of_block = [r for r in group.records if r.spec.block == block]
+            for layers in by_coverage(of_block, lambda r: r.spec.num_layers):
+                chosen = [r for r in of_block if r.spec.num_layers == layers]
+                axes = (Axis("track", "depth", "depth"), *group.axes, Axis("block", block, block))
+                axes += (Axis("num_layers", str(layers), chosen[0].spec.depth_label()),)
+                setting = f"Depth, {block}, {chosen[0].spec.depth_label()} · {group.title}"
+                found.append(View(axes, [cost_table(results, chosen, setting, extras)], setting, group.name))
+    return found
+
+
+def _task_views(results: Results) -> list[View]:
+    return [
+        View((Axis("track", "task", "task"), *group.axes), [learnt_table(results, group)], f"Task · {group.title}", group.name)
+        for group in results.groups("task")
+    ]
+
+
+def by_coverage(records: Sequence[Record], of: Callable[[Record], int | None]) -> list[int]:
+    """Sizes, first the largest at which most variants have data, then the others from large to small."""
+    found: dict[int, set[str]] = {}
+    for record in records:
+        if size := of(record):
+            given = found.setdefault(size, set())
+            if record.status == "ok":
+                given.add(record.spec.variant)
+    sizes = sorted(found, reverse=True)
+    first = max(sizes, key=lambda s: (len(found[s]), s), default=None)
+    return sorted(sizes, key=lambda s: s != first)
+
+
+def _growth(results: Results) -> Extra:
+    def show(record: Record) -> Cell:
+        return exponent_cell(results.standings.growth("time", record).get(results.label(record)))
+
+    def data(record: Record) -> dict[str, Value]:
+        grown = results.standings.growth("time", record).get(results.label(record))
+        exponent = grown.exponent if grown else None
+        return {**bounds_data("time_exponent", exponent), "claimed_time_exponent": grown.claimed if grown else None}
+
+    return Extra(Column("Growth", "(claim)", key="time_exponent"), show, data)
+
+
+def _task_rank(results: Results) -> Extra:
+    """Average rank over the tasks of the same bench, with the range of places that the critical difference leaves."""
+
+    def show(record: Record) -> Cell:
+        over, place = _over_tasks(results, record)
+        if over is None or place is None:
+            return EMPTY
+        told = f"average rank over {', '.join(over.tasks)}, residual models"
+        return Cell(
+            f"{place.rank:.1f}", f"({rank_text(place.range)})", told, f"accuracy.html#{urlencode({**_bench(record), 'to': 'over-tasks'})}"
+        )
+
+    def data(record: Record) -> dict[str, Value]:
+        _, place = _over_tasks(results, record)
+        return {"mean_task_rank": place.rank if place else None}
+
+    return Extra(Column("Task rank", "(range)", key="mean_task_rank"), show, data)
+
+
+def _bench(record: Record) -> dict[str, str]:
+    """What the address of a page says to show the record's bench."""
+    return {axis.name: axis.value for axis in axes(record) if axis.name in ("hardware", "device", "dtype", "torch")}
+
+
+def _over_tasks(results: Results, record: Record) -> tuple[Aggregate | None, AveragePlace | None]:
+    over = results.standings.over_tasks(record)
+    return over, results.standings.average_places(record).get(results.label(record))
+
+
+def _checks(checks: Checks) -> Extra:
+    def data(record: Record) -> dict[str, bool | None]:
+        report = checks.of(record)
+        return {"checks_hold": report.ok if report else None}
+
+    return Extra(Column("Checks", "held"), checks.cell, data)
+
+
+def _trust() -> Extra:
+    def show(record: Record) -> Cell:
+        return Cell(TRUST[record.origin.trust], title=f"{TOLD[record.origin.trust]}, by {record.origin.by}", kind="text quiet")
+
+    return Extra(Column("Trust", kind="text", key="trust"), show, lambda record: {})
+
+
+def _single(title: str, small: str, metric: str, falling: bool = False) -> Extra:
+    def show(record: Record) -> Cell:
+        value = single(record, metric)
+        if value is None:
+            return Cell("diverged", kind="number warn") if single(record, "diverged") else EMPTY
+        return Cell("≥ 10¹⁵", "saturated") if metric.endswith("jacobian_condition") and value >= 1e15 else Cell(plain(value))
+
+    return Extra(Column(title, small, key=metric, falling=falling), show, lambda record: {metric: single(record, metric)})

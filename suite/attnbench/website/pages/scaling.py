@@ -1,0 +1,147 @@
+"""Cost against seq_len: time, its ratio to softmax, memory and throughput; exponents beside the claimed ones, and crossovers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attnbench.stats import Interval
+from attnbench.store.record import Record
+from attnbench.website.charts.chart import Chart, Failure, Line, Point, line_chart
+from attnbench.website.charts.reference import Reference
+from attnbench.website.charts.scales import LAYERS, MEMORY, RATIO, SEQ_LEN, THROUGHPUT, TIME, Kind, exact, spaced
+from attnbench.website.groups import Axis, Group
+from attnbench.website.results import BASELINE, Results, positive, status_word
+from attnbench.website.tables.costs import beside_softmax
+from attnbench.website.tables.growth import growth_table
+from attnbench.website.tables.rows import cost_rows
+from attnbench.website.tables.table import Table, clip, failures_table
+from attnbench.website.view import Charts, View
+
+LISTED = ("skipped", "unavailable")
+CROSSED = f"{BASELINE} itself is the line at 1. A ring on it is where a mechanism becomes cheaper, with its 95 % interval."
+Measure = Callable[[Record], Interval | None]
+
+
+def views(results: Results) -> list[View]:
+    """One view per setting and mode."""
+    found = []
+    for group in results.groups("kernel"):
+        modes = [mode for mode in ("training", "forward", "decode") if any(r.spec.mode == mode for r in group.records)]
+        for mode in modes:
+            charts = [c for c in (size_chart(results, group, mode, what) for what in ("time", "ratio", "memory", "throughput")) if c]
+            records = [r for r in group.records if r.spec.mode == mode]
+            setting = f"{mode} · {group.title}"
+            blocks: list[Table | Charts] = [failures_table(results, records, f"No cell gave a number · {setting}")]
+            if charts:
+                blocks = [Charts(charts), growth_table(results, records, setting)]
+            found.append(View((*group.axes, Axis("mode", mode, mode)), blocks, setting, group.name, rows=cost_rows(results, records)))
+    return found
+
+
+def size_chart(results: Results, group: Group, mode: str, what: str) -> Chart | None:
+    """One cost of one mode against seq_len; None where there is nothing to draw. what: "time", "ratio", "memory" or "throughput".
+
+    Time and memory stand on the leaderboard too, and are kept.
+    """
+    if what not in ("time", "memory"):
+        return _size_chart(results, group, mode, what)
+    key = group.axes, mode, what
+    if key not in results.charts:
+        results.charts[key] = _size_chart(results, group, mode, what)
+    return results.charts[key]
+
+
+def _size_chart(results: Results, group: Group, mode: str, what: str) -> Chart | None:
+    records = [r for r in group.records if r.spec.mode == mode]
+    title, kind = {
+        "time": ("Time", TIME), "ratio": (f"Time over that of {BASELINE}", RATIO), "memory": ("Peak memory", MEMORY),
+        "throughput": ("Tokens per second", THROUGHPUT),
+    }[what]  # fmt: skip
+    of = {"time": call_time, "ratio": _ratio(results, records), "memory": peak_memory, "throughput": _throughput}[what]
+    caption = f"{title}, {mode} · {group.title}"
+    if what != "ratio":
+        return cost_chart(results, records, f"{title}, {mode}", kind, of, caption, _seq_len, SEQ_LEN)
+    crossings = _crossings(results, records)
+    reference = Reference(1.0, CROSSED if crossings else f"{BASELINE} itself is the line at 1.")
+    others = [r for r in records if results.label(r) != BASELINE]
+    return cost_chart(results, others, f"{title}, {mode}", kind, of, caption, _seq_len, SEQ_LEN, reference=reference, marks=crossings)
+
+
+def _seq_len(record: Record) -> int | None:
+    return record.spec.seq_len
+
+
+def call_time(record: Record) -> Interval | None:
+    return positive(record, f"{record.spec.mode}_s")
+
+
+def peak_memory(record: Record) -> Interval | None:
+    return positive(record, "peak_memory_bytes")
+
+
+def _throughput(record: Record) -> Interval | None:
+    """Tokens of the whole batch a second; in decoding one of each row."""
+    time, s = call_time(record), record.spec
+    tokens = s.batch_size * (1 if s.mode == "decode" else s.seq_len or 1)
+    return Interval(tokens / time.value, tokens / time.high, tokens / time.low, time.confidence) if time else None
+
+
+def _ratio(results: Results, records: Sequence[Record]) -> Measure:
+    bases = {r.spec.seq_len: time for r in records if results.label(r) == BASELINE and (time := call_time(r))}
+
+    def of(record: Record) -> Interval | None:
+        time = call_time(record)
+        return beside_softmax(record, time, bases.get(record.spec.seq_len)) if time else None
+
+    return of
+
+
+def _crossings(results: Results, records: Sequence[Record]) -> list[Line]:
+    """Where mechanisms become cheaper than softmax, as points on the line at 1."""
+    found = []
+    for label, mine in by_label(results, records).items():
+        crossing = results.standings.crossings("time", mine[0]).get(label, {}).get(BASELINE)
+        if crossing and crossing.found == "crosses":
+            size = crossing.size
+            note = f" from seq_len {size.value:,.0f} on, 95 % interval [{size.low:,.0f}, {size.high:,.0f}]"
+            found.append(Line(label, results.styles[mine[0].spec.variant], [Point(size.value, 1.0, size.low, size.high, note)]))
+    return found
+
+
+def cost_chart(
+    results: Results, records: Sequence[Record], title: str, kind: Kind, measure: Measure, caption: str,
+    of: Callable[[Record], int | None], sizes: Kind = LAYERS, beside: Sequence[Record] = (), reference: Reference | None = None,
+    marks: Sequence[Line] = (),
+) -> Chart | None:  # fmt: skip
+    """A positive metric against a size, medians with their intervals, and the first size at which each mechanism failed.
+
+    beside: records that the y axis makes room for too, so that two charts can be compared. marks: points of interest in x.
+    """
+    lines, failures, notes = [], [], []
+    bounds: list[float] = []
+    for label, mine in by_label(results, records).items():
+        style = results.styles[mine[0].spec.variant]
+        points = [Point(float(of(r) or 0), i.value, i.low, i.high) for r in mine if (i := measure(r))]
+        bounds += [bound for p in points for bound in (p.low or p.y, p.high or p.y)]
+        if points:
+            lines.append(Line(label, style, points))
+        failed = [r for r in mine if r.status != "ok"]
+        drawn = next((r for r in failed if r.status not in LISTED), None)
+        if drawn:
+            text = f"{status_word(drawn)} at {sizes.title} {of(drawn):,}"
+            failures.append(Failure(label, style, float(of(drawn) or 0), drawn.status, text))
+        listed = next((r for r in failed if r.status in LISTED), None)
+        if listed and not drawn:
+            notes.append(f"{clip(label, 60)}: {listed.status}" + (f", {clip(listed.reason, 160)}" if listed.reason else ""))
+    x = exact(sizes, [float(of(r) or 0) for r in records])
+    bounds += [bound for r in beside if (i := measure(r)) for bound in (i.low, i.high)]
+    y = spaced(kind, [*bounds, reference.value] if reference and bounds else bounds)
+    return line_chart(title, x, y, lines, failures, caption, notes, reference, marks) if x and y else None
+
+
+def by_label(results: Results, records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Records by the label of their mechanism, in the order of their sizes."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(results.label(record), []).append(record)
+    return found

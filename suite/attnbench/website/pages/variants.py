@@ -1,0 +1,233 @@
+"""One page per mechanism: what it declares, how its checks came out, and all its numbers, each leading to its cell."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from attnbench.analysis.quantity import count, ratio, seconds, size
+from attnbench.attention import Variant
+from attnbench.spec.axes import MODES
+from attnbench.store.record import Record
+from attnbench.website.charts.palette import Style
+from attnbench.website.checked import Checks, report_table
+from attnbench.website.formula import mathml
+from attnbench.website.groups import Axis, Group, epochs
+from attnbench.website.links import cell_href, variant_file
+from attnbench.website.results import BASELINE, Results, is_trial, over_seeds, positive, rates, single, values
+from attnbench.website.tables.costs import beside_softmax
+from attnbench.website.tables.table import (
+    EMPTY,
+    Cell,
+    Column,
+    Table,
+    Value,
+    clip,
+    interval_text,
+    power_text,
+    rank_cell,
+    rank_text,
+    status_cell,
+)
+from attnbench.website.task_metrics import metric_of
+
+_ARXIV = re.compile(r"arXiv[ :]?(\d{4}\.\d{4,5})")
+NOT_HERE = "Not registered where this site was built; only its results are known."
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of what a mechanism declares."""
+
+    name: str
+    value: str | Markup
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A mechanism's page. tables: its numbers, under a heading each; checks: its reports; compared: it and softmax, for the comparison."""
+
+    name: str
+    style: Style
+    summary: str
+    facts: Sequence[Fact]
+    checks: Sequence[Table]
+    tables: Sequence[tuple[str, Sequence[Table]]]
+    compared: str = ""
+
+
+def sheet(results: Results, checks: Checks, name: str, summary: str, source: str) -> Sheet:
+    """Everything known about one recorded mechanism. source: the page that shows its file; none if it is not here."""
+    found: list[tuple[str, list[Table]]] = [("Kernel", []), ("Depth", []), ("Tasks", []), ("Tuning trials", [])]
+    for group in results.groups("kernel"):
+        if name in group.by_variant:
+            found[0][1].append(_grid(results, group, name, "seq_len"))
+    for group in results.groups("depth"):
+        if name in group.by_variant:
+            found[1][1].append(_grid(results, group, name, "num_layers"))
+    benches: dict[tuple[Axis, ...], list[Group]] = {}
+    for group in results.groups("task"):
+        if name in group.by_variant:
+            benches.setdefault(group.device, []).append(group)
+    found[2][1].extend(_tasks(results, bench, groups, name) for bench, groups in benches.items())
+    if trials := [r for r in results.by_variant[name] if is_trial(r)]:
+        found[3][1].append(_trials(results, trials))
+    reports = [report_table(report) for report in checks.of_variant(name)]
+    facts = [
+        *declared_facts(results.declared.get(name)),
+        *([Fact("Source", "its file, as installed where this site was built", source)] if source else []),
+    ]
+    labels = sorted({results.label(r) for r in results.by_variant[name] if not is_trial(r)} - {BASELINE})
+    compared = "~".join([BASELINE, *labels]) if labels and BASELINE in results.by_variant else ""
+    return Sheet(name, results.styles[name], summary, facts, reports, [(title, tables) for title, tables in found if tables], compared)
+
+
+def declared_facts(declared: Variant | None) -> list[Fact]:
+    """Everything a mechanism declares; nothing for one that is not registered here."""
+    if declared is None:
+        return []
+    arxiv = _ARXIV.search(declared.citation)
+    params = [f"{k} = {'chosen from the shape' if v is None else json.dumps(v, default=list)}" for k, v in sorted(declared.params.items())]
+    found = [
+        Fact("Formula", mathml(declared.formula) if declared.formula else ""),
+        Fact("Reference", declared.citation, f"https://arxiv.org/abs/{arxiv[1]}" if arxiv else ""),
+        Fact("Family", declared.family),
+        Fact("Claimed time", f"grows as {power_text(declared.time_exponent)} in seq_len"),
+        Fact("Claimed memory", f"grows as {power_text(declared.memory_exponent)} in seq_len"),
+        Fact("Causal form", "yes" if declared.causal else "no; causal cells are skipped"),
+        Fact("Rows sum to one", "yes" if declared.normalises_rows else "no"),
+        Fact("Parameters", ", ".join(params) or "none"),
+        Fact("Needs", ", ".join(declared.needs) or "nothing beyond torch"),
+    ]
+    return [fact for fact in found if fact.value]
+
+
+def index_table(results: Results, checks: Checks, summaries: dict[str, str]) -> Table:
+    """All recorded mechanisms."""
+    columns = [
+        Column("Variant", kind="text", key="name"), Column("What it is", kind="text"), Column("Family", kind="text", key="family"),
+        Column("Claimed", "time", key="claimed_time_exponent"), Column("Claimed", "memory", key="claimed_memory_exponent"),
+        Column("Checks", "held"), Column("Cells", key="cells"), Column("Ok", key="ok"),
+    ]  # fmt: skip
+    rows, data = [], []
+    for name, records in sorted(results.by_variant.items()):
+        declared, ok = results.declared.get(name), sum(r.status == "ok" for r in records)
+        family = declared.family if declared else "other"
+        claims = (declared.time_exponent, declared.memory_exponent) if declared else (None, None)
+        rows.append(
+            [
+                Cell(clip(name, 60), href=variant_file(name), kind="variant", style=results.styles[name]),
+                Cell(summaries.get(name) or NOT_HERE, kind="text wide"), Cell(family, kind="text"),
+                *(EMPTY if claim is None else Cell(power_text(claim)) for claim in claims),
+                checks.cell(records[0]), Cell(count(len(records))), Cell(count(ok)),
+            ]
+        )  # fmt: skip
+        told: dict[str, Value] = {"name": name, "family": family, "cells": len(records), "ok": ok}
+        data.append({**told, "claimed_time_exponent": claims[0], "claimed_memory_exponent": claims[1]})
+    return Table("Every mechanism with a record", columns, rows, (), data)
+
+
+def _grid(results: Results, group: Group, name: str, axis: str) -> Table:
+    """A setting's costs by size: for each mode, and each block, time, its ratio to softmax and memory."""
+    mine = group.by_variant[name]
+    kinds = sorted({_kind(r) for r in mine}, key=lambda kind: (kind[0], MODES.index(kind[1])))
+    columns = [Column("Mechanism", kind="text"), Column(axis)]
+    for block, mode in kinds:
+        told = f"{block}, {mode}" if block else mode
+        columns += [Column("Time", told), Column(f"vs {BASELINE}", told), Column("Rank", told), Column("Memory", told)]
+    rows: dict[tuple[str, int], dict[tuple[str, str], Record]] = {}
+    for record in mine:
+        rows.setdefault((results.label(record), getattr(record.spec, axis) or 0), {})[_kind(record)] = record
+    bases = {(_kind(r), getattr(r.spec, axis)): r for r in group.by_variant.get(BASELINE, ()) if results.label(r) == BASELINE}
+    shown = [
+        [
+            Cell(clip(label, 60), kind="head"), Cell(count(at)),
+            *(cell for kind in kinds for cell in _costs(results, found.get(kind), bases.get((kind, at)))),
+        ]
+        for (label, at), found in sorted(rows.items())
+    ]  # fmt: skip
+    return Table(group.title, columns, shown)
+
+
+def _kind(record: Record) -> tuple[str, str]:
+    return record.spec.block or "", record.spec.mode
+
+
+def _costs(results: Results, record: Record | None, base: Record | None) -> list[Cell]:
+    if record is None:
+        return [EMPTY] * 4
+    if record.status != "ok":
+        return [status_cell(record, 4)]
+    metric = f"{record.spec.mode}_s"
+    time, memory = positive(record, metric), positive(record, "peak_memory_bytes")
+    relative = beside_softmax(record, time, positive(base, metric) if base else None) if time else None
+    place = results.standings.places("time", record).get(results.label(record))
+    link = cell_href(record)
+    return [
+        Cell(seconds(time.value), title=interval_text(time, seconds), href=link) if time else EMPTY,
+        Cell(ratio(relative.value), title=interval_text(relative, ratio)) if relative else EMPTY,
+        rank_cell(place),
+        Cell(size(memory.value)) if memory else EMPTY,
+    ]  # fmt: skip
+
+
+def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], name: str) -> Table:
+    """What it learnt on one bench, a row for each setting."""
+    columns = [
+        Column("Task", kind="text"), Column("Setting", kind="text"), Column("Test result", "mean over seeds"), Column("95 % interval"),
+        Column("Rank"), Column("Seeds"), Column("Rate"), Column("Training"), Column("Memory"),
+    ]  # fmt: skip
+    rows = []
+    for group in groups:
+        by_label: dict[str, list[Record]] = {}
+        for record in group.by_variant[name]:
+            by_label.setdefault(results.label(record), []).append(record)
+        for label, records in by_label.items():
+            metric, first = metric_of(group.records), records[0]
+            found, place = over_seeds(records, metric.name), results.standings.places("result", first).get(label)
+            told = [axis.label for axis in group.axes if axis.name != "task" and axis not in bench]
+            setting = ", ".join(told) + (f" · {label}" if label != name else "")
+            head = [Cell(str(first.spec.task), kind="head"), Cell(clip(setting, 200), kind="text wide")]
+            if found is None:
+                rows.append([*head, status_cell(first, len(columns) - 2)])
+                continue
+            gave = [(r, x) for r in records if r.status == "ok" for x in values(r, metric.name)[:1]]
+            links = Markup(" ").join(Markup('<a href="../{}">{}</a>').format(cell_href(r), metric.show(x)) for r, x in gave)
+            mean = found[0]
+            time, memory = over_seeds(records, "train_s"), over_seeds(records, "peak_memory_bytes")
+            rows.append(
+                [
+                    *head, Cell(metric.told(mean.value), href=cell_href(first)),
+                    Cell(interval_text(mean, metric.show) if mean.confidence else "1 seed", kind="number quiet"),
+                    Cell(rank_text(place.rank if place else None)), Cell(links), Cell(rates(records)),
+                    Cell(seconds(time[0].value)) if time else EMPTY, Cell(size(memory[0].value)) if memory else EMPTY,
+                ]
+            )  # fmt: skip
+    return Table(", ".join(axis.label for axis in bench), columns, rows)
+
+
+def _trials(results: Results, trials: Sequence[Record]) -> Table:
+    """Every rate that was tried, judged on the validation part."""
+    columns = [
+        Column("Task", kind="text"),
+        Column("Stack", kind="text"),
+        Column("Setting", kind="text"),
+        Column("Rate"),
+        Column("Validation"),
+    ]
+    rows = []
+    for record in trials:
+        s, metric = record.spec, metric_of([record])
+        value, diverged = single(record, f"validation_{metric.name}"), single(record, "diverged")
+        setting = [record.machine, s.device, s.dtype, *(["causal"] if s.causal else []), epochs(s)]
+        shown = status_cell(record) if value is None else Cell(metric.told(value), "diverged" if diverged else "", href=cell_href(record))
+        rows.append(
+            [Cell(str(s.task), kind="head"), Cell(f"{s.block}, {s.depth_label()}", kind="text"), Cell(", ".join(setting), kind="text"),
+             Cell(rates([record])), shown]
+        )  # fmt: skip
+    return Table("Each rate once; the best was used for every seed", columns, rows)

@@ -1,0 +1,51 @@
+"""The small plots under the leaderboard, one set for each setting of its tables."""
+
+from __future__ import annotations
+
+from attnbench.website.charts.scales import CONDITION
+from attnbench.website.groups import Axis
+from attnbench.website.pages.accuracy import charts, pareto
+from attnbench.website.pages.depth import blocks_of, cost_charts, state_charts
+from attnbench.website.pages.scaling import size_chart
+from attnbench.website.results import Results
+from attnbench.website.view import Charts, View
+
+
+def views(results: Results) -> list[View]:
+    """The plots of every track."""
+    return [*_kernel(results), *_depth(results), *_task(results)]
+
+
+def _kernel(results: Results) -> list[View]:
+    found = []
+    for group in results.groups("kernel"):
+        beside = next((pareto(results, task, "time") for task in results.groups("task") if task.device == group.device), None)
+        for mode in ("training", "forward", "decode"):
+            costs = [size_chart(results, group, mode, what) for what in ("time", "memory")]
+            if any(costs):
+                axes = (Axis("track", "kernel", "kernel"), *group.axes, Axis("mode", mode, mode))
+                found.append(View(axes, [Charts([c for c in (*costs, beside) if c])], f"{mode} · {group.title}", group.name))
+    return found
+
+
+def _depth(results: Results) -> list[View]:
+    found = []
+    for group in results.groups("depth"):
+        shown = [
+            *cost_charts(results, group, "time"),
+            *cost_charts(results, group, "memory"),
+            *state_charts(results, group, CONDITION, (("Condition number", "jacobian_condition"),)),
+        ]
+        for block in blocks_of(group):
+            axes = (Axis("track", "depth", "depth"), *group.axes, Axis("block", block, block))
+            if charts_here := [c for c in shown if c.title.endswith(block)]:
+                found.append(View(axes, [Charts(charts_here)], f"{block} · {group.title}", group.name))
+    return found
+
+
+def _task(results: Results) -> list[View]:
+    return [
+        View((Axis("track", "task", "task"), *group.axes), [Charts(drawn[:3])], group.title, group.name)
+        for group in results.groups("task")
+        if (drawn := charts(results, group))
+    ]

@@ -1,0 +1,171 @@
+"""A table of mechanisms by time: the ratio to softmax leads, for it travels between machines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from attnbench.analysis.quantity import digits, ratio, seconds, size
+from attnbench.stats import MARGIN, Interval, ratio_interval
+from attnbench.store.record import Record
+from attnbench.website.links import cell_href
+from attnbench.website.results import BASELINE, LARGEST, Results, positive
+from attnbench.website.tables.standings import Standing
+from attnbench.website.tables.table import (
+    EMPTY,
+    Cell,
+    Column,
+    Table,
+    Value,
+    bar,
+    bounds_data,
+    interval_text,
+    rank_cell,
+    scale,
+    status_cell,
+    variant_cell,
+)
+
+TIES = (
+    f"Ranks are ranges: two mechanisms are ordered only where a rank test tells their times apart by more than {100 * (MARGIN - 1):.0f} %, "
+    "with at most 1 % of such statements false."
+)
+FEWER = "Intervals of times have 99 % confidence; of few samples they are the whole range, with the confidence that this has."
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A further column: how it is headed, what it shows of a record, and the raw values behind that by their names."""
+
+    column: Column
+    show: Callable[[Record], Cell]
+    data: Callable[[Record], Mapping[str, Value]]
+
+
+class Times:
+    """The times of a table's mechanisms.
+
+    times:  median and interval of those that gave one, by label.
+    lead:   what is shown first: the ratio to softmax where every time has one, else the time.
+    places: the ranks, and why some have none.
+    """
+
+    def __init__(self, results: Results, records: Sequence[Record]) -> None:
+        self.places: Mapping[str, Standing] = results.standings.places("time", records[0])
+        self.times = {results.label(r): t for r in records if (t := positive(r, f"{r.spec.mode}_s"))}
+        base = self.times.get(BASELINE)
+        timed = [r for r in records if results.label(r) in self.times]
+        ratios = {label: x for r in timed if (x := self._ratio(r, label := results.label(r), base))}
+        self.is_relative = len(ratios) == len(self.times) > 0
+        self.lead = ratios if self.is_relative else self.times
+        self.on = scale(self.lead.values(), 1.0 if self.is_relative else None)
+        self.confidences = {interval.confidence for interval in self.lead.values()}
+
+    def _ratio(self, record: Record, label: str, base: Interval | None) -> Interval | None:
+        """What the ranks rest on, where that is the ratio."""
+        place = self.places.get(label)
+        found = place.interval if place and place.metric == "anchor_ratio" else None
+        if found and 1 / LARGEST < found.low <= found.high < LARGEST:
+            return found
+        return beside_softmax(record, self.times[label], base)
+
+    def columns(self) -> list[Column]:
+        told = f"vs {BASELINE}" if self.is_relative else f"no {BASELINE} here" if self.times else ""
+        show = ratio if self.is_relative else seconds
+        ends = f"{show(10 ** self.on[0])} to {show(10 ** self.on[1])}, log" if self.on else ""
+        absolute = [Column("Absolute", "median", key="time_s")] if self.is_relative else []
+        return [
+            Column("Rank", key="rank"), Column("Variant", kind="text", key="name"),
+            Column("Time", told, key="time_ratio" if self.is_relative else "time_s"),
+            Column(self._of_all() or "Interval", ends, kind="interval"), *absolute,
+        ]  # fmt: skip
+
+    def _of_all(self) -> str:
+        """What the column of intervals is called where all have one confidence, so that it need not stand in every cell."""
+        if len(self.confidences) != 1 or not min(self.confidences):
+            return ""
+        return f"{math.floor(100 * min(self.confidences))} % interval"
+
+    def rank(self, label: str) -> Cell:
+        return rank_cell(self.places.get(label))
+
+    def cells(self, label: str, link: str) -> list[Cell]:
+        """The time and its interval."""
+        time, leading = self.times[label], self.lead[label]
+        span = interval_text(time, seconds)
+        show = ratio if self.is_relative else seconds
+        is_base = label == BASELINE and self.is_relative
+        drawn = bar(leading, self.on, 1.0 if self.is_relative else None) if self.on else None
+        told = leading if not self._of_all() else Interval(leading.value, leading.low, leading.high, 1.0)
+        bounds = "baseline" if is_base else interval_text(told, digits if self.is_relative else seconds)
+        absolute = [Cell(seconds(time.value), title=span, href=link, kind="number quiet")] if self.is_relative else []
+        own = interval_text(leading, show)
+        return [Cell(show(leading.value), title=own, href=link), Cell(bounds, kind="interval", bar=drawn), *absolute]
+
+    def data(self, label: str) -> dict[str, Value]:
+        relative = self.lead.get(label) if self.is_relative else None
+        return {**bounds_data("time_ratio", relative), **bounds_data("time_s", self.times.get(label))}
+
+    def notes(self) -> tuple[str, ...]:
+        flags = sorted({place.why for place in self.places.values() if place.flagged and place.why})
+        return (TIES, FEWER, *(f"Not ranked, {flag}." for flag in flags))
+
+
+def cost_table(results: Results, records: Sequence[Record], setting: str, extras: Sequence[Extra]) -> Table:
+    """Mechanisms by time, with their peak memory and what else the track has."""
+    records = list({results.label(r): r for r in reversed(records)}.values())
+    times = Times(results, records)
+    base_memory = next((positive(r, "peak_memory_bytes") for r in records if results.label(r) == BASELINE), None)
+    memory_column = Column("Peak memory", f"vs {BASELINE}" if base_memory else "", key="peak_memory_bytes")
+    columns = [*times.columns(), memory_column, *(extra.column for extra in extras)]
+    measured = len(columns) - len(extras) - 3  # from the time to the absolute time
+
+    def row(record: Record) -> list[Cell]:
+        label, link = results.label(record), cell_href(record)
+        head = [times.rank(label), variant_cell(results, record)]
+        if label not in times.times and record.status == "ok":
+            return [*head, Cell("not measured", kind="text none", span=measured + 1), *(extra.show(record) for extra in extras)]
+        if label not in times.times:
+            return [*head, status_cell(record, measured + 1), *(extra.show(record) for extra in extras)]
+        memory = positive(record, "peak_memory_bytes")
+        relative = ratio(memory.value / base_memory.value) if memory and base_memory else ""
+        shown = Cell(size(memory.value), relative, href=link) if memory else EMPTY
+        return [*head, *times.cells(label, link), shown, *(extra.show(record) for extra in extras)]
+
+    def data(record: Record) -> dict[str, Value]:
+        memory = positive(record, "peak_memory_bytes")
+        found: dict[str, Value] = {**row_data(results, record, times.places.get(results.label(record)))}
+        found |= {**times.data(results.label(record)), "peak_memory_bytes": memory.value if memory else None}
+        for extra in extras:
+            found |= extra.data(record)
+        return found
+
+    shown = in_order(results, records, times.places)
+    return Table(setting, columns, [row(r) for r in shown], times.notes(), [data(r) for r in shown])
+
+
+def row_data(results: Results, record: Record, place: Standing | None) -> dict[str, Value]:
+    """What every table of mechanisms says of a row."""
+    rank = place.rank if place else None
+    return {
+        "rank": sum(rank) / 2 if rank else None, "rank_low": rank[0] if rank else None, "rank_high": rank[1] if rank else None,
+        "name": results.label(record), "variant": record.spec.variant, "status": record.status, "reason": record.reason,
+        "trust": record.origin.trust, "by": record.origin.by, "cell": record.id,
+    }  # fmt: skip
+
+
+def in_order(results: Results, records: Iterable[Record], places: Mapping[str, Standing]) -> list[Record]:
+    """By rank; ties by name, never by value; what has no rank last."""
+
+    def key(record: Record) -> tuple[object, ...]:
+        label = results.label(record)
+        place = places.get(label)
+        return (place.rank if place and place.rank else (10**6, 10**6), label)
+
+    return sorted(records, key=key)
+
+
+def beside_softmax(record: Record, time: Interval, base: Interval | None) -> Interval | None:
+    """Time over that of softmax: of calls that took turns with it, or else of two cells, between which the machine may have drifted."""
+    return positive(record, "anchor_ratio") or (ratio_interval(time, base) if base else None)

@@ -1,0 +1,82 @@
+"""How costs grow with seq_len, in a table: exponents beside the claimed ones, and from where on each mechanism beats softmax."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from attnbench.analysis.scaling import BASELINES
+from attnbench.store.record import Record
+from attnbench.website.results import Results
+from attnbench.website.tables.standings import Crossing, Growth
+from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, exponent_cell, variant_cell
+
+NOTES = (
+    "ok: the claimed exponent lies within the interval.",
+    "Least squares on logarithms over every length that gave a number. Fixed costs flatten the curve at short lengths, and leaving a cache "
+    "steepens it, so a measured exponent need not equal the claim.",
+    "Cheaper from: the seq_len from which on a mechanism costs less than the baseline, up to the longest measured, with its 95 % interval. "
+    "Undecided: the interval reaches beyond the lengths that both were measured at.",
+)
+
+
+def growth_table(results: Results, records: Sequence[Record], setting: str) -> Table:
+    """Of one setting and mode, the records of all lengths."""
+    first = {results.label(r): r for r in reversed(records)}
+    baselines = [name for name in BASELINES if name in first]
+    columns = [
+        Column("Variant", kind="text", key="name"), Column("Time", "measured (claimed)", key="time_exponent"),
+        Column("95 % interval"), Column("Memory", "measured (claimed)", key="memory_exponent"), Column("95 % interval"),
+        *(Column("Faster from", f"than {name}", key=f"faster_than_{name}_from") for name in baselines),
+        *(Column("Smaller from", f"than {name}", key=f"smaller_than_{name}_from") for name in baselines),
+    ]  # fmt: skip
+    rows, data = [], []
+    for label, record in sorted(first.items()):
+        growths = [results.standings.growth(what, record).get(label) for what in ("time", "memory")]
+        crossings = {what: results.standings.crossings(what, record).get(label, {}) for what in ("time", "memory")}
+        row = [variant_cell(results, record)]
+        told: dict[str, Value] = {"name": label, "variant": record.spec.variant, "trust": record.origin.trust}
+        for what, grown in zip(("time", "memory"), growths, strict=True):
+            row += [exponent_cell(grown), _bounds(grown)]
+            told |= _exponent_data(what, grown)
+        for what, word in (("time", "faster"), ("memory", "smaller")):
+            for name in baselines:
+                crossing = crossings[what].get(name)
+                row.append(_crossing_cell(crossing, label == name))
+                told |= {f"{word}_than_{name}": crossing.found if crossing else None, f"{word}_than_{name}_from": _from(crossing)}
+        rows.append(row)
+        data.append(told)
+    return Table(f"Growth with seq_len, measured and claimed · {setting}", columns, rows, NOTES, data)
+
+
+def _bounds(grown: Growth | None) -> Cell:
+    if grown is None or grown.exponent is None:
+        return EMPTY
+    bounds = grown.exponent
+    if not math.isfinite(bounds.low):
+        return Cell("two lengths", kind="number none")
+    agrees = grown.claimed is not None and bounds.low <= grown.claimed <= bounds.high
+    return Cell(f"[{bounds.low:.2f}, {bounds.high:.2f}]", "ok" if agrees else "", kind="number quiet")
+
+
+def _exponent_data(what: str, grown: Growth | None) -> dict[str, Value]:
+    exponent = grown.exponent if grown else None
+    return {**bounds_data(f"{what}_exponent", exponent), f"claimed_{what}_exponent": grown.claimed if grown else None}
+
+
+def _crossing_cell(crossing: Crossing | None, itself: bool) -> Cell:
+    if itself:
+        return Cell("baseline", kind="number quiet")
+    if crossing is None or not crossing.found:
+        return EMPTY
+    if crossing.found != "crosses":
+        return Cell(crossing.found, kind="number quiet" if crossing.found == "undecided" else "number")
+    size = crossing.size
+    return Cell(f"{size.value:,.0f}", f"[{size.low:,.0f}, {size.high:,.0f}]")
+
+
+def _from(crossing: Crossing | None) -> float | None:
+    """The size for sorting: of one that is always cheaper the smallest that was measured."""
+    if crossing is None or crossing.found not in ("crosses", "always"):
+        return None
+    return crossing.smallest if crossing.found == "always" else crossing.size.value

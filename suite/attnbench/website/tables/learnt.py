@@ -1,0 +1,133 @@
+"""The table of a task's setting: what each mechanism learnt, at which rate, and what that cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from attnbench.analysis.quantity import count, plain, seconds, size
+from attnbench.stats import Interval
+from attnbench.store.record import Record
+from attnbench.website.groups import Group, least_trusted, rate
+from attnbench.website.links import cell_href
+from attnbench.website.pages.scaling import by_label
+from attnbench.website.results import Results, over_seeds, rates, single
+from attnbench.website.tables.costs import in_order, row_data
+from attnbench.website.tables.standings import Standing
+from attnbench.website.tables.table import (
+    EMPTY,
+    Cell,
+    Column,
+    Table,
+    Value,
+    bounds_data,
+    interval_text,
+    linear_bar,
+    linear_scale,
+    rank_cell,
+    status_cell,
+    variant_cell,
+)
+from attnbench.website.task_metrics import Metric, metric_of
+
+TIES = (
+    "Ranks are ranges: two mechanisms are ordered only where a test paired by seed tells them apart, "
+    "with at most 5 % of such statements false."
+)
+Means = dict[str, tuple[Interval, list[float]]]
+
+
+def learnt_table(results: Results, group: Group) -> Table:
+    """Mechanisms by the task's metric on the test part, seeds together."""
+    metric = metric_of(group.records)
+    seeds = by_label(results, group.records)
+    means = means_of(seeds, metric)
+    places = results.standings.places("result", group.records[0])
+    is_tuned = group.records[0].spec.lr_grid is not None
+    on = linear_scale([mean for mean, _ in means.values()])
+    ends = f"{metric.show(on[0])} to {metric.show(on[1])}" if on else ""
+    result = Column(f"Test {metric.title}", "mean over seeds", key=metric.name, falling=metric.more_is_better)
+    columns = [
+        Column("Rank", key="rank"), Column("Variant", kind="text", key="name"), result, Column("95 % interval", ends, "interval"),
+        Column("Seeds"), *([Column("Rate", "tuned")] if is_tuned else []), Column("Training", "tokens/s", key="train_s"),
+        Column("To target", "validation", key="time_to_target_s"),
+        Column("Inference", "tokens/s", key="inference_tokens_per_s", falling=True), Column("Memory", "peak", key="peak_memory_bytes"),
+        Column("Parameters", "own", key="parameters"),
+    ]  # fmt: skip
+
+    def row(record: Record) -> list[Cell]:
+        label = results.label(record)
+        records = seeds[label]
+        head = [rank_cell(places.get(label)), variant_cell(results, record)]
+        if label not in means:
+            return [*head, status_cell(record, len(columns) - len(head))]
+        interval, samples = means[label]
+        bounds = interval_text(interval, metric.show) if interval.confidence else "1 seed, no interval"
+        return [
+            *head,
+            Cell(metric.show(interval.value), href=cell_href(record)),
+            Cell(bounds, kind="interval", bar=linear_bar(interval, on) if on else None),
+            _seeds_cell(records, len(samples)),
+            *([Cell(rates(records))] if is_tuned else []),
+            _mean(records, "train_s", seconds)._replace(small=_mean(records, "training_tokens_per_s", plain).text),
+            _target_cell(records),
+            _mean(records, "inference_tokens_per_s", plain),
+            _mean(records, "peak_memory_bytes", size),
+            _parameters_cell(records),
+        ]
+
+    shown = in_order(results, [records[0] for records in seeds.values()], places)
+    chosen = f"For each mechanism the learning rate was chosen by itself, on the validation part ({rate(group.records[0].spec)})."
+    notes = (TIES, metric.chance_text(group.records), chosen if is_tuned else "")
+    data = [_data(results, metric, seeds[results.label(r)], places.get(results.label(r)), means.get(results.label(r))) for r in shown]
+    return Table(f"Task · {group.title}", columns, [row(r) for r in shown], tuple(note for note in notes if note), data)
+
+
+def _data(
+    results: Results, metric: Metric, records: Sequence[Record], place: Standing | None, mean: tuple[Interval, list[float]] | None
+) -> dict[str, Value]:
+    """What the row of a mechanism's seeds holds, as raw values."""
+    name, interval = metric.name or "result", mean[0] if mean else None
+    found: dict[str, Value] = {
+        **row_data(results, replace(records[0], origin=least_trusted(records)), place),
+        "seeds": len(records),
+        "seeds_that_gave_a_number": len(mean[1]) if mean else 0,
+    }
+    found |= bounds_data(name, interval)
+    for cost in ("train_s", "training_tokens_per_s", "time_to_target_s", "inference_tokens_per_s", "peak_memory_bytes", "parameters"):
+        told = over_seeds(records, cost)
+        found[cost] = told[0].value if told else None
+    return found
+
+
+def means_of(seeds: dict[str, list[Record]], metric: Metric) -> Means:
+    """Mean, interval and seeds of the metric on the test part, by label; only those that gave one."""
+    return {label: found for label, records in seeds.items() if (found := over_seeds(records, metric.name))}
+
+
+def _target_cell(records: Sequence[Record]) -> Cell:
+    """Seconds of training until the validation part first reached the task's target, mean over the seeds that did."""
+    done = sum(r.status == "ok" for r in records)
+    reached = over_seeds(records, "time_to_target_s")
+    if reached is None:
+        return Cell("never", title="no seed reached the target", kind="number none") if done else EMPTY
+    mean, times = reached
+    missing = done - len(times)
+    return Cell(seconds(mean.value), f"{missing} of {done} never" if missing else "", interval_text(mean, seconds))
+
+
+def _seeds_cell(records: Sequence[Record], given: int) -> Cell:
+    told = f"{given} of {len(records)}" if len(records) > given else f"{given}"
+    diverged = sum(bool(single(r, "diverged")) for r in records)
+    return Cell(told, f"{diverged} diverged", kind="number warn") if diverged else Cell(told)
+
+
+def _parameters_cell(records: Sequence[Record]) -> Cell:
+    """Of the model, all seeds of which have the same, and what of it is the mechanism's own."""
+    total, own = over_seeds(records, "parameters"), over_seeds(records, "mechanism_parameters")
+    return Cell(count(total[0].value), f"+{count(own[0].value)}" if own else "") if total else EMPTY
+
+
+def _mean(records: Sequence[Record], metric: str, show: Callable[[float], str]) -> Cell:
+    found = over_seeds(records, metric)
+    return Cell(show(found[0].value), title=interval_text(found[0], show), href=cell_href(records[0])) if found else EMPTY

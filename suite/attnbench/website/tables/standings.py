@@ -1,0 +1,211 @@
+"""What the statistics say of every setting, looked up by a record of it: ranks, growth, crossovers, average ranks over tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from attnbench.analysis.labels import Labels
+from attnbench.analysis.overall import Aggregate, frontiers, task_ranks
+from attnbench.analysis.ranking import RESULTS, What, rankings
+from attnbench.analysis.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
+from attnbench.analysis.settings import ALONG, SETTING
+from attnbench.stats import Interval, rank_ranges
+from attnbench.store.record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A mechanism's place in a setting: its first and last rank, None without one; those it cannot be told from; why it has no rank."""
+
+    rank: tuple[int, int] | None
+    ties: tuple[str, ...]
+    metric: str
+    interval: Interval | None
+    why: str | None
+
+    def ahead_of(self, other: Standing) -> bool:
+        """Whether this one is better, of two that a test tells apart: less is, but of an accuracy."""
+        if self.interval is None or other.interval is None:
+            return False
+        return (self.interval.value > other.interval.value) == RESULTS.get(self.metric, False)
+
+    @property
+    def flagged(self) -> bool:
+        return bool(self.why and self.why.startswith("flagged: "))
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The exponent of a cost in the size, None below two sizes, over which sizes it was taken, and what is claimed."""
+
+    exponent: Interval | None
+    sizes: int
+    smallest: float
+    largest: float
+    claimed: float | None
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """From which size on a mechanism costs less than a baseline: "crosses", "always", "never", "undecided" or "" for too few sizes."""
+
+    found: str
+    size: Interval
+    smallest: float  # that both were measured at
+
+
+@dataclass(frozen=True)
+class AveragePlace:
+    """A mechanism's average rank over tasks, and the first and last place that it could have."""
+
+    rank: float
+    range: tuple[int, int]
+
+
+class Standings:
+    """Every table of the statistics, made when it is first asked for.
+
+    table: of attnbench.analysis.frame.frame, of every record. labels: of all of it.
+    """
+
+    def __init__(self, table: pd.DataFrame, labels: Labels) -> None:
+        self._table, self._labels = table, labels
+        self._growths: dict[tuple[Cost, str], dict[Key, dict[str, Growth]]] = {}
+        self._all_series: dict[tuple[Cost, str], SeriesOf] = {}
+        self._average_places: dict[tuple[str, ...], dict[str, AveragePlace]] = {}
+        self._keys: dict[int, Key] = {}
+        self._frontiers: dict[str, dict[Key, dict[str, str]]] = {}
+        self._crossings: dict[Cost, dict[Key, dict[str, dict[str, Crossing]]]] = {}
+
+    def prepare(self) -> None:
+        """Make now what more than one process will ask for."""
+        self._places  # noqa: B018
+        self._over_tasks  # noqa: B018
+        self._series("time", "kernel")
+
+    def places(self, what: What, record: Record) -> Mapping[str, Standing]:
+        """Of the record's setting, the place of every mechanism by its label."""
+        return self._places.get(record.spec.track, {}).get(what, {}).get(self._setting(record), {})
+
+    def growth(self, what: Cost, record: Record) -> Mapping[str, Growth]:
+        """Of the record's setting, at every size, how each mechanism's cost grows, by label."""
+        track = record.spec.track
+        if (what, track) not in self._growths:
+            found: dict[Key, dict[str, Growth]] = {}
+            axes = [name for name in SETTING[track] if name != ALONG[track]]
+            for key, row in _rows(growth_of(self._series(what, track), what, track), axes):
+                exponent = None if _missing(row["value"]) else Interval(row["value"], row["low"], row["high"], 0.95)
+                claimed = None if _missing(row["claimed"]) else row["claimed"]
+                grown = Growth(exponent, row["sizes"], row["smallest"], row["largest"], claimed)
+                found.setdefault(key, {})[row["label"]] = grown
+            self._growths[what, track] = found
+        return self._growths[what, track].get(self._without(record, ALONG[track]), {})
+
+    def crossings(self, what: Cost, record: Record) -> Mapping[str, Mapping[str, Crossing]]:
+        """Of the record's kernel setting, at every length, where each mechanism crosses each baseline, by both labels."""
+        if what not in self._crossings:
+            found: dict[Key, dict[str, dict[str, Crossing]]] = {}
+            axes = [name for name in SETTING["kernel"] if name != ALONG["kernel"]]
+            for key, row in _rows(crossovers_of(self._series(what, "kernel"), what, "kernel"), axes):
+                size = Interval(row["value"], row["low"], row["high"], 0.95)
+                crossing = Crossing("" if _missing(row["found"]) else row["found"], size, row["smallest"])
+                found.setdefault(key, {}).setdefault(row["label"], {})[row["baseline"]] = crossing
+            self._crossings[what] = found
+        return self._crossings[what].get(self._without(record, "seq_len"), {})
+
+    def _series(self, what: Cost, track: str) -> SeriesOf:
+        if (what, track) not in self._all_series:
+            self._all_series[what, track] = list(series_of(self._table, what, track, self._labels))
+        return self._all_series[what, track]
+
+    def frontier(self, against: str, record: Record) -> Mapping[str, str]:
+        """Of the record's task setting, who is on the frontier of gain and cost, undecided or dominated, by label."""
+        if against not in self._frontiers:
+            found: dict[Key, dict[str, str]] = {}
+            for key, row in _rows(frontiers(self._table, against, self._labels), SETTING["task"]):
+                found.setdefault(key, {})[row["label"]] = row["place"]
+            self._frontiers[against] = found
+        return self._frontiers[against].get(self._setting(record), {})
+
+    def over_tasks(self, record: Record) -> Aggregate | None:
+        """Average ranks over the tasks of residual models on the record's machine, device, dtype and torch."""
+        s = record.spec
+        return self._over_tasks.get((record.machine, s.device, s.dtype, str(record.environment.get("torch"))))
+
+    def _setting(self, record: Record) -> Key:
+        """The key of a record's setting. Records live as long as their results, so that their places in memory stand for them."""
+        if id(record) not in self._keys:
+            self._keys[id(record)] = _setting(record)
+        return self._keys[id(record)]
+
+    def _without(self, record: Record, axis: str) -> Key:
+        """The key of all sizes of a record's setting."""
+        place = SETTING[record.spec.track].index(axis)
+        key = self._setting(record)
+        return key[:place] + key[place + 1 :]
+
+    def average_places(self, record: Record) -> Mapping[str, AveragePlace]:
+        """The same by label; nothing where there is no average."""
+        over = self.over_tasks(record)
+        if over is None or over.found is None:
+            return {}
+        if over.bench not in self._average_places:
+            places = zip(over.labels, over.ranks, rank_ranges(over.found.beats), strict=True)
+            self._average_places[over.bench] = {label: AveragePlace(rank, span) for label, rank, span in places}
+        return self._average_places[over.bench]
+
+    @cached_property
+    def _over_tasks(self) -> dict[tuple[str, ...], Aggregate]:
+        return {aggregate.bench: aggregate for aggregate in task_ranks(self._table, labels=self._labels)}
+
+    @cached_property
+    def _places(self) -> dict[str, dict[What, dict[Key, dict[str, Standing]]]]:
+        found: dict[str, dict[What, dict[Key, dict[str, Standing]]]] = {}
+        for track, axes in SETTING.items():
+            for what, table in rankings(self._table, track, self._labels).items():
+                places = found.setdefault(track, {}).setdefault(what, {})
+                for key, row in _rows(table, axes):
+                    places.setdefault(key, {})[row["label"]] = _standing(row)
+        return found
+
+
+def _standing(row: Mapping[str, Any]) -> Standing:
+    rank = None if _missing(row["rank_low"]) else (int(row["rank_low"]), int(row["rank_high"]))
+    interval = None if _missing(row["value"]) else Interval(row["value"], row["low"], row["high"], row["confidence"])
+    return Standing(rank, tuple(row["ties"]), row["metric"], interval, None if _missing(row["why"]) else row["why"])
+
+
+def _setting(record: Record) -> Key:
+    s = record.spec
+    beside = {"machine": record.machine, "torch": record.environment.get("torch")}
+    if s.track == "task":
+        beside["rate"] = f"{s.lr:g}" if s.lr_grid is None else f"of {s.lr_grid}"
+    return tuple(_text(beside[name] if name in beside else getattr(s, name)) for name in SETTING[s.track])
+
+
+def _rows(table: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Key, dict[str, Any]]]:
+    """Every row, with the key of its setting."""
+    columns = {name: table[name].tolist() for name in table.columns}
+    keys = zip(*([_text(value) for value in columns[name]] for name in axes), strict=True)
+    values = zip(*columns.values(), strict=True)
+    for key, row in zip(keys, values, strict=True):
+        yield key, dict(zip(columns, row, strict=True))
+
+
+def _text(value: object) -> str:
+    """A value of an axis, whatever type the frame gave it; nothing for a missing one."""
+    if value is None or value != value or not isinstance(value, (str, bool, int, float)):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _missing(value: object) -> bool:
+    return value is None or value != value

@@ -1,0 +1,97 @@
+"""What a page is made of: sections, each showing one of its views; a view holds tables and charts of one setting."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from attnbench.website.charts.chart import Chart
+from attnbench.website.groups import Axis
+from attnbench.website.tables.table import Table, Value
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Charts side by side under one heading."""
+
+    charts: Sequence[Chart]
+    title: str = ""
+    lead: str = ""
+    kind: str = "charts"
+
+
+@dataclass(frozen=True)
+class View:
+    """One choice of every axis, and what is then shown. chunk: the file of the page's views that it comes in.
+
+    extra: what the page's own script needs besides, as JSON. rows: what a file of the view holds, if not the data of its tables.
+    """
+
+    axes: tuple[Axis, ...]
+    blocks: Sequence[Table | Charts]
+    setting: str = ""
+    chunk: str = ""
+    extra: Mapping[str, Any] | None = None
+    rows: Sequence[Mapping[str, Value]] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """Views of which one is shown at a time, the first by default. `empty` says what to run when there is none."""
+
+    name: str
+    title: str
+    views: Sequence[View]
+    empty: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of the site: where it is written, its title, one sentence, its sections."""
+
+    path: str
+    title: str
+    lead: str
+    sections: Sequence[Section]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+# Of the controls: what is chosen first leaves the others what there is with it. The depths of a task, not the tasks of a depth.
+ORDER = (
+    "track",
+    "hardware",
+    "device",
+    "dtype",
+    "torch",
+    "task",
+    "causal",
+    "shape",
+    "mode",
+    "seq_len",
+    "block",
+    "num_layers",
+    "recipe",
+    "measure",
+)
+
+
+def switches(sections: Sequence[Section]) -> list[dict[str, Any]]:
+    """Every axis of a page with its values in reading order, for the controls."""
+    found: dict[str, dict[str, str]] = {}
+    for section in sections:
+        for view in section.views:
+            for axis in view.axes:
+                found.setdefault(axis.name, {})[axis.value] = axis.label
+    return [
+        {"name": name, "values": [[value, found[name][value]] for value in sorted(found[name], key=_reading_order)]}
+        for name in sorted(found, key=ORDER.index)
+    ]
+
+
+def _reading_order(value: str) -> tuple[object, ...]:
+    first = ["kernel", "depth", "task", "training", "forward"]
+    if value in first:
+        return (0, first.index(value), "")
+    return (1, int(value), "") if re.fullmatch(r"[0-9]{1,18}", value) else (2, 0, value)
