@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attnbench.runner.roofline import store_peaks
 from attnbench.spec.axes import Spec
 from attnbench.store import environment
-from attnbench.store.peaks import Peaks
+from attnbench.store.peaks import Peaks, store_peaks
 from attnbench.store.record import Record
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import psutil
 
-from attnbench.runner.parent import Job, Limits, Result, Stage, run_in_child
+from attnbench.measurement.value import Stage
+from attnbench.runner.jobs import CellJob, Limits, Result
+from attnbench.runner.parent import run_in_child
 from factory import make_spec
 
 SOURCE = '''"""The values as they are, and a mishap."""
@@ -36,7 +38,7 @@ VARIANT = Variant(build=lambda shape: Mine(), citation="none", family="other", f
 
 @dataclass(frozen=True)
 class Errand:
-    """Base of a job that is no cell; see attnbench.runner.job.Work, whose work it lacks."""
+    """Base of a job that is no cell; see attnbench.runner.jobs.Job, whose work it lacks."""
 
     device: str = "cpu"
     threads: int = 1
@@ -56,7 +58,7 @@ def run_cell(
 ) -> Result:
     """What comes of a small kernel cell of such a variant, in a process of its own."""
     share = 0.5 if memory_bytes is None else memory_bytes / psutil.virtual_memory().total
-    job = Job(make_spec(variant="mine", seq_len=16), write_variant(folder, body), None, 1, Limits(timeout_s, share))
+    job = CellJob(make_spec(variant="mine", seq_len=16), write_variant(folder, body), None, 1, Limits(timeout_s, share))
     return run_in_child(job, "forkserver", watch)
 
 

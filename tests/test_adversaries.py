@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from attnbench.runner.cell import resolve
 from attnbench.runner.gate import Gate
-from attnbench.runner.parent import Limits
-from attnbench.runner.session import Session, resolve, run
+from attnbench.runner.jobs import Limits
+from attnbench.runner.session import Session, run
 from attnbench.store.files import write_whole
 from attnbench.store.record import Record
 from attnbench.store.report import Report, encode

@@ -14,7 +14,8 @@ import torch
 
 from asv_project import HERE, MACHINE, Project, make_project
 from attnbench.runner import asv
-from attnbench.runner.session import resolve
+from attnbench.runner.cell import resolve
+from attnbench.spec.asv_params import values_of
 from attnbench.spec.axes import DEVICES, TRACKS
 from attnbench.spec.presets import PRESETS
 from attnbench.stats import median_interval
@@ -118,7 +119,7 @@ def test_asv_holds_the_samples_of_the_record(compared: Runs) -> None:
     samples = compared.kernel.measurements["forward_s"]
     assert row.samples == pytest.approx(samples, rel=1e-9)
     assert row.value == pytest.approx(median_interval(samples).value, rel=1e-9)
-    assert row.params == asv.values_of(compared.kernel.spec)
+    assert row.params == values_of(compared.kernel.spec)
     assert (row.machine, len(row.commit)) == (MACHINE, 40)
     assert row.started_at is not None and row.started_at >= compared.kernel.session[:4]
 

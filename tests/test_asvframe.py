@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import json
 from pathlib import Path
@@ -12,10 +11,9 @@ import pytest
 
 import attnbench
 from attnbench.analysis import frame
-from attnbench.analysis.asv import FLAG, asv_cells, spec_of
-from attnbench.runner import asv
-from attnbench.spec.axes import DEVICES, Spec
-from attnbench.spec.presets import PRESETS
+from attnbench.analysis.asv import FLAG, asv_cells
+from attnbench.spec.asv_params import values_of
+from attnbench.spec.axes import Spec
 from attnbench.store.store import Problem, Store
 from factory import make_record, make_spec
 
@@ -28,7 +26,7 @@ def write_asv(results: Path, benchmarks: dict[str, tuple[Spec, Any]], commit: st
     """asv's file of one commit: of each benchmark one cell and its value."""
     rows = {}
     for name, (spec, value) in benchmarks.items():
-        places = [[repr(shown)] for shown in asv.values_of(spec)]
+        places = [[repr(shown)] for shown in values_of(spec)]
         rows[name] = [[value], places, "2", more.get("started_at", JUNE), 1.0, more.get("samples")]
     columns = ["result", "params", "version", "started_at", "duration", "samples"]
     document = {"version": 2, "commit_hash": commit, "params": {"machine": machine}, "result_columns": columns, "results": rows}
@@ -38,57 +36,10 @@ def write_asv(results: Path, benchmarks: dict[str, tuple[Spec, Any]], commit: st
     return file
 
 
-def as_asv_keeps(spec: Spec) -> tuple[Any, ...]:
-    return tuple(ast.literal_eval(repr(value)) for value in asv.values_of(spec))
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("device", DEVICES)
-def test_the_parameters_of_every_cell_of_a_preset_are_read_back(preset: str, device: str) -> None:
-    for spec in PRESETS[preset].specs(device):
-        assert spec_of(BENCHMARK[spec.track], as_asv_keeps(spec)) == spec
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        make_spec(seed=7, params={"degree": 3, "scale": "sqrt", "shape": [3, 5], "alpha": None, "exact": True, "rate": 1e-05}),
-        make_spec(**TASK, causal=True, lr=3e-05, seed=11, params={"scale": 1.0}),
-        make_spec(**TASK, lr_grid="0.001 0.003", batch_size=32, num_heads=2, head_dim=16, dtype="bfloat16"),
-        make_spec(track="depth", block="skipless", num_layers=4, seed=5, params={"rank": 13}),
-    ],
-)
-def test_what_no_preset_has_is_read_back_too(spec: Spec) -> None:
-    assert spec_of(BENCHMARK[spec.track], as_asv_keeps(spec)) == spec
-
-
-def test_a_closed_rate_is_read_back_as_its_grid() -> None:
-    spec = make_spec(**TASK, lr=0.003, lr_grid="0.001 0.003")
-    assert spec_of(BENCHMARK["task"], as_asv_keeps(spec)) == dataclasses.replace(spec, lr=None)
-
-
-SETTING = "cpu, float32, batch 1, 4 heads of 64"
-
-
-@pytest.mark.parametrize(
-    ("name", "params"),
-    [
-        ("other.Suite.time_call", ("softmax", "forward", False, 256, SETTING)),
-        ("kernel.Kernel.time_other", ("softmax", "forward", False, 256, SETTING)),
-        ("kernel.Kernel.time_call", ()),
-        ("kernel.Kernel.time_call", ("softmax", "forward", False, 256)),
-        ("kernel.Kernel.time_call", ("softmax", "forward", False, 256, "an older setting")),
-        ("kernel.Kernel.time_call", ("softmax", "forward", False, 256, None)),
-        ("kernel.Kernel.time_call", ("softmax", "sideways", False, 256, SETTING)),
-        ("kernel.Kernel.time_call", ("softmax", "forward", False, "long", SETTING)),
-        ("kernel.Kernel.time_call", (3, "forward", False, 256, SETTING)),
-        ("kernel.Kernel.time_call", ("softmax", "forward", False, 256, f"{SETTING}, 3 epochs\n")),
-        ("task.Task.time_training", ("softmax", "mnist", "residual", 2, 0, f"{SETTING}, 3 epochs, lr -1.0")),
-        ("task.Task.time_training", ("softmax", "mnist", "residual", 2, 0, f"{SETTING}, 3 epochs")),
-    ],
-)
-def test_what_is_no_benchmark_of_ours_is_none(name: str, params: tuple[Any, ...]) -> None:
-    assert spec_of(name, params) is None
+@pytest.mark.parametrize("name", ["other.Suite.time_call", "kernel.Kernel.time_other"])
+def test_what_is_no_benchmark_of_ours_is_left_out(name: str, results: Path) -> None:
+    write_asv(results, {name: (make_spec(), 1.0), BENCHMARK["kernel"]: (make_spec(), 0.5)})
+    assert [cell.measurements for cell in asv_cells(results / "asv")] == [{"forward_s": [0.5]}]
 
 
 def test_a_row_of_asvs_has_its_axes_and_nothing_that_asv_does_not_know(results: Path) -> None:

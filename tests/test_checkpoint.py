@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from attnbench.measurement.tracks import measure_cell
+from attnbench.runner.cell import resolve
 from attnbench.runner.gate import Gate
-from attnbench.runner.session import Session, resolve, run
+from attnbench.runner.session import Session, run
 from attnbench.spec.axes import Spec
 from attnbench.training import checkpoint
 from attnbench.training.checkpoint import FileCheckpoint

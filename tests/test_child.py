@@ -87,7 +87,8 @@ def test_a_cell_dies_with_its_parent(tmp_path: Path) -> None:
     script = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from attnbench.runner.parent import Job, Limits, run_in_child
+from attnbench.runner.jobs import Job, Limits
+from attnbench.runner.parent import run_in_child
 from factory import make_spec
 if __name__ == "__main__":
     run_in_child(Job(make_spec(variant="mine", seq_len=16), {source!r}, None, 1, Limits()), "forkserver")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from attnbench.runner.parent import Stage, run_in_child
+from attnbench.measurement.value import Stage
+from attnbench.runner.parent import run_in_child
 from misbehaving import Errand
 
 pytestmark = pytest.mark.alone

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from attnbench import registry
 from attnbench.analysis.frame import load
-from attnbench.claim import Arm, Claim, judge
+from attnbench.claim import Arm, Claim
+from attnbench.claims._judge import judge
 from attnbench.cli.claims import show_claims
 from attnbench.errors import BadInput
 from conftest import REPO

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.analysis.drift import BASELINE, Drifts
-from attnbench.store.record import Record
+from attnbench.analysis.drift import Drifts
+from attnbench.store.record import DRIFT_BASELINE, Record
 from attnbench.website.checked import Checks
 from attnbench.website.pages.board import views
 from attnbench.website.results import Results
@@ -15,7 +15,7 @@ from site_records import ENVIRONMENT, kernel
 
 
 def anchored(milliseconds: float, baseline: float | None = None, **fields: object) -> Record:
-    environment = {} if baseline is None else {BASELINE: baseline / 1e3}
+    environment = {} if baseline is None else {DRIFT_BASELINE: baseline / 1e3}
     samples = [milliseconds / 1e3 * factor for factor in (0.9, 1.0, 3.0)]  # a median, whatever the outliers
     return make_record(measurements={"forward_s": [1.0], "drift_anchor_s": samples}, environment=environment, **fields)
 

@@ -13,11 +13,12 @@ import attnbench
 from attnbench.cli.run import Choice, sweep
 from attnbench.measurement.checks import CORRECTNESS
 from attnbench.runner import asv
+from attnbench.runner.cell import Subset, resolve
 from attnbench.runner.engines import local
-from attnbench.runner.gate import Gate, Subset
+from attnbench.runner.gate import Gate
+from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import Ladder
-from attnbench.runner.parent import Limits
-from attnbench.runner.session import Session, is_stale, resolve
+from attnbench.runner.session import Session, is_stale
 from attnbench.store import environment
 from attnbench.store.record import Record
 from attnbench.store.report import Finding, Report, decode, encode

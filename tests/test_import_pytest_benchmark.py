@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from attnbench.runner.session import resolve
+from attnbench.runner.cell import resolve
 from attnbench.spec.axes import Spec
 from attnbench.store import environment
 from attnbench.store.record import PYTEST_BENCHMARK

@@ -15,9 +15,9 @@ import torch
 
 import attnbench
 from attnbench import registry
+from attnbench.errors import Incorrect
 from attnbench.measurement import flops
 from attnbench.measurement.clock import ClockError, Patience, Turn, take_turns
-from attnbench.measurement.reference import Incorrect
 from attnbench.measurement.tracks import measure_cell
 from attnbench.measurement.value import Measurement
 from factory import make_spec

@@ -12,7 +12,9 @@ from torch import Tensor
 
 import attnbench
 from attnbench.measurement.memory import ResidentPeak, held_bytes, peak_memory_bytes
-from attnbench.runner.parent import Job, Limits, Stage, run_in_child
+from attnbench.measurement.value import Stage
+from attnbench.runner.jobs import CellJob, Limits
+from attnbench.runner.parent import run_in_child
 from factory import make_spec
 from misbehaving import Errand
 
@@ -75,7 +77,7 @@ def test_memory_of_four_times_the_length_grows_as_claimed(variant: str, at_most:
 @pytest.mark.slow
 @pytest.mark.parametrize(("variant", "mode"), [("softmax_math", "training"), ("orthogonal", "training"), ("polynomial", "forward")])
 def test_two_processes_find_the_same_peak(variant: str, mode: str) -> None:
-    job = Job(make_spec(variant=variant, seq_len=256, mode=mode), variant, None, 1, Limits())
+    job = CellJob(make_spec(variant=variant, seq_len=256, mode=mode), variant, None, 1, Limits())
     results = [run_in_child(job, "forkserver") for _ in range(2)]
     assert [result.status for result in results] == ["ok", "ok"], results
     one, other = (result.value.samples["peak_memory_bytes"][0] for result in results)

@@ -19,7 +19,17 @@ from attnbench.errors import AttnbenchError, BadInput
 from attnbench.measurement.peaks import working_sets
 from attnbench.runner import roofline
 from attnbench.store import environment
-from attnbench.store.peaks import SLACK, bandwidth_at, best_of, floor_s, from_json, roofline_fraction
+from attnbench.store.peaks import (
+    SLACK,
+    bandwidth_at,
+    best_of,
+    floor_s,
+    from_json,
+    known_peaks,
+    roofline_fraction,
+    store_peaks,
+    stored_peaks,
+)
 from command import cli
 from factory import make_peaks
 
@@ -81,36 +91,36 @@ def test_peaks_that_would_spoil_a_floor_are_refused(fields: dict[str, Any]) -> N
 
 
 def test_what_is_stored_is_found_again(new_results: Path) -> None:
-    assert roofline.known_peaks(new_results, MACHINE, "cpu", THREADS) is None
+    assert known_peaks(new_results, MACHINE, "cpu", THREADS) is None
     cpu, cuda = make_peaks(), make_peaks(device="cuda", flops_per_s={"tensorfloat32": 4e14})
-    roofline.store_peaks(new_results, MACHINE, make_peaks(flops_per_s={"float32": 1.0}))
-    roofline.store_peaks(new_results, MACHINE, cuda)
-    roofline.store_peaks(new_results, MACHINE, cpu)
-    assert roofline.known_peaks(new_results, MACHINE, "cpu", THREADS) == cpu
-    assert roofline.known_peaks(new_results, MACHINE, "cuda", THREADS) == cuda
+    store_peaks(new_results, MACHINE, make_peaks(flops_per_s={"float32": 1.0}))
+    store_peaks(new_results, MACHINE, cuda)
+    store_peaks(new_results, MACHINE, cpu)
+    assert known_peaks(new_results, MACHINE, "cpu", THREADS) == cpu
+    assert known_peaks(new_results, MACHINE, "cuda", THREADS) == cuda
     (file,) = (new_results / "machines").iterdir()
     document = json.loads(file.read_text())
     assert (file.name, document["schema"], document["machine"], [*document["peaks"]]) == ("desk.json", 1, "desk", ["cpu", "cuda"])
 
 
 def test_peaks_hold_for_the_threads_the_torch_and_the_machine_they_were_measured_with(new_results: Path) -> None:
-    roofline.store_peaks(new_results, MACHINE, make_peaks())
-    assert roofline.known_peaks(new_results, MACHINE, "cpu", THREADS + 1) is None
-    assert roofline.known_peaks(new_results, MACHINE, "cuda", THREADS) is None
-    assert roofline.known_peaks(new_results, "another", "cpu", THREADS) is None
-    roofline.store_peaks(new_results, MACHINE, make_peaks(torch="1.0"))
-    assert roofline.known_peaks(new_results, MACHINE, "cpu", THREADS) is None
-    assert roofline.stored_peaks(new_results, MACHINE)["cpu"].torch == "1.0"
+    store_peaks(new_results, MACHINE, make_peaks())
+    assert known_peaks(new_results, MACHINE, "cpu", THREADS + 1) is None
+    assert known_peaks(new_results, MACHINE, "cuda", THREADS) is None
+    assert known_peaks(new_results, "another", "cpu", THREADS) is None
+    store_peaks(new_results, MACHINE, make_peaks(torch="1.0"))
+    assert known_peaks(new_results, MACHINE, "cpu", THREADS) is None
+    assert stored_peaks(new_results, MACHINE)["cpu"].torch == "1.0"
 
 
 def test_a_torn_file_is_as_none_wherever_it_is_torn(new_results: Path) -> None:
-    roofline.store_peaks(new_results, MACHINE, make_peaks())
+    store_peaks(new_results, MACHINE, make_peaks())
     (file,) = (new_results / "machines").iterdir()
     whole = file.read_bytes()
     for length in range(len(whole.rstrip())):
         file.write_bytes(whole[:length])
-        assert roofline.stored_peaks(new_results, MACHINE) == {}
-    roofline.store_peaks(new_results, MACHINE, make_peaks())
+        assert stored_peaks(new_results, MACHINE) == {}
+    store_peaks(new_results, MACHINE, make_peaks())
     assert file.read_bytes() == whole
 
 
@@ -128,16 +138,16 @@ def test_a_torn_file_is_as_none_wherever_it_is_torn(new_results: Path) -> None:
     ],
 )
 def test_a_foreign_file_is_as_none(spoil: Callable[[Any], Any], new_results: Path) -> None:
-    roofline.store_peaks(new_results, MACHINE, make_peaks())
+    store_peaks(new_results, MACHINE, make_peaks())
     (file,) = (new_results / "machines").iterdir()
     file.write_text(json.dumps(spoil(json.loads(file.read_text()))))
-    assert roofline.stored_peaks(new_results, MACHINE) == {}
+    assert stored_peaks(new_results, MACHINE) == {}
 
 
 def test_peaks_that_cannot_be_stored_are_an_error_of_ours(new_results: Path) -> None:
     new_results.write_text("a file where the folder should be")
     with pytest.raises(AttnbenchError, match=r"cannot be stored in .*desk\.json.*--results"):
-        roofline.store_peaks(new_results, MACHINE, make_peaks())
+        store_peaks(new_results, MACHINE, make_peaks())
 
 
 def test_a_busy_machine_is_told_of() -> None:
@@ -154,7 +164,7 @@ def test_a_busy_machine_is_told_of() -> None:
 
 def test_known_peaks_are_not_measured_again(new_results: Path) -> None:
     peaks = make_peaks(threads=environment.physical_cores())
-    roofline.store_peaks(new_results, environment.machine_name(), peaks)
+    store_peaks(new_results, environment.machine_name(), peaks)
     said: list[str] = []
     assert roofline.peaks_of_this_machine(new_results, "cpu", "forkserver", said.append) == peaks
     assert said == []
@@ -173,7 +183,7 @@ def test_doctor_measures_stores_and_tells(new_results: Path) -> None:
     done = cli("doctor", "--peaks", "--results", str(new_results), ATTNBENCH_MACHINE=MACHINE)
     assert done.returncode == 0, done.stderr
     assert all(title in done.stdout for title in ("float32", "GFLOP/s", size(2**18), "GiB/s", "drift anchor"))
-    peaks = roofline.known_peaks(new_results, MACHINE, "cpu", environment.physical_cores())
+    peaks = known_peaks(new_results, MACHINE, "cpu", environment.physical_cores())
     assert peaks is not None
     assert [*peaks.flops_per_s] == ["float64", "float32", "bfloat16", "float16"]
     assert 1e9 < peaks.flops_per_s["float32"] < 1e15
@@ -186,7 +196,7 @@ def test_doctor_measures_stores_and_tells(new_results: Path) -> None:
 
     facts = json.loads(cli("doctor", "--json", "--results", str(new_results), ATTNBENCH_MACHINE=MACHINE).stdout)
     assert from_json(facts["peaks"]["cpu"]) == peaks
-    roofline.store_peaks(new_results, MACHINE, dataclasses.replace(peaks, torch="1.0"))
+    store_peaks(new_results, MACHINE, dataclasses.replace(peaks, torch="1.0"))
     assert json.loads(cli("doctor", "--json", "--results", str(new_results), ATTNBENCH_MACHINE=MACHINE).stdout)["peaks"] == {}
 
 

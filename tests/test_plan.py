@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from attnbench.errors import BadInput
+from attnbench.runner.cell import Cell, Refusal
 from attnbench.runner.gate import Gate
-from attnbench.runner.larger_sizes import Ladder, Refusal
+from attnbench.runner.larger_sizes import Ladder
 from attnbench.runner.plan import Choice, Key, Plan, choose
-from attnbench.runner.session import Cell, is_stale
+from attnbench.runner.session import is_stale
 from attnbench.spec import presets, tuning
 from attnbench.store.record import Record
 from factory import make_record

@@ -29,7 +29,7 @@ VARIANT = Variant(build=lambda shape: Mean(), citation="none", family="other", f
 @pytest.mark.parametrize("group", registry.GROUPS)
 def test_names_are_the_files(group: str) -> None:
     folder = Path(attnbench.__file__).parent / group
-    assert attnbench.names(group) == sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")
+    assert attnbench.names(group) == sorted(p.stem for p in folder.glob("[!_]*.py"))
     assert all(registry.summary(group, name).endswith((".", "?")) for name in attnbench.names(group))
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.alone
 
 def slow(results: Path, rate: float) -> Peaks:
     peaks = make_peaks(threads=environment.physical_cores(), torch=environment.version_of("torch"), flops_per_s={"float32": rate})
-    roofline.store_peaks(results, environment.machine_name(), peaks)
+    peaks.store_peaks(results, environment.machine_name(), peaks)
     return peaks
 
 

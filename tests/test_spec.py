@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.errors import BadInput
-from attnbench.runner.asv import values_of
 from attnbench.spec import presets
+from attnbench.spec.asv_params import values_of
 from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, MODES, Spec, parse
 from factory import make_spec
 

@@ -15,8 +15,7 @@ import attnbench
 from attnbench import registry
 from attnbench.measurement.tracks.depth import architecture
 from attnbench.measurement.tracks.task import measure_task
-from attnbench.measurement.value import Measurement
-from attnbench.runner.job import Stage
+from attnbench.measurement.value import Measurement, Stage
 from attnbench.spec.axes import Spec
 from attnbench.training import checkpoint
 from attnbench.training.model import count_mechanism_parameters, count_parameters, for_task

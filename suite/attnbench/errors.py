@@ -49,3 +49,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: a class of its own on CUDA, a plain RuntimeError on the CPU."""
     text = text_of(error)
     return type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)
+
+
+class Incorrect(AttnbenchError):
+    """The mechanism's output is not what it should be: its times mean nothing."""

@@ -1,36 +1,26 @@
 """asv's results as cells of the frame, where no record has the cell: its history on another checkout, or what came without records.
 
-asv knows a cell by its parameters alone. face.values_of makes them, the last one a text of all that the others leave open; spec_of is its
-inverse.
+asv knows a cell by its parameters alone; attnbench.spec.asv_params writes and reads them.
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from attnbench.errors import BadInput
-from attnbench.spec.axes import Param, Spec
+from attnbench.spec.asv_params import spec_of
+from attnbench.spec.axes import Spec
 from attnbench.store.asv_files import AsvRow, read_asv
 from attnbench.store.record import Origin, Record
 from attnbench.store.store import Problem, Store
 
 FLAG = "asv's numbers have no drift anchor beside them, and so do not rank"
 
-# Track, asv's parameters but the last, and the metric of each benchmark, by asv's name of the class.
-_AXES = {
-    "kernel": ("variant", "mode", "causal", "seq_len"),
-    "depth": ("variant", "block", "num_layers"),
-    "task": ("variant", "task", "block", "num_layers", "seed"),
-}
+# Track and metric of each benchmark in benchmarks/, by asv's name of it.
 _TRACKS = {"kernel.Kernel": "kernel", "depth.Depth": "depth", "task.Task": "task"}
 _METRICS = {
     "kernel.Kernel.time_call": "{mode}_s",
@@ -45,15 +35,6 @@ _METRICS = {
     "task.Task.track_error_rate": "accuracy",
     "task.Task.track_peak_memory": "peak_memory_bytes",
 }
-
-_SHAPE = r"(?P<device>\w+), (?P<dtype>\w+), batch (?P<batch_size>\d+), (?P<num_heads>\d+) heads of (?P<head_dim>\d+)"
-_SEED, _PARAMS = r"(?:, seed (?P<seed>-?\d+))?", r"(?P<params>(?:, .+)?)"
-_SETTINGS = {
-    "kernel": _SHAPE + _SEED + _PARAMS,
-    "depth": _SHAPE + r", seq_len (?P<seq_len>\d+), (?P<mode>\w+)" + _SEED + _PARAMS,
-    "task": _SHAPE + r", (?P<epochs>\d+) epochs, lr (?:of (?P<lr_grid>[^,]+)|(?P<lr>[^, ]+))(?P<causal>, causal)?" + _PARAMS,
-}
-_PARAM_ENDS = re.compile(r", (?![^\[\]]*\])")  # not the commas of a list
 
 # What asv shows of a cell, but the learning rate and the parameters; the data is not among it, and evaluate is always the test part.
 _shown = attrgetter(*(f.name for f in dataclasses.fields(Spec) if f.name not in ("params", "data", "lr", "lr_grid")))
@@ -105,53 +86,17 @@ def asv_cells(folder: Path, problems: list[Problem] | None = None) -> list[AsvCe
     """The newest value that asv has of each machine, cell and metric; the folder may be missing."""
     newest: dict[tuple[str, ...], AsvCell] = {}
     for row in read_asv(folder, problems):
-        spec = spec_of(row.benchmark, row.params)
-        if spec is None or row.value is None:
+        track = _TRACKS.get(row.benchmark.rpartition(".")[0])
+        if track is None or row.benchmark not in _METRICS or row.value is None:
+            continue
+        spec = spec_of(track, row.params)
+        if spec is None:
             continue
         cell = _cell(row, spec, row.value)
         key = (cell.machine, cell.id, *cell.measurements)
         if key not in newest or _age(newest[key]) <= _age(cell):
             newest[key] = cell
     return list(newest.values())
-
-
-def spec_of(benchmark: str, params: Sequence[Any]) -> Spec | None:
-    """The cell of one of asv's benchmarks and its parameters; None for what is no benchmark of ours.
-
-    >>> spec = spec_of("kernel.Kernel.time_call", ("softmax", "forward", True, 256, "cpu, float32, batch 1, 4 heads of 64, seed 2"))
-    >>> spec.compact()
-    '{"track":"kernel","variant":"softmax","mode":"forward","causal":true,"seq_len":256,"seed":2}'
-    """
-    track = _TRACKS.get(benchmark.rpartition(".")[0])
-    if track is None or benchmark not in _METRICS or len(params) != len(_AXES[track]) + 1:
-        return None
-    *shown, setting = params
-    found = re.fullmatch(_SETTINGS[track], setting) if isinstance(setting, str) else None
-    if found is None:
-        return None
-    axes = {name: text for name, text in found.groupdict().items() if text is not None}
-    given = _params(axes.pop("params"))
-    if "causal" in axes:
-        axes["causal"] = "true"
-    try:
-        # Not strict, for the setting's numbers are texts.
-        spec = msgspec.convert({"track": track, **dict(zip(_AXES[track], shown, strict=True)), **axes}, Spec, strict=False)
-    except (BadInput, msgspec.ValidationError):
-        return None
-    return dataclasses.replace(spec, params=given)
-
-
-def _params(text: str) -> dict[str, Param]:
-    """The variant's parameters at the end of a setting: ", degree 3, scale sqrt"."""
-    pairs = (part.partition(" ") for part in _PARAM_ENDS.split(text)[1:])
-    return {name: _literal(value) for name, _, value in pairs}
-
-
-def _literal(text: str) -> Param:
-    try:
-        return msgspec.convert(ast.literal_eval(text), Param)
-    except (SyntaxError, TypeError, ValueError, msgspec.ValidationError):  # a text, or what no parameter can be
-        return text
 
 
 def _cell(row: AsvRow, spec: Spec, value: float) -> AsvCell:

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from attnbench.store.record import Record
+from attnbench.store.record import DRIFT_BASELINE, Record
 
 LIMIT = 1.5  # ratio; quiet machines stay below 1.2, another program at work on the same cores gives 1.5 to 3
-BASELINE = "drift_anchor_baseline_s"  # in a record's environment: the anchor's median when the machine's peaks were measured
 
 SessionKey = tuple[str, str]
 
@@ -57,7 +56,7 @@ class Drifts:
         samples = record.measurements.get("drift_anchor_s")
         if samples:
             medians.append(median(samples))
-            baseline = record.environment.get(BASELINE)
+            baseline = record.environment.get(DRIFT_BASELINE)
             if isinstance(baseline, (int, float)) and baseline > 0:
                 self._baselines.setdefault(key, []).append(baseline)
 

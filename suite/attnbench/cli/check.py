@@ -16,9 +16,9 @@ from rich.text import Text
 
 from attnbench import registry
 from attnbench.errors import BadInput, unknown_name
-from attnbench.runner.gate import CheckJob
+from attnbench.runner.jobs import CheckJob, Limits, Result
 from attnbench.runner.lock import alone
-from attnbench.runner.parent import Limits, Result, run_in_child
+from attnbench.runner.parent import run_in_child
 from attnbench.spec.axes import DEVICES
 from attnbench.store.environment import anonymous
 from attnbench.store.report import Finding, Report, as_json

@@ -12,8 +12,10 @@ from rich.markup import escape
 
 from attnbench import registry
 from attnbench.analysis.frame import load
-from attnbench.claim import HOW, Claim, Judgement, judged
-from attnbench.cli.terminal import new_table, print_indented, print_table, setting_text
+from attnbench.analysis.labels import setting_text
+from attnbench.claim import Claim
+from attnbench.claims._judge import HOW, Judgement, judged
+from attnbench.cli.terminal import new_table, print_indented, print_table
 from attnbench.errors import BadInput
 from attnbench.store.store import Problem
 

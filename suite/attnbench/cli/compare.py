@@ -15,10 +15,11 @@ from rich.text import Text
 
 from attnbench.analysis.compare import DRIFT_RATIO, Comparison, Pair, compare
 from attnbench.analysis.frame import load
+from attnbench.analysis.labels import setting_text
 from attnbench.analysis.quantity import bits, percent, ratio, seconds, size
 from attnbench.analysis.ranking import RESULTS, What
 from attnbench.cli.filters import Filter, filtered
-from attnbench.cli.terminal import new_table, print_table, setting_text
+from attnbench.cli.terminal import new_table, print_table
 
 TITLES: dict[What, str] = {"time": "Time", "memory": "Peak memory", "result": "Test result"}
 TOLD: dict[What, str] = {

@@ -16,11 +16,11 @@ from rich.table import Table
 from attnbench.analysis.quantity import size
 from attnbench.errors import unknown_name
 from attnbench.runner.lock import alone
-from attnbench.runner.roofline import busy, known_peaks, measure_peaks, store_peaks
+from attnbench.runner.roofline import busy, measure_peaks
 from attnbench.spec import presets
 from attnbench.spec.axes import DEVICES
 from attnbench.store import environment
-from attnbench.store.peaks import Peaks
+from attnbench.store.peaks import Peaks, known_peaks, store_peaks
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from attnbench.analysis.drift import Drifts
+from attnbench.runner.cell import Cell
 from attnbench.runner.engines import local
 from attnbench.runner.gate import Gate
+from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import Ladder
-from attnbench.runner.parent import Limits
 from attnbench.runner.plan import Choice, Plan, choose
 from attnbench.runner.roofline import Roof
-from attnbench.runner.session import Cell, Session, is_settled, is_stale, session_name
+from attnbench.runner.session import Session, is_settled, is_stale, session_name
 from attnbench.spec.axes import Spec
 from attnbench.store.environment import machine_name
 from attnbench.store.record import Record

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.console import Console
 from rich.measure import Measurement
 from rich.padding import Padding
@@ -36,23 +33,3 @@ def print_table(out: Console, table: Table) -> None:
 def print_indented(out: Console, text: str, style: str = "") -> None:
     """A paragraph, all lines of it indented."""
     out.print(Padding(Text(text, style=style), (0, 0, 0, 2)))
-
-
-def setting_text(setting: Mapping[str, Any]) -> str:
-    """A setting in words: numbers with their names, other values as they are, what is missing not at all.
-
-    >>> setting_text({"mode": "forward", "causal": True, "seq_len": 4096.0, "block": None})
-    'forward, causal, seq_len 4,096'
-    """
-    return ", ".join(filter(None, (_part(name, value) for name, value in setting.items())))
-
-
-def _part(name: str, value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, bool) or type(value).__name__ == "bool":
-        return name if value else ""
-    if isinstance(value, str):
-        return f"{name} {value}" if name in ("torch", "rate") else value
-    number = int(value) if float(value).is_integer() else value
-    return f"{name} {number:,}"

@@ -11,8 +11,7 @@ from attnbench.measurement.anchor import drift_anchor
 from attnbench.measurement.clock import Samples, Turn, seconds, take_turns, warm_up
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.timed import Keeper, Trial
-from attnbench.measurement.value import Measurement
-from attnbench.runner.job import Stage
+from attnbench.measurement.value import Measurement, Stage
 
 DRIFT_CALLS = 3  # of the drift anchor, before the turns and after them, or before training and after each epoch
 ANCHOR_PATIENCE_S = 2.0  # an anchor's call that takes longer is not interleaved; the session's softmax cell serves instead

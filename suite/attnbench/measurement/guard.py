@@ -12,7 +12,7 @@ import torch
 import torch.profiler
 import torch.utils.flop_counter
 
-from attnbench.measurement.reference import Incorrect
+from attnbench.errors import Incorrect
 
 _TORCH: dict[Any, tuple[str, ...]] = {
     torch: ("equal", "empty", "empty_like", "randn", "no_grad"),

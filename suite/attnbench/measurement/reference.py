@@ -11,16 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Heads, PaddingMask, Variant, prefilled
-from attnbench.errors import AttnbenchError
+from attnbench.errors import Incorrect
 
 # Positions up to which a dense float64 reference is affordable; that of an orthogonal mechanism, an exponential, is cubic in seq_len.
 COMPARED_SEQ_LEN, COMPARED_ORTHOGONAL = 1024, 256
 TOLERANCE = MappingProxyType({"float64": 1e-9, "float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2})
 _CANCELLED = 1e-3  # a result this much smaller than the largest is compared on the scale of the largest
-
-
-class Incorrect(AttnbenchError):
-    """The mechanism's output is not what it should be: its times mean nothing."""
 
 
 def check_finite(results: Sequence[Tensor]) -> None:

@@ -9,10 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from attnbench.errors import Incorrect
 from attnbench.measurement.clock import Turn
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.inputs import Rolled
-from attnbench.measurement.reference import Incorrect, check_repeated
+from attnbench.measurement.reference import check_repeated
 
 KEPT = 2  # timed calls whose results are verified, each of all rounds being as likely
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -25,3 +26,6 @@ class Measurement:
         finite = {name: values for name, values in self.samples.items() if all(map(math.isfinite, values))}
         diverged = float(len(finite) < len(self.samples))
         return Measurement({**finite, "diverged": [diverged]}, self.curve, self.clocks, self.timed_s, self.facts)
+
+
+Stage = Callable[[str], None]  # is told what is going on, so that a job which is killed can say where it was

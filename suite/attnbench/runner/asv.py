@@ -17,27 +17,23 @@ from statistics import median
 from typing import Any
 
 from attnbench.errors import AttnbenchError, BadInput
+from attnbench.runner.cell import Cell, resolve
 from attnbench.runner.engines import local
 from attnbench.runner.gate import Gate
+from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import Ladder
-from attnbench.runner.parent import Limits, Start
+from attnbench.runner.parent import Start
 from attnbench.runner.roofline import Roof
-from attnbench.runner.session import Cell, Session, is_settled, is_stale, resolve, session_name
+from attnbench.runner.session import Session, is_settled, is_stale, session_name
+from attnbench.runner.tuning import close
 from attnbench.spec import presets, tuning
+from attnbench.spec.asv_params import AXES, SETTING, Values, values_of
 from attnbench.spec.axes import Spec
 from attnbench.store.environment import machine_name
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 
-AXES = {
-    "kernel": ("variant", "mode", "causal", "seq_len"),
-    "depth": ("variant", "block", "num_layers"),
-    "task": ("variant", "task", "block", "num_layers", "seed"),
-}
 START: Start = "fork"  # of a cell's process: asv's own has imported torch and computed nothing, so that it can be forked as it is
-SETTING = "setting"  # asv's last parameter: all that the axes above leave open, so that cells of two presets are never compared
-
-Values = tuple[Any, ...]
 
 
 class CellFailed(AttnbenchError):
@@ -115,28 +111,9 @@ def cells_of(track: str) -> dict[Values, Spec]:
         if spec.track == track:
             values = values_of(spec)
             if values in cells:
-                raise BadInput(f"two {track} cells of the preset share {values}; tell them apart in face.setting")
+                raise BadInput(f"two {track} cells of the preset share {values}; tell them apart in spec/asv_params.py")
             cells[values] = spec
     return cells
-
-
-def values_of(spec: Spec) -> Values:
-    """A spec's place among asv's parameters."""
-    return (*(getattr(spec, axis) for axis in AXES[spec.track]), setting(spec))
-
-
-def setting(spec: Spec) -> str:
-    """What a spec fixes beside the axes that asv shows, in a word each."""
-    parts: list[object] = [spec.device, spec.dtype, f"batch {spec.batch_size}", f"{spec.num_heads} heads of {spec.head_dim}"]
-    if spec.track == "depth":
-        parts += [f"seq_len {spec.seq_len}", spec.mode]
-    if spec.track == "task":
-        rate = f"lr of {spec.lr_grid}" if spec.lr_grid else f"lr {spec.lr}"
-        parts += [f"{spec.epochs} epochs", rate, *(["causal"] if spec.causal else [])]
-    elif spec.seed:
-        parts.append(f"seed {spec.seed}")
-    parts += [f"{name} {value}" for name, value in sorted(spec.params.items())]
-    return ", ".join(map(str, parts))
 
 
 @cache
@@ -145,7 +122,7 @@ def record_of(track: str, values: Values, results: Path) -> Record:
     cell = resolve(cells_of(track)[values])
     if tuning.is_open(cell.spec):
         trials = [_record(dataclasses.replace(cell, spec=spec), results) for spec in tuning.trials(cell.spec)]
-        cell = cell.closed(tuning.close(cell.spec, trials))
+        cell = cell.closed(close(cell.spec, trials))
     return _record(cell, results)
 
 

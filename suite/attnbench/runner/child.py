@@ -18,7 +18,8 @@ from typing import Any
 import psutil
 
 from attnbench.errors import Unavailable, Unsupported, is_out_of_memory, text_of
-from attnbench.runner.job import Result, Stage, Work
+from attnbench.measurement.value import Stage
+from attnbench.runner.jobs import Job, Result
 
 LONGEST_REASON = 500  # characters
 LARGEST_FILE_BYTES = 2**28  # that a job may write, so that one which never stops printing cannot fill the disk
@@ -27,7 +28,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
-def live(job: Work, sending: Any, receiving: Any, lifeline: Any, held: Any, output: str) -> None:
+def live(job: Job, sending: Any, receiving: Any, lifeline: Any, held: Any, output: str) -> None:
     """The process's whole life: it does the job, says how that ended, and waits until the parent has killed all that it started.
 
     sending: where stages and the result go; the parent closes the other end, receiving, when this process may end.
@@ -47,7 +48,7 @@ def live(job: Work, sending: Any, receiving: Any, lifeline: Any, held: Any, outp
     connection.wait([sending])  # what was started is found while this process lives, and no longer; then it ends as processes do
 
 
-def _outcome(job: Work, sending: Any, printed: int) -> Any:
+def _outcome(job: Job, sending: Any, printed: int) -> Any:
     """Do the job; the message that says how it ended, pickled."""
     stage = "start"
 
@@ -66,7 +67,7 @@ def _outcome(job: Work, sending: Any, printed: int) -> Any:
     return message
 
 
-def _work(job: Work, tell: Stage) -> Any:
+def _work(job: Job, tell: Stage) -> Any:
     import torch
 
     torch.set_num_threads(job.threads)
@@ -81,7 +82,7 @@ def _work(job: Work, tell: Stage) -> Any:
 
 def _classify(error: BaseException) -> tuple[str, str]:
     """A record's status and reason for an error, whatever it is."""
-    from attnbench.measurement.reference import Incorrect
+    from attnbench.errors import Incorrect
 
     text = text_of(error)[:LONGEST_REASON]
     if isinstance(error, Unsupported):

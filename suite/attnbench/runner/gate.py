@@ -4,54 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from attnbench import registry
 from attnbench.errors import BadInput
-from attnbench.runner.parent import Limits, Result, Start, run_in_child
+from attnbench.runner.cell import Subset
+from attnbench.runner.jobs import CheckJob, Limits, Result
+from attnbench.runner.parent import Start, run_in_child
 from attnbench.store.files import write_whole
-from attnbench.store.fingerprint import check_fingerprint
 from attnbench.store.report import Report, decode, encode
-
-
-@dataclass(frozen=True)
-class CheckJob:
-    """A check of a variant, by name or path, for a child process. full: with exponents and torch.compile, not the subset alone."""
-
-    source: str
-    params: Mapping[str, Any]
-    device: str
-    full: bool
-    limits: Limits
-    threads: int = 1
-
-    @property
-    def preload(self) -> tuple[str, ...]:
-        return ("attnbench.measurement.checks.preload",) if self.full else ()
-
-    def work(self, stage: Callable[[str], None]) -> Report | BadInput:
-        """The report, or why there is nothing to check."""
-        from attnbench.measurement.checks import check
-
-        try:
-            return check(self.source, self.params, self.device, self.full, stage)
-        except BadInput as error:
-            return error
-
-
-@dataclass(frozen=True)
-class Subset:
-    """What the gate asks of a cell's variant: which one, with which parameters, on which device."""
-
-    source: str
-    params: Mapping[str, Any]
-    device: str
-
-    def fingerprint(self) -> str:
-        return check_fingerprint(self.source, self.params, self.device)
 
 
 @dataclass

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from attnbench.runner.cell import Refusal
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
 
 AXIS = {"kernel": "seq_len", "depth": "num_layers"}  # along which a cell's cost grows
 RAN_OUT = {"oom": "ran out of memory", "timeout": "ran out of time"}
 NOT_TRIED = "not tried"  # the stage of such a record
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """How the record of a cell that is not tried ends, for what others showed."""
-
-    status: str
-    reason: str
 
 
 _Key = tuple[str, str]

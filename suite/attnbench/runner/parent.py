@@ -9,50 +9,23 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.context import BaseContext
-from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 
 from attnbench.errors import text_of
+from attnbench.measurement.value import Stage
 from attnbench.runner.child import live
-from attnbench.runner.job import Limits, Result, Stage, Work
-from attnbench.spec.axes import Spec
-
-__all__ = ["Job", "Limits", "Result", "Stage", "Start", "Work", "run_in_child"]
+from attnbench.runner.jobs import Job, Limits, Result
 
 Start = Literal["forkserver", "fork", "spawn"]
 
 DYING_S = 5.0  # that a process may take to die when it has closed its pipe
 
 
-@dataclass(frozen=True)
-class Job:
-    """A cell: a spec, and where its variant and task are loaded from, a name or a path, which never enters a record."""
-
-    spec: Spec
-    variant_source: str
-    task_source: str | None
-    threads: int
-    limits: Limits
-    preload: tuple[str, ...] = ()
-    checkpoint: Path | None = None  # the file that keeps a training run's state
-
-    @property
-    def device(self) -> str:
-        return self.spec.device
-
-    def work(self, stage: Stage) -> Any:
-        """The cell's Measurement."""
-        from attnbench.measurement.tracks import measure_cell
-
-        return measure_cell(self.spec, self.variant_source, self.task_source, stage, self.checkpoint)
-
-
-def run_in_child(job: Work, start: Start, watch: Stage = lambda stage: None) -> Result:
+def run_in_child(job: Job, start: Start, watch: Stage = lambda stage: None) -> Result:
     """Run a job in a new process and wait for it, for its death, or for its time to be over. `watch` is told of every stage.
 
     start: "forkserver" forks a clean process that holds torch already (the default); "fork" this very process, for a caller that has

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from attnbench import registry
 from attnbench.errors import BadInput, unknown_name
-from attnbench.runner.session import Cell, resolve
+from attnbench.runner.cell import Cell, resolve
+from attnbench.runner.tuning import close
 from attnbench.spec import presets, tuning
 from attnbench.spec.axes import DEVICES, TRACKS, Spec, parse
 from attnbench.store.record import Record
@@ -124,4 +125,4 @@ class Plan:
         return [dataclasses.replace(cell, spec=spec) for spec in tuning.trials(cell.spec)]
 
     def _closed(self, cell: Cell) -> Cell:
-        return cell.closed(tuning.close(cell.spec, [self._known[trial.key] for trial in self._trials(cell)]))
+        return cell.closed(close(cell.spec, [self._known[trial.key] for trial in self._trials(cell)]))

@@ -19,8 +19,8 @@ from attnbench.measurement.clock import seconds, warm_up
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.timed import Keeper
 from attnbench.measurement.tracks.call import KernelTrial
+from attnbench.runner.cell import Cell, resolve
 from attnbench.runner.lock import alone
-from attnbench.runner.session import Cell, resolve
 from attnbench.spec.axes import Spec
 from attnbench.store import environment
 from attnbench.store.pytest_benchmark_files import EXTRA, Facts

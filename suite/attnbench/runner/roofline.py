@@ -2,94 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from attnbench.errors import AttnbenchError, BadInput, Unavailable
+from attnbench.errors import AttnbenchError, Unavailable
+from attnbench.runner.jobs import Limits, PeaksJob
 from attnbench.runner.lock import alone
-from attnbench.runner.parent import Limits, Start, run_in_child
+from attnbench.runner.parent import Start, run_in_child
 from attnbench.store import environment
-from attnbench.store.files import write_whole
-from attnbench.store.peaks import Peaks, best_of, from_json
+from attnbench.store.peaks import Peaks, best_of, known_peaks, store_peaks
 
-SCHEMA = 1
 TIMEOUT_S = 180.0  # of a measurement that takes about 15 s
 BUSY_PERCENT = 20.0  # of all processors
 
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class PeaksJob:
-    """Measuring the peaks of a device, for a child process."""
-
-    device: str
-    threads: int
-    limits: Limits
-    preload: tuple[str, ...] = ()
-
-    def work(self, stage: Callable[[str], None]) -> Peaks:
-        """Raises Unavailable when there is no such device."""
-        import torch
-
-        from attnbench.measurement import clock
-        from attnbench.measurement.anchor import drift_anchor
-        from attnbench.measurement.peaks import measure_peaks
-
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise Unavailable("torch sees no CUDA device here; use --device cpu, or install a CUDA build of torch")
-
-        def anchor() -> list[float]:
-            call = drift_anchor(self.device)
-            clock.warm_up(call, self.device)
-            return clock.wall_clock_s(call, self.device)
-
-        return measure_peaks(self.device, self.threads, anchor, stage)
-
-
-def known_peaks(results: Path, machine: str, device: str, threads: int) -> Peaks | None:
-    """The stored peaks, if they hold for a measurement of now: of this device, number of threads and version of torch."""
-    peaks = stored_peaks(results, machine).get(device)
-    fits = peaks is not None and (peaks.threads, peaks.torch) == (threads, environment.version_of("torch"))
-    return peaks if fits else None
-
-
-def stored_peaks(results: Path, machine: str) -> dict[str, Peaks]:
-    """Every machine's peaks by device, under whatever circumstances they were measured; empty where nothing can be read."""
-    try:
-        document = json.loads(_file(results, machine).read_bytes())
-    except (OSError, ValueError):  # none, or torn: it is measured again
-        return {}
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA or not isinstance(document.get("peaks"), dict):
-        return {}
-    found = {}
-    for device, value in document["peaks"].items():
-        try:
-            peaks = from_json(value)
-        except BadInput:  # another's format: as if it were not there
-            continue
-        if peaks.device == device:
-            found[device] = peaks
-    return found
-
-
-def store_peaks(results: Path, machine: str, peaks: Peaks) -> None:
-    """Put the peaks of a device in the place of what was stored of it; those of another device stay.
-
-    Raises AttnbenchError when the file cannot be written.
-    """
-    kept: dict[str, Any] = {device: other.as_json() for device, other in stored_peaks(results, machine).items()}
-    document = {"schema": SCHEMA, "machine": machine, "peaks": {**kept, peaks.device: peaks.as_json()}}
-    file = _file(results, machine)
-    try:
-        write_whole(file, json.dumps(document, indent=1, allow_nan=False).encode() + b"\n")
-    except OSError as error:
-        raise AttnbenchError(f"the peaks cannot be stored in {file} ({error.strerror}); make room there, or give --results") from error
 
 
 def measure_peaks(device: str, start: Start, watch: Tell = lambda stage: None) -> Peaks:
@@ -188,7 +117,3 @@ class Roof:
             return None
         self._found[device] = better
         return better
-
-
-def _file(results: Path, machine: str) -> Path:
-    return results / "machines" / f"{machine}.json"

@@ -16,83 +16,21 @@ from statistics import median
 import psutil
 
 from attnbench import registry
-from attnbench.analysis import drift
-from attnbench.errors import BadInput
 from attnbench.measurement.value import Measurement
-from attnbench.runner.gate import Gate, Subset
-from attnbench.runner.larger_sizes import NOT_TRIED, Ladder, Refusal
+from attnbench.runner.cell import Cell, Refusal
+from attnbench.runner.gate import Gate
+from attnbench.runner.jobs import CellJob, Limits, Result
+from attnbench.runner.larger_sizes import NOT_TRIED, Ladder
 from attnbench.runner.lock import alone
-from attnbench.runner.parent import Job, Limits, Result, Start, run_in_child
+from attnbench.runner.parent import Start, run_in_child
 from attnbench.runner.plausibility import clocks_disagree, too_fast
 from attnbench.runner.roofline import Roof
-from attnbench.spec.axes import Param, Spec
-from attnbench.spec.construct import check_params, load_variant
-from attnbench.store import environment
-from attnbench.store.fingerprint import fingerprint
+from attnbench.spec.axes import Spec
+from attnbench.store import environment, record
 from attnbench.store.peaks import Peaks
 from attnbench.store.record import Record
-from attnbench.workload import Task
 
 RESUMED = ("timeout", "oom")  # ends of a training run after which its checkpoint stays, for a run with wider limits to go on
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """A resolved spec with its fingerprint, and where its variant and task are loaded from (a name or a path)."""
-
-    spec: Spec
-    fingerprint: str
-    variant_source: str
-    task_source: str | None
-    refused: Refusal | None = None  # where it cannot be tried
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What makes a record of this machine count as this cell."""
-        return self.spec.key(), self.fingerprint
-
-    def closed(self, chosen: Spec | Refusal) -> Cell:
-        """The cell once its learning rate is chosen, or cannot be."""
-        if isinstance(chosen, Spec):
-            return dataclasses.replace(self, spec=chosen)
-        return dataclasses.replace(self, refused=chosen)
-
-    @property
-    def subset(self) -> Subset:
-        """What the gate asks before it is measured."""
-        return Subset(self.variant_source, self.spec.params, self.spec.device)
-
-
-def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
-    """The cell of a spec: default parameters and the data's fingerprint filled in, names known.
-
-    sources maps a variant's or task's name to the file it comes from, for those that are not registered.
-
-    Raises BadInput for a name that is neither, or a parameter that the variant does not have.
-    """
-    sources = sources or {}
-    variant_source = sources.get(spec.variant, spec.variant)
-    variant = load_variant(variant_source)
-    check_params(spec.variant, variant, spec.params)
-    params: dict[str, Param] = {**variant.params, **spec.params}  # type: ignore[dict-item]
-    data, task_source = spec.data, None
-    if spec.task is not None:
-        task_source = sources.get(spec.task, spec.task)
-        data = _data(registry.load("tasks", task_source), spec)
-    full = dataclasses.replace(spec, params=params, data=data)
-    return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source)
-
-
-def _data(task: Task, spec: Spec) -> str:
-    """Source and fingerprint of a task's data, in the form that the spec asks for."""
-    if spec.causal not in task.causal:
-        given, other = ("causal", "bidirectional") if spec.causal else ("bidirectional", "causal")
-        raise BadInput(f"{spec.task} has no {given} form; it is {other}, so give causal {str(not spec.causal).lower()}")
-    source = (spec.data or task.sources[0]).partition(":")[0]
-    if source not in task.sources:
-        raise BadInput(f"the data of {spec.task} are {' or '.join(task.sources)}, not {source!r}; choose with --data")
-    told = {"embedded": environment.data_fingerprint(task.files), "hub": task.hub}.get(source)
-    return f"{source}:{told}" if told else source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +62,7 @@ def run(cell: Cell, session: Session) -> Record:
     """
     spec, limits = cell.spec, session.limits
     checkpoint = session.checkpoint(cell)
-    job = Job(spec, cell.variant_source, cell.task_source, environment.physical_cores(), limits, checkpoint=checkpoint)
+    job = CellJob(spec, cell.variant_source, cell.task_source, environment.physical_cores(), limits, checkpoint=checkpoint)
     # A fork must come before CUDA: the fork server never touches it (preload.py), of asv's process nobody knows.
     start: Start = "spawn" if spec.device == "cuda" and session.start == "fork" else session.start
     peaks = session.roof.of(spec.device) if session.roof else None
@@ -142,7 +80,7 @@ def run(cell: Cell, session: Session) -> Record:
             done.unlink(missing_ok=True)
     more: dict[str, object] = {"load_average": round(load, 2), **(result.value.facts if result.value else {})}
     if peaks is not None:
-        more[drift.BASELINE] = median(peaks.anchor_s)
+        more[record.DRIFT_BASELINE] = median(peaks.anchor_s)
     return _record(cell, session, result, began_at, duration_s, more)
 
 

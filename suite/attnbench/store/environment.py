@@ -121,15 +121,6 @@ def machine_name() -> str:
     return f"{platform.machine()}-{psutil.cpu_count()}c-{digest}".lower().replace("_", "-")
 
 
-@cache
-def data_fingerprint(files: tuple[str, ...]) -> str:
-    """Hash of embedded data files, 8 hex digits."""
-    digest = hashlib.sha256()
-    for name in files:
-        digest.update((_PACKAGE / "tasks" / "data" / name).read_bytes())
-    return digest.hexdigest()[:8]
-
-
 def anonymous(text: str) -> str:
     """A message with every folder cut to the name of its file, and the host's name taken out, for records are published.
 

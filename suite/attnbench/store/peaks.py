@@ -6,14 +6,18 @@ The roofline: Williams, Waterman and Patterson 2009, doi 10.1145/1498765.1498785
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from attnbench.errors import BadInput
+from attnbench.errors import AttnbenchError, BadInput
 from attnbench.spec.axes import DEVICES
+from attnbench.store import environment
+from attnbench.store.files import write_whole
 
 # A time is impossible only below SLACK times its floor. A peak is the best of many tries, so that noise can only make it too low, and the
 # floor too high. In nine runs on an idle machine of two cores the lowest was 0.81 of the highest in bfloat16, 0.86 to 0.90 in the other
@@ -119,3 +123,50 @@ def roofline_fraction(peaks: Peaks, dtype: str, flops: float, moved_bytes: float
     if dtype not in peaks.flops_per_s:
         return None
     return max(flops / peaks.flops_per_s[dtype], moved_bytes / bandwidth_at(peaks, moved_bytes)) / seconds
+
+
+SCHEMA = 1
+
+
+def known_peaks(results: Path, machine: str, device: str, threads: int) -> Peaks | None:
+    """The stored peaks, if they hold for a measurement of now: of this device, number of threads and version of torch."""
+    peaks = stored_peaks(results, machine).get(device)
+    fits = peaks is not None and (peaks.threads, peaks.torch) == (threads, environment.version_of("torch"))
+    return peaks if fits else None
+
+
+def stored_peaks(results: Path, machine: str) -> dict[str, Peaks]:
+    """Every machine's peaks by device, under whatever circumstances they were measured; empty where nothing can be read."""
+    try:
+        document = json.loads(_file(results, machine).read_bytes())
+    except (OSError, ValueError):  # none, or torn: it is measured again
+        return {}
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA or not isinstance(document.get("peaks"), dict):
+        return {}
+    found = {}
+    for device, value in document["peaks"].items():
+        try:
+            peaks = from_json(value)
+        except BadInput:  # another's format: as if it were not there
+            continue
+        if peaks.device == device:
+            found[device] = peaks
+    return found
+
+
+def store_peaks(results: Path, machine: str, peaks: Peaks) -> None:
+    """Put the peaks of a device in the place of what was stored of it; those of another device stay.
+
+    Raises AttnbenchError when the file cannot be written.
+    """
+    kept: dict[str, Any] = {device: other.as_json() for device, other in stored_peaks(results, machine).items()}
+    document = {"schema": SCHEMA, "machine": machine, "peaks": {**kept, peaks.device: peaks.as_json()}}
+    file = _file(results, machine)
+    try:
+        write_whole(file, json.dumps(document, indent=1, allow_nan=False).encode() + b"\n")
+    except OSError as error:
+        raise AttnbenchError(f"the peaks cannot be stored in {file} ({error.strerror}); make room there, or give --results") from error
+
+
+def _file(results: Path, machine: str) -> Path:
+    return results / "machines" / f"{machine}.json"

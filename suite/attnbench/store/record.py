@@ -111,3 +111,6 @@ def written_schema(line: bytes) -> int | None:
         return _head_decoder.decode(line).schema
     except (msgspec.DecodeError, ValueError):
         return None
+
+
+DRIFT_BASELINE = "drift_anchor_baseline_s"  # in a record's environment: the anchor's median when the machine's peaks were measured

@@ -13,8 +13,8 @@ from attnbench.analysis.collector import collector_paused
 from attnbench.analysis.formats import write_parquet
 from attnbench.analysis.frame import last_in_sessions
 from attnbench.errors import BadInput, unknown_name
-from attnbench.runner.roofline import stored_peaks
 from attnbench.store.environment import SAFE_NAME
+from attnbench.store.peaks import stored_peaks
 from attnbench.store.report import Report, decode
 from attnbench.store.store import Problem, Store
 from attnbench.website.processes import Beside

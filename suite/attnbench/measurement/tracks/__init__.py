@@ -10,8 +10,7 @@ from attnbench.errors import Unavailable
 from attnbench.measurement.tracks.depth import measure_depth
 from attnbench.measurement.tracks.kernel import measure_kernel
 from attnbench.measurement.tracks.task import measure_task
-from attnbench.measurement.value import Measurement
-from attnbench.runner.job import Stage
+from attnbench.measurement.value import Measurement, Stage
 from attnbench.spec.axes import Spec
 
 

@@ -12,8 +12,7 @@ from attnbench.measurement.cost import cost
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.inputs import Rolled
 from attnbench.measurement.tracks.kernel import softmax_of
-from attnbench.measurement.value import Measurement
-from attnbench.runner.job import Stage
+from attnbench.measurement.value import Measurement, Stage
 from attnbench.spec.axes import Spec
 from attnbench.spec.construct import construct
 from attnbench.training import diagnose

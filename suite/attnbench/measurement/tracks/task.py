@@ -14,8 +14,7 @@ from attnbench.measurement.clock import seconds, warm_up
 from attnbench.measurement.cost import DRIFT_CALLS
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.tracks.depth import architecture
-from attnbench.measurement.value import Measurement
-from attnbench.runner.job import Stage
+from attnbench.measurement.value import Measurement, Stage
 from attnbench.spec.axes import Spec
 from attnbench.training import diagnose
 from attnbench.training.checkpoint import FileCheckpoint

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from attnbench.runner.cell import Cell
 from attnbench.runner.larger_sizes import Ladder
-from attnbench.runner.session import Cell, Session, not_tried, run
+from attnbench.runner.session import Session, not_tried, run
 from attnbench.store.record import Record
 
 Watch = Callable[[Cell], None]

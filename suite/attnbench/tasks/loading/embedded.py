@@ -11,6 +11,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     import datasets
+import hashlib
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -33,3 +34,12 @@ def images(file: str, side: int) -> tuple[Tensor, Tensor]:
     pixels = rows.select_columns("image").with_format("numpy", dtype=np.uint8)[:]["image"]  # else images turn int64
     labels = rows.select_columns("label").with_format("numpy", dtype=np.int64)[:]["label"]
     return torch.from_numpy(np.array(pixels)).view(-1, side, side), torch.from_numpy(np.array(labels))
+
+
+@cache
+def data_fingerprint(files: tuple[str, ...]) -> str:
+    """Hash of embedded data files, 8 hex digits."""
+    digest = hashlib.sha256()
+    for name in files:
+        digest.update((DATA / name).read_bytes())
+    return digest.hexdigest()[:8]

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from attnbench.analysis.labels import setting_text
 from attnbench.analysis.quantity import digits, plain, seconds, size
-from attnbench.claim import Claim, Judgement, judged
-from attnbench.cli.terminal import setting_text
+from attnbench.claim import Claim
+from attnbench.claims._judge import Judgement, judged
 from attnbench.stats import Interval
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
 from attnbench.website.charts.dots import dot_chart

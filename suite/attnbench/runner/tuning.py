@@ -1,0 +1,35 @@
+"""The choice of a learning rate from the records of its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from attnbench.runner.cell import Refusal
+from attnbench.spec.axes import Spec
+from attnbench.store.record import Record
+from attnbench.workload import METRICS
+
+
+def close(spec: Spec, tried: Iterable[Record]) -> Spec | Refusal:
+    """An open spec with the rate whose trial has the best validation metric, the smaller of two as good; or how it ends without one.
+
+    tried: the records of its trials. One that diverged is the worst there is; one that failed tells nothing, and where all failed alike
+    the cell would have too.
+    """
+    found: list[tuple[bool, float, float]] = []
+    failed: dict[str, str] = {}  # reason by status
+    for record in tried:
+        rate = record.spec.lr
+        assert rate is not None
+        if record.status != "ok":
+            failed.setdefault(record.status, (record.reason or "no reason given").splitlines()[0])
+            continue
+        metric = next(name for name in METRICS if f"validation_{name}" in record.measurements)
+        value = record.measurements[f"validation_{metric}"][0]
+        found.append((bool(record.measurements["diverged"][0]), -value if METRICS[metric] else value, rate))
+    if not found and len(failed) == 1:
+        return Refusal(*next(iter(failed.items())))
+    if not found:
+        return Refusal("skipped", f"no rate could be tried; {'; '.join(f'{status}: {why}' for status, why in failed.items())}")
+    return replace(spec, lr=min(found)[2])

@@ -1,0 +1,122 @@
+"""A cell in asv's notation and back: the values of asv's parameters, the last one a text of all that the others leave open.
+
+asv knows a benchmark's cell by the values of its parameters alone. Both directions stand here, over the same tables, so that what one
+writes the other reads.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from attnbench.errors import BadInput
+from attnbench.spec.axes import Param, Spec
+
+# The axes that asv shows as parameters of their own, by track.
+AXES = {
+    "kernel": ("variant", "mode", "causal", "seq_len"),
+    "depth": ("variant", "block", "num_layers"),
+    "task": ("variant", "task", "block", "num_layers", "seed"),
+}
+SETTING = "setting"  # the name of asv's last parameter: with it cells of two presets are never taken for one
+
+Values = tuple[Any, ...]
+
+# How the value of an axis may look in the setting. Texts of names and rates hold no comma.
+_VALUES = {"device": r"\w+", "dtype": r"\w+", "mode": r"\w+", "lr_grid": "[^,]+", "lr": "[^, ]+", "seed": r"-?\d+"}
+_WHOLE = r"\d+"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A piece of the setting: a text with axes in it. stands: of which specs it is said; None where of all."""
+
+    text: str
+    stands: Callable[[Spec], bool] | None = None
+
+    def pattern(self) -> str:
+        """A regular expression with a group for every axis; a part without an axis is a group of its own name."""
+        found = re.sub(r"\{(\w+)\}", lambda axis: f"(?P<{axis[1]}>{_VALUES.get(axis[1], _WHOLE)})", self.text)
+        found = found if "{" in self.text else f"(?P<{self.text}>{self.text})"
+        return f", {found}" if self.stands is None else f"(?:, {found})?"
+
+
+_SHAPE = (_Part("{device}"), _Part("{dtype}"), _Part("batch {batch_size}"), _Part("{num_heads} heads of {head_dim}"))
+_SEED = _Part("seed {seed}", lambda spec: spec.seed != 0)
+_SETTINGS: dict[str, tuple[_Part, ...]] = {
+    "kernel": (*_SHAPE, _SEED),
+    "depth": (*_SHAPE, _Part("seq_len {seq_len}"), _Part("{mode}"), _SEED),
+    "task": (
+        *_SHAPE,
+        _Part("{epochs} epochs"),
+        _Part("lr of {lr_grid}", lambda spec: bool(spec.lr_grid)),
+        _Part("lr {lr}", lambda spec: not spec.lr_grid),
+        _Part("causal", lambda spec: spec.causal),
+    ),
+}
+_PATTERNS = {track: re.compile("".join(part.pattern() for part in parts) + "(?P<params>.*)", re.S) for track, parts in _SETTINGS.items()}
+
+_BARE = re.compile(r"""[^\s,'"\[\]][^,'"\[\]\n]*(?<!\s)|""")  # a text that needs no quotes
+_PARAM = re.compile(r""", (\w+) (\[[^\]]*\]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,'"\[\]\n]*)""")
+
+
+def values_of(spec: Spec) -> Values:
+    """A cell's values of asv's parameters, in the order of AXES and then the setting.
+
+    The setting says neither the data, nor the part that is evaluated, nor, beside a grid of learning rates, which one was chosen.
+
+    >>> values_of(Spec(track="kernel", variant="polynomial", mode="forward", seq_len=256, params={"degree": 2}))
+    ('polynomial', 'forward', False, 256, 'cpu, float32, batch 1, 4 heads of 64, degree 2')
+    """
+    said = [part.text.format_map(spec.axes()) for part in _SETTINGS[spec.track] if part.stands is None or part.stands(spec)]
+    said += [f"{name} {_written(value)}" for name, value in sorted(spec.params.items())]
+    return (*(getattr(spec, axis) for axis in AXES[spec.track]), ", ".join(said))
+
+
+def spec_of(track: str, values: Sequence[Any]) -> Spec | None:
+    """The cell that has these values of asv's parameters; None where no cell of the track has.
+
+    >>> spec = spec_of("kernel", ("softmax", "forward", True, 256, "cpu, float32, batch 1, 4 heads of 64, seed 2"))
+    >>> spec.compact()
+    '{"track":"kernel","variant":"softmax","mode":"forward","causal":true,"seq_len":256,"seed":2}'
+    """
+    import msgspec  # not at the top: what measures must run where msgspec is not installed
+
+    if len(values) != len(AXES[track]) + 1 or not isinstance(values[-1], str):
+        return None
+    found = _PATTERNS[track].fullmatch(f", {values[-1]}")
+    if found is None:
+        return None
+    axes: dict[str, Any] = {name: text for name, text in found.groupdict().items() if text is not None}
+    pairs = _PARAM.findall(given := axes.pop("params"))
+    if "".join(f", {name} {text}" for name, text in pairs) != given:
+        return None
+    axes |= {"causal": "true"} if "causal" in axes else {}
+    try:
+        # Not strict, for the setting's numbers are texts.
+        shown = dict(zip(AXES[track], values, strict=False))
+        spec = msgspec.convert({"track": track, **shown, **axes}, Spec, strict=False)
+    except (BadInput, msgspec.ValidationError):
+        return None
+    return dataclasses.replace(spec, params={name: _read(text) for name, text in pairs})
+
+
+def _written(value: Param) -> str:
+    """A parameter's value as text: texts as they are where they cannot be taken for something else, else in quotes."""
+    if isinstance(value, str) and not (_BARE.fullmatch(value) and _read(value) == value):
+        return repr(value)
+    return str(value)
+
+
+def _read(text: str) -> Param:
+    """The value that `_written` wrote."""
+    import msgspec
+
+    try:
+        return msgspec.convert(ast.literal_eval(text), Param)
+    except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError, msgspec.ValidationError):  # a text, or what no parameter is
+        return text

@@ -1,0 +1,94 @@
+"""A cell's parameters for asv: what is written is read back, whatever the cell."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attnbench.spec.asv_params import spec_of, values_of
+from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, MODES, TASK_DTYPES, Spec
+from attnbench.spec.presets import PRESETS
+
+SETTING = "cpu, float32, batch 1, 4 heads of 64"
+whole = st.integers(1, 2**40)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+params = st.dictionaries(
+    st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True),
+    st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False, allow_infinity=False) | texts | st.lists(whole),
+    max_size=3,
+)
+shapes = st.fixed_dictionaries(
+    {"variant": texts, "device": st.sampled_from(DEVICES), "batch_size": whole, "num_heads": whole, "head_dim": whole, "params": params}
+)
+rates = st.floats(1e-9, 1e9)
+modes, seeds = st.sampled_from(MODES[:2]), st.integers(-5, 5)
+kernel = st.fixed_dictionaries({"seq_len": whole, "seed": seeds, "dtype": st.sampled_from(DTYPES), "mode": modes, "causal": st.booleans()})
+depth = st.fixed_dictionaries({"seq_len": whole, "seed": seeds, "block": st.sampled_from(BLOCKS), "num_layers": whole, "mode": modes})
+task = st.fixed_dictionaries(
+    {
+        "task": texts, "seed": seeds, "block": st.sampled_from(BLOCKS), "num_layers": whole, "epochs": whole,
+        "dtype": st.sampled_from(TASK_DTYPES), "causal": st.booleans(),
+    }
+)  # fmt: skip
+learning = st.fixed_dictionaries({"lr": rates}) | st.fixed_dictionaries({"lr_grid": st.sampled_from(["0.001", "0.001 0.003 0.01"])})
+specs = st.one_of(
+    st.builds(lambda a, b: Spec(track="kernel", **a, **b), shapes, kernel),
+    st.builds(lambda a, b: Spec(track="depth", **a, **b), shapes, depth),
+    st.builds(lambda a, b, c: Spec(track="task", **a, **b, **c), shapes, task, learning),
+)
+
+
+def as_asv_keeps(spec: Spec) -> tuple[Any, ...]:
+    """asv keeps the notation of every value, and reads it again."""
+    return tuple(ast.literal_eval(repr(value)) for value in values_of(spec))
+
+
+@given(specs)
+def test_every_cell_is_read_back(spec: Spec) -> None:
+    assert spec_of(spec.track, as_asv_keeps(spec)) == spec
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_cell_of_a_preset_is_read_back(preset: str) -> None:
+    for device in DEVICES:
+        for spec in PRESETS[preset].specs(device):
+            assert spec_of(spec.track, as_asv_keeps(spec)) == spec
+
+
+ODD = ["3", "None", "1e5", "[1, 2]", "a, b 3", "it's", " edge ", "", "two words", "line\nbreak", "both \"'", "\\n"]
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_a_text_stays_the_text_that_it_is(value: str) -> None:
+    spec = Spec(track="kernel", variant="softmax", seq_len=64, params={"b": 2, "name": value, "z": [1, 2]})
+    assert spec_of("kernel", as_asv_keeps(spec)) == spec
+
+
+def test_a_closed_rate_is_read_back_as_its_grid() -> None:
+    spec = Spec(track="task", variant="softmax", task="mnist", block="residual", num_layers=2, epochs=1, lr=0.003, lr_grid="0.001 0.003")
+    assert spec_of("task", as_asv_keeps(spec)) == dataclasses.replace(spec, lr=None)
+
+
+@pytest.mark.parametrize(
+    ("track", "values"),
+    [
+        ("kernel", ()),
+        ("kernel", ("softmax", "forward", False, 256)),
+        ("kernel", ("softmax", "forward", False, 256, "an older setting")),
+        ("kernel", ("softmax", "forward", False, 256, None)),
+        ("kernel", ("softmax", "sideways", False, 256, SETTING)),
+        ("kernel", ("softmax", "forward", False, "long", SETTING)),
+        ("kernel", (3, "forward", False, 256, SETTING)),
+        ("kernel", ("softmax", "forward", False, 256, f"{SETTING}, 3 epochs\n")),
+        ("kernel", ("softmax", "forward", False, 256, f"{SETTING}, degree [1, 2")),
+        ("task", ("softmax", "mnist", "residual", 2, 0, f"{SETTING}, 3 epochs, lr -1.0")),
+        ("task", ("softmax", "mnist", "residual", 2, 0, f"{SETTING}, 3 epochs")),
+    ],
+)
+def test_what_no_cell_has_is_none(track: str, values: tuple[Any, ...]) -> None:
+    assert spec_of(track, values) is None
