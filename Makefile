@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MACHINE = "$$($(BIN)/attnbench doctor --machine)"
 
-.PHONY: leaderboard test check bench floors forms agreement repeatability engine site screenshots clean
+.PHONY: leaderboard test check bench floors forms agreement repeatability trainer site screenshots clean
 
 # asv ends with 2 when a cell failed: that is a result, and the page shows it.
 leaderboard: $(READY)  ## run the quick preset through asv on this machine, build the site, say where it is
@@ -30,25 +30,25 @@ bench: $(READY)  ## the quick preset without asv
 	$(BIN)/attnbench run
 
 floors: $(READY)  ## the mechanism library's speed, memory and check floors, measured here as ratios; a few minutes
-	$(BIN)/python benchmarks/floors.py
+	$(BIN)/python tools/floors.py
 
 forms: $(READY)  ## both forms of polynomial attention around their crossing
-	$(BIN)/python benchmarks/forms.py
+	$(BIN)/python tools/forms.py
 
 agreement: $(READY)  ## our clock against torch's Timer: within 10 %, or exit code 1; a minute
-	$(BIN)/python benchmarks/agreement.py
+	$(BIN)/python tools/agreement.py
 
 repeatability: $(READY)  ## two quick kernel sessions, and whether they say the same; about five minutes
-	$(BIN)/python benchmarks/repeatability.py
+	$(BIN)/python tools/repeatability.py
 
-engine: $(READY)  ## the training engine's samples a second against a bare loop's; a minute
-	$(BIN)/python benchmarks/engine.py
+trainer: $(READY)  ## the training engine's samples a second against a bare loop's; a minute
+	$(BIN)/python tools/trainer.py
 
 site: $(READY)  ## build the site from results/
 	$(BIN)/attnbench site
 
 screenshots: site  ## pictures of every page type, light, dark and phone width, in site/dist/screenshots
-	$(BIN)/python tests/browser/screenshots.py site/dist site/dist/screenshots
+	$(BIN)/python tools/screenshots.py site/dist site/dist/screenshots
 
 clean:  ## remove what make made; results stay
 	rm -rf $(VENV) .asv site/dist build dist

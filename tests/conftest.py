@@ -18,12 +18,10 @@ import torch  # noqa: E402
 
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)  # workers share the cores: waiting threads spin
 
-from factory import know_machine  # noqa: E402
+from helpers.factory import know_machine  # noqa: E402
 
 hypothesis.settings.register_profile("shared machine", deadline=None)  # how long an example took says nothing here
 hypothesis.settings.load_profile("shared machine")
-
-REPO = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)

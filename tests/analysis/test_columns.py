@@ -1,0 +1,64 @@
+"""The dictionary: every column and every metric that occurs is explained, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import attnbench
+from attnbench.analysis import frame
+from attnbench.analysis.columns import METRICS, TYPES, columns, dictionary, general
+from attnbench.store.store import Store
+from helpers.factory import make_record
+from helpers.paths import REPO
+
+
+def test_every_column_is_explained_and_nothing_else() -> None:
+    assert tuple(columns()) == frame.COLUMNS
+    assert {column.type for column in columns().values()} == set(TYPES)
+    assert all(len(column.meaning) > 10 for column in columns().values())
+
+
+def test_types_are_those_of_the_frame(results: Path) -> None:
+    Store(results).append(make_record())
+    found = attnbench.load(results).dtypes
+    kinds = {"text": "str", "boolean": "bool", "object": "object", "list of numbers": "object"}
+    for name, column in columns().items():
+        allowed = {"integer": {"int64", "float64"}, "number": {"int64", "float64"}}.get(column.type) or {kinds[column.type]}
+        assert str(found[name]) in allowed, name
+
+
+def test_every_metric_of_the_records_is_explained() -> None:
+    table = frame.load(REPO / "results", [], curves=True)
+    assert {general(metric) for metric in table.metric.dropna().unique()} <= set(METRICS)
+    assert table.metric.str.startswith("curve.").any()
+
+
+def test_every_metric_of_the_sources_is_explained_and_nothing_else() -> None:
+    """Names under which samples are kept, and those that stand as keys of what is added to them."""
+    package = REPO / "suite" / "attnbench"
+    names = ("runner/plausibility.py", "training/diagnose.py", "training/train.py")
+    texts = [file.read_text() for file in (*package.glob("measurement/**/*.py"), *(package / name for name in names))]
+    subscripts = {name for text in texts for name in re.findall(r'samples\["(\w+)"\] = ', text)}
+    assert subscripts and subscripts <= set(METRICS)
+    keys = {name for text in texts for name in re.findall(r'"(\w+)"', text)}
+    made = {f"{what}_{metric}" for what in ("validation", "target") for metric in ("accuracy", "bits_per_byte")}
+    made |= {f"{mode}{clock}" for mode in ("forward", "training", "decode") for clock in ("_s", "_device_s")}
+    made |= {"accuracy", "bits_per_byte", "attention_frobenius_layer_N", "effective_rank_layer_N"}
+    assert {metric.removeprefix("curve.") for metric in METRICS} <= keys | made
+
+
+def test_the_dictionary_is_a_table() -> None:
+    table = dictionary()
+    assert list(table.columns) == ["kind", "name", "type", "meaning"]
+    assert table.kind.value_counts().to_dict() == {"column": len(frame.COLUMNS), "metric": len(METRICS)}
+    assert not table.duplicated(["kind", "name"]).any() and table.notna().all(axis=None)
+    units = table[table.kind == "metric"].set_index("name").type
+    assert units[["forward_s", "curve.wall_s", "curve.train_loss", "flops"]].tolist() == ["s", "s", "nat", "FLOP"]
+
+
+@pytest.mark.parametrize("name", ["curve.effective_rank_layer_3", "curve.effective_rank_layer_12"])
+def test_layers_share_a_meaning(name: str) -> None:
+    assert general(name) == "curve.effective_rank_layer_N"

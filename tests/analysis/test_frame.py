@@ -1,0 +1,245 @@
+"""One tidy row per record and metric; order of the records changes nothing that is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import attnbench
+from attnbench.analysis import frame
+from attnbench.errors import BadInput
+from attnbench.store.store import Store
+from helpers.factory import make_record, make_spec
+from helpers.many_records import write_store
+
+pytestmark = pytest.mark.alone
+
+
+def test_one_row_per_record_and_metric(results: Path) -> None:
+    Store(results).append(make_record())
+    table = attnbench.load(results)
+    assert list(table.columns) == list(frame.COLUMNS)
+    assert sorted(table.metric) == ["forward_s", "peak_memory_bytes"]
+    row = table.set_index("metric").loc["forward_s"]
+    assert (row.value, row.unit, row.samples) == (0.5, "s", [0.25, 0.5, 1.0])
+    assert (row.variant, row.seq_len, row.d_model, row.machine, row.status) == ("softmax", 1024, 256, "desk", "ok")
+
+
+def test_a_failure_has_a_row_without_a_value(results: Path) -> None:
+    Store(results).append(make_record(status="oom", reason="too big", stage="time", measurements={}))
+    (row,) = attnbench.load(results).itertuples()
+    assert (row.status, row.reason) == ("oom", "too big")
+    assert row.value != row.value
+
+
+def test_a_metric_without_samples_has_no_value(results: Path) -> None:
+    Store(results).append(make_record(measurements={"forward_s": []}))
+    (row,) = attnbench.load(results).itertuples()
+    assert row.samples == []
+    assert math.isnan(row.value)
+
+
+def test_every_time_names_its_clock(results: Path) -> None:
+    measurements = {"forward_s": [2.0], "forward_device_s": [1.0], "flops": [8.0]}
+    Store(results).append(make_record(measurements=measurements, clocks={"forward_s": "wall", "forward_device_s": "device"}))
+    table = attnbench.load(results).set_index("metric")
+    assert table.clock.dropna().to_dict() == {"forward_s": "wall", "forward_device_s": "device"}
+    assert table.clock.isna()["flops"]
+
+
+def test_values_are_medians_and_stand_beside_their_own_samples(results: Path) -> None:
+    """Records with different metrics, in different numbers, so that a column that slips by one is seen."""
+    store = Store(results)
+    for seed in range(1, 8):
+        measurements = {f"metric_{number}": [float(seed), float(number), 100.0 * seed][: number % 3 + 1] for number in range(seed)}
+        store.append(make_record(make_spec(seed=seed), reason=f"number {seed}", measurements=measurements))
+    table = attnbench.load(results)
+    assert len(table) == sum(range(1, 8))
+    for row in table.itertuples():
+        number = int(row.metric.removeprefix("metric_"))
+        kept = [float(row.seed), float(number), 100.0 * row.seed][: number % 3 + 1]
+        assert row.samples == kept
+        assert row.value == sorted(kept)[len(kept) // 2] if len(kept) % 2 else sum(kept) / 2
+        assert row.reason == f"number {row.seed}"
+
+
+def test_what_is_missing_is_missing_in_every_type_of_column(results: Path) -> None:
+    Store(results).append(make_record(environment={}))
+    row = attnbench.load(results).iloc[0]
+    missing = ["block", "num_layers", "task", "lr", "lr_grid", "reason", "stage", "attnbench_commit", "torch", "clock"]
+    assert row[missing].isna().all()
+    assert row.drop([*missing, "data", "epochs"]).notna().all()
+
+
+def test_an_odd_environment_is_missing(results: Path) -> None:
+    Store(results).append(make_record(environment={"torch": ["2.13"], "commit": 7}))
+    assert attnbench.load(results)[["torch", "attnbench_commit"]].isna().all(axis=None)
+
+
+def test_columns_have_the_same_types_with_and_without_records(new_results: Path) -> None:
+    new_results.mkdir()
+    empty = attnbench.load(new_results).dtypes
+    Store(new_results).append(make_record())
+    full = attnbench.load(new_results).dtypes
+    assert list(empty.index) == list(full.index)
+    assert [str(full[name]) for name in ("variant", "reason", "unit", "clock", "id")] == ["str"] * 5
+    assert {name for name in full.index if full[name] != empty[name]} <= {"causal", *(n for n in full.index if full[n] == "int64")}
+
+
+@pytest.mark.slow
+def test_100_000_records_load_in_5_s_and_2_gib(results: Path) -> None:
+    """3.3 kB and 11 metrics each. The best of three, for the floors are of an idle machine."""
+    write_store(results, 100_000)
+    body = f"""
+import time, attnbench, pandas, attnbench.analysis.frame
+began = time.perf_counter()
+rows = len(attnbench.load({str(results)!r}))
+took_s = time.perf_counter() - began
+peak_kib = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(rows, took_s, peak_kib)
+"""
+    took = []
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True)
+        rows, took_s, peak_kib = done.stdout.split()
+        assert rows == "1100000"
+        assert int(peak_kib) < 2 * 2**20
+        took.append(float(took_s))
+        if took[-1] < 5:
+            break
+    assert min(took) < 5, took
+
+
+def test_newest_record_of_a_cell_is_shown() -> None:
+    old = make_record(started_at="2026-01-01T00:00:00Z")
+    new = make_record(started_at="2026-02-01T00:00:00Z", session="later")
+    elsewhere = make_record(machine="other")
+    assert frame.newest([new, old, elsewhere]) == [new, elsewhere]
+
+
+def test_within_a_session_the_later_line_is_newer_though_the_clock_went_back() -> None:
+    first = make_record(started_at="2026-01-02T00:00:00Z")
+    second = make_record(started_at="2026-01-01T00:00:00Z")
+    assert frame.newest([first, second]) == [second]
+    between = make_record(started_at="2026-01-01T12:00:00Z", session="other")
+    assert frame.newest([first, second, between]) == frame.newest([between, first, second]) == [between]
+
+
+def test_of_two_sessions_that_began_a_cell_at_once_the_later_name_is_newer() -> None:
+    one, other = make_record(session="a"), make_record(session="b")
+    assert frame.newest([one, other]) == frame.newest([other, one]) == [other]
+
+
+def test_unreadable_lines_are_warned_of(results: Path) -> None:
+    Store(results).append(make_record())
+    file = next(results.rglob("*.jsonl"))
+    with file.open("a") as stream:
+        stream.write("garbage\n")
+    with pytest.warns(UserWarning, match=r"jsonl:2"):
+        assert len(attnbench.load(results)) == 2
+
+
+def test_missing_and_empty_folders(new_results: Path) -> None:
+    with pytest.raises(BadInput, match="no results folder"):
+        attnbench.load(new_results)
+    new_results.mkdir()
+    assert len(attnbench.load(new_results)) == 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit"),
+    [
+        ("forward_s", "s"),
+        ("forward_device_s", "s"),
+        ("anchor_s", "s"),
+        ("drift_anchor_s", "s"),
+        ("first_call_s", "s"),
+        ("training_tokens_per_s", "token/s"),
+        ("peak_memory_bytes", "B"),
+        ("peak_rss_bytes", "B"),
+        ("theory_bytes", "B"),
+        ("flops", "FLOP"),
+        ("accuracy", "1"),
+        ("bits_per_byte", "bit/B"),
+        ("validation_bits_per_byte", "bit/B"),
+        ("unigram_bits", "bit/B"),
+        ("majority_share", "1"),
+        ("time_to_target_s", "s"),
+        ("mechanism_parameters", "1"),
+        ("attention_jacobian_condition", "1"),
+        ("anchor_ratio", "1"),
+        ("roofline_fraction", "1"),
+        ("curve.wall_s", "s"),
+        ("curve.train_loss", "nat"),
+        ("curve.validation_bits_per_byte", "bit/B"),
+        ("curve.attention_frobenius_layer_12", "1"),
+    ],
+)
+def test_units_come_from_names(metric: str, unit: str) -> None:
+    assert frame.unit(metric) == unit
+
+
+def test_a_tuned_cell_is_one_cell_whatever_rate_was_chosen_when() -> None:
+    axes = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 1, "seq_len": None, "mode": "training"}
+    none, first, again, other_grid = (
+        make_record(make_spec(**axes, lr=lr, lr_grid=grid), started_at=f"2026-01-0{day}T00:00:00Z", session=f"s{day}")
+        for day, (lr, grid) in enumerate([(None, "0.1 0.2"), (0.1, "0.1 0.2"), (0.2, "0.1 0.2"), (0.2, "0.2")], start=1)
+    )
+    given = make_record(make_spec(**axes, lr=0.1))
+    assert frame.newest([again, none, first, given, other_grid]) == [again, given, other_grid]
+
+
+def test_what_was_tuned_and_on_what_it_was_measured_are_columns(results: Path) -> None:
+    axes = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 1, "seq_len": None, "mode": "training"}
+    Store(results).append(make_record(make_spec(**axes, lr=0.1, lr_grid="0.1 0.2"), session="a"))
+    Store(results).append(make_record(make_spec(**axes, lr=0.1, evaluate="validation"), session="b"))
+    table = attnbench.load(results).drop_duplicates("id")
+    assert table.evaluate.tolist() == ["test", "validation"]
+    assert table.lr_grid.tolist()[0] == "0.1 0.2" and table.lr_grid.isna().tolist() == [False, True]
+
+
+def test_the_cell_of_a_tuned_record_is_that_before_the_choice(results: Path) -> None:
+    axes = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 1, "seq_len": None, "mode": "training"}
+    open_, given = make_spec(**axes, lr_grid="0.1 0.2"), make_spec(**axes, lr=0.1)
+    chosen = [dataclasses.replace(open_, lr=lr) for lr in (0.1, 0.2)]
+    for number, spec in enumerate((*chosen, given)):
+        Store(results).append(make_record(spec, session=f"s{number}", measurements={"accuracy": [0.5]}))
+    table = attnbench.load(results)
+    assert list(table.columns[table.columns.get_loc("id") :][:2]) == ["id", "cell"]
+    assert table.cell.tolist() == [open_.key(), open_.key(), given.key()]
+    assert table.id.tolist() == [spec.key() for spec in (*chosen, given)]
+
+
+def test_curves_are_rows_of_their_own(results: Path) -> None:
+    axes = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 2, "seq_len": None, "mode": "training"}
+    curve = {"wall_s": [0.0, 1.0, 2.5], "train_loss": [None, 0.5, 0.25], "effective_rank_layer_1": [3.0, 9.0, 7.0], "nothing": [None] * 3}
+    store = Store(results)
+    store.append(make_record(make_spec(**axes, lr=0.1), measurements={"accuracy": [0.5, 0.7]}, curve=curve, session="a"))
+    store.append(make_record(make_spec(**axes, lr=0.2), status="timeout", reason="x", measurements={}, curve=curve, session="b"))
+    store.append(make_record(make_spec(**axes, lr=0.3), status="oom", reason="x", measurements={}, session="c"))
+    assert attnbench.load(results).metric.isna().tolist() == [False, True, True]
+    table = attnbench.load(results, curves=True)
+    names = ["curve.effective_rank_layer_1", "curve.train_loss", "curve.wall_s"]
+    assert table.metric.fillna("-").tolist() == ["accuracy", *names, *names, "-"]
+    first = table[table.session == "a"].set_index("metric")
+    assert first.value.tolist() == [0.6, 7.0, 0.25, 2.5]
+    assert first.samples["curve.train_loss"] == [0.5, 0.25]
+    assert first.unit.tolist() == ["1", "1", "nat", "s"]
+    assert first.clock.isna().all()
+    assert table.equals(frame.frame(store.read(), curves=True))
+
+
+def test_axes_are_columns_of_every_track(results: Path) -> None:
+    store = Store(results)
+    store.append(
+        make_record(make_spec(track="task", task="mnist", block="residual", num_layers=2, epochs=1, lr=0.1, seq_len=None, mode="training"))
+    )
+    store.append(make_record())
+    table = attnbench.load(results)
+    assert set(table.track) == {"task", "kernel"}
+    assert table[table.track == "task"].task.unique().tolist() == ["mnist"]

@@ -1,0 +1,160 @@
+"""The tables in the terminal: both metrics of tasks, rates that were tuned, trials that are no results, failures."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from attnbench.analysis.frame import load
+from attnbench.analysis.ranking import ranking
+from attnbench.cli.show import Filter, show_results
+from attnbench.errors import BadInput
+from attnbench.store.record import Record
+from attnbench.store.store import Store
+from helpers import site_records
+from helpers.cost_records import SAMPLES, learnt, timed
+from helpers.site_records import task_spec, trained
+
+
+def shown(records: Sequence[Record], folder: Path, wanted: Filter | None = None) -> str:
+    for each in records:
+        Store(folder).append(each)
+    out = io.StringIO()
+    show_results(folder, wanted or Filter(), Console(file=out, width=200), Console(file=out))
+    return out.getvalue().replace("\u2009", " ")
+
+
+def test_the_terminal_shows_metrics_rates_and_trials(tmp_path: Path) -> None:
+    text = shown([r for r in site_records.usual() if r.spec.track == "task"], tmp_path)
+    assert re.search(
+        r"mnist · residual · 2 layers · 3 epochs · accuracy and cost\nlr tuned of 0\.001, 0\.003, .*\n.*11\.4 %\.\n10 tuning", text
+    )
+    assert re.search(r"sotu_lm · causal .* bits per byte and cost", text)
+    assert re.search(r"softmax +2\.\d{3} ± 0\.\d{3} +3 +0 +0\.003 +[\d.]+ s +[\d.]+ s \(2/3\)", text)
+    assert re.search(r"my_file +85\.4 % ± 1\.0 +3 +0 +0\.003 +[\d.]+ s +never", text)
+    assert "skipped: task · softmax_math · mnist · skipless · 6 layers · seed 0: no rate could be tried" in text
+    assert text.count("tuning trials.\n") == 4
+
+
+def test_the_terminal_counts_trials_whose_rate_is_not_chosen_yet(tmp_path: Path) -> None:
+    trial = trained(
+        task_spec(variant="softmax", task="mnist", block="residual", num_layers=2, epochs=3, lr=1e-3, seed=1000, evaluate="validation")
+    )
+    text = shown([trial], tmp_path)
+    assert "1 tuning trial and no rate chosen yet: task · mnist · residual · 2 layers · 3 epochs" in text
+    assert "and cost" not in text
+
+
+def test_the_terminal_survives_records_of_all_kinds(tmp_path: Path) -> None:
+    records = [dataclasses.replace(r, machine="m", session="s") for r in (*site_records.hostile(), *site_records.all_failed())]
+    assert "skipped" in shown(records, tmp_path)
+
+
+def test_the_terminal_shows_one_machine_alone(tmp_path: Path) -> None:
+    text = shown(site_records.usual(), tmp_path, Filter(machine="big-gpu"))
+    assert "big-gpu" in text and "example" not in text and "mnist" not in text
+    with pytest.raises(BadInput, match=r"unknown machine 'big-gp'.*did you mean 'big-gpu'"):
+        shown([], tmp_path, Filter(machine="big-gp"))
+
+
+def row(text: str, variant: str) -> str:
+    """The first table row of a mechanism, cells two blanks apart."""
+    return next(line for line in text.splitlines() if re.search(rf"(^|  ){re.escape(variant)}  ", line))
+
+
+def test_costs_have_ranks_with_ties_ratios_with_intervals_and_crossovers(tmp_path: Path) -> None:
+    lengths = (256, 1024, 4096)
+    records = [timed("softmax", n / 1024, seq_len=n) for n in lengths]  # timed() takes the seconds as ratios too
+    records = [dataclasses.replace(r, measurements={**r.measurements, "anchor_ratio": [1.0] * SAMPLES}) for r in records]
+    records += [timed("orthogonal", ratio, seq_len=n) for n, ratio in zip(lengths, (4.0, 1.0, 0.25), strict=True)]
+    records += [timed("polynomial", 0.25, seq_len=n) for n in lengths]
+    text = shown(records, tmp_path)
+    assert "wall clock by seq_len; ranks and ratios at seq_len 4,096" in text
+    timed_row = r" 1–2  orthogonal +0\.25\d×  \[0\.2\d+, 0\.2\d+\] .* n\^-1\.00 ± 0\.\d\d +n +from 1,0\d\d \[9\d\d, 1,0\d\d\]"
+    assert re.match(timed_row, row(text, "orthogonal"))
+    assert row(text, "polynomial").startswith(" 1–2") and row(text, "polynomial").endswith("always")
+    assert re.match(r" +3  softmax +1× +baseline", row(text, "softmax"))
+
+
+def test_seeds_of_a_cost_are_one_row_and_unusual_parameters_another(tmp_path: Path) -> None:
+    usual, other = {"degree": 3, "scale": "sqrt"}, {"degree": 3, "scale": 1.0}
+    records = [timed("polynomial", 1.0, params=usual, seed=seed) for seed in range(3)] + [timed("polynomial", 2.0, params=other)]
+    text = shown(records, tmp_path)
+    assert len(re.findall(r"polynomial  ", text)) == 2 and len(re.findall(r"polynomial\(scale=1\)  ", text)) == 2  # time and memory
+
+
+def test_results_have_ranks_with_ties(tmp_path: Path) -> None:
+    means = {"softmax": 0.9, "orthogonal": 0.899, "polynomial": 0.5}
+    records = [
+        learnt(name, seed, mean + 0.01 * (seed - 1) * (1 + (name == "softmax"))) for name, mean in means.items() for seed in range(3)
+    ]
+    text = shown([*records, learnt("gated", 0, 0.7)], tmp_path)
+    assert {name: row(text, name).split()[0] for name in (*means, "gated")} == {
+        "softmax": "1–3", "orthogonal": "1–3", "polynomial": "3–4", "gated": "1–4",
+    }  # fmt: skip
+
+
+def test_nothing_is_cut_off_in_a_narrow_window(tmp_path: Path) -> None:
+    for each in site_records.usual():
+        Store(tmp_path).append(each)
+    wide, narrow = io.StringIO(), io.StringIO()
+    for out, width in ((wide, 300), (narrow, 40)):
+        show_results(tmp_path, Filter(track="kernel"), Console(file=out, width=width), Console(file=out))
+    assert row(narrow.getvalue(), "softmax") == row(wide.getvalue(), "softmax")
+    assert "…" not in narrow.getvalue()
+
+
+def test_average_ranks_over_tasks_name_what_they_leave_out(tmp_path: Path) -> None:
+    means = {"softmax": 0.9, "orthogonal": 0.8, "polynomial": 0.7}
+    records = [learnt(name, seed, mean, task=f"task{n}") for name, mean in means.items() for n in range(3) for seed in range(3)]
+    text = shown([*records, learnt("gated", 0, 0.5, task="task0"), learnt("softmax", 0, 0.5, task="alone")], tmp_path)
+    assert "average rank over 3 tasks, residual" in text and "beyond 1.91 ranks" in text
+    assert "left out: gated: 3 seeds of 0 of 3 tasks" in text and "left out: alone (embedded:00000000): no mechanism has 3 seeds" in text
+    averages = text[text.index("average rank  variant") :].splitlines()[1:4]
+    assert [line.split()[:2] for line in averages] == [["1.00", "softmax"], ["2.00", "orthogonal"], ["3.00", "polynomial"]]
+    assert [" ".join(line.split()[2:]) for line in averages] == ["orthogonal", "any", "orthogonal"]
+
+
+def test_a_mechanism_one_of_whose_seeds_failed_has_a_status_and_no_rank(tmp_path: Path) -> None:
+    broken = dataclasses.replace(timed("orthogonal", 0.1, seed=1), status="timeout", reason="too long", measurements={})
+    text = shown([timed("softmax", 1.0), timed("orthogonal", 0.1), broken], tmp_path)
+    assert row(text, "softmax").split()[0] == "1"
+    assert row(text, "orthogonal").split()[0] == "–" and "timeout" in row(text, "orthogonal")
+
+
+def test_only_cells_of_a_flagged_session_lose_their_rank(tmp_path: Path) -> None:
+    records = [timed(name, cost, seq_len=n) for n in (256, 512) for name, cost in (("softmax", 1.0), ("orthogonal", 3.0))]
+    noisy = [timed("orthogonal", 0.1, seq_len=n, session="busy", started_at="2027-01-01T00:00:00Z") for n in (64, 256)]
+    noisy = [dataclasses.replace(r, measurements={**r.measurements, "drift_anchor_s": [1e-3 * (1 + 2 * i)]}) for i, r in enumerate(noisy)]
+    text = shown([*records, *noisy], tmp_path)
+    assert row(text, "orthogonal").split()[0] == "2"
+    assert re.search(r" s +- +n$", row(text, "orthogonal").rstrip())  # one length is left, which has no growth and crosses nothing
+    assert "flagged: the times of session busy do not rank" in text
+
+
+def test_versions_of_torch_share_no_table(tmp_path: Path) -> None:
+    records = [timed("softmax", 1.0), timed("orthogonal", 3.0, session="b", environment={"torch": "2.14.0"})]
+    assert shown(records, tmp_path).count("wall clock by seq_len") == 2
+
+
+def test_the_terminal_and_the_tables_agree(tmp_path: Path) -> None:
+    """Ranks of one store by `show`, which reads records, and by `ranking`, which reads the frame."""
+    for variant, cost in (("softmax", 1.0), ("orthogonal", 1.02), ("polynomial", 1.5), ("gated", 1.52), ("cosine", 3.0)):
+        for seed in range(2):
+            Store(tmp_path).append(timed(variant, cost, seed=seed))
+            Store(tmp_path).append(learnt(variant, seed, 1 / (1 + cost) + seed / 500))
+    table = load(tmp_path)
+    out = io.StringIO()
+    show_results(tmp_path, Filter(), Console(file=out, width=200), Console(file=out))
+    parts = out.getvalue().split("peak memory by seq_len"), out.getvalue().split("accuracy and cost")
+    for text, what, track in ((parts[0][0], "time", "kernel"), (parts[0][1], "memory", "kernel"), (parts[1][1], "result", "task")):
+        ranks = ranking(table, what, track)  # type: ignore[arg-type]
+        for found in ranks.itertuples():
+            ends = (int(found.rank_low), int(found.rank_high))
+            assert row(text, str(found.label)).split()[0] == "–".join(map(str, dict.fromkeys(ends)))

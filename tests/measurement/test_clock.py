@@ -1,0 +1,240 @@
+"""Time and FLOPs of calls, and cells, against what must come out."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections import Counter
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+import torch
+
+import attnbench
+from attnbench import registry
+from attnbench.errors import Incorrect
+from attnbench.measurement import flops
+from attnbench.measurement.clock import ClockError, Patience, Turn, take_turns
+from attnbench.measurement.tracks import measure_cell
+from attnbench.measurement.value import Measurement
+from helpers.factory import make_spec
+
+pytestmark = pytest.mark.alone
+
+
+def test_wall_clock_sees_the_call_and_nothing_else() -> None:
+    """As a ratio to the same sleep timed by hand, in one process; what prepares and inspects is slower than the call."""
+    turn = Turn(lambda _: time.sleep(0.02), prepare=lambda: time.sleep(0.05), inspect=lambda _: time.sleep(0.05))
+    samples = take_turns({"call": turn}, "cpu", Patience(many=10, many_s=0.1))["call"].wall_s
+    by_hand = []
+    for _ in samples:
+        began = time.perf_counter()
+        time.sleep(0.02)
+        by_hand.append(time.perf_counter() - began)
+    assert 0.8 < median(samples) / median(by_hand) < 1.25
+
+
+def test_calls_take_turns_in_an_order_drawn_anew() -> None:
+    seen: list[str] = []
+
+    def turn(name: str) -> Turn:
+        return Turn(lambda number: (seen.append(f"{name}{number}"), time.sleep(0.001)))
+
+    samples = take_turns({name: turn(name) for name in "abc"}, "cpu", Patience(many=40, many_s=0.0))
+    assert {name: len(of_one.wall_s) for name, of_one in samples.items()} == {"a": 40, "b": 40, "c": 40}
+    rounds = [seen[i : i + 3] for i in range(0, 120, 3)]
+    assert all(sorted(one) == [f"{name}{i}" for name in "abc"] for i, one in enumerate(rounds))
+    firsts = Counter(one[0][0] for one in rounds)
+    assert set(firsts) == set("abc")  # one of them never coming first in 40 rounds has a chance of 3e-7
+
+
+def test_everything_outside_the_window_is_in_order() -> None:
+    seen: list[str] = []
+
+    def call(_: int) -> str:
+        seen.append("call")
+        time.sleep(0.001)
+        return "result"
+
+    turn = Turn(call, lambda: seen.append("prepare"), lambda result: seen.append(f"inspect {result}"))
+    take_turns({"call": turn}, "cpu", Patience(many=2, many_s=0.0))
+    assert seen == ["prepare", "call", "inspect result"] * 2
+
+
+def test_the_garbage_collector_rests_and_comes_back() -> None:
+    seen: list[bool] = []
+    turn = Turn(lambda _: (seen.append(gc.isenabled()), time.sleep(0.001)))
+    take_turns({"call": turn}, "cpu", Patience(many=2, many_s=0.0))
+    assert seen == [False, False]
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        take_turns({"call": Turn(lambda _: 1 / 0)}, "cpu")
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("readings", [[5.0, 4.0], [5.0, 5.0]])
+def test_a_clock_that_goes_back_or_stands_is_a_fault(readings: list[float]) -> None:
+    with pytest.raises(ClockError, match="the clock advanced by"):
+        take_turns({"call": Turn(lambda _: None)}, "cpu", clock=iter(readings).__next__)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rounds"),
+    [(0.001, 64), (0.01, 40), (0.02, 20), (0.1, 15), (0.25, 8), (1.0, 5), (10.0, 3)],
+)
+def test_patience_takes_more_samples_of_short_calls(seconds: float, rounds: int) -> None:
+    """By a clock that advances as much a call as it is told; no time passes."""
+    now = 0.0
+
+    def clock() -> float:
+        return now
+
+    def call(_: int) -> None:
+        nonlocal now
+        now += seconds
+
+    assert len(take_turns({"call": Turn(call)}, "cpu", clock=clock)["call"].wall_s) == rounds
+
+
+SEEING = """
+"Values as they are, and a list of which inputs were seen."
+import torch
+from torch import nn
+from attnbench.attention import Variant
+seen = []
+class Seeing(nn.Module):
+    def forward(self, q, k, v, causal=False, padding_mask=None):
+        seen.append((q.data_ptr(), float(q.detach().flatten()[0])))
+        return {returned}
+    def matrix(self, q, k, causal=False):
+        return torch.eye(q.shape[-2], dtype=q.dtype).expand(*q.shape[:2], -1, -1)
+VARIANT = Variant(build=lambda shape: Seeing(), citation="none", family="other", formula="V", causal=False, normalises_rows=True,
+                  time_exponent=1.0, memory_exponent=1.0)
+"""
+
+
+def cell_of(file: Path, returned: str, **axes: Any) -> Measurement:
+    file.write_text(SEEING.format(returned=returned))
+    return measure_cell(make_spec(variant=file.stem, **axes), str(file), None, lambda _: None)
+
+
+def test_a_mechanism_that_is_wrong_only_where_it_is_long_is_found(tmp_path: Path) -> None:
+    returned = "v if q.shape[-2] <= 256 else v.roll(1, -2)"
+    assert cell_of(tmp_path / "wrong.py", returned, seq_len=256).samples["error"][0] < 1e-6
+    with pytest.raises(Incorrect, match="1e-03 is allowed"):
+        cell_of(tmp_path / "wrong.py", returned, seq_len=300)
+
+
+def test_wrong_gradients_are_found(tmp_path: Path) -> None:
+    returned = "v.detach() + 0.5 * (v - v.detach()) + 0 * (q + k)"
+    assert cell_of(tmp_path / "gradient.py", returned, seq_len=64).samples["error"][0] < 1e-6
+    with pytest.raises(Incorrect):
+        cell_of(tmp_path / "gradient.py", returned, seq_len=64, mode="training")
+
+
+@pytest.mark.parametrize("mode", ["forward", "training"])
+def test_a_mechanism_that_needs_the_hidden_states_is_given_them(tmp_path: Path, mode: str) -> None:
+    file = tmp_path / "hiding.py"
+    text = SEEING.format(returned="v + hidden.unflatten(-1, (v.shape[1], -1)).transpose(1, 2)")
+    text = text.replace("padding_mask=None):", "padding_mask=None, *, hidden):").replace(
+        "VARIANT = Variant(", "VARIANT = Variant(needs_hidden=True, "
+    )
+    file.write_text(text)
+    measured = measure_cell(make_spec(variant="hiding", seq_len=64, mode=mode), str(file), None, lambda _: None)
+    assert measured.samples[f"{mode}_s"]
+    assert "error" not in measured.samples  # a matrix of q and k alone does not define it
+
+
+def test_a_depth_cell_says_that_it_diverged() -> None:
+    axes = {"track": "depth", "seq_len": 16, "num_heads": 4, "head_dim": 8, "block": "skipless", "mode": "training"}
+    exploding = measure_cell(make_spec(**axes, variant="polynomial", num_layers=6), "polynomial", None, lambda _: None)
+    assert exploding.samples["diverged"] == [1.0]
+    assert exploding.samples["jacobian_condition"] == [1e15]
+    calm = measure_cell(make_spec(**axes, variant="orthogonal", num_layers=6), "orthogonal", None, lambda _: None)
+    assert calm.samples["diverged"] == [0.0]
+    assert calm.samples["jacobian_condition"][0] < 1e5
+    assert len(calm.samples["orthogonality_error"]) == 6
+
+
+@pytest.mark.parametrize("variant", ["softmax", "softmax_math", "polynomial"])
+def test_flops_are_the_two_products_of_attention(variant: str) -> None:
+    q, k, v = torch.randn(3, 1, 4, 128, 16)
+    module = attnbench.build(variant, 4, 16)
+    with torch.no_grad():
+        assert flops.flops(lambda _: module(q, k, v)) == 2 * 2 * 4 * 128 * 128 * 16
+
+
+def test_the_contents_of_a_cells_inputs_change_and_their_addresses_do_not(tmp_path: Path) -> None:
+    file = tmp_path / "seeing.py"
+    cell_of(file, "v", seq_len=64)
+    seen = registry._from_file("variants", file).seen  # type: ignore[attr-defined]
+    timed = Counter(address for address, _ in seen).most_common(1)[0][0]
+    contents = [content for address, content in seen if address == timed]
+    assert len(contents) > 20
+    assert len(set(contents)) > 0.5 * min(64, len(contents))  # 64 ways to roll
+
+
+COST = {"first_call_s", "peak_rss_bytes", "drift_anchor_s", "anchor_s", "anchor_ratio", "peak_memory_bytes", "flops"}
+NORMED = ("softmax", "orthogonal", "polynomial")
+NORMS = {"attention_frobenius", "orthogonality_error"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "more"),
+    [("forward", {"error", "theory_bytes", *NORMS}), ("training", {"error", "theory_bytes"}), ("decode", {"error", "state_bytes"})],
+)
+def test_a_kernel_cell_has_every_metric(mode: str, more: set[str]) -> None:
+    stages: list[str] = []
+    measured = measure_cell(make_spec(seq_len=64, mode=mode, causal=mode == "decode"), "softmax", None, stages.append)
+    samples = measured.samples
+    assert samples.keys() == {f"{mode}_s"} | COST | more
+    assert samples["error"][0] < 1e-5
+    assert len(samples["anchor_ratio"]) == len(samples["anchor_s"]) == len(samples[f"{mode}_s"]) >= 20
+    assert len(samples["drift_anchor_s"]) == 6
+    ratios = [one / other for one, other in zip(samples[f"{mode}_s"], samples["anchor_s"], strict=True)]
+    assert samples["anchor_ratio"] == pytest.approx(ratios, rel=1e-6)
+    assert 0.5 < median(ratios) < 2.0  # softmax against itself
+    assert measured.clocks == dict.fromkeys(("first_call_s", f"{mode}_s", "drift_anchor_s", "anchor_s"), "wall")
+    assert stages == ["build", "warm up", "time", "memory", "flops", "verify", *(["norms"] if mode == "forward" else [])]
+
+
+def test_norms_are_those_of_every_heads_matrix() -> None:
+    """Rows of softmax sum to 1, so its norm is at most sqrt(N); a rotation's is sqrt(N); x^3/sqrt(N) of unit scores has E x^6 = 15."""
+    found = {name: measure_cell(make_spec(variant=name, seq_len=256), name, None, lambda _: None).samples for name in NORMED}
+    root = math.sqrt(256)
+    assert all(len(samples[metric]) == 4 for samples in found.values() for metric in NORMS)
+    assert found["orthogonal"]["attention_frobenius"] == pytest.approx([root] * 4, rel=1e-5)
+    assert max(found["orthogonal"]["orthogonality_error"]) < 1e-4 * root < min(found["softmax"]["orthogonality_error"])
+    assert max(found["softmax"]["attention_frobenius"]) < 0.5 * root
+    assert found["polynomial"]["attention_frobenius"] == pytest.approx([math.sqrt(15) * root] * 4, rel=0.3)
+
+
+def test_a_large_matrix_and_one_that_is_not_finite_have_no_norms(monkeypatch: pytest.MonkeyPatch) -> None:
+    from attnbench.measurement.tracks import call
+
+    trial = call.KernelTrial(make_spec(variant="polynomial", seq_len=64, params={"scale": 1e38}), "polynomial")
+    assert trial.matrix_norms() == {}
+    monkeypatch.setattr(call, "LARGEST_MATRIX", 4 * 64**2 - 1)
+    assert call.KernelTrial(make_spec(seq_len=64), "softmax").matrix_norms() == {}
+
+
+def test_a_session_of_long_calls_does_without_the_anchor_of_its_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is lowered here, for two seconds of softmax are too long for a test."""
+    from attnbench.measurement.tracks import kernel
+
+    monkeypatch.setattr(kernel, "ANCHOR_PATIENCE_S", 1e-9)
+    measured = measure_cell(make_spec(seq_len=64), "softmax", None, lambda _: None)
+    assert not measured.samples.keys() & {"anchor_s", "anchor_ratio"}
+    assert measured.samples["drift_anchor_s"]
+
+
+@pytest.mark.parametrize("mode", ["forward", "training"])
+def test_what_theory_says_stands_beside_what_was_measured(mode: str) -> None:
+    """softmax_math holds scores and weights: twice the matrix that a quadratic mechanism claims, beside the output."""
+    measured = measure_cell(make_spec(variant="softmax_math", seq_len=512, mode=mode), "softmax_math", None, lambda _: None)
+    output, matrix = 4 * 512 * 64 * 4, 4 * 512 * 512 * 4
+    assert measured.samples["theory_bytes"] == [output + matrix]
+    assert measured.samples["peak_memory_bytes"][0] >= 2 * matrix

@@ -1,0 +1,196 @@
+"""No number from a red gate: a variant that fails its checks is recorded as incorrect and not timed, and is checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import attnbench
+from attnbench.cli.run import Choice, sweep
+from attnbench.measurement.checks import CORRECTNESS
+from attnbench.runner import asv
+from attnbench.runner.cell import Subset, resolve
+from attnbench.runner.engines import local
+from attnbench.runner.gate import Gate
+from attnbench.runner.jobs import Limits
+from attnbench.runner.larger_sizes import Ladder
+from attnbench.runner.session import Session, is_stale
+from attnbench.store import environment
+from attnbench.store.record import Record
+from attnbench.store.report import Finding, Report, decode, encode
+from attnbench.store.store import Store
+from helpers.factory import make_record, make_spec
+
+pytestmark = pytest.mark.alone
+
+TEMPLATE = (Path(attnbench.__file__).parent / "variants" / "_template.py").read_text()
+FORWARD = "return self.matrix(q, k, causal, padding_mask) @ v"
+LEAKY = TEMPLATE.replace("(v,) = hide_padding(padding_mask, v)", "")
+
+
+def write(folder: Path, text: str) -> str:
+    folder.mkdir(exist_ok=True)
+    file = folder / "mine.py"
+    file.write_text(text)
+    return str(file)
+
+
+def run(source: str, results: Path, *lengths: int, **limits: float) -> list[Record]:
+    """The records of kernel cells of a file, by the engine, with a gate of their own."""
+    cells = [resolve(make_spec(variant="mine", seq_len=length), {"mine": source}) for length in lengths]
+    session = Session("session", Gate(results), Limits(**limits))
+    return list(local.local(cells, session, lambda cell: None))
+
+
+def reports(results: Path) -> list[Path]:
+    return sorted((results / "checks").iterdir())
+
+
+def test_a_variant_that_fails_its_checks_is_incorrect_and_not_timed(results: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "alice's private", LEAKY)
+    records = run(source, results, 16, 32)
+    for record in records:
+        assert (record.status, record.stage) == ("incorrect", "check")
+        assert (record.reason or "").startswith("padding: rows of the output at padding are not zero")
+        assert record.measurements == {}
+    (file,) = reports(results)
+    assert re.fullmatch(r"mine-[0-9a-f]{16}\.json", file.name)
+    report = decode(file.read_bytes())
+    assert report is not None and report.failed() == ["padding"]
+    assert [finding.name for finding in report.checks] == list(CORRECTNESS)
+    assert "private" not in file.read_text() + (records[0].reason or "")
+
+
+def test_a_variant_that_holds_is_measured(results: Path, tmp_path: Path) -> None:
+    (record,) = run(write(tmp_path / "good", TEMPLATE), results, 16)
+    assert record.status == "ok"
+    assert record.measurements["forward_s"]
+    report = decode(reports(results)[0].read_bytes())
+    assert report is not None and report.ok
+
+
+def test_a_report_is_used_until_the_file_is_edited(results: Path, tmp_path: Path) -> None:
+    """The stored report is given another verdict, which only a reader of it can know."""
+    source = write(tmp_path / "good", TEMPLATE)
+    run(source, results, 16)
+    (file,) = reports(results)
+    report = decode(file.read_bytes())
+    assert report is not None
+    planted = Finding(name="batch", status="failed", detail="as the stored report says")
+    file.write_bytes(encode(dataclasses.replace(report, checks=[planted])))
+    (record,) = run(source, results, 16)
+    assert record.reason == "batch: as the stored report says"
+    edited = write(tmp_path / "edited", TEMPLATE + "# edited\n")  # a file is loaded once, so that it lies elsewhere
+    assert run(edited, results, 16)[0].status == "ok"
+    assert len(reports(results)) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b'{"schema": 1, "vari', b"[]", b"\xff\xfe", b'{"schema":99}'])
+def test_a_torn_or_foreign_report_is_ignored(results: Path, content: bytes) -> None:
+    gate, subset = Gate(results), Subset("softmax", {}, "cpu")
+    (results / "checks").mkdir()
+    file = gate._file(subset)
+    file.write_bytes(content)
+    assert gate.known(subset) is None
+    foreign = Report(variant="softmax", fingerprint="0" * 16, device="cpu")
+    file.write_bytes(encode(foreign))
+    assert gate.known(subset) is None
+
+
+def test_a_torn_report_is_written_anew(results: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "leaky", LEAKY)
+    run(source, results, 16)
+    (file,) = reports(results)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    assert run(source, results, 16)[0].status == "incorrect"
+    assert file.read_bytes() == whole
+    assert reports(results) == [file]  # nothing unfinished lies about
+
+
+def test_what_decides_a_check_is_in_its_fingerprint(tmp_path: Path) -> None:
+    subset = Subset("polynomial", {"degree": 3, "scale": "sqrt"}, "cpu")
+    others = [
+        dataclasses.replace(subset, params={"degree": 2, "scale": "sqrt"}),
+        dataclasses.replace(subset, device="cuda"),
+        dataclasses.replace(subset, source="softmax"),
+        Subset(write(tmp_path / "one", TEMPLATE), {}, "cpu"),
+        Subset(write(tmp_path / "two", TEMPLATE + "\n"), {}, "cpu"),
+    ]
+    assert len({one.fingerprint() for one in (subset, *others)}) == 6
+    assert dataclasses.replace(subset).fingerprint() == subset.fingerprint()
+
+
+@pytest.mark.slow
+def test_a_check_that_does_not_end_is_no_verdict(results: Path, tmp_path: Path) -> None:
+    """It is a timeout of the cell, met once by a command, and tried again by the next."""
+    run(write(tmp_path / "good", TEMPLATE), tmp_path / "other", 16)  # starts the fork server, which takes seconds of its own
+    source = write(tmp_path / "slow", TEMPLATE.replace("(v,) =", "__import__('time').sleep(600); (v,) =", 1))
+    records = run(source, results, 16, 32, timeout_s=5.0)
+    assert [(record.status, record.stage) for record in records] == [("timeout", "check: shape")] * 2
+    assert records[1].duration_s < 5.0
+    assert not (results / "checks").exists()
+
+
+def test_what_is_not_here_stays_unavailable(results: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "needy", TEMPLATE.replace("VARIANT = Variant(", "VARIANT = Variant(needs=('no_such_package',), "))
+    (record,) = run(source, results, 16)
+    assert (record.status, record.stage) == ("unavailable", "check: build")
+    assert "no_such_package" in (record.reason or "")
+    assert not (results / "checks").exists()
+
+
+def test_a_disk_without_room_for_the_report_does_not_stop_the_cell(new_results: Path, tmp_path: Path) -> None:
+    new_results.write_text("a file where the folder should be")
+    assert run(write(tmp_path / "good", TEMPLATE), new_results, 16)[0].status == "ok"
+
+
+def test_a_refused_cell_is_finished_while_the_refusal_stands(results: Path, tmp_path: Path) -> None:
+    """Checks may be mended: then no report of these sources is there, and the cell is due again."""
+    source = write(tmp_path / "leaky", LEAKY)
+    spec = make_spec(variant="mine", seq_len=16)
+    choice = Choice(variants=(source,), cell=spec.compact())
+    quiet = Console(quiet=True)
+    assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet) == 1
+    assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet) == 1
+    (record,) = Store(results).read()
+    cell, gate = resolve(spec, {"mine": source}), Gate(results)
+    assert not is_stale(record, cell, gate, Ladder())
+    reports(results)[0].unlink()
+    assert is_stale(record, cell, gate, Ladder())
+    assert not is_stale(dataclasses.replace(record, stage="verify"), cell, gate, Ladder())
+    assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet) == 1
+    assert len(list(Store(results).read())) == 2
+
+
+def test_readers_of_the_store_see_no_reports(results: Path) -> None:
+    store = Store(results)
+    store.append(make_record())
+    before = attnbench.load(results)
+    (results / "checks").mkdir()
+    (results / "checks" / "softmax-0123456789abcdef.json").write_bytes(encode(Report(variant="softmax", fingerprint=None, device="cpu")))
+    (results / "checks" / "torn.json").write_text("{")
+    assert attnbench.load(results).equals(before)
+    assert len(list(store.read())) == 1
+
+
+def test_asv_meets_the_same_gate(results: Path) -> None:
+    """A stored refusal of softmax, so that nothing is forked here."""
+    values = next(values for values, spec in asv.cells_of("kernel").items() if spec.variant == "softmax")
+    cell = resolve(asv.cells_of("kernel")[values])
+    planted = Report(
+        variant="softmax",
+        fingerprint=cell.subset.fingerprint(),
+        device="cpu",
+        checks=[Finding(name="batch", status="failed", detail="planted")],
+    )
+    file = Gate(results)._file(cell.subset)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(encode(planted))
+    record = asv.record_of("kernel", values, results)
+    assert (record.status, record.stage, record.reason) == ("incorrect", "check", "batch: planted")
+    assert Store(results).finished(environment.machine_name())[cell.key] == record

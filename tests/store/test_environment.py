@@ -1,0 +1,140 @@
+"""What the system says of its hardware, in recorded samples and here."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from attnbench.store import environment, hardware
+
+CACHES = {
+    "index0": ("1", "Data", "48K"),
+    "index1": ("1", "Instruction", "64K"),
+    "index2": ("2", "Unified", "2048K"),
+    "index3": ("3", "Unified", "491520K"),
+}
+
+# Of a virtual machine, cut.
+CPUINFO = """processor\t: 0
+vendor_id\t: GenuineIntel
+model name\t: Intel(R) Xeon(R) Processor
+cpu MHz\t\t: 2599.998
+cache size\t: 491520 KB
+
+processor\t: 1
+model name\t: Intel(R) Xeon(R) Processor
+cpu MHz\t\t: 2600.100
+"""
+
+# Two GPUs as nvidia-smi prints them: a whole one, and a consumer's, which has no MIG and no fixed limit.
+GPUS = """NVIDIA H200, 570.133.20, 143771 MiB, 700.00 W, 700.00 W, 345 MHz, 3201 MHz, 1980 MHz, 3201 MHz, Enabled, Disabled
+NVIDIA GeForce GTX 1650, 570.133.20, 4096 MiB, [N/A], [N/A], 300 MHz, 405 MHz, 2100 MHz, 4001 MHz, Disabled, [N/A]
+"""
+
+VERSION_FILE = """from typing import Optional
+
+__all__ = ['__version__', 'debug', 'cuda', 'git_version', 'hip']
+__version__ = '2.13.0'
+debug = False
+cuda: Optional[str] = {cuda}
+git_version = 'cf30153c4c131c8164ee7798e5022d810682e2cb'
+hip: Optional[str] = None
+"""
+
+
+def write(folder: Path, **files: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text + "\n")
+    return folder
+
+
+def test_caches_by_level_and_kind(tmp_path: Path) -> None:
+    for name, (level, kind, size) in CACHES.items():
+        write(tmp_path / "cache" / name, level=level, type=kind, size=size)
+    assert hardware.caches_bytes(tmp_path) == {"L1d": 48 * 2**10, "L1i": 64 * 2**10, "L2": 2 * 2**20, "L3": 480 * 2**20}
+
+
+def test_a_cache_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "cache" / "index0", level="1", type="Data", size="unknown")
+    write(tmp_path / "cache" / "index1", level="2", type="Unified")
+    write(tmp_path / "cache" / "index2", level="3", size="33M")
+    assert hardware.caches_bytes(tmp_path) == {"L3": 33 * 2**20}
+    assert hardware.caches_bytes(tmp_path / "nowhere") == {}
+
+
+def test_clock_and_governor_where_linux_scales_the_frequency(tmp_path: Path) -> None:
+    write(tmp_path / "cpufreq", scaling_cur_freq="1400123", cpuinfo_max_freq="4700000", scaling_governor="powersave")
+    expected = {"clock_mhz": 1400.123, "max_clock_mhz": 4700.0, "governor": "powersave"}
+    assert hardware.clock(tmp_path, tmp_path / "none") == expected
+
+
+def test_a_virtual_machines_clock_is_in_cpuinfo(tmp_path: Path) -> None:
+    write(tmp_path, cpuinfo=CPUINFO)
+    assert hardware.clock(tmp_path, tmp_path / "cpuinfo") == {"clock_mhz": 2600.0}
+    assert hardware.clock(tmp_path, tmp_path / "none") == {}
+
+
+def test_gpus_as_nvidia_smi_prints_them() -> None:
+    one, other = hardware.parse_gpus("WARNING: infoROM is corrupted at gpu 0000:18:00.0\n" + GPUS, hardware.GPU_FIELDS)
+    assert one["name"] == "NVIDIA H200"
+    assert (one["power.limit"], one["power.default_limit"], one["clocks.max.sm"]) == ("700.00 W", "700.00 W", "1980 MHz")
+    assert (one["persistence_mode"], one["mig.mode.current"]) == ("Enabled", "Disabled")
+    assert other.keys() == one.keys() - {"power.limit", "power.default_limit", "mig.mode.current"}
+    assert hardware.parse_gpus("", hardware.GPU_FIELDS) == []
+
+
+def fake_nvidia_smi(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of this name in front of all others."""
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    hardware.gpus.cache_clear()
+
+
+def test_an_older_nvidia_smi_is_asked_for_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse = 'case "$1" in *mig*) echo "Field \\"mig.mode.current\\" is not a valid field to query."; exit 2;; esac'
+    try:
+        fake_nvidia_smi(tmp_path, refuse + '\necho "Tesla K80, 418.87.01, 11441 MiB, 149.00 W"', monkeypatch)
+        expected = {"name": "Tesla K80", "driver_version": "418.87.01", "memory.total": "11441 MiB", "power.limit": "149.00 W"}
+        assert hardware.gpus() == [expected]
+        fake_nvidia_smi(tmp_path, "exit 9", monkeypatch)
+        assert hardware.gpus() == []
+    finally:
+        hardware.gpus.cache_clear()
+
+
+@pytest.mark.parametrize(("cuda", "expected"), [("'13.0'", {"cuda_version": "13.0"}), ("None", {})])
+def test_the_cuda_of_a_torch_build(cuda: str, expected: dict[str, str], tmp_path: Path) -> None:
+    write(tmp_path, **{"version.py": VERSION_FILE.format(cuda=cuda)})
+    found = environment.torch_cuda(tmp_path / "version.py")
+    assert {name: value for name, value in found.items() if name != "cudnn_version"} == expected
+    assert environment.torch_cuda(tmp_path / "none.py") == {}
+
+
+def test_torch_is_not_imported_to_describe_it() -> None:
+    program = "import sys; from attnbench.store import environment; environment.describe(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_cuda_found_is_that_of_this_torch() -> None:
+    import torch
+
+    assert environment.torch_cuda().get("cuda_version") == torch.version.cuda
+
+
+def test_a_description_is_strict_json_without_path_user_or_host() -> None:
+    facts = environment.describe()
+    assert {"cpu", "cores", "threads", "caches_bytes", "memory_bytes", "gpus", "os", "libc", "python", "torch", "commit"} <= facts.keys()
+    text = json.dumps(facts, allow_nan=False)
+    assert not re.search(r"/[a-z]+/", text)
+    words = set(re.findall(r"[\w.-]+", text))
+    assert not words & {platform.node(), getpass.getuser(), Path.home().name}

@@ -1,0 +1,72 @@
+"""The comparators for skipless blocks, value_skipinit and shaped: how they start, and the centre of shaped by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import attnbench
+from helpers.mechanisms import draw, masks
+
+causal_or_not = pytest.mark.parametrize("causal", [False, True])
+both = pytest.mark.parametrize("name", ["value_skipinit", "shaped"])
+
+
+@causal_or_not
+def test_value_skipinit_starts_as_the_identity(causal: bool) -> None:
+    q, k, v = draw("value_skipinit").values()
+    assert torch.equal(attnbench.build("value_skipinit", 3, 5)(q, k, v, causal=causal), v)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@causal_or_not
+def test_shaped_starts_as_the_identity_where_queries_are_zero(causal: bool, padded: bool) -> None:
+    q, k, v = draw("shaped").values()
+    mask = masks(("right", "holes"), "cpu") if padded else None
+    out = attnbench.build("shaped", 3, 5)(torch.zeros_like(q), k, v, causal=causal, padding_mask=mask)
+    expected = v if mask is None else v.masked_fill(mask[:, None, :, None], 0.0)
+    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-6)
+
+
+def centre() -> nn.Module:
+    """Shaped attention with gains 0, 0 and -1: its output is the mean over the visible keys."""
+    module = attnbench.build("shaped", 1, 1)
+    module.load_state_dict({key: torch.full((1,), -1.0 if key == "centring_gain" else 0.0) for key in module.state_dict()})
+    return module
+
+
+def test_the_centre_of_shaped_by_hand() -> None:
+    module = centre()
+    v = torch.tensor([2.0, 4.0, 9.0])[None, None, :, None]
+    mask = torch.tensor([[True, False, False]])
+    for causal, padding_mask, expected in (
+        (False, None, [5.0, 5.0, 5.0]),
+        (True, None, [2.0, 3.0, 5.0]),
+        (False, mask, [0.0, 6.5, 6.5]),
+        (True, mask, [0.0, 4.0, 6.5]),
+    ):
+        torch.testing.assert_close(module(v, v, v, causal=causal, padding_mask=padding_mask).flatten(), torch.tensor(expected))
+
+
+@causal_or_not
+def test_the_centre_of_shaped_is_summed_in_float32_for_bfloat16(causal: bool) -> None:
+    """In bfloat16 neither sums above 256 nor counts above 256 are exact."""
+    v = (torch.arange(3001) % 3).bfloat16()[None, None, :, None]
+    sums, counts = v.double().cumsum(-2), torch.arange(1, 3002)[:, None]
+    expected = sums / counts if causal else (sums / counts)[..., -1:, :].expand_as(v)
+    assert torch.equal(centre().bfloat16()(v, v, v, causal=causal), expected.bfloat16())
+
+
+@both
+def test_only_the_queries_projection_starts_at_zero(name: str) -> None:
+    weights = [torch.full((6, 6), float(i)) for i in range(1, 5)]
+    attnbench.build(name, 2, 3).init_projections(*weights)
+    assert [weight.unique().tolist() for weight in weights] == [[0.0], [2.0], [3.0], [4.0]]
+
+
+@both
+def test_gains_are_learned_per_head(name: str) -> None:
+    shapes = {key: tuple(parameter.shape) for key, parameter in attnbench.build(name, 3, 5).named_parameters()}
+    assert set(shapes.values()) == {(3,)}
+    assert len(shapes) == {"value_skipinit": 2, "shaped": 3}[name]

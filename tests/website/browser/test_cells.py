@@ -1,0 +1,154 @@
+"""Cells, two of them beside each other, the comparison of mechanisms, search, claims and sources in a browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from helpers.site_page import Watched
+
+pytest_plugins = ["helpers.site_browser"]
+pytestmark = pytest.mark.browser
+
+KERNEL = "track=kernel&hardware=example&device=cpu&causal=no&mode=forward&seq_len=128"
+
+
+def test_a_number_leads_to_its_cell_with_record_samples_and_command(shown: Watched, tmp_path: Path) -> None:
+    page = shown.open("index", KERNEL)
+    shown.until("document.querySelector('[data-section=board] caption').textContent.includes('seq_len 128 ')")
+    page.locator("[data-section=board] tbody tr", has_text="softmax").first.locator("td a").first.click()
+    page.wait_for_url("**/cells/*.html#cell-*")
+    assert page.locator("article.cell:visible").count() == 1
+    article = page.locator("article.cell:visible")
+    assert "attnbench run --rerun --cell" in article.locator(".command").inner_text()
+    page.locator(".tools svg.main-svg").first.wait_for()
+    assert page.evaluate("document.querySelector('article:not([hidden]) [data-figure^=samples]').data[0].x.length") == 12
+    article.locator("summary", has_text="Environment in full").click()
+    assert "Example 9000" in article.inner_text()
+    with page.expect_download() as waiting:
+        article.get_by_role("button", name="Record as JSON").click()
+    waiting.value.save_as(tmp_path / "record.json")
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["spec"]["seq_len"] == 128 and len(record["measurements"]["forward_s"]) == 12
+
+
+def test_two_cells_are_set_beside_each_other(shown: Watched) -> None:
+    page = shown.open("index", KERNEL)
+    shown.until("document.querySelector('[data-section=board] caption').textContent.includes('seq_len 128 ')")
+    links = {
+        name: page.locator("[data-section=board] tbody tr", has=page.get_by_role("link", name=name, exact=True)).locator("td a").first
+        for name in ("softmax", "orthogonal")
+    }
+    addresses = {name: link.evaluate("(link) => link.href") for name, link in links.items()}
+    page.goto(addresses["orthogonal"])
+    page.get_by_role("button", name="Keep this cell to compare").click()
+    page.goto(addresses["softmax"])
+    page.get_by_role("button", name="Compare with the kept cell").click()
+    page.locator("h2", has_text="Compared with").wait_for()
+    tools = page.locator(".tools:visible")
+    assert "spec.variant" in tools.inner_text() and "What is the same" in tools.inner_text()
+    ratio = tools.locator("tr", has_text="forward_s").first.locator("td").last.inner_text()
+    assert ratio.endswith("×") and 2 < float(ratio[:-1]) < 6  # 4e-7 * 128 ** 1.02 over 1e-9 * 128 ** 2
+    assert page.evaluate("document.querySelector('article:not([hidden]) [data-figure^=samples]').data.length") == 2
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    page.locator("h2", has_text="Compared with").wait_for()
+    page.locator("input[name=other]:visible").fill("nonsense")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    assert "copy the address" in (page.locator("input[name=other]:visible").get_attribute("placeholder") or "")
+    page.evaluate("location.hash = location.hash.split('&')[0] + '&with=cell-0000000000000000.nowhere'")
+    shown.until("/no such cell|could not be loaded/.test(document.querySelector('article:not([hidden]) .tools')?.textContent)")
+    shown.faults.clear()  # a file that is not there was asked for
+
+
+def test_odd_addresses_do_no_harm(shown: Watched) -> None:
+    page = shown.open("index", KERNEL)
+    address = page.locator("[data-section=board] td a").first.evaluate("(link) => link.href")
+    for odd in ("#%", "#cell-%", "&with=%", "&with=../../x", "&with=<img>"):
+        page.goto("about:blank")
+        page.goto(address.split("#")[0] + odd if odd.startswith("#") else address + odd)
+        assert page.locator("article.cell:visible").count() >= 1
+    page = shown.open("index", f"{KERNEL}&q=orth")
+    shown.until("document.querySelectorAll('[data-section=board] tbody tr:not([hidden])').length === 1")
+    page.locator("a.skip").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(100)
+    assert page.locator("[data-section=board] tbody tr:visible").count() == 1  # to skip to the content changes nothing else
+
+
+def test_earlier_measurements_of_a_cell_are_kept(shown: Watched) -> None:
+    page = shown.open("variants/softmax")
+    page.goto(page.locator("#kernel ~ .scroll").first.locator("td a").first.evaluate("(link) => link.href"))
+    before = page.locator("article.cell:visible ul a")
+    if not before.count():  # the other mode of the same row was measured twice
+        page.goto(shown.open("variants/softmax").locator("#kernel ~ .scroll").first.locator("td a").nth(1).evaluate("(link) => link.href"))
+    page.locator("article.cell:visible ul a", has_text="2026-11-20").click()
+    page.wait_for_timeout(100)
+    assert "20261120T060000Z-abc000" in page.locator("article.cell:visible").inner_text()
+
+
+def test_mechanisms_are_compared_with_the_first_that_was_chosen(shown: Watched) -> None:
+    page = shown.open("compare", "track=kernel&hardware=example&device=cpu&causal=no&measure=time")
+    heads = page.locator("[data-section=compare] thead th:visible")
+    shown.until("document.querySelectorAll('[data-section=compare] thead th:not([hidden])').length === 4")
+    assert heads.all_inner_texts() == ["Setting", "softmax", "orthogonal", "polynomial"]
+    first = page.locator("[data-section=compare] tbody tr", has_text="seq_len 2,048").first
+    assert [first.locator(".beside").nth(n).inner_text() for n in range(3)] == ["baseline", "better", "worse"]
+    page.locator("fieldset.picker label", has_text="softmax").first.locator("input").uncheck()
+    page.locator("fieldset.picker label", has_text="softmax_math").locator("input").check()
+    shown.until("document.querySelectorAll('[data-section=compare] thead th:not([hidden])')[1].textContent === 'orthogonal'")
+    assert heads.all_inner_texts() == ["Setting", "orthogonal", "polynomial", "softmax_math"]
+    assert "v=orthogonal" in page.url
+    assert first.locator("td:visible .beside").first.inner_text() == "baseline"
+    page.locator("fieldset.picker label", has_text="my_file").locator("input").check()
+    shown.until("location.hash.includes('my_file')")
+    page.locator("select[name=track]").select_option("task")
+    shown.until("document.querySelector('[data-section=compare] caption').textContent.startsWith('Test results')")
+    assert "undecided" in page.locator("[data-section=compare] tbody").inner_text()
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    shown.until("document.querySelectorAll('[data-section=compare] thead th:not([hidden])')[1]?.textContent === 'orthogonal'")
+
+
+def test_search_finds_pages_mechanisms_tasks_machines_and_claims(shown: Watched) -> None:
+    page = shown.open("cells/00") if (shown.site / "cells" / "00.html").exists() else shown.open("variants/softmax")
+    field = page.locator("input[name=find]")
+    expected = {
+        "compare": ("page", "compare.html"), "softmax_m": ("variant", "variants/softmax_math.html"),
+        "sotu_lm": ("task", "accuracy.html#task="), "big-gpu": ("machine", "machines.html#machine-big-gpu"),
+        "loses_rank": ("claim", "claims.html#claim-softmax_loses_rank"),
+    }  # fmt: skip
+    for text, (kind, target) in expected.items():
+        field.fill(text)
+        first = page.locator("#found a").first
+        first.wait_for()
+        assert kind in first.inner_text() and target in (first.get_attribute("href") or "")
+    field.fill("nothing like it")
+    assert "Nothing of that name" in page.locator("p.found").inner_text()
+    field.press("Escape")
+    assert page.locator("#found").is_hidden()
+    field.fill("softmax")
+    field.press("ArrowDown")
+    field.press("Enter")
+    page.wait_for_url("**/variants/softmax_math.html")
+
+
+def test_claims_have_verdict_rule_paper_and_evidence(shown: Watched) -> None:
+    page = shown.open("claims", "claim-softmax_norm_is_bounded")
+    section = page.locator("#claim-softmax_norm_is_bounded")
+    assert section.locator(".verdict").inner_text() in ("Reproduced", "Not reproduced", "Inconclusive")
+    assert "arXiv 2410.18613" in section.inner_text() and "Rule" in section.inner_text()
+    assert page.locator("section.claim").count() == 8
+
+
+def test_a_formula_is_mathml_and_the_source_is_shown(shown: Watched) -> None:
+    page = shown.open("variants/polynomial")
+    formula = page.locator("dd.formula math")
+    assert formula.count() == 1 and "msqrt" in formula.inner_html()
+    page.get_by_role("link", name="its file").click()
+    page.wait_for_url("**/sources/polynomial.html")
+    assert "VARIANT = Variant(" in page.locator("pre.source").inner_text()

@@ -1,0 +1,235 @@
+"""What was learnt, on the pages: both metrics, rates that were tuned, trials that are no results, failures."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from attnbench.store.record import Record
+from attnbench.website import plots, stacked
+from attnbench.website.charts.curves import by_layer
+from attnbench.website.charts.reference import Reference
+from attnbench.website.charts.scales import ACCURACY, spaced
+from attnbench.website.checked import Checks
+from attnbench.website.groups import Group
+from attnbench.website.pages import accuracy, board
+from attnbench.website.publish import load_sources, render
+from attnbench.website.results import Results
+from attnbench.website.tables.learnt import learnt_table
+from attnbench.website.tables.table import Table
+from attnbench.website.task_metrics import METRICS, UNKNOWN, metric_of
+from attnbench.website.view import Charts, View
+from attnbench.workload import METRICS as MORE_IS_BETTER
+from helpers import site_records
+from helpers.site_records import index_of, record, task_spec, trained
+
+SOURCES = load_sources()
+GIVEN: dict[str, Any] = {"variant": "softmax", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 3}
+
+
+def results_of(records: Sequence[Record]) -> Results:
+    return Results(records, SOURCES.declared)
+
+
+def only_group(records: Sequence[Record]) -> tuple[Results, Group]:
+    results = results_of(records)
+    (group,) = results.groups("task")
+    return results, group
+
+
+def cells(table: Table) -> dict[str, dict[str, str]]:
+    """The text of every cell, with small type and reason, by variant and column; a failure spans the columns after its own."""
+    titles = [column.title for column in table.columns]
+    rows = [
+        {title: " ".join(filter(None, [str(cell.text), cell.small, *cell.more[:1]])) for title, cell in zip(titles, row, strict=False)}
+        for row in table.rows
+    ]
+    return {row["Variant"]: row for row in rows}
+
+
+def test_every_metric_of_tasks_can_be_shown_and_has_its_direction() -> None:
+    assert METRICS.keys() == MORE_IS_BETTER.keys()
+    assert {name: metric.more_is_better for name, metric in METRICS.items()} == MORE_IS_BETTER
+    assert METRICS["bits_per_byte"].told(2.34567) == "2.346 bits/byte"
+    assert metric_of([record(task_spec(**GIVEN, lr=0.1), "error")]) is UNKNOWN
+
+
+def test_fewer_bits_rank_first_and_more_accuracy_does() -> None:
+    results = results_of(site_records.usual())
+    tables = {str(group.records[0].spec.task): learnt_table(results, group) for group in results.groups("task")[:3]}
+    assert tables["sotu_lm"].columns[2].title == "Test bits per byte"
+    for task in ("mnist", "sotu_lm"):
+        found = cells(tables[task])
+        assert list(found)[-1] == "my_file" and found["my_file"]["Rank"] == "5", task
+        assert found["orthogonal"]["Rank"] == "1–2", task
+    bits = cells(tables["sotu_lm"])["softmax"]
+    assert re.fullmatch(r"2\.\d{3}", bits["Test bits per byte"])
+    assert re.fullmatch(r"\[2\.\d{3}, 2\.\d{3}\]", bits["95 % interval"])
+
+
+@pytest.mark.parametrize(("against", "best"), [("time", "softmax"), ("memory", "orthogonal, softmax")])
+def test_the_direction_of_the_chart_of_costs_is_said(against: accuracy.Against, best: str) -> None:
+    """softmax and orthogonal learn the same and most; softmax is one of the two fastest, and all need the same memory."""
+    results = results_of(site_records.usual())
+    charts = {group.records[0].spec.task: accuracy.pareto(results, group, against) for group in results.groups("task")[:2]}
+    for task, way in (("mnist", "up"), ("sotu_lm", "down")):
+        chart = charts[task]
+        assert chart
+        assert list(chart.notes) == [f"Better is {way} and to the left.", f"On the frontier: {best}.", "Hollow: surely dominated."]
+
+
+def test_a_setting_is_one_whatever_rate_was_chosen_and_shows_it() -> None:
+    spec = task_spec(**GIVEN, lr_grid="0.001 0.003")
+    records = [trained(dataclasses.replace(spec, variant=name, lr=lr)) for name, lr in (("softmax", 1e-3), ("orthogonal", 3e-3))]
+    records.append(record(dataclasses.replace(spec, variant="polynomial"), "skipped", reason="no rate could be tried"))
+    results, group = only_group(records)
+    assert "lr tuned of 0.001, 0.003" in group.title
+    found = cells(learnt_table(results, group))
+    assert (found["softmax"]["Rate"], found["orthogonal"]["Rate"]) == ("0.001", "0.003")
+    assert found["polynomial"]["Test accuracy"] == "skipped no rate could be tried"
+    render(records, SOURCES)
+
+
+def test_given_rates_are_settings_of_their_own() -> None:
+    records = [trained(task_spec(**GIVEN, lr=lr)) for lr in (1e-3, 3e-3)]
+    results = results_of(records)
+    titles = [group.title for group in results.groups("task")]
+    assert [title.split(", ")[-3] for title in titles] == ["lr 0.001", "lr 0.003"]
+    assert all("Rate" not in cells(learnt_table(results, group))["softmax"] for group in results.groups("task"))
+
+
+def test_a_rate_tuned_again_takes_the_place_of_the_first() -> None:
+    spec = task_spec(**GIVEN, lr_grid="0.001 0.003")
+    none = record(spec, "skipped", started_at="2026-11-22T05:00:00Z")
+    first = trained(dataclasses.replace(spec, lr=1e-3))
+    again = dataclasses.replace(trained(dataclasses.replace(spec, lr=3e-3)), started_at="2026-11-23T06:00:00Z")
+    _, group = only_group([none, again, first])
+    assert group.records == (again,)
+
+
+def test_a_target_that_is_not_reached_is_never_reached() -> None:
+    seeds = [trained(task_spec(**{**GIVEN, "variant": "my_file"}, lr=3e-3, seed=seed)) for seed in range(2)]
+    some = [trained(task_spec(**GIVEN, lr=3e-3, seed=seed)) for seed in range(3)]
+    found = cells(learnt_table(*only_group([*seeds, *some])))
+    assert found["my_file"]["To target"] == "never"
+    assert re.fullmatch(r"[\d.]+\u2009s 1 of 3 never", found["softmax"]["To target"])
+    assert found["softmax"]["Parameters"] == "100,000 +0"
+
+
+def test_what_knowing_nothing_gives_is_said_and_drawn_where_it_is_near() -> None:
+    results = results_of(site_records.usual())
+    for group in results.groups("task"):
+        spec = group.records[0].spec
+        chart = accuracy.seeds_chart(results, group)
+        assert chart
+        assert "shapes" in chart.figure["layout"] if spec.num_layers == 12 else "shapes" not in chart.figure["layout"]
+        given = "4.500 bits/byte" if spec.task == "sotu_lm" else "11.4\u2009%"
+        assert chart.notes[0].endswith(f"is gives {given}.")
+    on = spaced(ACCURACY, [0.5, 0.6])
+    assert on
+    assert Reference(0.55, "Guessing gives this.").told(on) == "Dashed line: guessing gives this."
+    assert not Reference(0.1, "").shapes(on, "x")
+
+
+def test_the_state_before_training_is_drawn_and_missing_matrices_are_not() -> None:
+    results = results_of(site_records.usual())
+    view = next(view for view in accuracy.views(results) if "skipless, 12 layers" in view.setting)
+    (inside,) = [block for block in view.blocks if isinstance(block, Charts) and block.title == "Inside the model"]
+    norm, rank, before, after = inside.charts
+    assert [trace["name"] for trace in norm.figure["data"]] == ["orthogonal", "polynomial", "softmax"]
+    assert {trace["x"][0] for trace in norm.figure["data"]} == {0.0}
+    assert "(before training)" in norm.figure["data"][0]["text"][0]
+    by_name = {trace["name"]: trace for trace in after.figure["data"]}
+    assert by_name["softmax"]["x"] == list(range(1, 13))
+    assert by_name["softmax"]["y"][-1] == pytest.approx(rank.figure["data"][-1]["y"][-1])
+    assert before.figure["layout"]["yaxis"]["range"] == after.figure["layout"]["yaxis"]["range"]
+
+
+def test_layers_are_in_their_order_and_columns_of_other_names_are_none() -> None:
+    curve: dict[str, list[float | None]] = {f"effective_rank_layer_{layer}": [float(layer)] for layer in (10, 2, 1)}
+    others = ("effective_rank_layer_0", "effective_rank_layer_x", "effective_rank", "a_layer_3")
+    odd: dict[str, list[float | None]] = {name: [0.0] for name in others}
+    assert list(by_layer(record(task_spec(**GIVEN, lr=0.1), curve=curve | odd), "effective_rank")) == [1, 2, 10]
+
+
+def test_means_over_seeds_leave_out_what_diverged() -> None:
+    spec = task_spec(**GIVEN, lr=3e-3)
+    curve: dict[str, list[float | None]] = {"step": [0.0, 5.0], "wall_s": [0.0, 1.0], "train_loss": [None, 2.0]}
+    broken: dict[str, list[float | None]] = {"step": [0.0, 5.0], "wall_s": [0.0, 3.0], "train_loss": [None, None]}
+    huge: dict[str, list[float | None]] = {"step": [0.0, 5.0], "wall_s": [0.0, 3.0], "train_loss": [None, 1e308]}
+    seeds = [dataclasses.replace(spec, seed=seed) for seed in range(3)]
+    records = [record(s, curve=c, measurements={"accuracy": [0.5]}) for s, c in zip(seeds, (curve, broken, huge), strict=True)]
+    (view,) = accuracy.views(results_of(records))
+    (charts,) = [block for block in view.blocks if isinstance(block, Charts)]
+    loss = next(chart for chart in charts.charts if chart.title.startswith("Training loss"))
+    assert (loss.figure["data"][0]["x"], loss.figure["data"][0]["y"]) == ([1.0], [2.0])
+
+
+def test_blocks_and_depths_stand_side_by_side() -> None:
+    (view,) = stacked.views(results_of(site_records.usual()))
+    table, charts = view.blocks
+    assert isinstance(table, Table) and isinstance(charts, Charts)
+    found = cells(table)
+    assert list(found["softmax"])[1:] == ["residual, 2 layers", "skipless, 6 layers", "skipless, 12 layers"]
+    assert found["orthogonal"]["residual, 2 layers"].endswith("undecided")
+    assert found["orthogonal"]["skipless, 12 layers"].endswith("better")
+    assert found["polynomial"]["skipless, 6 layers"].endswith("worse")
+    assert found["softmax_math"]["skipless, 6 layers"].startswith("skipped")
+    assert [chart.title for chart in charts.charts] == ["Test accuracy, residual, 3 epochs", "Test accuracy, skipless, 2 epochs"]
+    ranges = [(chart.figure["layout"]["xaxis"]["range"], chart.figure["layout"]["yaxis"]["range"]) for chart in charts.charts]
+    assert ranges[0] == ranges[1]
+
+
+def test_fewer_bits_are_better_beside_softmax_and_one_seed_decides_nothing() -> None:
+    given: dict[str, Any] = {**GIVEN, "task": "sotu_lm", "lr": 3e-3}
+    records = [
+        trained(task_spec(**{**given, "variant": variant, "num_layers": layers, "seed": seed}))
+        for variant in ("softmax", "my_file")
+        for layers, seeds in ((2, 3), (4, 1))
+        for seed in range(seeds)
+    ]
+    (view,) = stacked.views(results_of(records))
+    assert isinstance(view.blocks[0], Table)
+    mine = cells(view.blocks[0])["my_file"]
+    assert mine["residual, 2 layers"].endswith("worse")
+    assert mine["residual, 4 layers"].endswith("1 seed, undecided")
+
+
+def test_the_kernel_board_shows_the_mean_task_rank_with_its_range() -> None:
+    """Two tasks have three seeds, two mechanisms tie on both, and of five no two are a critical difference (4.3) apart."""
+    results = results_of(site_records.usual())
+    table = board.views(results, Checks([]))[0].blocks[0]
+    assert isinstance(table, Table)
+    given = {"orthogonal": 1.5, "softmax": 1.5, "softmax_math": 3.0, "polynomial": 4.0, "my_file": 5.0}
+    assert {name: row["Task rank"] for name, row in cells(table).items()} == {name: f"{mean} (1–5)" for name, mean in given.items()}
+    assert {row["name"]: row["mean_task_rank"] for row in table.data} == given
+    told = {row[[column.title for column in table.columns].index("Task rank")].title for row in table.rows}
+    assert told == {"average rank over mnist (embedded:06bf3045), sotu_lm (embedded:06bf3045), residual models"}
+
+
+def test_the_metric_of_every_task_is_named() -> None:
+    results = results_of(site_records.usual())
+    assert {str(group.records[0].spec.task): learnt_table(results, group).columns[2].title for group in results.groups("task")} == {
+        "mnist": "Test accuracy", "sotu_era": "Test accuracy", "sotu_lm": "Test bits per byte",
+    }  # fmt: skip
+
+
+def test_views_of_tasks_differ_in_axes_that_a_reader_knows() -> None:
+    def last_axes(views: Sequence[View]) -> set[tuple[str, ...]]:
+        return {tuple(axis.name for axis in view.axes[-6:]) for view in views}
+
+    results = results_of(site_records.usual())
+    expected = {("torch", "causal", "task", "block", "num_layers", "recipe")}
+    assert last_axes(accuracy.views(results)) == expected
+    assert last_axes([view for view in plots.views(results) if view.axes[0].value == "task"]) == expected
+    names = [axis["name"] for axis in index_of(render(site_records.usual(), SOURCES), "accuracy")["axes"]]
+    assert names == ["hardware", "device", "dtype", "torch", "task", "causal", "block", "num_layers", "recipe"]
+
+
+def test_mixed_precision_is_said() -> None:
+    _, group = only_group([trained(task_spec(**GIVEN, lr=3e-3, dtype="bfloat16"))])
+    assert group.title.endswith("mixed precision")

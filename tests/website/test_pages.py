@@ -1,0 +1,143 @@
+"""What the pages say of records: failures, machines, seeds, and what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+from html import escape, unescape
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from attnbench.errors import BadInput
+from attnbench.website.links import cell_anchor, cell_file, cell_href
+from attnbench.website.publish import load_sources, publish, render
+from attnbench.website.results import Results
+from helpers import site_records
+from helpers.site_records import html, shown, task_spec, trained
+
+SOURCES = load_sources()
+
+
+def test_failures_are_shown_with_their_reason_and_without_a_rank() -> None:
+    files = render(site_records.usual(), SOURCES)
+    told = "<summary>out of memory</summary><p>tried to allocate 3.0 GiB</p><pre><code>attnbench run --rerun --cell "
+    assert told in shown(files, "index", "board")
+    assert told in html(files)["variants/polynomial.html"]
+    failed = html(render(site_records.all_failed(), SOURCES))["index.html"]
+    assert ">–</td>" in failed and "because" in failed
+    assert "1×" not in failed
+
+
+def test_settings_are_never_mixed() -> None:
+    """The default table holds one machine, device, dtype and masking: the GPU's times are in another view."""
+    slow = [r for r in site_records.usual() if r.machine == "example"]
+    both = html(render(site_records.usual(), SOURCES))["index.html"]
+    alone = html(render(slow, SOURCES))["index.html"]
+    table = re.compile(r"<tbody>.*?</tbody>", re.DOTALL)
+    assert len(table.findall(both)) > 1
+    assert table.findall(both) == table.findall(alone)
+
+
+def test_a_page_begins_with_the_machine_that_is_asked_for(tmp_path: Path) -> None:
+    def heading(first: str | None) -> str:
+        return re.findall(r"Kernel, training[^<\"]*", html(render(site_records.usual(), SOURCES, first=first))["index.html"])[0]
+
+    assert "· example, cpu, " in heading(None) and "· example, cpu, " in heading("example")
+    assert "· big-gpu, cuda, " in heading("big-gpu")
+    site_records.stored(tmp_path / "results", site_records.usual()[:1])
+    with pytest.raises(BadInput, match="did you mean 'example'"):
+        publish(tmp_path / "results", tmp_path / "dist", Console(file=io.StringIO()), "exmple")
+
+
+def test_one_seed_is_not_ranked_and_says_so() -> None:
+    page = html(render([r for r in site_records.usual() if r.spec.track == "task" and r.spec.seed == 0], SOURCES))["accuracy.html"]
+    assert "1 seed, no interval" in page
+    others = "cannot be told from orthogonal, polynomial, softmax, softmax_math"
+    rows = re.findall(r'<tr><td class="number" title="([^"]*)">(\d+–?\d*)</td>', page)
+    assert rows[0] == (others, "1–5")
+    assert [rank for _, rank in rows] == ["1–5"] * 5
+
+
+def test_a_recorded_variant_that_is_not_registered_has_a_page() -> None:
+    page = html(render(site_records.usual(), SOURCES))["variants/my_file.html"]
+    assert "Not registered" in page
+    assert "attnbench run --rerun --cell" in page
+
+
+def test_every_cell_is_shown_in_full_with_the_command_that_measures_it_again() -> None:
+    records = site_records.usual()
+    pages = html(render(records, SOURCES))
+    articles = {
+        (path, place): article
+        for path, page in pages.items()
+        for place, article in re.findall(r'<article class="cell" id="([^"]*)">(.*?)</article>', page, re.DOTALL)
+    }
+    assert articles.keys() == {(cell_file(record), cell_anchor(record)) for record in records}
+    for record in records:
+        article = articles[cell_file(record), cell_anchor(record)]
+        for told in (record.command, record.reason or "", *record.measurements):
+            assert escape(told) in article
+
+
+def test_a_cell_measured_before_leads_to_what_it_gave_then() -> None:
+    newest, *_ = site_records.kernel("softmax")
+    before = dataclasses.replace(newest, session="20261101T060000Z-def456", started_at="2026-11-01T06:00:00Z")
+    before = dataclasses.replace(before, measurements={"forward_s": [0.123456]})
+    page = html(render([newest, before], SOURCES))[cell_file(newest)]
+    places = [cell_anchor(newest), cell_anchor(before, before.session)]
+    assert re.findall(r'<article class="cell" id="([^"]*)">', page) == places
+    assert f'<li><a href="#{places[1]}">2026-11-01T06:00:00Z, session 20261101T060000Z-def456</a></li>' in page
+    assert ["123\u2009ms" in article for article in page.split("</article>")[:2]] == [False, True]
+
+
+def test_each_seed_of_a_result_leads_to_its_own_cell() -> None:
+    spec = task_spec(variant="softmax", task="mnist", block="residual", num_layers=2, epochs=3, lr=3e-3)
+    failed, *specs = [dataclasses.replace(spec, seed=seed) for seed in range(3)]
+    given = {"50.0\u2009%": trained(specs[0], accuracy=[0.5]), "75.0\u2009%": trained(specs[1], accuracy=[0.75])}
+    page = html(render([site_records.record(failed, "oom"), *given.values()], SOURCES))["variants/softmax.html"]
+    for told, record in given.items():
+        assert f'<a href="../{cell_href(record)}">{told}</a>' in page
+
+
+def test_what_has_no_matrix_is_told_from_what_overflowed() -> None:
+    records = []
+    for each in site_records.usual():
+        found = dict(each.measurements)
+        if each.spec.track == "depth" and each.spec.variant in ("softmax", "polynomial"):
+            found = {**found, "diverged": [float(each.spec.variant == "polynomial")]}
+            del found["attention_frobenius"]
+        records.append(dataclasses.replace(each, measurements=found))
+    page = html(render(records, SOURCES))["depth.html"]
+    assert "softmax: no dense matrix to look at" in page
+    assert "polynomial: not finite at 1, 4, 16 layers" in page
+
+
+def test_trials_are_no_results() -> None:
+    """A trial's validation value, which no result has, is nowhere but in its cell and on its variant's page."""
+    spec = task_spec(variant="softmax", task="mnist", block="residual", num_layers=2, epochs=3, lr_grid="0.003")
+    trial = trained(dataclasses.replace(spec, lr=3e-3, lr_grid=None, seed=1000, evaluate="validation"), validation_accuracy=[0.98765])
+    result = trained(dataclasses.replace(spec, lr=3e-3), validation_accuracy=[0.5])
+    assert Results([trial], SOURCES.declared).groups("task") == []
+    with_it, without = render([trial, result], SOURCES), render([result], SOURCES)
+    page = with_it["variants/softmax.html"].decode()
+    assert "Tuning trials" in page and "98.8\u2009%" in page
+    assert "Tuning trials" not in without["variants/softmax.html"].decode()
+    cell = cell_file(trial).removesuffix(".html")
+    telling = {path for path, content in with_it.items() if "98.8\u2009%".encode() in content or b"0.98765" in content}
+    assert telling == {"variants/softmax.html", f"{cell}.html", f"{cell}.js"}
+    views = {path for path in with_it.keys() | without.keys() if path.startswith("data/")} - {"data/machines.js"}
+    assert len(views) > 10
+    for path in (*sorted(views), "accuracy.html", "compare.html", "claims.html"):
+        assert with_it[path] == without[path], path
+
+
+def test_the_condition_of_attention_alone_stands_beside_that_of_the_blocks() -> None:
+    files = render(site_records.usual(), SOURCES)
+    assert "<small>attention alone</small>" in shown(files, "index", "board")
+    titles = re.findall(r"<h3>(.*?)</h3>", unescape(files["depth.html"].decode()))
+    conditions = [title for title in titles if title.startswith("Condition")]
+    whats, blocks = ("Condition number", "Condition, attention alone"), ("residual", "skipless")
+    assert conditions == [f"{what}, {block}" for what in whats for block in blocks]

@@ -1,0 +1,135 @@
+"""Our clock against those of others: softmax attention timed by take_turns, by torch's Timer and, on CUDA, by Triton's do_bench.
+
+    make agreement                                       # on this machine's CPU
+    python tools/agreement.py --device cuda         # needs torch and triton, nothing else
+
+All take turns in one process, for machines drift. Exits with 1 when a median of ours is further than 10 % from another's. The last column
+is no comparison of clocks: the same call as a cell times it, on inputs that have just changed and with another call between, which finds
+less of what it needs in the caches. No asv benchmark lives here; asv imports this file and finds none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+LENGTHS = (256, 1024, 4096)
+TOKENS_ON_CUDA = 2**18  # in a batch, so that a call is long beside its launch, which others' clocks leave out
+ROUNDS = 7
+ALLOWED = 0.1
+
+
+@dataclass(frozen=True)
+class Row:
+    """Medians of one length, in seconds, ours and another's, a pair a round; in_cell_s: the same call timed as in a cell."""
+
+    seq_len: int
+    other: str
+    ours_s: tuple[float, ...]
+    theirs_s: tuple[float, ...]
+    in_cell_s: float
+
+    @property
+    def ratio(self) -> float:
+        """Ours over theirs: the median of the rounds' ratios."""
+        return median(ours / theirs for ours, theirs in zip(self.ours_s, self.theirs_s, strict=True))
+
+    @property
+    def holds(self) -> bool:
+        return abs(self.ratio - 1) <= ALLOWED
+
+    def __str__(self) -> str:
+        ours_ms, theirs_ms, in_cell_ms = (1e3 * seconds for seconds in (median(self.ours_s), median(self.theirs_s), self.in_cell_s))
+        verdict = "holds" if self.holds else "NOT MET"
+        return f"{self.seq_len:>7,}  {self.other:<24} {ours_ms:>9.3f} {theirs_ms:>9.3f} {self.ratio:>7.3f}  {verdict:<8} {in_cell_ms:>9.3f}"
+
+
+HEADER = f"{'seq_len':>7}  {'against':<24} {'ours, ms':>9} {'theirs':>9} {'ratio':>7}  {'':<8} {'in a cell':>9}"
+
+
+def compare(seq_len: int, device: str) -> list[Row]:
+    """A row for each clock that there is on the device."""
+    import torch
+
+    from attnbench.measurement.anchor import drift_anchor
+    from attnbench.measurement.clock import Samples, Turn, take_turns, warm_up
+    from attnbench.measurement.guard import Guard
+    from attnbench.measurement.timed import Keeper
+    from attnbench.measurement.tracks.call import KernelTrial
+
+    trial = KernelTrial(_spec(seq_len, device), "softmax")
+    subject, drift = Keeper(trial, Guard()), drift_anchor(device)
+    for call in (subject.call, drift):
+        warm_up(call, device)
+
+    def ours() -> Samples:
+        return take_turns({"subject": Turn(trial.call)}, device)["subject"]
+
+    def in_cell() -> Samples:
+        return take_turns({"subject": subject.turn(), "drift": Turn(drift)}, device)["subject"]
+
+    clocks: dict[str, Callable[[], Any]] = {"ours": ours, "Timer.blocked_autorange": _timer(trial.call, torch.get_num_threads())}
+    if device == "cuda":
+        from triton.testing import do_bench
+
+        clocks["do_bench"] = lambda: do_bench(lambda: trial.call(0), return_mode="median") / 1e3
+    found: dict[str, list[Any]] = {name: [] for name in clocks}
+    order = list(clocks)
+    for _ in range(ROUNDS):
+        for name in order:
+            found[name].append(clocks[name]())
+        order.reverse()
+    samples = in_cell()
+    # do_bench reads the device's clock, Timer the wall's.
+    by_wall, by_device = ([median(getattr(one, of)) for one in found["ours"] if getattr(one, of)] for of in ("wall_s", "device_s"))
+    rows = [Row(seq_len, "Timer.blocked_autorange", tuple(by_wall), tuple(found["Timer.blocked_autorange"]), median(samples.wall_s))]
+    if device == "cuda":
+        rows.append(Row(seq_len, "do_bench", tuple(by_device), tuple(found["do_bench"]), median(samples.device_s)))
+    return rows
+
+
+def _spec(seq_len: int, device: str) -> Any:
+    from attnbench.spec.axes import Spec
+
+    shape = {"batch_size": TOKENS_ON_CUDA // seq_len, "num_heads": 16, "dtype": "bfloat16"} if device == "cuda" else {}
+    return Spec(track="kernel", variant="softmax", seq_len=seq_len, mode="forward", device=device, **shape)
+
+
+def _timer(call: Callable[[int], object], threads: int) -> Callable[[], float]:
+    """The median of torch's Timer for a call, in seconds."""
+    from torch.utils.benchmark import Timer
+
+    timer = Timer("call(0)", globals={"call": call}, num_threads=threads)
+    return lambda: float(timer.blocked_autorange(min_run_time=0.3).median)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--seq-len", type=int, action="append", help="may be repeated; 256, 1,024 and 4,096 if not given")
+    given = parser.parse_args()
+    import torch
+
+    from attnbench.store.environment import physical_cores
+
+    if given.device == "cuda" and not torch.cuda.is_available():
+        parser.error("torch sees no CUDA device here")
+    torch.set_num_threads(physical_cores())
+    where = torch.cuda.get_device_name() if given.device == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"softmax, forward; medians of {ROUNDS} rounds; torch {torch.__version__}, {where}")
+    print(HEADER, flush=True)
+    missed = 0
+    for seq_len in given.seq_len or LENGTHS:
+        for row in compare(seq_len, given.device):
+            print(row, flush=True)
+            missed += not row.holds
+    print(f"{missed} further than {ALLOWED:.0%} apart" if missed else f"all within {ALLOWED:.0%}")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

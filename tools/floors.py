@@ -1,0 +1,221 @@
+"""The floors of the mechanism library, measured: ratios of calls that alternate in one process, never absolute times.
+
+    make floors                                      # on this machine's CPU
+    python tools/floors.py --device cuda        # the GPU's own table; needs torch, triton and jaxtyping, nothing else
+
+Exits with 1 when a floor is not met. No asv benchmark lives here; asv imports this file and finds none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+LENGTHS = (2048, 4096, 8192, 16384, 32768)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what was measured, the figure, and the floor ("at_least" or "at_most")."""
+
+    what: str
+    measured: float
+    at_least: float | None = None
+    at_most: float | None = None
+    unit: str = "x"
+
+    @property
+    def holds(self) -> bool:
+        return (self.at_least is None or self.measured >= self.at_least) and (self.at_most is None or self.measured <= self.at_most)
+
+    def __str__(self) -> str:
+        floor = f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
+        return f"{self.what:<74} {self.measured:>8.2f}{self.unit:<2} {floor + self.unit:>14}  {'holds' if self.holds else 'NOT MET'}"
+
+
+class Bench:
+    """Calls of mechanisms on one set of inputs."""
+
+    def __init__(
+        self, seq_len: int, head_dim: int = 64, num_heads: int = 4, batch_size: int = 1, device: str = "cpu", dtype: str = "float32"
+    ) -> None:
+        import torch
+
+        self.device, self.num_heads, self.head_dim, self.seq_len = device, num_heads, head_dim, seq_len
+        shape = (batch_size, num_heads, seq_len, head_dim)
+        self.dtype = getattr(torch, dtype)
+        self.inputs = [torch.randn(shape, device=device, dtype=self.dtype, requires_grad=True) for _ in range(3)]
+        self.upstream = torch.randn(shape, device=device, dtype=self.dtype)
+        self.input_bytes = 3 * math.prod(shape) * self.dtype.itemsize
+
+    def call(self, name: str, mode: str, **params: object) -> Callable[[int], object]:
+        """A call of one mechanism: "forward" without gradients, or "training", forward and backward."""
+        import torch
+
+        import attnbench
+
+        module = attnbench.build(name, self.num_heads, self.head_dim, seq_len=self.seq_len, **params).to(self.device, self.dtype)
+
+        def forward(_: int) -> object:
+            with torch.no_grad():
+                return module(*self.inputs)
+
+        def training(_: int) -> None:
+            for x in (*self.inputs, *module.parameters()):
+                x.grad = None
+            module(*self.inputs).backward(self.upstream)
+
+        return forward if mode == "forward" else training
+
+    def ratio(self, one: Callable[[int], object], other: Callable[[int], object], patience_s: float = 2.0) -> float:
+        """Median time of one over that of the other, the calls alternating: at least 3 of each, as many as fit into the patience."""
+        from attnbench.measurement.clock import synchronise
+
+        times: tuple[list[float], list[float]] = ([], [])
+        one(0), other(0)
+        began = time.perf_counter()
+        while len(times[0]) < 3 or (time.perf_counter() - began < patience_s and len(times[0]) < 200):
+            for call, samples in zip((one, other), times, strict=True):
+                synchronise(self.device)
+                started = time.perf_counter()
+                call(len(samples))
+                synchronise(self.device)
+                samples.append(time.perf_counter() - started)
+        return statistics.median(times[0]) / statistics.median(times[1])
+
+    def seconds(self, call: Callable[[int], object]) -> float:
+        from attnbench.measurement.clock import wall_clock_s, warm_up
+
+        warm_up(call, self.device)
+        return statistics.median(wall_clock_s(call, self.device))
+
+    def peak(self, name: str, mode: str, **params: object) -> float:
+        """Peak extra bytes of one call."""
+        from attnbench.measurement.memory import peak_memory_bytes
+
+        call = self.call(name, mode, **params)
+        call(0)
+        for x in self.inputs:
+            x.grad = None
+        return peak_memory_bytes(call, self.device)
+
+
+MODES = ("forward", "training")
+
+
+def on_cpu() -> Iterator[Row]:
+    """The table of two cores: float32, batch 1, 4 heads, head_dim 64 unless said."""
+    bench = Bench(4096)
+    for mode, floor in zip(MODES, (3.5, 3.0), strict=True):
+        measured = bench.ratio(bench.call("orthogonal_qr", mode), bench.call("orthogonal", mode))
+        yield Row(f"orthogonal_qr / orthogonal, {mode}, 4,096", measured, at_least=floor)
+    for seq_len, floor in ((4096, 6.0), (16384, 20.0)):
+        bench = Bench(seq_len)
+        for mode in MODES:
+            measured = bench.ratio(bench.call("softmax", mode), bench.call("orthogonal", mode))
+            yield Row(f"softmax / orthogonal, {mode}, {seq_len:,}", measured, at_least=floor)
+    bench = Bench(49, head_dim=16, batch_size=64)
+    measured = bench.ratio(bench.call("orthogonal", "training"), bench.call("softmax", "training"))
+    yield Row("orthogonal / softmax, training, 49, head_dim 16, batch 64", measured, at_most=3.0)
+    yield from orthogonal_growth()
+    bench = Bench(4096)
+    for mode, floor in zip(MODES, (1.3, 1.6), strict=True):
+        measured = bench.ratio(bench.call("polynomial", mode), bench.call("softmax", mode))
+        yield Row(f"polynomial / softmax, degree 3, {mode}, 4,096", measured, at_most=floor)
+    bench = Bench(16384)
+    for mode in MODES:
+        measured = bench.peak("polynomial", mode) / bench.input_bytes
+        yield Row(f"polynomial, degree 3, {mode}, 16,384: peak extra memory over q, k, v", measured, at_most=4.0)
+    for degree, head_dim, floor in ((2, 32, 6.0), (2, 64, 1.5), (3, 16, 2.0)):
+        bench = Bench(16384, head_dim)
+        measured = bench.ratio(bench.call("softmax", "forward"), bench.call("polynomial", "forward", degree=degree))
+        yield Row(f"softmax / polynomial, degree {degree}, head_dim {head_dim}, forward, 16,384", measured, at_least=floor)
+    yield from checks()
+
+
+def orthogonal_growth() -> Iterator[Row]:
+    """Exponents of orthogonal's time and peak memory in seq_len."""
+    from attnbench.stats import exponent
+
+    for mode in MODES:
+        seconds, peaks = [], []
+        for seq_len in LENGTHS:
+            bench = Bench(seq_len)
+            seconds.append(bench.seconds(bench.call("orthogonal", mode)))
+            peaks.append(bench.peak("orthogonal", mode))
+        span = f"orthogonal, {mode}, {LENGTHS[0]:,} to {LENGTHS[-1]:,}: exponent of"
+        yield Row(f"{span} time", exponent(LENGTHS, seconds).value, at_most=1.15, unit="")
+        yield Row(f"{span} peak memory", exponent(LENGTHS, peaks).value, at_most=1.05, unit="")
+
+
+def checks() -> Iterator[Row]:
+    """Time of `attnbench check` for every variant, each a command of its own as a user types it."""
+    import attnbench
+
+    seconds = {}
+    for name in attnbench.names("variants"):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "attnbench", "check", name, "--json"], capture_output=True, text=True, check=False)
+        seconds[name] = time.perf_counter() - started
+        if done.returncode:
+            failed = [one["name"] for one in json.loads(done.stdout or "{}").get("checks", []) if one["status"] == "failed"]
+            yield Row(
+                f"attnbench check {name}: exit code ({', '.join(failed) or done.stderr[-200:]})",
+                float(done.returncode),
+                at_most=0.0,
+                unit="",
+            )
+    slowest = max(seconds, key=seconds.__getitem__)
+    yield Row(f"attnbench check, the slowest of {len(seconds)} ({slowest})", seconds[slowest], at_most=20.0, unit="s")
+    yield Row(f"attnbench check, all {len(seconds)}", sum(seconds.values()), at_most=180.0, unit="s")
+
+
+def on_cuda() -> Iterator[Row]:
+    """The table of an H200: bfloat16, batch 4, 16 heads, head_dim 64."""
+    for seq_len in (4096, 16384):
+        bench = Bench(seq_len, num_heads=16, batch_size=4, device="cuda", dtype="bfloat16")
+        for mode, floor in zip(MODES, (1.1, 1.3), strict=True):
+            measured = bench.ratio(bench.call("polynomial", mode), bench.call("softmax", mode))
+            yield Row(f"polynomial / softmax, degree 3, {mode}, {seq_len:,}", measured, at_most=floor)
+        for mode in MODES:
+            # One N x N matrix in bfloat16 would be seq_len / 192 times the bytes of q, k and v together.
+            yield Row(
+                f"polynomial, {mode}, {seq_len:,}: peak extra memory over q, k, v",
+                bench.peak("polynomial", mode) / bench.input_bytes,
+                at_most=4.0,
+            )
+    for mode in MODES:
+        measured = bench.ratio(bench.call("softmax", mode), bench.call("orthogonal", mode))
+        yield Row(f"softmax / orthogonal, {mode}, 16,384", measured, at_least=5.0)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    device = parser.parse_args().device
+    import torch
+
+    from attnbench.measurement.memory import warm_profiler
+
+    if device == "cuda" and not torch.cuda.is_available():
+        parser.error("torch sees no CUDA device here")
+    warm_profiler()
+    where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"torch {torch.__version__}, {where}", flush=True)
+    missed = 0
+    for row in on_cuda() if device == "cuda" else on_cpu():
+        print(row, flush=True)
+        missed += not row.holds
+    print(f"{missed} floors not met" if missed else "every floor holds")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
