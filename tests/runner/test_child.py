@@ -88,11 +88,11 @@ def test_a_cell_dies_with_its_parent(tmp_path: Path) -> None:
     script = f"""
 import sys
 sys.path.insert(0, {str(TESTS)!r})
-from attnbench.runner.jobs import Job, Limits
+from attnbench.runner.jobs import CellJob, Limits
 from attnbench.runner.parent import run_in_child
 from helpers.factory import make_spec
 if __name__ == "__main__":
-    run_in_child(Job(make_spec(variant="mine", seq_len=16), {source!r}, None, 1, Limits()), "forkserver")
+    run_in_child(CellJob(make_spec(variant="mine", seq_len=16), {source!r}, None, 1, Limits()), "forkserver")
 """
     program = tmp_path / "parent.py"
     program.write_text(script)

@@ -84,7 +84,7 @@ def test_a_report_is_used_until_the_file_is_edited(results: Path, tmp_path: Path
     file.write_bytes(encode(dataclasses.replace(report, checks=[planted])))
     (record,) = run(source, results, 16)
     assert record.reason == "batch: as the stored report says"
-    edited = write(tmp_path / "edited", TEMPLATE + "# edited\n")  # a file is loaded once, so that it lies elsewhere
+    edited = write(tmp_path / "edited", TEMPLATE + "EDITED = True\n")  # a file is loaded once, so that it lies elsewhere
     assert run(edited, results, 16)[0].status == "ok"
     assert len(reports(results)) == 2
 
@@ -119,7 +119,7 @@ def test_what_decides_a_check_is_in_its_fingerprint(tmp_path: Path) -> None:
         dataclasses.replace(subset, device="cuda"),
         dataclasses.replace(subset, source="softmax"),
         Subset(write(tmp_path / "one", TEMPLATE), {}, "cpu"),
-        Subset(write(tmp_path / "two", TEMPLATE + "\n"), {}, "cpu"),
+        Subset(write(tmp_path / "two", TEMPLATE + "EDITED = True\n"), {}, "cpu"),
     ]
     assert len({one.fingerprint() for one in (subset, *others)}) == 6
     assert dataclasses.replace(subset).fingerprint() == subset.fingerprint()
