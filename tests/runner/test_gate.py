@@ -15,10 +15,10 @@ from attnbench.measurement.checks import CORRECTNESS
 from attnbench.runner import asv
 from attnbench.runner.cell import Subset, resolve
 from attnbench.runner.engines import local
+from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Limits
-from attnbench.runner.larger_sizes import Ladder
-from attnbench.runner.session import Session, is_stale
+from attnbench.runner.session import Session
 from attnbench.store import environment
 from attnbench.store.record import Record
 from attnbench.store.report import Finding, Report, decode, encode
@@ -43,7 +43,7 @@ def run(source: str, results: Path, *lengths: int, **limits: float) -> list[Reco
     """The records of kernel cells of a file, by the engine, with a gate of their own."""
     cells = [resolve(make_spec(variant="mine", seq_len=length), {"mine": source}) for length in lengths]
     session = Session("session", Gate(results), Limits(**limits))
-    return list(local.local(cells, session, lambda cell: None))
+    return list(local.run_cells(cells, session, lambda cell: None))
 
 
 def reports(results: Path) -> list[Path]:
@@ -159,10 +159,11 @@ def test_a_refused_cell_is_finished_while_the_refusal_stands(results: Path, tmp_
     assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet) == 1
     (record,) = Store(results).read()
     cell, gate = resolve(spec, {"mine": source}), Gate(results)
-    assert not is_stale(record, cell, gate, Ladder())
+    assert Finished({cell.key: record}, gate, Limits()).record(cell) == record
     reports(results)[0].unlink()
-    assert is_stale(record, cell, gate, Ladder())
-    assert not is_stale(dataclasses.replace(record, stage="verify"), cell, gate, Ladder())
+    assert Finished({cell.key: record}, gate, Limits()).record(cell) is None
+    other = dataclasses.replace(record, stage="verify")
+    assert Finished({cell.key: other}, gate, Limits()).record(cell) == other
     assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet) == 1
     assert len(list(Store(results).read())) == 2
 
