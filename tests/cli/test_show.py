@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -140,3 +142,9 @@ def test_only_cells_of_a_flagged_session_lose_their_rank(tmp_path: Path) -> None
 def test_versions_of_torch_share_no_table(tmp_path: Path) -> None:
     records = [timed("softmax", 1.0), timed("orthogonal", 3.0, session="b", environment={"torch": "2.14.0"})]
     assert shown(records, tmp_path).count("wall clock by seq_len") == 2
+
+
+def test_show_is_ready_without_the_site_and_without_torch() -> None:
+    body = "import sys, attnbench.cli.show; print([m for m in sys.modules if m == 'torch' or m.startswith('attnbench.website')])"
+    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -75,7 +75,7 @@ def chunk_name(track: str, axes: Iterable[Axis]) -> str:
 
 
 def axes(record: Record) -> tuple[Axis, ...]:
-    """What must be equal for two results of a track to stand on one page view side by side: SETTING, without what the views choose."""
+    """The axes of a record's group: what must be equal for two results to stand side by side, which is SETTING without CHOSEN."""
     return tuple(Axis(name, *_SHOWN.get(name, _as_it_is)(record, name)) for name in PAGE_AXES[record.spec.track])
 
 
