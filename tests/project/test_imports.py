@@ -36,7 +36,7 @@ for room in ("analysis", "claims", "stats", "store"):
 # "show" joins them when it no longer reaches the website.
 COMMANDS = [
     "export table.csv", "export table.json", "export table.parquet", "validate", "schema", *(f"list {kind}" for kind in KINDS),
-    "claims", "compare softmax polynomial",
+    "claims", "compare orthogonal mine",
 ]  # fmt: skip
 
 
