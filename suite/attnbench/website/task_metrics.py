@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from attnbench.analysis.quantity import bits, percent, plain
 from attnbench.stats import Interval
+from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 from attnbench.website.charts.scales import ACCURACY, BITS, VALIDATION, VALIDATION_BITS, Kind
 from attnbench.website.results import single
-from attnbench.workload import METRICS as MORE_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Metric:
 
     @property
     def more_is_better(self) -> bool:
-        return MORE_IS_BETTER.get(self.name, True)
+        return self is UNKNOWN or higher_is_better(self.name)
 
     def told(self, value: float) -> str:
         """A value where no title says what it is."""
