@@ -31,7 +31,7 @@ _BEFORE_ROWS = (
     f"</caption><thead><tr>{_HEAD}</tr></thead><tbody>"
 )
 SHOWN = 16  # values that are told one by one
-_SHOWN_BY_UNIT = {"s": seconds, "B": size, "FLOP": plain, "token/s": plain}
+_SHOWN_BY_UNIT = {"s": seconds, "B": size}
 
 
 def cell_pages(results: Results) -> Iterator[tuple[str, Markup, bytes]]:
