@@ -34,7 +34,7 @@
   // Times of several samples, the cell's own first.
   function timed(record) {
     const own = `${record.spec.mode}_s`;
-    const names = Object.keys(record.measurements).filter((name) => name.endsWith("_s") && record.measurements[name].length > 1);
+    const names = Object.keys(record.measurements).filter((name) => format.isTime(name) && record.measurements[name].length > 1);
     return names.sort((a, b) => (b === own) - (a === own) || a.localeCompare(b));
   }
 

@@ -9,6 +9,7 @@ window.attnbench = (() => {
     figures: {}, // name -> plotly figure
     cells: new Map(), // place on its page -> record
     search: [],
+    metrics: null, // the suite's table of metrics
 
     index(given) { api.page = given; },
     chunk(given) {

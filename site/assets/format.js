@@ -23,14 +23,25 @@
     return `${digits(x / factor)}${THIN}${unit}`;
   };
 
-  // A metric's value, in the unit that its name ends in.
+  // Unit of a metric, and whether it is read in percent: from the suite's own table, or, of a name that it lacks, from how the name ends.
+  const { known, endings } = window.attnbench.metrics;
+  const byName = new Map(known.map((metric) => [metric.name, metric]));
+  const byEnding = (name) => endings.find((ending) => name.endsWith(ending.name)) ?? { unit: "1" };
+  const kind = (name) => byName.get(name.replace(/_layer_\d+$/, "_layer_N")) ?? byEnding(name.replace(/_layer_\d+$/, ""));
+
+  const isTime = (metric) => kind(metric).unit === "s";
+
+  // A metric's value in its unit.
   function shown(metric, x) {
-    if (metric.endsWith("_tokens_per_s")) return `${digits(x)}${THIN}tokens/s`;
-    if (metric.endsWith("_s")) return scaled(TIMES, x, 0.9995);
-    if (/(^|_)accuracy$/.test(metric) || metric === "majority_share") return `${(100 * x).toFixed(1)}${THIN}%`;
-    if (/(^|_)bits(_per_byte)?$/.test(metric)) return `${x.toFixed(3)} bits/byte`;
-    if (metric.endsWith("_bytes")) return scaled(SIZES, x, 1);
-    return digits(x);
+    const { unit, in_percent } = kind(metric);
+    if (in_percent) return `${(100 * x).toFixed(1)}${THIN}%`;
+    switch (unit) {
+      case "s": return scaled(TIMES, x, 0.9995);
+      case "B": return scaled(SIZES, x, 1);
+      case "token/s": return `${digits(x)}${THIN}tokens/s`;
+      case "bit/B": return `${x.toFixed(3)} bits/byte`;
+      default: return digits(x);
+    }
   }
 
   function median(samples) {
@@ -38,5 +49,5 @@
     return (ordered[(n - 1) >> 1] + ordered[n >> 1]) / 2;
   }
 
-  window.attnbench.format = { digits, shown, median };
+  window.attnbench.format = { digits, shown, isTime, median };
 })();

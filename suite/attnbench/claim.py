@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.analysis.settings import comparable, needed_rows
+from attnbench.store.metrics import is_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +89,7 @@ def measured(table: pd.DataFrame, track: str, metric: str, **where: object) -> p
         rows = rows[rows[name].isin(_tuple(where[name])).to_numpy()]
     failed = rows[rows["status"].isin(FAILED).to_numpy()].drop_duplicates("record")
     found = rows[(rows["metric"] == metric).to_numpy() & (rows["status"] == "ok").to_numpy()]
-    if metric.endswith("_s"):
+    if is_time(metric):
         found = found[found["flagged"].isna().to_numpy()]
     return join([found, failed.assign(value=np.nan, samples=_empty(len(failed)), unit="")])
 

@@ -1,14 +1,19 @@
 """Which variants, tasks and claims there are: the folder is the registry, entry points add to it.
 
-Listing reads files without importing them, so it needs no torch.
+Names, summaries and the plain fields of declarations are read from the text of the files, so that listing, and reading results, needs no
+torch.
 """
 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import importlib.util
 import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -19,6 +24,11 @@ from attnbench.errors import AttnbenchError, BadInput, text_of, unknown_name
 
 GROUPS = ("variants", "tasks", "claims")
 _PACKAGE = Path(__file__).parent
+_PLAIN = (
+    ast.Constant, ast.Name, ast.Load, ast.Tuple, ast.List, ast.Dict, ast.UnaryOp, ast.USub, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div,
+    ast.FloorDiv, ast.Call, ast.keyword,
+)  # fmt: skip
+_COMPUTED = (NameError, ValueError, TypeError, ArithmeticError)  # what `_value` raises for an expression that is no plain value
 
 
 def names(group: str) -> list[str]:
@@ -76,6 +86,33 @@ def load(group: str, name: str) -> Any:
     return getattr(module, declared)
 
 
+def declared(group: str, name: str) -> Mapping[str, Any]:
+    """The fields of a declaration that its file gives as plain values, read without importing it.
+
+    A plain value consists of literals, of names to which the file gives one literal and nothing else, of arithmetic with both, and of calls
+    Size(num_layers=2, ...), which are given as dicts. Computed fields are absent, and so are those that the file leaves to their defaults.
+
+    Raises BadInput for an unknown name or a missing file.
+    """
+    return _declaration(group, _file(group, name))[0]
+
+
+def field(group: str, name: str, field: str, default: Any = ...) -> Any:
+    """One field of a declaration, a Size as a dict, read without importing the file where it is a plain value or left to the default.
+
+    default: what the field is where the file leaves it out. Without it, or where the file computes the field, the declaration is imported.
+
+    Raises BadInput for an unknown name, a missing file, or one that has to be imported and cannot be.
+    """
+    plain, computed = _declaration(group, _file(group, name))
+    if field in plain:
+        return plain[field]
+    if default is not ... and not computed & {field, None}:
+        return default
+    value = getattr(load(group, name), field)
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+
+
 def source(group: str, name: str) -> Path:
     """The file that defines a registered name, or the path itself."""
     file = _module(group, name).__file__
@@ -90,21 +127,28 @@ def is_path(name: str) -> bool:
 
 
 def _module(group: str, name: str) -> ModuleType:
+    _check(group, name)
     if is_path(name):
         return _from_file(group, Path(name).resolve())
-    if name not in names(group):
-        raise unknown_name(group[:-1], name, names(group), f"attnbench list {group}")
     if name in _builtin(group):
         return importlib.import_module(f"attnbench.{group}.{name}")
     return importlib.import_module(_external(group)[name].module)
 
 
+def _check(group: str, name: str) -> None:
+    """Raise BadInput for a name that is not registered, a path without a file, and a file with the name of something registered."""
+    path = Path(name).resolve()
+    if not is_path(name):
+        if name not in names(group):
+            raise unknown_name(group[:-1], name, names(group), f"attnbench list {group}")
+    elif not path.is_file():
+        raise BadInput(f"there is no file {path.name!r} at that path; run from the folder that holds it, or give its whole path")
+    elif path.stem in names(group) and path != _builtin(group).get(path.stem):
+        raise BadInput(f"{path.name} has the name of a registered {group[:-1]} {path.stem!r}; rename the file")
+
+
 @cache
 def _from_file(group: str, path: Path) -> ModuleType:
-    if not path.is_file():
-        raise BadInput(f"there is no file {path.name!r} at that path; run from the folder that holds it, or give its whole path")
-    if path.stem in names(group) and path != _builtin(group).get(path.stem):
-        raise BadInput(f"{path.name} has the name of a registered {group[:-1]} {path.stem!r}; rename the file")
     module_name = f"attnbench_file_{group}_{path.stem}"
     found = importlib.util.spec_from_file_location(module_name, path)
     if found is None or found.loader is None:
@@ -124,3 +168,83 @@ def _builtin(group: str) -> dict[str, Path]:
 @cache
 def _external(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=f"attnbench.{group}")}
+
+
+def _file(group: str, name: str) -> Path | None:
+    """The file of a registered name or a path, found without importing anything; None where only importing tells."""
+    _check(group, name)
+    if is_path(name):
+        return Path(name).resolve()
+    return _builtin(group).get(name) or _installed(_external(group)[name].module)
+
+
+def _installed(module: str) -> Path | None:
+    """The file of a module of an installed package."""
+    top, *inner = module.split(".")
+    found = importlib.util.find_spec(top)
+    if found is None or not inner:
+        return Path(found.origin) if found and found.origin and found.origin.endswith(".py") else None
+    places = (Path(folder, *inner) for folder in found.submodule_search_locations or ())
+    return next((file for place in places for file in (place / "__init__.py", Path(f"{place}.py")) if file.is_file()), None)
+
+
+@cache
+def _declaration(group: str, file: Path | None) -> tuple[Mapping[str, Any], frozenset[str | None]]:
+    """The plain fields of the declaration in a file, and the names of its computed ones; None among these where any field may be."""
+    declared = group[:-1].upper()
+    try:
+        tree = ast.parse(file.read_bytes() if file else b"")
+    except (OSError, SyntaxError, ValueError):  # importing it, if that is needed, says what is wrong
+        return {}, frozenset({None})
+    call = dict(_assignments(tree)).get(declared)
+    if not isinstance(call, ast.Call) or ast.unparse(call.func) != declared.title() or _bound(tree)[declared] != 1:
+        return {}, frozenset({None})
+    constants = _constants(tree)
+    plain: dict[str, Any] = {}
+    for keyword in call.keywords:
+        if keyword.arg is not None:
+            with suppress(*_COMPUTED):
+                plain[keyword.arg] = _value(keyword.value, constants)
+    return plain, frozenset(keyword.arg for keyword in call.keywords) - plain.keys()
+
+
+def _constants(tree: ast.Module) -> dict[str, Any]:
+    """The names to which a module gives one plain value that cannot be changed in place, and nothing else anywhere."""
+    bound = _bound(tree)
+    found: dict[str, Any] = {}
+    for name, expression in _assignments(tree):
+        if bound[name] == 1 and "*" not in bound:
+            with suppress(*_COMPUTED):
+                value = _value(expression, found)
+                hash(value)  # of lists and dicts a TypeError
+                found[name] = value
+    return found
+
+
+def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Every `name = expression` of a module's own level, also of several names in one statement."""
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                yield name, value
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)) if len(names) == len(values):
+                yield from ((name.id, value) for name, value in zip(names, values, strict=True) if isinstance(name, ast.Name))
+
+
+def _bound(tree: ast.Module) -> Counter[str]:
+    """How often every name is given a value anywhere in a module, "*" for what is imported without being named."""
+    found = Counter[str]()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found[name] += 1
+            case ast.alias(name=name, asname=other):
+                found[other or name.partition(".")[0]] += 1
+    return found
+
+
+def _value(node: ast.expr, constants: Mapping[str, Any]) -> Any:
+    """The value of a plain expression, in which Size makes a dict. Raises one of _COMPUTED for another."""
+    if not all(isinstance(part, _PLAIN) for part in ast.walk(node)):
+        raise ValueError(f"line {node.lineno} is no plain value")
+    return eval(compile(ast.Expression(node), "", "eval"), {"__builtins__": {}, "Size": dict, "dict": dict, **constants})

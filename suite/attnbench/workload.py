@@ -14,7 +14,7 @@ from attnbench.errors import BadInput
 
 KINDS = ("vision", "language", "synthetic")
 SOURCES = ("embedded", "generated", "hub")
-METRICS = {"accuracy": True, "bits_per_byte": False}  # whether more is better
+METRICS = ("accuracy", "bits_per_byte")  # what the training engine can measure; store.metrics says the rest of them
 IGNORED = -100  # the target of a position that is not asked; torch's cross-entropy leaves it out
 
 
@@ -133,11 +133,6 @@ class Task:
             raise BadInput("load_hub= and hub=, the name of the data set there, go together; give both or neither")
         if self.metric == "bits_per_byte" and not self.per_token:
             raise BadInput("bits_per_byte is measured over positions; give per_token=True")
-
-    @property
-    def higher_is_better(self) -> bool:
-        """The direction of the metric."""
-        return METRICS[self.metric]
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 import attnbench
 from attnbench.analysis import frame
-from attnbench.analysis.columns import METRICS, TYPES, columns, dictionary, general
+from attnbench.analysis.columns import TYPES, columns, dictionary
+from attnbench.store.metrics import METRICS, general
 from attnbench.store.store import Store
 from helpers.factory import make_record
 from helpers.paths import REPO
@@ -57,8 +56,3 @@ def test_the_dictionary_is_a_table() -> None:
     assert not table.duplicated(["kind", "name"]).any() and table.notna().all(axis=None)
     units = table[table.kind == "metric"].set_index("name").type
     assert units[["forward_s", "curve.wall_s", "curve.train_loss", "flops"]].tolist() == ["s", "s", "nat", "FLOP"]
-
-
-@pytest.mark.parametrize("name", ["curve.effective_rank_layer_3", "curve.effective_rank_layer_12"])
-def test_layers_share_a_meaning(name: str) -> None:
-    assert general(name) == "curve.effective_rank_layer_N"

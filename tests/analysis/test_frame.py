@@ -131,39 +131,6 @@ def test_missing_and_empty_folders(new_results: Path) -> None:
     assert len(attnbench.load(new_results)) == 0
 
 
-@pytest.mark.parametrize(
-    ("metric", "unit"),
-    [
-        ("forward_s", "s"),
-        ("forward_device_s", "s"),
-        ("anchor_s", "s"),
-        ("drift_anchor_s", "s"),
-        ("first_call_s", "s"),
-        ("training_tokens_per_s", "token/s"),
-        ("peak_memory_bytes", "B"),
-        ("peak_rss_bytes", "B"),
-        ("theory_bytes", "B"),
-        ("flops", "FLOP"),
-        ("accuracy", "1"),
-        ("bits_per_byte", "bit/B"),
-        ("validation_bits_per_byte", "bit/B"),
-        ("unigram_bits", "bit/B"),
-        ("majority_share", "1"),
-        ("time_to_target_s", "s"),
-        ("mechanism_parameters", "1"),
-        ("attention_jacobian_condition", "1"),
-        ("anchor_ratio", "1"),
-        ("roofline_fraction", "1"),
-        ("curve.wall_s", "s"),
-        ("curve.train_loss", "nat"),
-        ("curve.validation_bits_per_byte", "bit/B"),
-        ("curve.attention_frobenius_layer_12", "1"),
-    ],
-)
-def test_units_come_from_names(metric: str, unit: str) -> None:
-    assert frame.unit(metric) == unit
-
-
 def test_what_was_tuned_and_on_what_it_was_measured_are_columns(results: Path) -> None:
     axes = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 1, "seq_len": None, "mode": "training"}
     Store(results).append(make_record(make_spec(**axes, lr=0.1, lr_grid="0.1 0.2"), session="a"))

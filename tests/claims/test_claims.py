@@ -15,7 +15,7 @@ from rich.console import Console
 
 from attnbench import registry
 from attnbench.analysis.frame import load
-from attnbench.claim import Arm, Claim
+from attnbench.claim import Arm, Claim, measured
 from attnbench.claims._judge import judge
 from attnbench.cli.claims import show_claims
 from attnbench.errors import BadInput
@@ -269,6 +269,8 @@ def test_times_of_flagged_sessions_bear_on_no_claim(shipped: pd.DataFrame) -> No
     flagged = shipped.assign(flagged="the machine's speed changed")
     assert judge(claim("orthogonal_is_linear"), flagged).verdict == "inconclusive"
     assert judge(claim("softmax_loses_rank"), flagged).verdict == "reproduced"
+    kept = {metric: measured(flagged, "task", metric)["value"].notna().sum() for metric in ("train_s", "training_tokens_per_s")}
+    assert kept["train_s"] == 0 and kept["training_tokens_per_s"] > 0, "a rate is no time"
 
 
 @pytest.mark.parametrize("name", CLAIMS)

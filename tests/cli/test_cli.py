@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 import attnbench
+from attnbench.cli import app, guarded
+from attnbench.spec import presets
 from attnbench.store import environment
 from attnbench.store.store import Store
 from helpers.command import cli
@@ -223,3 +225,9 @@ def test_doctor_names_the_machine_and_not_the_host() -> None:
     assert os.uname().nodename not in facts["machine"].split("-")
     assert cli("doctor", "--machine", ATTNBENCH_MACHINE="my-desk").stdout.strip() == "my-desk"
     assert cli("doctor", "--machine", ATTNBENCH_MACHINE="../x").returncode == 2
+    assert facts["presets"] == presets.fitting(facts["cuda"])
+
+
+def test_one_command_after_another_in_one_process(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [guarded(lambda words=words: app(words)) for words in (["list", "claims"], ["check", "--help"])] == [0, 0]
+    assert "Check every registered variant" in capsys.readouterr().out

@@ -204,10 +204,10 @@ def html(files: dict[str, bytes]) -> dict[str, str]:
 
 
 def calls(script: bytes) -> list[tuple[str, list[Any]]]:
-    """What a script of data hands over, a call a line: "index", "chunk", "cell" or "search", and its arguments, which must be JSON."""
+    """What a script of data hands over, a call a line: "index", "chunk", "cell", "metrics" or "search", and its arguments, all JSON."""
     found = []
     for line in script.decode().removesuffix("\n").split("\n"):
-        call = re.fullmatch(r"attnbench\.(?:(index|chunk|cell)\((.*)\)|(search) = (.*));", line)
+        call = re.fullmatch(r"attnbench\.(?:(index|chunk|cell)\((.*)\)|(metrics|search) = (.*));", line)
         assert call, f"no data: {line[:100]}"
         found.append((call[1] or call[3], json.loads(f"[{call[2] or call[4]}]")))
     return found

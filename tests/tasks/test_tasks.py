@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from attnbench import registry
+from attnbench.store.metrics import higher_is_better
 from attnbench.tasks.loading.embedded import DATA
 from attnbench.workload import IGNORED, KINDS, METRICS, Size, majority_share, unigram_bits
 from helpers.task_data import LOCAL, NAMES, contents, declared, loaded, splits
@@ -46,7 +47,7 @@ def test_its_docstring_draws_an_example(name: str) -> None:
 @every_task
 def test_its_target_lies_between_knowing_nothing_and_knowing_all(name: str) -> None:
     task = declared(name)
-    if task.higher_is_better:
+    if higher_is_better(task.metric):
         assert 1 / task.num_classes < task.target < 1
     else:
         assert 0 < task.target < math.log2(task.num_classes)
@@ -55,7 +56,7 @@ def test_its_target_lies_between_knowing_nothing_and_knowing_all(name: str) -> N
 @tasks
 def test_its_target_is_beyond_what_the_frequencies_of_the_answers_give(name: str) -> None:
     task, targets = declared(name), loaded(name).validation.targets
-    if task.higher_is_better:
+    if higher_is_better(task.metric):
         assert majority_share(targets) < 0.6 and task.target > majority_share(targets) + 0.1
     else:
         assert task.target < unigram_bits(targets) - 0.5

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from attnbench.analysis.task_metrics import METRICS, UNKNOWN, metric_of
+from attnbench.store.metrics import RESULTS
 from attnbench.store.record import Record
 from attnbench.website import plots, stacked
 from attnbench.website.charts.curves import by_layer
@@ -23,7 +24,6 @@ from attnbench.website.results import Results
 from attnbench.website.tables.learnt import learnt_table
 from attnbench.website.tables.table import Table
 from attnbench.website.view import Charts, View
-from attnbench.workload import METRICS as MORE_IS_BETTER
 from helpers import site_records
 from helpers.site_records import index_of, record, task_spec, trained
 
@@ -52,8 +52,8 @@ def cells(table: Table) -> dict[str, dict[str, str]]:
 
 
 def test_every_metric_of_tasks_can_be_shown_and_has_its_direction() -> None:
-    assert METRICS.keys() == MORE_IS_BETTER.keys()
-    assert {name: metric.more_is_better for name, metric in METRICS.items()} == MORE_IS_BETTER
+    assert tuple(METRICS) == RESULTS
+    assert [metric.more_is_better for metric in METRICS.values()] == [True, False]
     assert METRICS["bits_per_byte"].told(2.34567) == "2.346 bits/byte"
     assert metric_of([record(task_spec(**GIVEN, lr=0.1), "error")]) is UNKNOWN
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from importlib.metadata import EntryPoint
 from statistics import fmean
 from typing import Any
 
@@ -45,15 +46,10 @@ def test_machines_may_be_called_anything(machine: str) -> None:
 
 
 def test_a_plug_in_that_cannot_be_imported_has_pages_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    load, names = registry.load, registry.names
-
-    def broken(group: str, name: str) -> Any:
-        if name == "broken":
-            raise BadInput("variant 'broken' cannot be imported")
-        return load(group, name)
-
-    monkeypatch.setattr(registry, "load", broken)
-    monkeypatch.setattr(registry, "names", lambda group: sorted([*names(group), *(["broken"] if group == "variants" else [])]))
+    point = EntryPoint("broken", "no_such_package.broken", "attnbench.variants")
+    monkeypatch.setattr(registry, "_external", lambda group: {"broken": point} if group == "variants" else {})
+    with pytest.raises(BadInput, match="variant 'broken' cannot be imported"):
+        registry.load("variants", "broken")
     pages = html(render([kernel("softmax", 0.01), kernel("broken", 0.02)], SOURCES))
     assert "broken" in pages["index.html"] and "variants/broken.html" in pages
 

@@ -15,6 +15,7 @@ from typing import Any
 from attnbench.spec.asv_params import spec_of
 from attnbench.spec.axes import Spec
 from attnbench.store.asv_files import AsvRow, read_asv
+from attnbench.store.metrics import is_time
 from attnbench.store.record import Origin, Record
 from attnbench.store.store import Problem, Store
 
@@ -103,7 +104,7 @@ def _cell(row: AsvRow, spec: Spec, value: float) -> AsvCell:
     metric = _METRICS[row.benchmark].format(mode=spec.mode)
     if metric == "accuracy":
         value = float(f"{1.0 - value:.12g}")  # face gives asv the share wrong; more digits are noise of the subtraction
-    samples = [sample for sample in row.samples or () if sample is not None] if metric.endswith("_s") else []
+    samples = [sample for sample in row.samples or () if sample is not None] if is_time(metric) else []
     return AsvCell(
         spec=spec,
         id=spec.key(),
@@ -111,7 +112,7 @@ def _cell(row: AsvRow, spec: Spec, value: float) -> AsvCell:
         started_at=row.started_at,
         environment={"commit": row.commit},
         measurements={metric: samples or [value]},
-        clocks={metric: "wall"} if metric.endswith("_s") else {},
+        clocks={metric: "wall"} if is_time(metric) else {},
     )
 
 

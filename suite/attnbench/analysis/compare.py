@@ -10,10 +10,11 @@ import numpy as np
 
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.name_kinds import Kind, resolved
-from attnbench.analysis.ranking import METRICS, RESULTS, TRACKS, Entry, Lookup, What, settings
+from attnbench.analysis.ranking import METRICS, TRACKS, Entry, Lookup, What, settings
 from attnbench.analysis.settings import SETTING, comparable, labels_of
 from attnbench.errors import BadInput
 from attnbench.stats import MARGIN, Interval, cost_p_values, exact_cheaper, mean_interval, median_ratio, paired_p_values, rejected
+from attnbench.store.metrics import RESULTS, higher_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -218,6 +219,6 @@ def _judged(pairs: Sequence[tuple[Pair, float, float]], level: float) -> list[Pa
     for place, is_different in zip(tested, different.tolist(), strict=True):
         pair, more, less = pairs[place]
         if is_different:
-            more_is_better = pair.what == "result" and RESULTS[pair.metric]
+            more_is_better = pair.what == "result" and higher_is_better(pair.metric)
             found[place] = replace(pair, verdict="better" if (more < less) == more_is_better else "worse")
     return found

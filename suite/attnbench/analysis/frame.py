@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from attnbench.analysis.asv import FLAG, AsvCell, with_asv
 from attnbench.analysis.collector import collector_paused
 from attnbench.analysis.drift import Drifts, SessionKey
 from attnbench.spec.axes import Spec
+from attnbench.store.metrics import CURVE, unit
 from attnbench.store.record import Record
 from attnbench.store.store import Problem
 
@@ -27,7 +27,6 @@ COLUMNS = (
     "d_model", "id", "cell", "fingerprint", "status", "reason", "stage", "machine", "session", "started_at", "duration_s", "by", "trust",
     "attnbench_commit", "torch", "command", "flagged", "metric", "unit", "clock", "value", "samples",
 )  # fmt: skip
-CURVE = "curve."  # before the name of a curve's column makes it a metric's
 
 _TEXT_AXES = tuple(name for name, hint in get_type_hints(Spec).items() if hint in (str, str | None))
 # Columns that a record has once, by where it has them.
@@ -44,9 +43,6 @@ _NUMBERS = {
     "d_model": "spec.d_model",
     "duration_s": "duration_s",
 }
-
-_UNIT_BY_ENDING = (("_tokens_per_s", "token/s"), ("bits_per_byte", "bit/B"), ("_bytes", "B"), ("_s", "s"))
-_UNIT_BY_NAME = {"flops": "FLOP", "parameters": "1", "unigram_bits": "bit/B", "train_loss": "nat"}
 
 
 def load(results: str | Path, problems: list[Problem] | None = None, curves: bool = False) -> pd.DataFrame:
@@ -107,18 +103,6 @@ def _table(found: _Gathered) -> pd.DataFrame:
 def _cell(record: Record | AsvCell) -> str:
     """The cell's id; of one whose rate was tuned that before the choice."""
     return record.id if record.spec.lr_grid is None else dataclasses.replace(record.spec, lr=None).key()
-
-
-def unit(metric: str) -> str:
-    """Unit of a metric, from its name.
-
-    >>> unit("forward_s"), unit("peak_memory_bytes"), unit("accuracy"), unit("curve.wall_s")
-    ('s', 'B', '1', 's')
-    """
-    metric = re.sub(r"_layer_\d+$", "", metric.removeprefix(CURVE))
-    if metric in _UNIT_BY_NAME:
-        return _UNIT_BY_NAME[metric]
-    return next((unit for ending, unit in _UNIT_BY_ENDING if metric.endswith(ending)), "1")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnbench.analysis.labels import Labels
-from attnbench.analysis.ranking import RESULTS, rankings, settings
+from attnbench.analysis.ranking import rankings, settings
 from attnbench.analysis.scaling import series_of
 from attnbench.analysis.settings import SETTING, comparable
 from attnbench.stats import (  # fmt: skip
@@ -27,6 +27,7 @@ from attnbench.stats import (  # fmt: skip
     performance_profile,
     scoring_higher,
 )
+from attnbench.store.metrics import RESULTS, higher_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +73,7 @@ def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | No
             ]
             sound = [of[((of["status"] == "ok") & (of["records"] >= LEAST_SEEDS)).to_numpy()] for of in recipes]
             held = max(sound, key=len)
-            sign = 1.0 if held.empty or RESULTS[held["metric"].iloc[0]] else -1.0
+            sign = 1.0 if held.empty or higher_is_better(held["metric"].iloc[0]) else -1.0
             scores[str(name)] = {label: sign * _rounded(value) for label, value in zip(held["label"], held["value"], strict=True)}
         found.append(_aggregate(tuple(map(str, bench)), scores, sorted(set(mine["label"]))))
     return found
@@ -142,12 +143,12 @@ def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None 
     found: list[tuple[Any, ...]] = []
     rows = comparable(table, "task", labels)
     for setting, entries, lookup in settings(rows, "task", (*RESULTS, cost_metric)):
-        for metric, more_is_better in RESULTS.items():
+        for metric in RESULTS:
             gains, costs = lookup[metric], lookup[cost_metric]
             whole = [e for e in entries if all(r in gains and r in costs for r in e.records) and not (against == "time" and any(e.flags))]
             if not whole:
                 continue
-            sign = 1.0 if more_is_better else -1.0
+            sign = 1.0 if higher_is_better(metric) else -1.0
             by_seed = [{seed: sign * gains[r][0] for seed, r in zip(e.seeds, e.records, strict=True)} for e in whole]
             spent = [[x for r in e.records for x in costs[r]] for e in whole]
             middle = [median(of) for of in spent]

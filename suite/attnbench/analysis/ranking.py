@@ -19,6 +19,7 @@ from attnbench.analysis.collector import collector_paused
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.settings import SETTING, codes, comparable, samples_by_record
 from attnbench.errors import unknown_name
+from attnbench.spec.axes import MODES
 from attnbench.stats import (  # fmt: skip
     Interval,
     cheaper,
@@ -30,16 +31,15 @@ from attnbench.stats import (  # fmt: skip
     ties,
     within,
 )
+from attnbench.store.metrics import RESULTS, higher_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
 
 What = Literal["time", "memory", "result"]
 TRACKS: dict[What, tuple[str, ...]] = {"time": ("kernel", "depth"), "memory": ("kernel", "depth", "task"), "result": ("task",)}
-# Metrics of what is learnt, and whether more of one is better.
-RESULTS = {"accuracy": True, "bits_per_byte": False}
 METRICS: dict[What, tuple[str, ...]] = {
-    "time": ("anchor_ratio", "forward_s", "training_s", "decode_s"), "memory": ("peak_memory_bytes",), "result": tuple(RESULTS),
+    "time": ("anchor_ratio", *(f"{mode}_s" for mode in MODES)), "memory": ("peak_memory_bytes",), "result": RESULTS,
 }  # fmt: skip
 COLUMNS = (
     "label", "variant", "rank_low", "rank_high", "ties", "metric", "value", "low", "high", "confidence", "samples", "records",
@@ -190,7 +190,7 @@ def _beats(entries: Sequence[Entry], samples: Sequence[Sequence[list[float]]], w
         return cheaper([_together(of) for of in samples])
     if what == "memory":
         return exact_cheaper([_together(of) for of in samples])
-    sign = 1.0 if RESULTS[metric] else -1.0
+    sign = 1.0 if higher_is_better(metric) else -1.0
     by_seed = [
         {seed: sign * mine[0] for seed, mine in zip(entry.seeds, of, strict=True)} for entry, of in zip(entries, samples, strict=True)
     ]

@@ -150,8 +150,8 @@ def declared_params(variants: set[str]) -> dict[str, Mapping[str, Any]]:
 
     found = {}
     for name in sorted(variants & set(registry.names("variants"))):
-        with suppress(BadInput):  # a plug-in that cannot be imported here: its parameters stand as those of a stranger
-            found[name] = registry.load("variants", name).params
+        with suppress(BadInput):  # a plug-in that computes them and cannot be imported here: they stand as those of a stranger
+            found[name] = registry.field("variants", name, "params", default={})
     return found
 
 

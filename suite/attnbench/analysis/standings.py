@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.overall import Aggregate, frontiers, task_ranks
-from attnbench.analysis.ranking import RESULTS, What, rankings
+from attnbench.analysis.ranking import What, rankings
 from attnbench.analysis.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
 from attnbench.analysis.settings import ALONG, SETTING, Setting, as_texts, setting_of, without
 from attnbench.stats import Interval, rank_ranges
+from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Standing:
         """Whether this one is better, of two that a test tells apart: less is, but of an accuracy."""
         if self.interval is None or other.interval is None:
             return False
-        return (self.interval.value > other.interval.value) == RESULTS.get(self.metric, False)
+        return (self.interval.value > other.interval.value) == higher_is_better(self.metric)
 
     @property
     def flagged(self) -> bool:

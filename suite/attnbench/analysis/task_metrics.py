@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from attnbench.analysis.measured import single
 from attnbench.analysis.quantity import bits, percent, plain
-from attnbench.analysis.ranking import RESULTS
 from attnbench.stats import Interval
+from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
 
@@ -32,7 +32,7 @@ class Metric:
 
     @property
     def more_is_better(self) -> bool:
-        return RESULTS.get(self.name, True)
+        return self is UNKNOWN or higher_is_better(self.name)
 
     def told(self, value: float) -> str:
         """A value where no title says what it is."""

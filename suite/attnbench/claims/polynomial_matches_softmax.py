@@ -8,6 +8,7 @@ import numpy as np
 
 from attnbench.claim import BENCH, SEEDS, Arm, Claim, Decision, join, measured
 from attnbench.stats import Interval, mean_interval
+from attnbench.store.metrics import higher_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +18,7 @@ KINDS = {
     "vision": ("mnist", "fashion_mnist", "digits", "cifar10"),
     "language": ("sotu_era", "sotu_mlm", "sotu_lm", "imdb", "ag_news", "wikitext"),
 }
-# By how much the polynomial may be behind and still count as comparable; and whether more of the metric is better.
-METRICS = {"accuracy": (0.02, 1.0), "bits_per_byte": (0.1, -1.0)}
+MARGINS = {"accuracy": 0.02, "bits_per_byte": 0.1}  # by how much the polynomial may be behind and still count as comparable
 LEVEL = 0.05
 RECIPE = ("num_layers", "epochs", "rate", "batch_size", "num_heads", "head_dim", "causal")
 
@@ -31,11 +31,11 @@ def query(table: pd.DataFrame) -> pd.DataFrame:
     """
     parts = []
     for kind, tasks in KINDS.items():
-        for metric, (margin, sign) in METRICS.items():
+        for metric, margin in MARGINS.items():
             rows = measured(table, "task", metric, label=LABELS, block="residual", task=tasks).assign(arm=kind, metric=metric)
             rows = rows.assign(at=[f"{task} ({data})" for task, data in zip(rows["task"], rows["data"], strict=True)], unit=f"{margin:g}")
             for _, of_task in rows.groupby([*BENCH, "at"], dropna=False, sort=False):
-                parts.append(_differences(of_task, sign / margin))
+                parts.append(_differences(of_task, (1.0 if higher_is_better(metric) else -1.0) / margin))
     return join(parts or [rows])
 
 
@@ -74,7 +74,7 @@ def decide(rows: pd.DataFrame) -> Decision:
 
 
 def _told(task: str, ahead: Interval, metric: str) -> str:
-    margin, _ = METRICS[metric]
+    margin = MARGINS[metric]
     half = margin * (ahead.high - ahead.low) / 2
     words = "ahead" if ahead.value >= 0 else "behind"
     return f"{task.split(' (')[0]}: {words} by {abs(margin * ahead.value):.3f} ± {half:.3f} {metric.replace('_', ' ')}"

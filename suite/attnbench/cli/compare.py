@@ -13,13 +13,15 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from attnbench.analysis.compare import DRIFT_RATIO, Comparison, Pair, compare
+from attnbench.analysis.compare import Comparison, Pair, compare
 from attnbench.analysis.frame import load
 from attnbench.analysis.labels import setting_text
 from attnbench.analysis.quantity import bits, percent, ratio, seconds, size
-from attnbench.analysis.ranking import RESULTS, What
+from attnbench.analysis.ranking import What
 from attnbench.cli.filters import Filter, filtered
 from attnbench.cli.terminal import new_table, print_table
+from attnbench.store.metrics import higher_is_better
+from attnbench.store.metrics import metric as metric_of
 
 TITLES: dict[What, str] = {"time": "Time", "memory": "Peak memory", "result": "Test result"}
 TOLD: dict[What, str] = {
@@ -28,9 +30,7 @@ TOLD: dict[What, str] = {
     "result": "Better or worse: by a test paired by seed, at a false discovery rate of 5 % over all cells. Intervals: 95 %, of each cell.",
 }
 STYLES = {"better": "green", "worse": "red", "failed": "red", "undecided": "dim", "not compared": "yellow"}
-SHOWN: dict[str, Callable[[float], str]] = {
-    "peak_memory_bytes": size, "anchor_ratio": ratio, DRIFT_RATIO: ratio, "accuracy": percent, "bits_per_byte": bits,
-}  # fmt: skip
+SHOWN: dict[str, Callable[[float], str]] = {"s": seconds, "B": size, "bit/B": bits}  # by unit
 
 
 def show_comparison(results: Path, a: str, b: str, wanted: Filter, margin: float, as_json: bool, out: Console) -> int:
@@ -83,7 +83,8 @@ def _shared(pairs: list[Pair]) -> dict[str, Any]:
 
 
 def _row(pair: Pair, shared: dict[str, Any]) -> list[Text | str]:
-    show = SHOWN.get(pair.metric, seconds)
+    metric = metric_of(pair.metric)
+    show = percent if metric.in_percent else SHOWN.get(metric.unit, ratio)
     change, interval = "", ""
     if pair.change is not None:
         told = _signed(show) if pair.what == "result" else ratio
@@ -117,6 +118,6 @@ def _as_json(found: Comparison) -> dict[str, Any]:
         value = value.item() if hasattr(value, "item") else value
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    pairs = [plain({**asdict(pair), "higher_is_better": pair.what == "result" and RESULTS[pair.metric]}) for pair in found.pairs]
+    pairs = [plain({**asdict(pair), "higher_is_better": pair.what == "result" and higher_is_better(pair.metric)}) for pair in found.pairs]
     heads = {"kind": found.kind, "a": found.a, "b": found.b, "regressions": len(found.regressions)}
     return {**heads, "only_a": found.only_a, "only_b": found.only_b, "pairs": pairs}

@@ -98,7 +98,7 @@ def _facts(results: Path) -> dict[str, Any]:
         "machine": machine,
         **environment.describe(),
         "cuda": has_cuda,
-        "presets": list(presets.PRESETS) if has_cuda else ["quick", "standard"],
+        "presets": presets.fitting(has_cuda),
         "peaks": {device: peaks.as_json() for device, peaks in known.items() if peaks is not None},
     }
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from attnbench.runner.cell import Refusal
 from attnbench.spec.axes import Spec
+from attnbench.store.metrics import RESULTS, higher_is_better
 from attnbench.store.record import Record
-from attnbench.workload import METRICS
 
 
 def close(spec: Spec, tried: Iterable[Record]) -> Spec | Refusal:
@@ -25,9 +25,9 @@ def close(spec: Spec, tried: Iterable[Record]) -> Spec | Refusal:
         if record.status != "ok":
             failed.setdefault(record.status, (record.reason or "no reason given").splitlines()[0])
             continue
-        metric = next(name for name in METRICS if f"validation_{name}" in record.measurements)
+        metric = next(name for name in RESULTS if f"validation_{name}" in record.measurements)
         value = record.measurements[f"validation_{metric}"][0]
-        found.append((bool(record.measurements["diverged"][0]), -value if METRICS[metric] else value, rate))
+        found.append((bool(record.measurements["diverged"][0]), -value if higher_is_better(metric) else value, rate))
     if not found and len(failed) == 1:
         return Refusal(*next(iter(failed.items())))
     if not found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from attnbench import registry
 from attnbench.errors import unknown_name
 from attnbench.spec import tuning
 from attnbench.spec.axes import Spec
-from attnbench.workload import Task
 
 ALL_VARIANTS: tuple[str, ...] = ()  # an empty choice stands for every registered variant
 CORE = ("softmax", "softmax_math", "orthogonal", "polynomial")
@@ -63,9 +61,8 @@ class TaskGrid:
         tasks: names or paths of files by the names that take the place of the grid's own.
         """
         for name, source in tasks.items():
-            task: Task = registry.load("tasks", source)
-            size = {"small": task.small, "large": task.large}[self.size]
-            axes: dict[str, Any] = {**dataclasses.asdict(size), "causal": task.causal[0], **self.fixed}
+            causal, *_ = registry.field("tasks", source, "causal", default=(False,))
+            axes: dict[str, Any] = {**registry.field("tasks", source, self.size), "causal": causal, **self.fixed}
             if self.rates:
                 axes |= {"lr": None, "lr_grid": tuning.grid(axes["lr"] * rate for rate in self.rates)}
             for layers, seed in itertools.product(self.layers or (axes["num_layers"],), range(self.seeds)):
@@ -75,10 +72,11 @@ class TaskGrid:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named set of grids."""
+    """A named set of grids. device: "cuda" for one that is sized for a GPU; one that is sized for a CPU fits everywhere."""
 
     summary: str
     grids: tuple[Grid | TaskGrid, ...]
+    device: str = "cpu"
 
     def specs(self, device: str = "cpu", variants: tuple[str, ...] = (), tasks: Mapping[str, str] | None = None) -> list[Spec]:
         """Every spec of every grid, in order, each once; those of the given variants and tasks alone, if any are given.
@@ -166,8 +164,14 @@ PRESETS = {
                 layers=(6, 12, 24), fixed={**_SKIPLESS, "dtype": "bfloat16"},
             ),
         ),
+        device="cuda",
     ),
 }  # fmt: skip
+
+
+def fitting(has_cuda: bool) -> list[str]:
+    """The names of the presets that suit a machine with or without a GPU."""
+    return [name for name, preset in PRESETS.items() if has_cuda or preset.device == "cpu"]
 
 
 def load(name: str) -> Preset:

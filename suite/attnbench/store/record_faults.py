@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from attnbench.store.metrics import RESULTS, is_time
 from attnbench.store.record import CLOCKS, PYTEST_BENCHMARK, SCHEMA, Record
 
-ACCURACIES = ("accuracy", "bits_per_byte")  # a task measures one of them
 ANCHORS = ("anchor_s", "drift_anchor_s")
 FEW_SAMPLES = 3
 BUSY = 1.5  # load average over threads: the cells before it, of this very session, are up to 1.0 of it
@@ -59,8 +59,8 @@ def _status_errors(record: Record) -> Iterator[str]:
         yield "it is 'ok' without measurements"
     elif record.spec.track == "task":
         tuning = record.spec.evaluate == "validation"
-        wanted = tuple(f"validation_{metric}" for metric in ACCURACIES) if tuning else ACCURACIES
-        tested = [metric for metric in ACCURACIES if metric in record.measurements]
+        wanted = tuple(f"validation_{metric}" for metric in RESULTS) if tuning else RESULTS
+        tested = [metric for metric in RESULTS if metric in record.measurements]
         if tuning and tested:
             yield f"it is a tuning trial and has {tested[0]}, so it has read the test part"
         elif not any(metric in record.measurements for metric in wanted):
@@ -104,8 +104,3 @@ def _timing_warnings(record: Record) -> Iterator[str]:
         yield f"{record.spec.mode}_s has {len(timed)} samples; {FEW_SAMPLES} are needed for an interval"
     if not any(anchor in record.measurements for anchor in ANCHORS):
         yield f"no anchor was timed beside it ({' or '.join(ANCHORS)}), so drift of the machine cannot be told"
-
-
-def is_time(metric: str) -> bool:
-    """Whether a metric is a time, in seconds, and not a rate."""
-    return metric.endswith("_s") and not metric.endswith("_per_s")

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attnbench.store.metrics import higher_is_better
 from attnbench.training.diagnose import Probe
-from attnbench.workload import IGNORED, METRICS, Split
+from attnbench.workload import IGNORED, Split
 
 WEIGHT_DECAY = 0.05  # of matrices; gains, biases and a mechanism's few scalars are left alone
 WARMUP_SHARE = 0.1
@@ -158,9 +159,9 @@ def evaluate(model: nn.Module, data: Split, recipe: Recipe) -> tuple[float, floa
 
 def time_to_target(curve: Mapping[str, list[float | None]], metric: str, target: float) -> float | None:
     """Seconds of training until the validation part first reached a value of the metric, at an epoch's end; None when it never did."""
-    better = METRICS[metric]
+    more = higher_is_better(metric)
     for wall_s, value in zip(curve["wall_s"], curve[f"validation_{metric}"], strict=True):
-        if value is not None and (value >= target if better else value <= target):
+        if value is not None and (value >= target if more else value <= target):
             return wall_s
     return None
 

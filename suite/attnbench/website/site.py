@@ -11,6 +11,7 @@ import jinja2
 import msgspec
 
 from attnbench.analysis.quantity import count
+from attnbench.store.metrics import as_plain
 from attnbench.store.peaks import Peaks
 from attnbench.store.record import Record
 from attnbench.store.report import Report
@@ -32,6 +33,7 @@ from attnbench.website.tables.html import table_html
 from attnbench.website.view import Page
 
 PARQUET = "data/attnbench.parquet"
+METRICS = "data/metrics.js"  # the table of metrics, by which scripts write numbers
 LINKS = ("Scaling", "Accuracy", "Depth", "Claims", "Variants", "Compare", "Machines", "Method", "Submit")
 File = tuple[str, bytes]
 
@@ -51,7 +53,7 @@ class Site:
         for file, body, script in cell_pages(self.results):
             beside = file.removesuffix(".html") + ".js"
             yield beside, script
-            yield self._draw.page(file, "cells.html", body=body, scripts=[beside])
+            yield self._draw.page(file, "cells.html", body=body, scripts=[METRICS, beside])
 
     def front(self) -> Iterator[File]:
         """Half of the other files: of a large store they are too many to hold at once."""
@@ -70,6 +72,7 @@ class Site:
         for stem, text in self.sources.pages.items():
             yield draw.page(f"{stem}.html", "prose.html", title=stem.capitalize(), body=html_of(text))
         pages = [("Leaderboard", "index.html"), *draw.links, *draw.more]
+        yield METRICS, b"attnbench.metrics = %s;\n" % msgspec.json.encode(as_plain())
         yield "data/search.js", b"attnbench.search = %s;\n" % msgspec.json.encode(entries(results, self.sources, pages))
 
     def back(self) -> Iterator[File]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from attnbench.store.metrics import ENDINGS, METRICS, is_time
 from helpers.site_page import Watched
 
 pytest_plugins = ["helpers.site_browser"]
@@ -152,3 +153,25 @@ def test_a_formula_is_mathml_and_the_source_is_shown(shown: Watched) -> None:
     page.get_by_role("link", name="its file").click()
     page.wait_for_url("**/sources/polynomial.html")
     assert "VARIANT = Variant(" in page.locator("pre.source").inner_text()
+
+
+def test_scripts_write_numbers_by_the_table_of_metrics(shown: Watched) -> None:
+    page = shown.open(next(file.relative_to(shown.site).with_suffix("").as_posix() for file in (shown.site / "cells").glob("*.html")))
+    names = [
+        *METRICS,
+        *(f"their{of.name}" for of in ENDINGS),
+        "score",
+        "constructor",
+        "curve.effective_rank_layer_3",
+        "curve.their_s_layer_3",
+    ]
+    assert page.evaluate("(names) => names.map(attnbench.format.isTime)", names) == [is_time(name) for name in names]
+    told = {
+        ("forward_s", 0.00123): "1.23 ms", ("peak_memory_bytes", 4096): "4.00 KiB", ("parameters", 12345): "12,300",
+        ("training_tokens_per_s", 140_000): "140,000 tokens/s", ("validation_accuracy", 0.5): "50.0 %", ("majority_share", 0.11): "11.0 %",
+        ("bits_per_byte", 2.34567): "2.346 bits/byte", ("unigram_bits", 4): "4.000 bits/byte", ("roofline_fraction", 0.5): "0.500",
+        ("their_s", 2): "2.00 s", ("their_accuracy", 0.5): "50.0 %", ("flops_per_s", 2): "2.00",
+    }  # fmt: skip
+    for (name, value), text in told.items():
+        found = page.evaluate("([name, value]) => attnbench.format.shown(name, value)", [name, value])
+        assert found.replace("\u2009", " ") == text, name

@@ -14,12 +14,11 @@ from html import escape
 import msgspec
 from markupsafe import Markup
 
-from attnbench.analysis.columns import METRICS, general
-from attnbench.analysis.frame import unit
 from attnbench.analysis.measured import is_trial, status_word, values
 from attnbench.analysis.quantity import plain, seconds, size
 from attnbench.analysis.task_metrics import METRICS as TASK_METRICS
 from attnbench.stats import median_interval
+from attnbench.store.metrics import metric as metric_of
 from attnbench.store.record import Record
 from attnbench.website.links import cell_anchor, cell_file, machine_href, variant_file
 from attnbench.website.results import Results
@@ -33,7 +32,7 @@ _BEFORE_ROWS = (
     f"</caption><thead><tr>{_HEAD}</tr></thead><tbody>"
 )
 SHOWN = 16  # values that are told one by one
-_SHOWN_BY_UNIT = {"s": seconds, "B": size, "FLOP": plain, "token/s": plain}
+_SHOWN_BY_UNIT = {"s": seconds, "B": size}
 
 
 def cell_pages(results: Results) -> Iterator[tuple[str, Markup, bytes]]:
@@ -98,15 +97,15 @@ def _metrics(record: Record) -> str:
 
 @lru_cache(1024)
 def _metric_head(metric: str) -> str:
-    return f'<th scope="row" title="{escape(METRICS.get(general(metric), ""))}">{escape(clip(metric, 80))}</th>'
+    return f'<th scope="row" title="{escape(metric_of(metric).meaning)}">{escape(clip(metric, 80))}</th>'
 
 
 @lru_cache(1024)
 def _shown(metric: str) -> tuple[Callable[[float], str], bool]:
     """How a metric is written, and whether several samples of it are of one thing, so that they have a median."""
     named = TASK_METRICS.get(metric.removeprefix("validation_").removeprefix("target_"))
-    of = unit(metric)
-    return named.told if named else _SHOWN_BY_UNIT.get(of, plain), of == "s" or metric == "anchor_ratio"
+    of = metric_of(metric)
+    return named.told if named else _SHOWN_BY_UNIT.get(of.unit, plain), of.is_time or metric == "anchor_ratio"
 
 
 def metric_text(metric: str, samples: Sequence[float]) -> tuple[str, str]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from attnbench.analysis.quantity import rank_text, ratio, seconds, size
-from attnbench.analysis.ranking import RESULTS, What
+from attnbench.analysis.ranking import What
 from attnbench.analysis.standings import Standing
 from attnbench.analysis.task_metrics import metric_of
+from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 from attnbench.website.groups import Axis, Group, chunk_name
 from attnbench.website.links import cell_href
@@ -88,7 +89,7 @@ def _place(standing: Standing | None, labels: Sequence[str]) -> Any:
     if standing is None or standing.rank is None or standing.interval is None:
         return None
     tied = set(standing.ties)
-    sign = -1 if RESULTS.get(standing.metric, False) else 1
+    sign = -1 if higher_is_better(standing.metric) else 1
     return [[column for column, label in enumerate(labels) if label in tied], sign * standing.interval.value]
 
 

@@ -1,0 +1,194 @@
+"""Every metric that a record or its training curve may hold: unit, meaning, and which of two values is the better one.
+
+The one table of metrics: the store's rules, the analysis, the runner and the pages all read it. A metric whose meaning changes gets another
+name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import MappingProxyType
+
+CURVE = "curve."  # before the name of a curve's column makes it a metric's
+RESULTS = ("accuracy", "bits_per_byte")  # what is learnt: a task measures one of them
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    unit:    "s", "B", "FLOP", "token/s", "bit/B", "nat", "1/s" of other rates, or "1" for counts, shares and ratios.
+    meaning: in a line; "" of a metric that the table does not know.
+    higher_is_better: None where neither is.
+    in_percent: whether people read it as a percentage.
+    """
+
+    name: str
+    unit: str
+    meaning: str = ""
+    higher_is_better: bool | None = None
+    in_percent: bool = False
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is a duration, which is above zero, has a clock, and does not rank in a flagged session. A rate is none."""
+        return self.unit == "s"
+
+
+MORE, LESS = True, False  # of two values which is better
+_CALL = "of one call of the mechanism or step of the stack"
+_TABLE = (
+    Metric("forward_s", "s", f"seconds {_CALL}, forward only, without gradients", LESS),
+    Metric("training_s", "s", f"seconds {_CALL}, forward and backward", LESS),
+    Metric("decode_s", "s", "seconds to decode one token against the state that the seq_len - 1 tokens before it left", LESS),
+    Metric("forward_device_s", "s", f"seconds {_CALL}, forward only, between two events on the GPU", LESS),
+    Metric("training_device_s", "s", f"seconds {_CALL}, forward and backward, between two events on the GPU", LESS),
+    Metric("decode_device_s", "s", "seconds to decode one token, between two events on the GPU", LESS),
+    Metric("first_call_s", "s", "seconds of the process's first call, in which kernels are compiled and tuned", LESS),
+    Metric("anchor_s", "s", "seconds of softmax in the same shape and mode, taking turns with the cell's own call"),
+    Metric(
+        "anchor_ratio",
+        "1",
+        "time over that of softmax in the same round, so that a slow machine divides out; below 1 is faster than softmax",
+        LESS,
+    ),
+    Metric("drift_anchor_s", "s", "seconds of one fixed softmax call, timed beside every cell to see whether the machine kept its speed"),
+    Metric(
+        "peak_memory_bytes", "B", "most bytes allocated at once during a call or training step, over what was allocated before it", LESS
+    ),
+    Metric(
+        "peak_rss_bytes", "B", "bytes by which the process's physical memory grew with its first call, libraries and arenas included", LESS
+    ),
+    Metric("theory_bytes", "B", "bytes that a forward pass allocates by what the mechanism claims"),
+    Metric("state_bytes", "B", "bytes of the state that decoding keeps after seq_len - 1 tokens", LESS),
+    Metric("flops", "FLOP", f"floating-point operations {_CALL}, as counted from the operators that ran"),
+    Metric(
+        "roofline_fraction",
+        "1",
+        "share of the machine's peak that the median call achieved, by whichever binds: products or memory",
+        MORE,
+    ),
+    Metric("error", "1", "largest relative error (Frobenius norm) of output and gradients against the float64 reference", LESS),
+    Metric("parameters", "1", "number of trainable parameters of the whole model"),
+    Metric(
+        "mechanism_parameters",
+        "1",
+        "number of trainable parameters that the mechanisms bring, by which models of two mechanisms differ",
+    ),
+    Metric("diagnosed_seq_len", "1", "tokens of the input on which the stack was looked at before training"),
+    Metric(
+        "jacobian_condition",
+        "1",
+        "condition number of the Jacobian of the stack's output by its input at initialisation; at most 1e15",
+    ),
+    Metric("attention_jacobian_condition", "1", "the same of the stack's attention alone, without its other parts"),
+    Metric("effective_rank", "1", "exp of the entropy of the output tokens' normalised singular values; 1 when all tokens are parallel"),
+    Metric(
+        "attention_frobenius",
+        "1",
+        "Frobenius norm of the attention matrix; a sample a head in a kernel cell, a layer (mean of heads) in depth",
+    ),
+    Metric("orthogonality_error", "1", "Frobenius norm of A^T A - I of the attention matrix A; samples as of attention_frobenius"),
+    Metric("gradient_norm", "1", "norm of all parameters' gradients together, of a step at initialisation"),
+    Metric("accuracy", "1", "share of right answers on the test part, after training", MORE, in_percent=True),
+    Metric("bits_per_byte", "bit/B", "cross-entropy on the test part after training, in bits a byte; less is better", LESS),
+    Metric("validation_accuracy", "1", "share of right answers on the validation part after the last epoch", MORE, in_percent=True),
+    Metric(
+        "validation_bits_per_byte",
+        "bit/B",
+        "cross-entropy on the validation part after the last epoch, in bits a byte; less is better",
+        LESS,
+    ),
+    Metric("target_accuracy", "1", "accuracy on the validation part whose first reaching is timed", in_percent=True),
+    Metric("target_bits_per_byte", "bit/B", "bits a byte on the validation part whose first reaching is timed"),
+    Metric(
+        "majority_share", "1", "share of the most frequent answer of the test part: the accuracy of knowing nothing else", in_percent=True
+    ),
+    Metric("unigram_bits", "bit/B", "entropy of the test part's answers, in bits a byte: what knowing only how frequent each is gives"),
+    Metric("train_s", "s", "seconds spent training, evaluation left out", LESS),
+    Metric("time_to_target_s", "s", "seconds of training until the target was reached; missing where it never was", LESS),
+    Metric("training_tokens_per_s", "token/s", "tokens a second in training", MORE),
+    Metric("inference_tokens_per_s", "token/s", "tokens a second in evaluating the test part", MORE),
+    Metric("diverged", "1", "1 if a number stopped being finite (in training, this ends it), else 0", LESS),
+    Metric("resumptions", "1", "how often training went on from a checkpoint"),
+    Metric("curve.step", "1", "steps of the optimiser that were done"),
+    Metric("curve.wall_s", "s", "seconds spent training so far, evaluation left out", LESS),
+    Metric("curve.train_loss", "nat", "mean loss over the epoch's steps, in nats; there is none before training", LESS),
+    Metric(
+        "curve.validation_accuracy",
+        "1",
+        "share of right answers on the validation part, before training and after each epoch",
+        MORE,
+        in_percent=True,
+    ),
+    Metric(
+        "curve.validation_bits_per_byte",
+        "bit/B",
+        "cross-entropy on the validation part in bits a byte, before training and after each epoch",
+        LESS,
+    ),
+    Metric(
+        "curve.attention_frobenius_layer_N",
+        "1",
+        "Frobenius norm of layer N's attention matrix, mean over heads and a few rows of validation",
+    ),
+    Metric("curve.effective_rank_layer_N", "1", "effective rank of the tokens that layer N gives, mean over a few rows of validation"),
+)
+METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _TABLE})
+
+# What the name of another metric tells by its ending, the first that fits.
+ENDINGS = (
+    Metric("tokens_per_s", "token/s"), Metric("_per_s", "1/s"), Metric("bits_per_byte", "bit/B"), Metric("_bytes", "B"), Metric("_s", "s"),
+    Metric("accuracy", "1", in_percent=True),
+)  # fmt: skip
+
+
+def general(name: str) -> str:
+    """The name under which METRICS has a metric, for all layers the same.
+
+    >>> general("curve.effective_rank_layer_12")
+    'curve.effective_rank_layer_N'
+    """
+    return re.sub(r"_layer_\d+$", "_layer_N", name)
+
+
+@lru_cache(2**12)
+def metric(name: str) -> Metric:
+    """The metric of a name, "curve.NAME" for a column of a training curve; of a name that METRICS lacks, what its ending tells.
+
+    >>> metric("curve.effective_rank_layer_12").name, metric("their_tokens_per_s").unit, metric("their_score").unit
+    ('curve.effective_rank_layer_N', 'token/s', '1')
+    """
+    shared = general(name)
+    if shared in METRICS:
+        return METRICS[shared]
+    ending = next((known for known in ENDINGS if shared.removesuffix("_layer_N").endswith(known.name)), Metric("", "1"))
+    return replace(ending, name=name)
+
+
+def as_plain() -> dict[str, list[dict[str, str | bool]]]:
+    """How METRICS and others by their ENDINGS are written, as JSON values, for the scripts of pages."""
+    tables = {"known": METRICS.values(), "endings": ENDINGS}
+    return {table: [{"name": of.name, "unit": of.unit, "in_percent": of.in_percent} for of in found] for table, found in tables.items()}
+
+
+def unit(name: str) -> str:
+    """Unit of a metric.
+
+    >>> unit("forward_s"), unit("peak_memory_bytes"), unit("accuracy"), unit("curve.wall_s")
+    ('s', 'B', '1', 's')
+    """
+    return metric(name).unit
+
+
+def is_time(name: str) -> bool:
+    """Whether a metric is a duration, in seconds, and not a rate."""
+    return metric(name).is_time
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether more of a metric is better; not where less is, and not where neither is."""
+    return metric(name).higher_is_better is True
