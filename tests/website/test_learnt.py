@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 
 from attnbench.store.record import Record
-from attnbench.website import plots, stacked
 from attnbench.website.charts.curves import by_layer
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import ACCURACY, spaced
-from attnbench.website.checked import Checks
 from attnbench.website.groups import Group
-from attnbench.website.pages import accuracy, board
+from attnbench.website.pages import accuracy, board, board_plots, stacked
 from attnbench.website.publish import load_sources, render
 from attnbench.website.results import Results
+from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.learnt import learnt_table
 from attnbench.website.tables.table import Table
 from attnbench.website.task_metrics import METRICS, UNKNOWN, metric_of
@@ -225,7 +224,7 @@ def test_views_of_tasks_differ_in_axes_that_a_reader_knows() -> None:
     results = results_of(site_records.usual())
     expected = {("torch", "causal", "task", "block", "num_layers", "recipe")}
     assert last_axes(accuracy.views(results)) == expected
-    assert last_axes([view for view in plots.views(results) if view.axes[0].value == "task"]) == expected
+    assert last_axes([view for view in board_plots.views(results) if view.axes[0].value == "task"]) == expected
     names = [axis["name"] for axis in index_of(render(site_records.usual(), SOURCES), "accuracy")["axes"]]
     assert names == ["hardware", "device", "dtype", "torch", "task", "causal", "block", "num_layers", "recipe"]
 

@@ -19,8 +19,8 @@ from rich.console import Console
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
 from attnbench.store.report import Finding, Report
-from attnbench.website.charts.palette import slug
 from attnbench.website.links import cell_anchor
+from attnbench.website.palette import slug
 from attnbench.website.publish import load_sources, publish, render
 from helpers import site_records
 from helpers.factory import make_peaks

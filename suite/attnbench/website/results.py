@@ -17,8 +17,8 @@ from attnbench.attention import Variant
 from attnbench.spec.axes import TRACKS
 from attnbench.stats import Interval, mean_interval, median_interval, within
 from attnbench.store.record import Record
-from attnbench.website.charts.palette import Style, assign
 from attnbench.website.groups import Axis, Group, axes, by_variant, cell_but_params, pooled
+from attnbench.website.palette import Style, assign
 from attnbench.website.tables.standings import Standings
 
 if TYPE_CHECKING:
@@ -114,6 +114,14 @@ class Results:
                 groups, key=lambda g: (g.machine != self._first, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes))
             )
         return self._groups[track]
+
+
+def by_label(results: Results, records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Records by the label of their mechanism, in the order in which they come."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(results.label(record), []).append(record)
+    return found
 
 
 def rates(records: Iterable[Record]) -> str:

@@ -11,8 +11,7 @@ from attnbench.website.charts.dots import dot_chart
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import LOSS, MEMORY, TARGET_TIME, TRAINING_TIME, spaced
 from attnbench.website.groups import Group
-from attnbench.website.pages.scaling import by_label
-from attnbench.website.results import Results, over_seeds, values
+from attnbench.website.results import Results, by_label, over_seeds, values
 from attnbench.website.tables.learnt import learnt_table
 from attnbench.website.tables.table import Table
 from attnbench.website.task_metrics import Metric, metric_of

@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 from attnbench.analysis.overall import Aggregate
 from attnbench.analysis.quantity import plain
 from attnbench.store.record import Record
-from attnbench.website.checked import Checks
 from attnbench.website.groups import Axis, axes
 from attnbench.website.results import Results, single
+from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.costs import Extra, cost_table
 from attnbench.website.tables.learnt import learnt_table
 from attnbench.website.tables.standings import AveragePlace

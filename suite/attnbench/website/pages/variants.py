@@ -13,12 +13,12 @@ from attnbench.analysis.quantity import count, ratio, seconds, size
 from attnbench.attention import Variant
 from attnbench.spec.axes import MODES
 from attnbench.store.record import Record
-from attnbench.website.charts.palette import Style
-from attnbench.website.checked import Checks, report_table
 from attnbench.website.formula import mathml
 from attnbench.website.groups import Axis, Group, epochs
 from attnbench.website.links import cell_href, variant_file
-from attnbench.website.results import BASELINE, Results, is_trial, over_seeds, positive, rates, single, values
+from attnbench.website.palette import Style
+from attnbench.website.results import BASELINE, Results, by_label, is_trial, over_seeds, positive, rates, single, values
+from attnbench.website.tables.checks import Checks, report_table
 from attnbench.website.tables.costs import beside_softmax
 from attnbench.website.tables.table import (
     EMPTY,
@@ -184,10 +184,7 @@ def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], n
     ]  # fmt: skip
     rows = []
     for group in groups:
-        by_label: dict[str, list[Record]] = {}
-        for record in group.by_variant[name]:
-            by_label.setdefault(results.label(record), []).append(record)
-        for label, records in by_label.items():
+        for label, records in by_label(results, group.by_variant[name]).items():
             metric, first = metric_of(group.records), records[0]
             found, place = over_seeds(records, metric.name), results.standings.places("result", first).get(label)
             told = [axis.label for axis in group.axes if axis.name != "task" and axis not in bench]

@@ -10,8 +10,7 @@ from attnbench.stats import Interval
 from attnbench.store.record import Record
 from attnbench.website.groups import Group, least_trusted, rate
 from attnbench.website.links import cell_href
-from attnbench.website.pages.scaling import by_label
-from attnbench.website.results import Results, over_seeds, rates, single
+from attnbench.website.results import Results, by_label, over_seeds, rates, single
 from attnbench.website.tables.costs import in_order, row_data
 from attnbench.website.tables.standings import Standing
 from attnbench.website.tables.table import (

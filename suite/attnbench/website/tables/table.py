@@ -12,8 +12,8 @@ from markupsafe import Markup
 from attnbench.analysis.quantity import digits
 from attnbench.stats import Interval
 from attnbench.store.record import Record
-from attnbench.website.charts.palette import Style
 from attnbench.website.links import cell_href, variant_file
+from attnbench.website.palette import Style
 from attnbench.website.results import Results, status_word
 from attnbench.website.tables.standings import Growth, Standing
 

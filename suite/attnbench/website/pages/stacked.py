@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
@@ -10,8 +10,7 @@ from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import LAYERS, exact, spaced
 from attnbench.website.groups import Axis, Group, chunk_name, recipe
 from attnbench.website.links import cell_href
-from attnbench.website.pages.scaling import by_label
-from attnbench.website.results import BASELINE, Results
+from attnbench.website.results import BASELINE, Results, by_label
 from attnbench.website.tables.learnt import Means, means_of
 from attnbench.website.tables.standings import Standing
 from attnbench.website.tables.table import EMPTY, Cell, Column, Table, interval_text, status_cell, variant_cell
@@ -19,7 +18,6 @@ from attnbench.website.task_metrics import Metric, metric_of
 from attnbench.website.view import Charts, View
 
 OF_STACK = ("block", "num_layers", "recipe")  # axes in which the settings of one table differ
-Styled = Callable[[str, Sequence[Point]], Line]
 
 
 def views(results: Results) -> list[View]:
@@ -68,8 +66,8 @@ def _cell(results: Results, metric: Metric, label: str, seeds: dict[str, list[Re
     if label not in means:
         return status_cell(seeds[label][0])
     mean = means[label][0]
-    verdict = f", {beside(label, results.standings.places('result', seeds[label][0]))}" if label != BASELINE and BASELINE in means else ""
-    return Cell(metric.show(mean.value), metric.spread(mean) + verdict, interval_text(mean, metric.show), cell_href(seeds[label][0]))
+    standing = f", {beside(label, results.standings.places('result', seeds[label][0]))}" if label != BASELINE and BASELINE in means else ""
+    return Cell(metric.show(mean.value), metric.spread(mean) + standing, interval_text(mean, metric.show), cell_href(seeds[label][0]))
 
 
 def beside(label: str, places: Mapping[str, Standing]) -> str:
