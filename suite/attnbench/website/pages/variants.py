@@ -13,7 +13,7 @@ from attnbench.analysis.quantity import count, ratio, seconds, size
 from attnbench.attention import Variant
 from attnbench.spec.axes import MODES
 from attnbench.store.record import Record
-from attnbench.website.formula import mathml
+from attnbench.website.formula import formula_html
 from attnbench.website.groups import Axis, Group, epochs
 from attnbench.website.links import cell_href, variant_file
 from attnbench.website.palette import Style
@@ -94,7 +94,7 @@ def declared_facts(declared: Variant | None) -> list[Fact]:
     arxiv = _ARXIV.search(declared.citation)
     params = [f"{k} = {'chosen from the shape' if v is None else json.dumps(v, default=list)}" for k, v in sorted(declared.params.items())]
     found = [
-        Fact("Formula", mathml(declared.formula) if declared.formula else ""),
+        Fact("Formula", formula_html(declared.formula) if declared.formula else ""),
         Fact("Reference", declared.citation, f"https://arxiv.org/abs/{arxiv[1]}" if arxiv else ""),
         Fact("Family", declared.family),
         Fact("Claimed time", f"grows as {power_text(declared.time_exponent)} in seq_len"),
