@@ -1,4 +1,4 @@
-"""Pictures of every page type, light, dark and as wide as a phone: python tests/browser/screenshots.py SITE FOLDER."""
+"""Pictures of every page type, light, dark and as wide as a phone: python tools/screenshots.py SITE FOLDER."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
   const { make } = window.attnbench;
 
   // What b is beside a, by their places: [columns that it cannot be told from, a score of which less is better].
-  function verdict(a, b, column) {
+  function standing(a, b, column) {
     if (!a || !b) return "not compared";
     if (a[0].includes(column)) return "undecided";
     return b[1] < a[1] ? "better" : "worse";
@@ -57,7 +57,7 @@
       order.forEach((column) => {
         const cell = row.cellsByColumn[column];
         cell.querySelector(".beside")?.remove();
-        const word = column === base ? "baseline" : cell.classList.contains("none") ? "" : verdict(places[base], places[column], column);
+        const word = column === base ? "baseline" : cell.classList.contains("none") ? "" : standing(places[base], places[column], column);
         if (word) (cell.querySelector("small") ?? cell).append(make("span", { class: `beside ${word.replace(" ", "-")}` }, word));
       });
     });

@@ -69,7 +69,7 @@ class Variant:
     build:     called as build(shape, **params); returns an nn.Module that obeys `Attention`.
     citation:  authors, year, identifier.
     family:    "softmax", "orthogonal", "polynomial", "linear" or "other"; decides the colour on the site.
-    formula:   the mechanism in one line, for people.
+    formula:   the mechanism in one line, LaTeX.
     causal:    whether it has a causal form; without one, `causal=True` raises Unsupported.
     normalises_rows: whether every row of its matrix sums to one.
     equivariant: whether permuting the tokens permutes the output, when not causal.

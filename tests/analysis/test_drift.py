@@ -6,9 +6,9 @@ import pytest
 
 from attnbench.analysis.drift import Drifts
 from attnbench.store.record import DRIFT_BASELINE, Record
-from attnbench.website.checked import Checks
 from attnbench.website.pages.board import views
 from attnbench.website.results import Results
+from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.table import Table
 from helpers.factory import make_record, make_spec
 from helpers.site_records import ENVIRONMENT, kernel

@@ -1,24 +1,23 @@
-"""Chromium, a site of usual records, and pages that are watched for whatever goes wrong in them or leaves the disk."""
+"""Chromium, a site of usual records, and a page that is watched for whatever goes wrong in it or leaves the disk."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
 from rich.console import Console
 
 from attnbench.store.record import Origin, Record
-from attnbench.store.store import Store
 from attnbench.website.publish import publish
 from helpers import site_records
 from helpers.site_page import Watched
 from helpers.site_reports import write_reports
 
 CHROMIUM = Path("/usr/bin/chromium")
+MISSING = f"there is no {CHROMIUM} for the tests of the pages; apt-get install chromium"
 
 
 def records() -> list[Record]:
@@ -35,10 +34,7 @@ def records() -> list[Record]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
-        message = f"there is no {CHROMIUM}; apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        pytest.fail(MISSING)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
@@ -51,40 +47,45 @@ def browser() -> Iterator[Browser]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the usual records, with reports of checks, and a cell that was measured twice."""
     folder = tmp_path_factory.mktemp("site")
-    for record in records():
-        Store(folder / "results").append(record)
-    write_reports(folder / "results")
-    return publish(folder / "results", folder / "dist", Console()).parent
+    results = site_records.stored(folder / "results", records())
+    write_reports(results)
+    return publish(results, folder / "dist", Console()).parent
+
+
+@pytest.fixture(scope="session")
+def tab(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
+    """One page for all tests, for plotly takes a second to load in each new one; and what goes wrong in it. The network is off."""
+    context = browser.new_context(offline=True, accept_downloads=True)
+    context.set_default_timeout(10_000)
+    page, faults = context.new_page(), list[str]()
+    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda request: faults.append(request.url) if not request.url.startswith(("file:", "data:", "blob:")) else None)
+    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}") if not aborted(request) else None)
+    yield page, faults
+    context.close()
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    opened = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme="light", offline=True, accept_downloads=True)
-    opened.set_default_timeout(10_000)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def watch(context: BrowserContext) -> Callable[[Path], Watched]:
-    """Opens a page of a site; the network is off."""
+def watch(tab: tuple[Page, list[str]]) -> Callable[[Path], Watched]:
+    """Opens a site in the page as a new visitor with a light theme and a wide window would."""
 
     def opened(site: Path) -> Watched:
-        watched = Watched(context.new_page(), site)
-        page, faults = watched.page, watched.faults
-        page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("dialog", lambda dialog: faults.append(dialog.message))
-        page.on("request", lambda request: faults.append(request.url) if not request.url.startswith(("file:", "data:", "blob:")) else None)
-        page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}") if not aborted(request) else None)
-        return watched
+        page, faults = tab
+        page.set_viewport_size({"width": 1200, "height": 900})
+        page.emulate_media(color_scheme="light")
+        page.goto((site / "about.html").as_uri())
+        page.evaluate("localStorage.clear(); sessionStorage.clear()")
+        faults.clear()
+        return Watched(page, site, faults)
 
     return opened
 
 
 @pytest.fixture
 def shown(watch: Callable[[Path], Watched], site: Path) -> Iterator[Watched]:
-    """A page of the usual site; nothing may go wrong in it."""
+    """The usual site in the page; nothing may go wrong in it."""
     watched = watch(site)
     yield watched
     assert not watched.faults

@@ -21,6 +21,7 @@ HUGE = 1e308
 LONG = "ж\"'`\u202e" * 2000  # 10,000 letters, quotes and marks that turn the line round
 BOTH = ("forward", "training")
 HOSTILE = "</script><img src=x onerror=alert(1)>../../../evil"
+Files = dict[str, bytes]  # of a site, by their paths
 ENVIRONMENT = {
     "cpu": "Example 9000", "cores": 8, "logical_cores": 16, "threads": 8, "memory_bytes": 64 * 2**30, "gpus": [], "os": "Linux 6.1",
     "python": "3.11.7", "torch": "2.13.0", "commit": "0123456789abcdef0123456789abcdef01234567", "dirty": False,
@@ -198,7 +199,7 @@ def stored(folder: Path, records: Iterable[Record]) -> Path:
     return folder
 
 
-def html(files: dict[str, bytes]) -> dict[str, str]:
+def html(files: Files) -> dict[str, str]:
     """The pages among a site's files, as text."""
     return {name: content.decode() for name, content in files.items() if name.endswith(".html")}
 
@@ -213,14 +214,14 @@ def calls(script: bytes) -> list[tuple[str, list[Any]]]:
     return found
 
 
-def index_of(files: dict[str, bytes], page: str) -> dict[str, Any]:
+def index_of(files: Files, page: str) -> dict[str, Any]:
     """The index of a page's views."""
     ((name, (index,)),) = calls(files[f"data/{page}.js"])
     assert (name, index["page"]) == ("index", page)
     return dict(index)
 
 
-def chunks_of(files: dict[str, bytes], page: str) -> list[dict[str, Any]]:
+def chunks_of(files: Files, page: str) -> list[dict[str, Any]]:
     """A page's views, in the files that its index names."""
     found = []
     for chunk in index_of(files, page)["chunks"]:
@@ -230,7 +231,7 @@ def chunks_of(files: dict[str, bytes], page: str) -> list[dict[str, Any]]:
     return found
 
 
-def shown(files: dict[str, bytes], page: str, section: str) -> str:
+def shown(files: Files, page: str, section: str) -> str:
     """All that a section of a page can show, as HTML; its first view is in the page itself."""
     views = [view for chunk in chunks_of(files, page) for view in chunk["sections"].get(section, [])]
     return "\n".join([files[f"{page}.html"].decode(), *(view["html"] for view in views)])

@@ -12,22 +12,20 @@ import pytest
 from attnbench.analysis.task_metrics import METRICS, UNKNOWN, metric_of
 from attnbench.store.metrics import RESULTS
 from attnbench.store.record import Record
-from attnbench.website import plots, stacked
 from attnbench.website.charts.curves import by_layer
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import ACCURACY, spaced
-from attnbench.website.checked import Checks
 from attnbench.website.groups import Group
-from attnbench.website.pages import accuracy, board
-from attnbench.website.publish import load_sources, render
+from attnbench.website.pages import accuracy, board, board_plots, stacked
+from attnbench.website.publish import render
 from attnbench.website.results import Results
+from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.learnt import learnt_table
 from attnbench.website.tables.table import Table
 from attnbench.website.view import Charts, View
-from helpers import site_records
-from helpers.site_records import index_of, record, task_spec, trained
+from helpers.site_records import Files, index_of, record, task_spec, trained
+from helpers.site_sources import NO_CLAIMS, SOURCES
 
-SOURCES = load_sources()
 GIVEN: dict[str, Any] = {"variant": "softmax", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 3}
 
 
@@ -58,9 +56,8 @@ def test_every_metric_of_tasks_can_be_shown_and_has_its_direction() -> None:
     assert metric_of([record(task_spec(**GIVEN, lr=0.1), "error")]) is UNKNOWN
 
 
-def test_fewer_bits_rank_first_and_more_accuracy_does() -> None:
-    results = results_of(site_records.usual())
-    tables = {str(group.records[0].spec.task): learnt_table(results, group) for group in results.groups("task")[:3]}
+def test_fewer_bits_rank_first_and_more_accuracy_does(usual_results: Results) -> None:
+    tables = {str(group.records[0].spec.task): learnt_table(usual_results, group) for group in usual_results.groups("task")[:3]}
     assert tables["sotu_lm"].columns[2].title == "Test bits per byte"
     for task in ("mnist", "sotu_lm"):
         found = cells(tables[task])
@@ -72,10 +69,9 @@ def test_fewer_bits_rank_first_and_more_accuracy_does() -> None:
 
 
 @pytest.mark.parametrize(("against", "best"), [("time", "softmax"), ("memory", "orthogonal, softmax")])
-def test_the_direction_of_the_chart_of_costs_is_said(against: accuracy.Against, best: str) -> None:
+def test_the_direction_of_the_chart_of_costs_is_said(against: accuracy.Against, best: str, usual_results: Results) -> None:
     """softmax and orthogonal learn the same and most; softmax is one of the two fastest, and all need the same memory."""
-    results = results_of(site_records.usual())
-    charts = {group.records[0].spec.task: accuracy.pareto(results, group, against) for group in results.groups("task")[:2]}
+    charts = {group.records[0].spec.task: accuracy.pareto(usual_results, group, against) for group in usual_results.groups("task")[:2]}
     for task, way in (("mnist", "up"), ("sotu_lm", "down")):
         chart = charts[task]
         assert chart
@@ -91,7 +87,7 @@ def test_a_setting_is_one_whatever_rate_was_chosen_and_shows_it() -> None:
     found = cells(learnt_table(results, group))
     assert (found["softmax"]["Rate"], found["orthogonal"]["Rate"]) == ("0.001", "0.003")
     assert found["polynomial"]["Test accuracy"] == "skipped no rate could be tried"
-    render(records, SOURCES)
+    render(records, NO_CLAIMS)
 
 
 def test_given_rates_are_settings_of_their_own() -> None:
@@ -120,11 +116,10 @@ def test_a_target_that_is_not_reached_is_never_reached() -> None:
     assert found["softmax"]["Parameters"] == "100,000 +0"
 
 
-def test_what_knowing_nothing_gives_is_said_and_drawn_where_it_is_near() -> None:
-    results = results_of(site_records.usual())
-    for group in results.groups("task"):
+def test_what_knowing_nothing_gives_is_said_and_drawn_where_it_is_near(usual_results: Results) -> None:
+    for group in usual_results.groups("task"):
         spec = group.records[0].spec
-        chart = accuracy.seeds_chart(results, group)
+        chart = accuracy.seeds_chart(usual_results, group)
         assert chart
         assert "shapes" in chart.figure["layout"] if spec.num_layers == 12 else "shapes" not in chart.figure["layout"]
         given = "4.500 bits/byte" if spec.task == "sotu_lm" else "11.4\u2009%"
@@ -135,9 +130,8 @@ def test_what_knowing_nothing_gives_is_said_and_drawn_where_it_is_near() -> None
     assert not Reference(0.1, "").shapes(on, "x")
 
 
-def test_the_state_before_training_is_drawn_and_missing_matrices_are_not() -> None:
-    results = results_of(site_records.usual())
-    view = next(view for view in accuracy.views(results) if "skipless, 12 layers" in view.setting)
+def test_the_state_before_training_is_drawn_and_missing_matrices_are_not(usual_results: Results) -> None:
+    view = next(view for view in accuracy.views(usual_results) if "skipless, 12 layers" in view.setting)
     (inside,) = [block for block in view.blocks if isinstance(block, Charts) and block.title == "Inside the model"]
     norm, rank, before, after = inside.charts
     assert [trace["name"] for trace in norm.figure["data"]] == ["orthogonal", "polynomial", "softmax"]
@@ -169,8 +163,8 @@ def test_means_over_seeds_leave_out_what_diverged() -> None:
     assert (loss.figure["data"][0]["x"], loss.figure["data"][0]["y"]) == ([1.0], [2.0])
 
 
-def test_blocks_and_depths_stand_side_by_side() -> None:
-    (view,) = stacked.views(results_of(site_records.usual()))
+def test_blocks_and_depths_stand_side_by_side(usual_results: Results) -> None:
+    (view,) = stacked.views(usual_results)
     table, charts = view.blocks
     assert isinstance(table, Table) and isinstance(charts, Charts)
     found = cells(table)
@@ -199,10 +193,9 @@ def test_fewer_bits_are_better_beside_softmax_and_one_seed_decides_nothing() -> 
     assert mine["residual, 4 layers"].endswith("1 seed, undecided")
 
 
-def test_the_kernel_board_shows_the_mean_task_rank_with_its_range() -> None:
+def test_the_kernel_board_shows_the_mean_task_rank_with_its_range(usual_results: Results) -> None:
     """Two tasks have three seeds, two mechanisms tie on both, and of five no two are a critical difference (4.3) apart."""
-    results = results_of(site_records.usual())
-    table = board.views(results, Checks([]))[0].blocks[0]
+    table = board.views(usual_results, Checks([]))[0].blocks[0]
     assert isinstance(table, Table)
     given = {"orthogonal": 1.5, "softmax": 1.5, "softmax_math": 3.0, "polynomial": 4.0, "my_file": 5.0}
     assert {name: row["Task rank"] for name, row in cells(table).items()} == {name: f"{mean} (1–5)" for name, mean in given.items()}
@@ -211,22 +204,20 @@ def test_the_kernel_board_shows_the_mean_task_rank_with_its_range() -> None:
     assert told == {"average rank over mnist (embedded:06bf3045), sotu_lm (embedded:06bf3045), residual models"}
 
 
-def test_the_metric_of_every_task_is_named() -> None:
-    results = results_of(site_records.usual())
-    assert {str(group.records[0].spec.task): learnt_table(results, group).columns[2].title for group in results.groups("task")} == {
-        "mnist": "Test accuracy", "sotu_era": "Test accuracy", "sotu_lm": "Test bits per byte",
-    }  # fmt: skip
+def test_the_metric_of_every_task_is_named(usual_results: Results) -> None:
+    groups = usual_results.groups("task")
+    titles = {str(group.records[0].spec.task): learnt_table(usual_results, group).columns[2].title for group in groups}
+    assert titles == {"mnist": "Test accuracy", "sotu_era": "Test accuracy", "sotu_lm": "Test bits per byte"}
 
 
-def test_views_of_tasks_differ_in_axes_that_a_reader_knows() -> None:
+def test_views_of_tasks_differ_in_axes_that_a_reader_knows(usual_results: Results, usual: Files) -> None:
     def last_axes(views: Sequence[View]) -> set[tuple[str, ...]]:
         return {tuple(axis.name for axis in view.axes[-6:]) for view in views}
 
-    results = results_of(site_records.usual())
     expected = {("torch", "causal", "task", "block", "num_layers", "recipe")}
-    assert last_axes(accuracy.views(results)) == expected
-    assert last_axes([view for view in plots.views(results) if view.axes[0].value == "task"]) == expected
-    names = [axis["name"] for axis in index_of(render(site_records.usual(), SOURCES), "accuracy")["axes"]]
+    assert last_axes(accuracy.views(usual_results)) == expected
+    assert last_axes([view for view in board_plots.views(usual_results) if view.axes[0].value == "task"]) == expected
+    names = [axis["name"] for axis in index_of(usual, "accuracy")["axes"]]
     assert names == ["hardware", "device", "dtype", "torch", "task", "causal", "block", "num_layers", "recipe"]
 
 

@@ -20,8 +20,8 @@ from attnbench.website.publish import load_sources, render
 from attnbench.website.results import Results
 from helpers import site_records
 from helpers.site_records import html
+from helpers.site_sources import NO_CLAIMS, SOURCES, page_of
 
-SOURCES = load_sources()
 HIGHER, LOWER = (0.795, 0.801, 0.812), (0.795, 0.799, 0.814)
 
 
@@ -34,13 +34,13 @@ def kernel(variant: str, seconds: float, **fields: Any) -> Record:
 @pytest.mark.parametrize("ratios", [[0.0, 1.0, 1.0], [-1.0, 1.0, 1.0], [1e308] * 3])
 def test_ratios_that_cannot_be_are_not_drawn(ratios: list[float]) -> None:
     odd = kernel("orthogonal", 0.02, measurements={"forward_s": site_records.samples(0.02), "anchor_ratio": ratios})
-    page = html(render([kernel("softmax", 0.01), odd], SOURCES))["index.html"]
+    page = page_of([kernel("softmax", 0.01), odd], "index.html")
     assert re.search(r">20\.\d\u2009ms<", page) and re.search(r">2\.0\d×<|>1\.99×<", page)  # over softmax's own cell
 
 
 @pytest.mark.parametrize("machine", ["²", "9" * 5000, "../../outside", "main", "said", "found"])
 def test_machines_may_be_called_anything(machine: str) -> None:
-    page = html(render([kernel("softmax", 0.01, machine=machine)], SOURCES))["machines.html"]
+    page = page_of([kernel("softmax", 0.01, machine=machine)], "machines.html")
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids)) and any(place.startswith("machine-") for place in ids)
 
@@ -50,7 +50,7 @@ def test_a_plug_in_that_cannot_be_imported_has_pages_all_the_same(monkeypatch: p
     monkeypatch.setattr(registry, "_external", lambda group: {"broken": point} if group == "variants" else {})
     with pytest.raises(BadInput, match="variant 'broken' cannot be imported"):
         registry.load("variants", "broken")
-    pages = html(render([kernel("softmax", 0.01), kernel("broken", 0.02)], SOURCES))
+    pages = html(render([kernel("softmax", 0.01), kernel("broken", 0.02)], dataclasses.replace(load_sources(), claims={})))
     assert "broken" in pages["index.html"] and "variants/broken.html" in pages
 
 
@@ -58,14 +58,14 @@ def test_a_cell_whose_defaults_were_written_out_later_is_one_cell() -> None:
     old, new = kernel("polynomial", 0.02), kernel("polynomial", 0.5, started_at="2026-11-23T06:00:00Z", session="20261123T060000Z-abc123")
     defaults = dict(registry.load("variants", "polynomial").params)
     spec = dataclasses.replace(new.spec, params=defaults)
-    page = html(render([kernel("softmax", 0.01), old, dataclasses.replace(new, spec=spec, id=spec.key())], SOURCES))["index.html"]
+    page = page_of([kernel("softmax", 0.01), old, dataclasses.replace(new, spec=spec, id=spec.key())], "index.html")
     row = page.split(">polynomial</a>")[1].split("</tr>")[0]
     assert re.search(r">50\d\u2009ms<", row) and not re.search(r">20\.\d\u2009ms<", row)
 
 
 def test_few_samples_say_what_their_interval_is_worth() -> None:
     few = {"forward_s": [0.02, 0.021, 0.022], "anchor_ratio": [2.0, 2.1, 2.2]}
-    page = html(render([kernel("softmax", 0.01), kernel("orthogonal", 0.02, measurements=few)], SOURCES))["index.html"]
+    page = page_of([kernel("softmax", 0.01), kernel("orthogonal", 0.02, measurements=few)], "index.html")
     row = page.split(">orthogonal</a>")[1].split("</tr>")[0]
     assert "[2.00, 2.20] 75\u2009%" in row
     assert "75\u2009%" not in page.split(">softmax</a>")[1].split("</tr>")[0]
@@ -74,7 +74,7 @@ def test_few_samples_say_what_their_interval_is_worth() -> None:
 def test_several_records_are_trusted_as_the_least_of_them() -> None:
     seeds = [r for r in site_records.usual() if r.spec.task == "mnist" and r.spec.block == "residual"]
     seeds = [dataclasses.replace(r, origin=Origin(by="maintainer", trust="rerun")) if r.spec.seed == 0 else r for r in seeds]
-    files = render(seeds, SOURCES)
+    files = render(seeds, NO_CLAIMS)
     (chunk,) = (content.decode() for name, content in files.items() if name.startswith("data/index-task"))
     assert '"trust":"self"' in chunk and '"trust":"rerun"' not in chunk
 

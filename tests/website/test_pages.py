@@ -12,21 +12,20 @@ import pytest
 from rich.console import Console
 
 from attnbench.errors import BadInput
+from attnbench.website.formula import formula_html
 from attnbench.website.links import cell_anchor, cell_file, cell_href
-from attnbench.website.publish import load_sources, publish, render
+from attnbench.website.publish import publish, render
 from attnbench.website.results import Results
 from helpers import site_records
-from helpers.site_records import html, shown, task_spec, trained
+from helpers.site_records import Files, html, shown, task_spec, trained
+from helpers.site_sources import SOURCES, page_of
 
-SOURCES = load_sources()
 
-
-def test_failures_are_shown_with_their_reason_and_without_a_rank() -> None:
-    files = render(site_records.usual(), SOURCES)
+def test_failures_are_shown_with_their_reason_and_without_a_rank(usual: Files) -> None:
     told = "<summary>out of memory</summary><p>tried to allocate 3.0 GiB</p><pre><code>attnbench run --rerun --cell "
-    assert told in shown(files, "index", "board")
-    assert told in html(files)["variants/polynomial.html"]
-    failed = html(render(site_records.all_failed(), SOURCES))["index.html"]
+    assert told in shown(usual, "index", "board")
+    assert told in html(usual)["variants/polynomial.html"]
+    failed = page_of(site_records.all_failed(), "index.html")
     assert ">–</td>" in failed and "because" in failed
     assert "1×" not in failed
 
@@ -34,8 +33,7 @@ def test_failures_are_shown_with_their_reason_and_without_a_rank() -> None:
 def test_settings_are_never_mixed() -> None:
     """The default table holds one machine, device, dtype and masking: the GPU's times are in another view."""
     slow = [r for r in site_records.usual() if r.machine == "example"]
-    both = html(render(site_records.usual(), SOURCES))["index.html"]
-    alone = html(render(slow, SOURCES))["index.html"]
+    both, alone = (page_of(records, "index.html") for records in (site_records.usual(), slow))
     table = re.compile(r"<tbody>.*?</tbody>", re.DOTALL)
     assert len(table.findall(both)) > 1
     assert table.findall(both) == table.findall(alone)
@@ -43,7 +41,7 @@ def test_settings_are_never_mixed() -> None:
 
 def test_a_page_begins_with_the_machine_that_is_asked_for(tmp_path: Path) -> None:
     def heading(first: str | None) -> str:
-        return re.findall(r"Kernel, training[^<\"]*", html(render(site_records.usual(), SOURCES, first=first))["index.html"])[0]
+        return re.findall(r"Kernel, training[^<\"]*", page_of(site_records.usual(), "index.html", first))[0]
 
     assert "· example, cpu, " in heading(None) and "· example, cpu, " in heading("example")
     assert "· big-gpu, cuda, " in heading("big-gpu")
@@ -53,7 +51,7 @@ def test_a_page_begins_with_the_machine_that_is_asked_for(tmp_path: Path) -> Non
 
 
 def test_one_seed_is_not_ranked_and_says_so() -> None:
-    page = html(render([r for r in site_records.usual() if r.spec.track == "task" and r.spec.seed == 0], SOURCES))["accuracy.html"]
+    page = page_of([r for r in site_records.usual() if r.spec.track == "task" and r.spec.seed == 0], "accuracy.html")
     assert "1 seed, no interval" in page
     others = "cannot be told from orthogonal, polynomial, softmax, softmax_math"
     rows = re.findall(r'<tr><td class="number" title="([^"]*)">(\d+–?\d*)</td>', page)
@@ -61,15 +59,14 @@ def test_one_seed_is_not_ranked_and_says_so() -> None:
     assert [rank for _, rank in rows] == ["1–5"] * 5
 
 
-def test_a_recorded_variant_that_is_not_registered_has_a_page() -> None:
-    page = html(render(site_records.usual(), SOURCES))["variants/my_file.html"]
+def test_a_recorded_variant_that_is_not_registered_has_a_page(usual: Files) -> None:
+    page = html(usual)["variants/my_file.html"]
     assert "Not registered" in page
     assert "attnbench run --rerun --cell" in page
 
 
-def test_every_cell_is_shown_in_full_with_the_command_that_measures_it_again() -> None:
-    records = site_records.usual()
-    pages = html(render(records, SOURCES))
+def test_every_cell_is_shown_in_full_with_the_command_that_measures_it_again(usual: Files) -> None:
+    records, pages = site_records.usual(), html(usual)
     articles = {
         (path, place): article
         for path, page in pages.items()
@@ -86,7 +83,7 @@ def test_a_cell_measured_before_leads_to_what_it_gave_then() -> None:
     newest, *_ = site_records.kernel("softmax")
     before = dataclasses.replace(newest, session="20261101T060000Z-def456", started_at="2026-11-01T06:00:00Z")
     before = dataclasses.replace(before, measurements={"forward_s": [0.123456]})
-    page = html(render([newest, before], SOURCES))[cell_file(newest)]
+    page = page_of([newest, before], cell_file(newest))
     places = [cell_anchor(newest), cell_anchor(before, before.session)]
     assert re.findall(r'<article class="cell" id="([^"]*)">', page) == places
     assert f'<li><a href="#{places[1]}">2026-11-01T06:00:00Z, session 20261101T060000Z-def456</a></li>' in page
@@ -97,7 +94,7 @@ def test_each_seed_of_a_result_leads_to_its_own_cell() -> None:
     spec = task_spec(variant="softmax", task="mnist", block="residual", num_layers=2, epochs=3, lr=3e-3)
     failed, *specs = [dataclasses.replace(spec, seed=seed) for seed in range(3)]
     given = {"50.0\u2009%": trained(specs[0], accuracy=[0.5]), "75.0\u2009%": trained(specs[1], accuracy=[0.75])}
-    page = html(render([site_records.record(failed, "oom"), *given.values()], SOURCES))["variants/softmax.html"]
+    page = page_of([site_records.record(failed, "oom"), *given.values()], "variants/softmax.html")
     for told, record in given.items():
         assert f'<a href="../{cell_href(record)}">{told}</a>' in page
 
@@ -110,7 +107,7 @@ def test_what_has_no_matrix_is_told_from_what_overflowed() -> None:
             found = {**found, "diverged": [float(each.spec.variant == "polynomial")]}
             del found["attention_frobenius"]
         records.append(dataclasses.replace(each, measurements=found))
-    page = html(render(records, SOURCES))["depth.html"]
+    page = page_of(records, "depth.html")
     assert "softmax: no dense matrix to look at" in page
     assert "polynomial: not finite at 1, 4, 16 layers" in page
 
@@ -134,10 +131,19 @@ def test_trials_are_no_results() -> None:
         assert with_it[path] == without[path], path
 
 
-def test_the_condition_of_attention_alone_stands_beside_that_of_the_blocks() -> None:
-    files = render(site_records.usual(), SOURCES)
-    assert "<small>attention alone</small>" in shown(files, "index", "board")
-    titles = re.findall(r"<h3>(.*?)</h3>", unescape(files["depth.html"].decode()))
+def test_the_condition_of_attention_alone_stands_beside_that_of_the_blocks(usual: Files) -> None:
+    assert "<small>attention alone</small>" in shown(usual, "index", "board")
+    titles = re.findall(r"<h3>(.*?)</h3>", unescape(usual["depth.html"].decode()))
     conditions = [title for title in titles if title.startswith("Condition")]
     whats, blocks = ("Condition number", "Condition, attention alone"), ("residual", "skipless")
     assert conditions == [f"{what}, {block}" for what in whats for block in blocks]
+
+
+@pytest.mark.parametrize("name", SOURCES.declared)
+def test_the_formula_of_every_mechanism_is_mathml(name: str) -> None:
+    assert formula_html(SOURCES.declared[name].formula).startswith("<math ")
+
+
+@pytest.mark.parametrize("formula", ["mean(V)", "softmax(Q Kᵀ / √d) V", r"\frac{", r"\text{<b>}"])
+def test_a_formula_that_is_no_latex_is_shown_as_it_was_written(formula: str) -> None:
+    assert formula_html(formula) == f"<code>{escape(formula)}</code>"

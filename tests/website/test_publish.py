@@ -7,7 +7,7 @@ import io
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl, unquote, urlparse
@@ -21,28 +21,16 @@ from attnbench.store.record import Record
 from attnbench.store.report import Finding, Report
 from attnbench.website.links import cell_anchor
 from attnbench.website.palette import slug
-from attnbench.website.publish import load_sources, publish, render
+from attnbench.website.publish import publish, render
 from helpers import site_records
 from helpers.factory import make_peaks
-from helpers.site_records import calls, chunks_of, html, index_of
+from helpers.site_records import Files, calls, chunks_of, html, index_of
+from helpers.site_sources import NO_CLAIMS, SOURCES, page_of
+from helpers.site_stores import REPORTS
 
 VIEWS = ("index", "scaling", "accuracy", "depth", "compare")
 PAGES = {*VIEWS, "claims", "variants", "machines", "method", "submit", "about"}
 OUTSIDE = ("assets/plotly.min.js", "data/attnbench.parquet")  # which publish adds
-REPORTS = [Report(variant="softmax", fingerprint=None, device="cpu", checks=[Finding(name="causal", status="passed", detail="")])]
-SOURCES = load_sources()
-STORES: dict[str, Callable[[], list[Record]]] = {
-    "usual": site_records.usual,
-    "empty": list,
-    "single": lambda: site_records.usual()[:1],
-    "all_failed": site_records.all_failed,
-    "hostile": site_records.hostile,
-    "measured_again": lambda: [
-        dataclasses.replace(record, session=f"2026112{day}T060000Z-abc123", started_at=f"2026-11-2{day}T06:00:00Z")
-        for record in site_records.usual()[:2]
-        for day in (2, 3, 4)
-    ],
-}
 
 
 class Links(HTMLParser):
@@ -65,13 +53,9 @@ class Links(HTMLParser):
         self.suspects += [f"{tag} {name}" for name in given if name.startswith("on")]
 
 
-def test_any_order_of_records_gives_the_same_bytes() -> None:
-    records = site_records.usual()
-    first = render(records, SOURCES)
-    for seed in range(3):
-        shuffled = records.copy()
-        random.Random(seed).shuffle(shuffled)
-        assert render(shuffled, SOURCES) == first
+@pytest.mark.parametrize("order", [reversed, lambda records: random.Random(0).sample(records, len(records))], ids=["reversed", "shuffled"])
+def test_any_order_of_records_gives_the_same_bytes(usual: Files, order: Callable[[list[Record]], Iterable[Record]]) -> None:
+    assert render(order(site_records.usual()), SOURCES, reports=REPORTS) == usual
 
 
 def test_a_cell_measured_again_shows_its_newest_record_in_any_order_of_sessions() -> None:
@@ -80,51 +64,43 @@ def test_a_cell_measured_again_shows_its_newest_record_in_any_order_of_sessions(
         site_records.record(old.spec, started_at="2026-11-23T06:00:00Z", session=session, measurements={"forward_s": [cost]})
         for session, cost in (("b", 0.123456), ("a", 0.2))
     )
-    assert "123\u2009ms" in html(render([newer, old], SOURCES))["index.html"]
-    assert render([old, newer, same_second], SOURCES) == render([same_second, newer, old], SOURCES)
+    assert "123\u2009ms" in page_of([newer, old], "index.html")
+    assert render([old, newer, same_second], NO_CLAIMS) == render([same_second, newer, old], NO_CLAIMS)
 
 
-@pytest.mark.parametrize("name", STORES)
-def test_every_store_gives_every_page(name: str) -> None:
-    pages = html(render(STORES[name](), SOURCES))
+def test_every_store_gives_every_page(files: Files) -> None:
+    pages = html(files)
     assert {f"{page}.html" for page in PAGES} <= pages.keys()
     assert all("<h1>" in page for page in pages.values())
 
 
-@pytest.mark.parametrize("name", STORES)
-@pytest.mark.parametrize("has_asv", [False, True])
-def test_every_internal_link_leads_somewhere(name: str, has_asv: bool) -> None:
-    files = render(STORES[name](), SOURCES, has_asv, reports=REPORTS)
-    pages = {path: Links(page) for path, page in html(files).items()}
-    for path, page in pages.items():
-        assert len(page.ids) == len(set(page.ids)), f"{path} has an id twice"
-        for tag, link in page.links:
-            if urlparse(link).scheme:
-                assert tag == "a" and link.startswith("https://arxiv.org/abs/"), f"{path} refers to {link}"
-            else:
-                assert_leads_somewhere(files, pages, path, link, has_asv)
+def test_every_internal_link_leads_somewhere(files: Files) -> None:
+    assert_every_link_leads_somewhere(files)
     data = b"".join(content for file, content in files.items() if file.endswith((".js", ".css")) and "plotly" not in file)
     assert b"https://" not in data and b"http://" not in data
 
 
-@pytest.mark.parametrize("name", STORES)
-def test_views_in_scripts_lead_somewhere_too(name: str) -> None:
+def test_asv_is_linked_only_where_it_is(usual: Files) -> None:
+    assert not any("asv/index.html" in page for page in html(usual).values())
+    beside_asv = render(site_records.usual()[:1], NO_CLAIMS, has_asv=True)
+    assert all("asv/index.html" in page for page in html(beside_asv).values())
+    assert_every_link_leads_somewhere(beside_asv, "asv/index.html")
+
+
+def test_views_in_scripts_lead_somewhere_too(files: Files, store: str) -> None:
     """And what the search finds. Pages with views are not in a folder."""
-    files = render(STORES[name](), SOURCES, reports=REPORTS)
     pages = {path: Links(page) for path, page in html(files).items()}
     views = [view["html"] for page in VIEWS for chunk in chunks_of(files, page) for of in chunk["sections"].values() for view in of]
     links = [link for view in views for _, link in Links(view).links]
-    assert len(links) > 500 or name != "usual"
+    assert len(links) > 500 or store != "usual"
     ((_, (found,)),) = calls(files["data/search.js"])
     assert {href for *_, href in found} >= {"index.html", *(path for path in files if path.startswith("variants/"))}
     for link in [*links, *(href for *_, href in found)]:
         assert_leads_somewhere(files, pages, "index.html", link)
 
 
-@pytest.mark.parametrize("name", STORES)
-def test_every_view_and_figure_is_where_it_is_looked_for(name: str) -> None:
+def test_every_view_and_figure_is_where_it_is_looked_for(files: Files) -> None:
     """The first view of a section is in the page itself, and its figures in one of the scripts that the page begins with."""
-    files = render(STORES[name](), SOURCES)
     for page in VIEWS:
         index, chunks, text = index_of(files, page), chunks_of(files, page), files[f"{page}.html"].decode()
         places = {(section, codes[-2], codes[-1]): n for section, views in index["sections"].items() for n, codes in enumerate(views)}
@@ -141,11 +117,6 @@ def test_every_view_and_figure_is_where_it_is_looked_for(name: str) -> None:
                 figure for figure in chunks[number]["figures"] if figure.startswith(f"{section}-{n}-")
             }
             assert n or f'<script src="data/{page}-{index["chunks"][number]}.js" defer>' in text
-
-
-def test_asv_is_linked_only_where_it_is() -> None:
-    assert "asv/index.html" not in html(render([], SOURCES))["index.html"]
-    assert "asv/index.html" in html(render([], SOURCES, has_asv=True))["index.html"]
 
 
 def test_hostile_records_stay_text() -> None:
@@ -184,20 +155,20 @@ def test_hostile_records_stay_text() -> None:
 def test_a_hostile_formula_stays_text(formula: str) -> None:
     """It is anybody's text, like a summary; MathML is made of it."""
     softmax = dataclasses.replace(SOURCES.declared["softmax"], formula=formula)
-    sources = dataclasses.replace(SOURCES, declared={**SOURCES.declared, "softmax": softmax})
+    sources = dataclasses.replace(NO_CLAIMS, declared={**SOURCES.declared, "softmax": softmax})
     page = html(render(site_records.usual()[:1], sources))["variants/softmax.html"]
     assert "<math" in page or "<code>" in page
     assert not Links(page).suspects
 
 
 def test_an_empty_store_says_what_to_run() -> None:
-    pages = html(render([], SOURCES))
+    pages = html(render([], NO_CLAIMS))
     for page in ("index", "scaling", "accuracy", "depth", "variants", "machines"):
         assert "attnbench run" in pages[f"{page}.html"], page
 
 
-def test_the_policy_is_on_every_page() -> None:
-    for path, page in html(render(site_records.usual(), SOURCES)).items():
+def test_the_policy_is_on_every_page(usual: Files) -> None:
+    for path, page in html(usual).items():
         assert "default-src 'none'; script-src 'self'" in page, path
 
 
@@ -210,17 +181,29 @@ def test_a_record_can_name_no_file_to_import(tmp_path: Path) -> None:
     assert not sprung.exists()
 
 
-def assert_leads_somewhere(files: dict[str, bytes], pages: dict[str, Links], page: str, link: str, has_asv: bool = False) -> None:
+def assert_every_link_leads_somewhere(files: Files, *beside: str) -> None:
+    """Every link of every page, and no id is there twice. beside: files that others wrote."""
+    pages = {path: Links(page) for path, page in html(files).items()}
+    for path, page in pages.items():
+        assert len(page.ids) == len(set(page.ids)), f"{path} has an id twice"
+        for tag, link in page.links:
+            if urlparse(link).scheme:
+                assert tag == "a" and link.startswith("https://arxiv.org/abs/"), f"{path} refers to {link}"
+            else:
+                assert_leads_somewhere(files, pages, path, link, *beside)
+
+
+def assert_leads_somewhere(files: Files, pages: dict[str, Links], page: str, link: str, *beside: str) -> None:
     """The file is there, and so is the place in it, which may be a choice among the views of a page."""
     parts = urlparse(link)
     assert not parts.scheme and not parts.netloc, f"{page} refers to {link}"
     target = _resolved(page, unquote(parts.path)) if parts.path else page
-    assert target in {*files, *OUTSIDE, *(["asv/index.html"] if has_asv else [])}, f"{page} leads to {link}, which is not there"
+    assert target in {*files, *OUTSIDE, *beside}, f"{page} leads to {link}, which is not there"
     if parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
         assert _is_choice(files, target, parts.fragment), f"{page} leads to {link}, which has no such place"
 
 
-def _is_choice(files: dict[str, bytes], page: str, fragment: str) -> bool:
+def _is_choice(files: Files, page: str, fragment: str) -> bool:
     """Whether a page with views knows all that a fragment chooses: values of axes, mechanisms to compare with softmax, a place."""
     stem = page.removesuffix(".html")
     if stem not in VIEWS:

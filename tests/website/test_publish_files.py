@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
-from collections.abc import Sequence
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -16,12 +18,19 @@ import attnbench
 from attnbench.errors import AttnbenchError, BadInput
 from attnbench.store.record import Record
 from attnbench.website import publish as publishing
-from attnbench.website.processes import Beside
 from attnbench.website.publish import publish
+from attnbench.website.site import Site
 from helpers import site_records
 from helpers.site_records import stored
+from helpers.site_sources import NO_CLAIMS
 
 LISTING = "assets/files.txt"
+
+
+@pytest.fixture(autouse=True)
+def no_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are written alike without the claims, of which judging takes most of the time."""
+    monkeypatch.setattr(publishing, "load_sources", lambda: NO_CLAIMS)
 
 
 def built(results: Path, out: Path) -> Path:
@@ -162,22 +171,50 @@ def test_what_cannot_be_written_is_bad_input_in_either_process(
         (out / place).mkdir(parents=True)
     with pytest.raises(BadInput, match="could not write the site to"):
         built(stored(tmp_path / "results", site_records.usual()[:2]), out)
-    for child in multiprocessing.active_children():
-        child.join()  # where the front page failed the other half is still being written
+    assert not multiprocessing.active_children()
 
 
-def test_a_process_that_dies_is_told_of() -> None:
-    def die() -> list[str]:
-        os._exit(3)
-
+def test_a_process_that_dies_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "LARGE", 1)
+    monkeypatch.setattr(Site, "cells", lambda site: os._exit(3))
     with pytest.raises(AttnbenchError, match=r"the process that wrote half of the site died \(3\)"):
-        Beside(die, forked=True).wait()
+        built(stored(tmp_path / "results", site_records.usual()[:2]), tmp_path / "dist")
 
 
-@pytest.mark.parametrize("forked", [False, True])
-def test_a_process_gives_what_its_work_gives(forked: bool) -> None:
-    here: Sequence[str] = ["a", "b"]
-    assert Beside(lambda: [*here, "x" * 10**6], forked).wait() == ["a", "b", "x" * 10**6]
+def test_what_goes_wrong_in_the_second_process_is_raised_in_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "LARGE", 1)
+    monkeypatch.setattr(Site, "back", lambda site: iter([("page.html", "no bytes")]))
+    with pytest.raises(TypeError, match="bytes-like"):
+        built(stored(tmp_path / "results", site_records.usual()[:2]), tmp_path / "dist")
+
+
+# Writes a site with a second process that says that it has begun and never ends.
+STUCK = """
+import sys, threading
+from pathlib import Path
+from rich.console import Console
+from attnbench.website import publish as publishing
+from attnbench.website.site import Site
+
+def stuck(site):
+    print("begun", flush=True)
+    threading.Event().wait()
+    yield
+
+publishing.LARGE, Site.cells = 1, stuck
+publishing.publish(Path(sys.argv[1]), Path(sys.argv[2]), Console())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_second_process_ends_when_the_first_is_interrupted_or_killed(tmp_path: Path, number: signal.Signals) -> None:
+    results = stored(tmp_path / "results", site_records.usual()[:2])
+    command = [sys.executable, "-c", STUCK, str(results), str(tmp_path / "dist")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        assert running.stdout and running.stdout.readline() == b"begun\n"
+        running.send_signal(number)
+        assert running.stdout.read() == b""  # its end: no process has it open any more
+    assert running.returncode == -number
 
 
 def test_unreadable_lines_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:

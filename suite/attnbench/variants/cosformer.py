@@ -91,7 +91,10 @@ VARIANT = Variant(
     build=build,
     citation="Qin et al. 2022, cosFormer: Rethinking Softmax in Attention, arXiv 2202.08791",
     family="linear",
-    formula="Σⱼ wᵢⱼ vⱼ / Σⱼ wᵢⱼ, wᵢⱼ = relu(qᵢ)·relu(kⱼ) cos(π(i − j) / 2M)",
+    formula=(
+        r"\sum_{j} w_{ij} v_{j} / \sum_{j} w_{ij},\quad "
+        r"w_{ij} = \operatorname{relu}(q_{i}) \cdot \operatorname{relu}(k_{j}) \operatorname{cos}(\pi(i - j) / 2 M)"
+    ),
     causal=True,
     normalises_rows=False,  # a row may have no weight
     equivariant=False,

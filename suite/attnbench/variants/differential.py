@@ -78,7 +78,7 @@ VARIANT = Variant(
     build=build,
     citation="Ye et al. 2025, Differential Transformer, arXiv 2410.05258",
     family="softmax",
-    formula="(1 − λ₀) RMSNorm((A₁ − λ A₂) V), A = softmax(Q Kᵀ / √d)",
+    formula=r"(1 - \lambda_{0}) \operatorname{RMSNorm}((A_{1} - \lambda A_{2}) V),\quad A = \operatorname{softmax}(Q K^{\top} / \sqrt{d})",
     causal=True,
     normalises_rows=False,
     equivariant=True,

@@ -46,7 +46,7 @@ VARIANT = Variant(
     build=lambda shape: LinearElu(),
     citation="Katharopoulos, Vyas, Pappas, Fleuret 2020, Transformers are RNNs, arXiv 2006.16236",
     family="linear",
-    formula="φ(Q) (φ(K)ᵀ V) / φ(Q) Σφ(K), φ = elu + 1",
+    formula=r"\varphi(Q) (\varphi(K)^{\top} V) / \varphi(Q) \sum \varphi(K), \varphi = \operatorname{elu} + 1",
     causal=True,
     normalises_rows=True,
     equivariant=True,

@@ -154,7 +154,10 @@ VARIANT = Variant(
     build=build,
     citation="Xiong et al. 2021, Nyströmformer: A Nyström-Based Algorithm for Approximating Self-Attention, arXiv 2102.03902",
     family="linear",
-    formula="softmax(Q K̃ᵀ / √d) softmax(Q̃ K̃ᵀ / √d)⁺ softmax(Q̃ Kᵀ / √d) V",
+    formula=(
+        r"\operatorname{softmax}(Q \tilde{K}^{\top} / \sqrt{d}) \operatorname{softmax}(\tilde{Q} \tilde{K}^{\top} / \sqrt{d})^{+} "
+        r"\operatorname{softmax}(\tilde{Q} K^{\top} / \sqrt{d}) V"
+    ),
     causal=False,
     normalises_rows=False,  # only as far as the pseudoinverse has converged
     equivariant=False,

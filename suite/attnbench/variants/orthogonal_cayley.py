@@ -42,7 +42,7 @@ VARIANT = Variant(
     build=skew_builder("orthogonal_cayley", rotate),
     citation="A control for Zhang and Martens 2026, arXiv 2602.05996, by the transform of Cayley 1846",
     family="orthogonal",
-    formula="(I − S/2)⁻¹ (I + S/2) V, S = α (Q Kᵀ − K Qᵀ) / √d",
+    formula=r"(I - S/2)^{-1} (I + S/2) V,\quad S = \alpha(Q K^{\top} - K Q^{\top}) / \sqrt{d}",
     causal=False,
     normalises_rows=False,
     equivariant=True,

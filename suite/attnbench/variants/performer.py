@@ -103,7 +103,10 @@ VARIANT = Variant(
     build=build,
     citation="Choromanski et al. 2021, Rethinking Attention with Performers, arXiv 2009.14794",
     family="linear",
-    formula="φ(Q) (φ(K)ᵀ V) / φ(Q) Σφ(K), φ(x) = exp(Ωx / d^¼ − ‖x‖² / 2√d) / √m",
+    formula=(
+        r"\varphi(Q) (\varphi(K)^{\top} V) / \varphi(Q) \sum \varphi(K),\quad "
+        r"\varphi(x) = \operatorname{exp}(\Omega x / d^{1/4} - \|x\|^{2} / 2 \sqrt{d}) / \sqrt{m}"
+    ),
     causal=True,
     normalises_rows=True,
     equivariant=True,

@@ -48,7 +48,7 @@ VARIANT = Variant(
     build=lambda shape: Taylor(),
     citation="Arora et al. 2024, Simple linear attention language models balance the recall-throughput tradeoff, arXiv 2402.18668",
     family="linear",
-    formula="P(Q Kᵀ / √d) V / Σ P,  P(s) = 1 + s + s²/2",
+    formula=r"P(Q K^{\top} / \sqrt{d}) V / \sum P,\quad P(s) = 1 + s + s^{2}/2",
     causal=True,
     normalises_rows=True,
     equivariant=True,

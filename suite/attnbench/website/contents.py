@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attnbench.website import plots, stacked
-from attnbench.website.checked import Checks
-from attnbench.website.pages import accuracy, board, compare, depth, overall, scaling
+from attnbench.website.pages import accuracy, board, board_plots, compare, depth, overall, scaling, stacked
 from attnbench.website.results import Results
+from attnbench.website.tables.checks import Checks
 from attnbench.website.view import Page, Section
 
 RUN = "attnbench run --preset quick"
@@ -19,7 +18,7 @@ def first_pages(results: Results, checks: Checks) -> Iterator[Page]:
         "index.html",
         "Leaderboard",
         "Attention mechanisms compared on time, peak memory and accuracy: one harness, every sample kept, ties shown as ties.",
-        [Section("board", "", board.views(results, checks), RUN), Section("plots", "At a glance", plots.views(results), "")],
+        [Section("board", "", board.views(results, checks), RUN), Section("plots", "At a glance", board_plots.views(results), "")],
     )
     yield Page(
         "accuracy.html",

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
+import threading
+import warnings
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
 from attnbench.analysis.collector import collector_paused
 from attnbench.analysis.formats import write_parquet
-from attnbench.errors import BadInput, unknown_name
+from attnbench.errors import AttnbenchError, BadInput, unknown_name
 from attnbench.store.environment import SAFE_NAME
 from attnbench.store.peaks import stored_peaks
 from attnbench.store.report import Report, decode
 from attnbench.store.store import Problem, Store
-from attnbench.website.processes import Beside
 from attnbench.website.results import Results
 from attnbench.website.site import PARQUET, File, Site
 from attnbench.website.site import render as render
@@ -25,6 +32,8 @@ from attnbench.website.sources import load_sources as load_sources
 PLOTLY = "assets/plotly.min.js"
 WRITTEN = "assets/files.txt"  # what a build wrote, so that the next one knows what it may remove
 LARGE = 5_000  # records from which on two processes are worth their start
+
+_inherited: Site | None = None  # what a forked process sees without reading it again
 
 
 def publish(results: Path, out: Path, err: Console, first: str | None = None) -> Path:
@@ -57,17 +66,74 @@ def publish(results: Path, out: Path, err: Console, first: str | None = None) ->
 
 
 def _write_all(site: Site, out: Path, in_two: bool) -> list[str]:
-    """Write every file; the names of all. in_two: with the help of a process beside this one."""
-    with Beside(lambda: _write_files(site.cells(), out), in_two) as cells:
-        if in_two:
-            site.results.standings.prepare()  # what both halves need
-        names = cells.wait()
-    with Beside(lambda: _write_files(site.back(), out), in_two) as back:
-        names += _write_files(site.front(), out)
-        (out / PARQUET).parent.mkdir(parents=True, exist_ok=True)
-        with (out / PARQUET).open("wb") as stream:
-            write_parquet(site.results.table, stream)
-        return [*names, PARQUET, *_write_files([(PLOTLY, _plotly())], out), *back.wait()]
+    """Write every file; the names of all. in_two: with the help of a second process."""
+    if not in_two:
+        return [
+            *_write_files(site.cells(), out),
+            *_write_files(site.front(), out),
+            *_write_files(site.back(), out),
+            *_write_more(site, out),
+        ]
+    with _second_process(site, "cells", out) as cells:
+        site.results.standings.prepare()  # what the other two parts need
+        names = cells.result()
+    with _second_process(site, "back", out) as back:
+        return [*names, *_write_files(site.front(), out), *_write_more(site, out), *back.result()]
+
+
+@contextmanager
+def _second_process(site: Site, part: Literal["cells", "back"], out: Path) -> Iterator[Future[list[str]]]:
+    """Context manager: a forked process writes one part of the site; the future holds the names of its files, or what was raised.
+
+    The process ends with the block, early if the block raises. Raises AttnbenchError where the future is waited for and the process died.
+    """
+    global _inherited
+    _inherited, process = site, None
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _end_with_parent) as pool:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads, of which the part needs none
+                    pid = pool.submit(os.getpid).result()  # the process starts with the first that is asked of it
+                process = next((child for child in multiprocessing.active_children() if child.pid == pid), None)
+                yield pool.submit(_write_part, part, out)
+            except BaseException:
+                if process is not None:
+                    process.terminate()
+                raise
+    except BrokenProcessPool as error:
+        code = process.exitcode if process else None
+        raise AttnbenchError(f"the process that wrote half of the site died ({code}); is memory short?") from error
+    finally:
+        _inherited = None
+
+
+def _end_with_parent() -> None:
+    """In the second process: leave Ctrl-C to the first, which ends this one; and end when the first was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _write_part(part: str, out: Path) -> list[str]:
+    """In the second process: write a part of the site that it inherited."""
+    assert _inherited is not None
+    return _write_files(getattr(_inherited, part)(), out)
+
+
+def _write_more(site: Site, out: Path) -> list[str]:
+    """Write plotly's script and all data as a Parquet file."""
+    names = _write_files([(PLOTLY, _plotly())], out)
+    (out / PARQUET).parent.mkdir(parents=True, exist_ok=True)
+    with (out / PARQUET).open("wb") as stream:
+        write_parquet(site.results.table, stream)
+    return [*names, PARQUET]
 
 
 def _reports(results: Path) -> Iterator[Report]:

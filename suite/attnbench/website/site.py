@@ -16,19 +16,19 @@ from attnbench.store.peaks import Peaks
 from attnbench.store.record import Record
 from attnbench.store.report import Report
 from attnbench.website import palette
-from attnbench.website.checked import Checks
 from attnbench.website.chunks import chunk_files, figures_script, scripts
 from attnbench.website.contents import RUN, first_pages, other_pages
 from attnbench.website.links import variant_file
 from attnbench.website.pages.cells import cell_pages
-from attnbench.website.pages.claims import summary_table, verdicts
+from attnbench.website.pages.claims import judged_claims, summary_table
 from attnbench.website.pages.machines import commit_text, machines
+from attnbench.website.pages.prose import html_of
 from attnbench.website.pages.variants import index_table, sheet
 from attnbench.website.palette import slug
-from attnbench.website.prose import html_of
 from attnbench.website.results import Results
 from attnbench.website.search import entries
 from attnbench.website.sources import Sources
+from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.html import table_html
 from attnbench.website.view import Page
 
@@ -62,10 +62,10 @@ class Site:
         yield "assets/palette.css", palette.css(results.styles.values()).encode()
         for page in first_pages(results, self._checks):
             yield from draw.view_page(page, _facts(results) if page.path == "index.html" else [])
-        found = verdicts(results, self.sources.claims)
-        figures = {f"{v.name}-{n}": chart.figure for v in found for n, chart in enumerate(v.charts)}
+        found = judged_claims(results, self.sources.claims)
+        figures = {f"{each.name}-{n}": chart.figure for each in found for n, chart in enumerate(each.charts)}
         yield "data/claims.js", figures_script("claims", figures)
-        yield draw.page("claims.html", "claims.html", verdicts=found, summary=summary_table(found), scripts=["data/claims.js"])
+        yield draw.page("claims.html", "claims.html", claims=found, summary=summary_table(found), scripts=["data/claims.js"])
         shown = machines(results, self.peaks or {})
         yield "data/machines.js", figures_script("machines", {f"drift-{m.anchor}": m.drift.figure for m in shown if m.drift})
         yield draw.page("machines.html", "machines.html", machines=shown, scripts=["data/machines.js"])

@@ -5,13 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from attnbench.store.metrics import ENDINGS, METRICS, is_time
 from helpers.site_page import Watched
-
-pytest_plugins = ["helpers.site_browser"]
-pytestmark = pytest.mark.browser
 
 KERNEL = "track=kernel&hardware=example&device=cpu&causal=no&mode=forward&seq_len=128"
 

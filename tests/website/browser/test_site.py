@@ -10,45 +10,47 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 from rich.console import Console
 
-from attnbench.store.store import Store
 from attnbench.website.publish import publish
 from helpers import site_records
 from helpers.site_page import Watched, every_view
 
-pytest_plugins = ["helpers.site_browser"]
-pytestmark = pytest.mark.browser
+TOP = ("index", "scaling", "accuracy", "depth", "claims", "variants", "compare", "machines")
+STATES = {"compare": "track=task", "accuracy": "block=skipless&num_layers=12", "variants/my_file": "checks"}
+CELLS = ("a page of cells", "a cell", "a cell beside another")
+PAGES = (*TOP, "method", "submit", "about", "variants/softmax", "variants/my_file", "sources/softmax", *CELLS)
+# One of each type for axe: views with tables and charts, a picker, claims, a list, machines, prose, a mechanism, its source, two cells.
+EVERY_TYPE = ("index", "compare", "claims", "variants", "machines", "method", "variants/my_file", "sources/softmax", CELLS[-1])
+ALL_RULES = {"resultTypes": ["violations"], "preload": False}  # to load stylesheets once more is what the policy forbids
+RULES = {"light": ALL_RULES, "dark": {**ALL_RULES, "runOnly": ["color-contrast"]}}  # contrast is all that a theme changes
 
-TOP = ("index", "scaling", "accuracy", "depth", "claims", "variants", "compare", "machines", "method", "submit", "about")
-STATES = {"compare": "track=task", "accuracy": "block=skipless&num_layers=12"}
 
-
-def page_types(site: Path) -> list[tuple[str, str]]:
-    """One of every page type, with a state; a cell alone, and beside another."""
-    cell = first_cell(site)
-    other = next(file for file in sorted(site.glob("cells/*.html")) if file.stem != cell[6:8])
+def address(site: Path, name: str) -> tuple[str, str]:
+    """The file and the state of a page; the cells are the first that the leaderboard leads to, and one of another file."""
+    if name not in CELLS:
+        return name, STATES.get(name, "")
+    cell = (site / "index.html").read_text().split('href="cells/')[1].split('"')[0]
+    file, _, place = cell.partition(".html#")
+    other = next(page for page in sorted(site.glob("cells/*.html")) if page.stem != file)
     anchor = other.read_text().split('<article class="cell" id="')[1].split('"')[0]
-    file, _, place = cell.partition("#")
-    return [
-        *((name, STATES.get(name, "")) for name in TOP), ("variants/softmax", ""), ("variants/my_file", "checks"), ("sources/softmax", ""),
-        (file, ""), (file, place), (file, f"{place}&with={anchor}"),
-    ]  # fmt: skip
+    return f"cells/{file}", ("", place, f"{place}&with={anchor}")[CELLS.index(name)]
 
 
-def first_cell(site: Path) -> str:
-    """The first cell that the leaderboard leads to: cells/3f#cell-..."""
-    return "cells/" + (site / "index.html").read_text().split('href="cells/')[1].split('"')[0].replace(".html", "")
-
-
-def test_every_page_loads_without_error_or_request_at_every_width(shown: Watched) -> None:
-    for name, state in page_types(shown.site):
-        page = shown.open(name, state)
-        for width in (390, 1200):
-            page.set_viewport_size({"width": width, "height": 900})
-            shown.until("document.documentElement.scrollWidth <= window.innerWidth")  # plots follow a resize a moment later
-        for plot in page.locator("[data-figure]").all():
-            if plot.is_visible():
-                plot.scroll_into_view_if_needed()
-                plot.locator("svg.main-svg").first.wait_for(timeout=5000)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_loads_without_error_or_request_at_every_width_and_axe_finds_nothing_serious(shown: Watched, name: str) -> None:
+    page = shown.open(*address(shown.site, name))
+    for width in (390, 1200):
+        page.set_viewport_size({"width": width, "height": 900})
+        shown.until("document.documentElement.scrollWidth <= window.innerWidth")  # plots follow a resize a moment later
+    for plot in page.locator("[data-figure]").all():
+        if plot.is_visible():
+            plot.scroll_into_view_if_needed()
+            plot.locator("svg.main-svg").first.wait_for(timeout=5000)
+    page.evaluate("document.querySelectorAll('details').forEach((one, place) => { one.open = place < 3; })")
+    for theme, rules in RULES.items() if name in EVERY_TYPE else ():
+        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        found = Axe().run(page, options=rules).response["violations"]
+        serious = [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
+        assert not serious, f"{theme}: {serious}"
 
 
 def test_the_theme_follows_the_system_and_the_switch_is_remembered(shown: Watched) -> None:
@@ -64,30 +66,9 @@ def test_the_theme_follows_the_system_and_the_switch_is_remembered(shown: Watche
     assert page.evaluate(background) == dark
     page.get_by_role("button", name="Switch to light colours").click()
     assert page.evaluate(background) == light
-
-
-def test_the_theme_of_the_system_is_used(browser: Browser, site: Path) -> None:
-    with browser.new_context(color_scheme="dark") as context:
-        page = context.new_page()
-        page.goto((site / "index.html").as_uri())
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 26)"
-
-
-def test_axe_finds_nothing_serious_in_either_theme(browser: Browser, site: Path) -> None:
-    every: dict[str, list[str]] = {"resultTypes": ["violations"]}
-    rules = {"light": every, "dark": {**every, "runOnly": ["color-contrast"]}}  # all that a theme changes
-    with browser.new_context(viewport={"width": 1200, "height": 900}) as context:
-        page = context.new_page()
-        for name, state in page_types(site):
-            page.goto("about:blank")
-            page.goto((site / f"{name}.html").as_uri() + (f"#{state}" if state else ""))
-            page.wait_for_timeout(150)
-            page.evaluate("document.querySelectorAll('details').forEach((one, place) => { one.open = place < 3; })")
-            for theme in ("light", "dark"):
-                page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-                found = Axe().run(page, options=rules[theme]).response["violations"]
-                serious = [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
-                assert not serious, f"{name}#{state}, {theme}: {serious}"
+    page.evaluate("localStorage.clear()")
+    page.emulate_media(color_scheme="dark")
+    assert shown.open("index").evaluate(background) == dark == "rgb(20, 22, 26)"
 
 
 def test_everything_is_there_without_scripts(browser: Browser, site: Path) -> None:
@@ -118,21 +99,32 @@ def test_everything_is_there_without_scripts(browser: Browser, site: Path) -> No
         assert "row 3 changes with token 7 <script>" in page.locator("#checks ~ details").first.inner_text()
 
 
+# Shows one state after the other; those in which a name became an element.
+HARMED = """async (states) => {
+  const harmed = [];
+  for (const state of ["", ...states]) {
+    location.hash = state;
+    await new Promise((done) => setTimeout(done, 30));
+    if (document.querySelector("img, [onerror], iframe")) harmed.push(state);
+  }
+  return harmed;
+}"""
+
+
 def test_harmful_names_do_nothing(watch: Callable[[Path], Watched], tmp_path: Path) -> None:
-    for record in site_records.hostile():
-        record = site_records.record(
+    records = [
+        site_records.record(
             record.spec, record.status, id=record.id, measurements=record.measurements, curve=record.curve,
             environment=record.environment, reason=record.reason, command=record.command,
-        )  # fmt: skip
-        Store(tmp_path / "results").append(record)
-    shown = watch(publish(tmp_path / "results", tmp_path / "dist", Console()).parent)
+        )
+        for record in site_records.hostile()
+    ]  # fmt: skip
+    shown = watch(publish(site_records.stored(tmp_path / "results", records), tmp_path / "dist", Console()).parent)
     page = shown.page
     for file in sorted(shown.site.glob("**/*.html")):
         page.goto(file.as_uri())
-        for view in [*every_view(page), *page.evaluate("[...document.querySelectorAll('article.cell')].map(({ id }) => id)")]:
-            page.evaluate("hash => { location.hash = hash; }", view)
-            page.wait_for_timeout(30)
-            assert page.locator("img, [onerror], iframe").count() == 0
+        anchors = page.evaluate("[...document.querySelectorAll('article.cell')].map(({ id }) => id)")
+        assert page.evaluate(HARMED, [*every_view(page), *anchors]) == [], file
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{file} is wider than the window"
     page.locator("input[name=find]").fill("img")
     page.locator("#found a").first.wait_for()
@@ -151,17 +143,14 @@ STORES: dict[str, Callable[[], list[site_records.Record]]] = {
 @pytest.mark.parametrize("name", STORES)
 def test_every_store_has_pages_that_say_what_to_do_next(watch: Callable[[Path], Watched], tmp_path: Path, name: str) -> None:
     (tmp_path / "results").mkdir()
-    for record in STORES[name]():
-        Store(tmp_path / "results").append(record)
-    shown = watch(publish(tmp_path / "results", tmp_path / "dist", Console()).parent)
-    for page_name in TOP[: TOP.index("method")]:
+    shown = watch(publish(site_records.stored(tmp_path / "results", STORES[name]()), tmp_path / "dist", Console()).parent)
+    for page_name in TOP:
         page = shown.open(page_name)
-        page.wait_for_timeout(100)
         text = page.locator("main").inner_text()
         assert len(text) > 80
         if name == "empty" and page_name != "claims":
             assert "attnbench run" in text and "attnbench site" in text
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        shown.until("document.documentElement.scrollWidth <= window.innerWidth")
     if name == "many_machines":
         page = shown.open("index")
         assert page.locator("select[name=hardware] option").count() == 12

@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from scipy.optimize import isotonic_regression
+
 CROWD = 10
 
 
@@ -68,19 +71,12 @@ def _side_by_side(boxes: Sequence[Box]) -> list[list[int]]:
 def _apart(middles: Sequence[float], height: float, low: float, high: float) -> list[float]:
     """Ascending places at least a height apart, of least squared distance to ascending middles; evenly where there is no room for all.
 
-    Less its place in the order times the height, each place must be no less than the one before: the regression is isotonic, and its
-    solution are means of pools.
+    Each place less its number in the order times the height must be no less than the one before, which makes the regression isotonic.
     """
     room = high - low - (len(middles) - 1) * height
     if room < 0:
         step = (high - low) / (len(middles) - 1)
         return [low + i * step for i in range(len(middles))]
-    pools: list[tuple[float, int]] = []
-    for i, middle in enumerate(middles):
-        total, count = middle - i * height, 1
-        while pools and pools[-1][0] / pools[-1][1] >= total / count:
-            before, many = pools.pop()
-            total, count = total + before, count + many
-        pools.append((total, count))
-    shifts = [min(max(total / count, low), low + room) for total, count in pools for _ in range(count)]
-    return [shift + i * height for i, shift in enumerate(shifts)]
+    steps = height * np.arange(len(middles))
+    shifts = isotonic_regression(np.array(middles) - steps).x
+    return (shifts.clip(low, low + room) + steps).tolist()

@@ -9,9 +9,9 @@ from attnbench.analysis.overall import Aggregate
 from attnbench.analysis.quantity import plain, rank_text
 from attnbench.analysis.standings import AveragePlace
 from attnbench.store.record import Record
-from attnbench.website.checked import Checks
 from attnbench.website.groups import Axis, axes
 from attnbench.website.results import Results
+from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.costs import Extra, cost_table
 from attnbench.website.tables.learnt import learnt_table
 from attnbench.website.tables.table import EMPTY, Cell, Column, Value, bounds_data, exponent_cell

@@ -27,7 +27,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class JudgedClaim:
     """A claim and what the results say of it, for the page."""
 
     name: str
@@ -42,26 +42,26 @@ class Verdict:
         return self.judgement.verdict.replace(" ", "-")
 
 
-def verdicts(results: Results, claims: Mapping[str, Claim]) -> list[Verdict]:
+def judged_claims(results: Results, claims: Mapping[str, Claim]) -> list[JudgedClaim]:
     """Every claim, judged by all results."""
     found = []
     for name, claim in sorted(claims.items()):
         judgement = judged(claim, results.table)
         charts, table = _charts(results, judgement.evidence), _table(judgement.evidence)
-        found.append(Verdict(name, claim, judgement, charts, table, WORDS[judgement.verdict]))
+        found.append(JudgedClaim(name, claim, judgement, charts, table, WORDS[judgement.verdict]))
     return found
 
 
-def summary_table(found: Sequence[Verdict]) -> Table:
+def summary_table(found: Sequence[JudgedClaim]) -> Table:
     """All claims and their verdicts at a glance."""
     columns = [Column("Claim", kind="text wide"), Column("Verdict", kind="text"), Column("Source", kind="text wide")]
     rows = [
         [
-            Cell(verdict.claim.statement, href=f"#claim-{verdict.name}", kind="head wide"),
-            Cell(verdict.word, kind=f"verdict {verdict.kind}"),
-            Cell(verdict.claim.citation + (" (as reported)" if verdict.claim.as_reported else ""), kind="text wide"),
+            Cell(each.claim.statement, href=f"#claim-{each.name}", kind="head wide"),
+            Cell(each.word, kind=f"verdict {each.kind}"),
+            Cell(each.claim.citation + (" (as reported)" if each.claim.as_reported else ""), kind="text wide"),
         ]
-        for verdict in found
+        for each in found
     ]
     return Table("What the papers claim, and what these results say", columns, rows)
 

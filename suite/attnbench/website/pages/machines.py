@@ -11,7 +11,7 @@ from attnbench.analysis.quantity import count, digits, seconds, size
 from attnbench.store.peaks import Peaks
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart
-from attnbench.website.drifts import drift_chart
+from attnbench.website.charts.drift import drift_chart
 from attnbench.website.links import machine_place
 from attnbench.website.results import Results
 from attnbench.website.tables.table import EMPTY, Cell, Column, Table, clip

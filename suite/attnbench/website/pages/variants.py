@@ -16,12 +16,12 @@ from attnbench.analysis.task_metrics import metric_of
 from attnbench.attention import Variant
 from attnbench.spec.axes import MODES
 from attnbench.store.record import Record
-from attnbench.website.checked import Checks, report_table
-from attnbench.website.formula import mathml
+from attnbench.website.formula import formula_html
 from attnbench.website.groups import Axis, Group
 from attnbench.website.links import cell_href, variant_file
 from attnbench.website.palette import Style
-from attnbench.website.results import Results
+from attnbench.website.results import Results, by_label
+from attnbench.website.tables.checks import Checks, report_table
 from attnbench.website.tables.costs import beside_softmax
 from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, clip, interval_text, rank_cell, status_cell
 
@@ -84,7 +84,7 @@ def declared_facts(declared: Variant | None) -> list[Fact]:
     arxiv = _ARXIV.search(declared.citation)
     params = [f"{k} = {'chosen from the shape' if v is None else json.dumps(v, default=list)}" for k, v in sorted(declared.params.items())]
     found = [
-        Fact("Formula", mathml(declared.formula) if declared.formula else ""),
+        Fact("Formula", formula_html(declared.formula) if declared.formula else ""),
         Fact("Reference", declared.citation, f"https://arxiv.org/abs/{arxiv[1]}" if arxiv else ""),
         Fact("Family", declared.family),
         Fact("Claimed time", f"grows as {power_text(declared.time_exponent)} in seq_len"),
@@ -174,10 +174,7 @@ def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], n
     ]  # fmt: skip
     rows = []
     for group in groups:
-        by_label: dict[str, list[Record]] = {}
-        for record in group.by_variant[name]:
-            by_label.setdefault(results.label(record), []).append(record)
-        for label, records in by_label.items():
+        for label, records in by_label(results, group.by_variant[name]).items():
             metric, first = metric_of(group.records), records[0]
             found, place = over_seeds(records, metric.name), results.standings.places("result", first).get(label)
             told = [axis.label for axis in group.axes if axis.name != "task" and axis not in bench]

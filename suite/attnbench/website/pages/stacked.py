@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from attnbench.analysis.measured import BASELINE
 from attnbench.analysis.standings import Standing
@@ -19,7 +19,6 @@ from attnbench.website.tables.table import EMPTY, Cell, Column, Table, interval_
 from attnbench.website.view import Charts, View
 
 OF_STACK = ("block", "num_layers", "recipe")  # axes in which the settings of one table differ
-Styled = Callable[[str, Sequence[Point]], Line]
 
 
 def views(results: Results) -> list[View]:
@@ -68,8 +67,8 @@ def _cell(results: Results, metric: Metric, label: str, seeds: dict[str, list[Re
     if label not in means:
         return status_cell(seeds[label][0])
     mean = means[label][0]
-    verdict = f", {beside(label, results.standings.places('result', seeds[label][0]))}" if label != BASELINE and BASELINE in means else ""
-    return Cell(metric.show(mean.value), metric.spread(mean) + verdict, interval_text(mean, metric.show), cell_href(seeds[label][0]))
+    standing = f", {beside(label, results.standings.places('result', seeds[label][0]))}" if label != BASELINE and BASELINE in means else ""
+    return Cell(metric.show(mean.value), metric.spread(mean) + standing, interval_text(mean, metric.show), cell_href(seeds[label][0]))
 
 
 def beside(label: str, places: Mapping[str, Standing]) -> str:
