@@ -99,10 +99,10 @@ def exponential_of(t: Square) -> Square:
     """exp(t). On other devices than the CPU torch's own waits for norms to be read back, and exp(t) = I + t phi1(t) does not."""
     if t.device.type == "cpu":
         return torch.linalg.matrix_exp(t)
-    return without_reading(t)
+    return exponential_by_phi1(t)
 
 
-def without_reading(t: Square) -> Square:
+def exponential_by_phi1(t: Square) -> Square:
     """I + phi1(t) t."""
     return torch.eye(t.shape[-1], dtype=t.dtype, device=t.device) + phi1_times(t, t)
 

@@ -36,7 +36,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Patience:
+class StoppingRule:
     """When there are samples enough: after `many` rounds once all calls together took many_s, after `fair` rounds once
     they took fair_s, after `few` rounds once they took few_s, and after `most` rounds.
 
@@ -92,13 +92,13 @@ def warm_up(call: Call, device: str) -> None:
             return
 
 
-def wall_clock_s(call: Call, device: str, patience: Patience | None = None) -> list[float]:
+def wall_clock_s(call: Call, device: str, stopping: StoppingRule | None = None) -> list[float]:
     """Seconds of every timed call, in order; the call must be warm."""
-    return take_turns({"call": Turn(call)}, device, patience)["call"].wall_s
+    return take_turns({"call": Turn(call)}, device, stopping)["call"].wall_s
 
 
 def take_turns(
-    turns: Mapping[str, Turn], device: str, patience: Patience | None = None, clock: Callable[[], float] = perf_counter
+    turns: Mapping[str, Turn], device: str, stopping: StoppingRule | None = None, clock: Callable[[], float] = perf_counter
 ) -> dict[str, Samples]:
     """Time warm calls in rounds, each once a round, in an order drawn anew, so that a disturbance meets all of them.
 
@@ -107,7 +107,7 @@ def take_turns(
 
     Raises ClockError when the clock does not advance during a call.
     """
-    patience = patience or Patience()
+    stopping = stopping or StoppingRule()
     draw = random.SystemRandom()  # its own: neither the mechanism nor the global seed decides who comes first
     samples = {name: Samples() for name in turns}
     flush = _l2_flush(device)
@@ -117,7 +117,7 @@ def take_turns(
     gc.disable()
     try:
         rounds, spent_s = 0, 0.0
-        while not patience.is_over(rounds, spent_s):
+        while not stopping.is_over(rounds, spent_s):
             draw.shuffle(order)
             for name in order:
                 _take_turn(turns[name], rounds, device, flush, clock, samples[name])

@@ -10,7 +10,7 @@ from attnbench.measurement import flops, memory
 from attnbench.measurement.anchor import drift_anchor
 from attnbench.measurement.clock import Samples, Turn, seconds, take_turns, warm_up
 from attnbench.measurement.guard import Guard
-from attnbench.measurement.timed import Keeper, Trial
+from attnbench.measurement.timed import Trial, VerifiedTrial
 from attnbench.measurement.value import Measurement, Stage
 
 DRIFT_CALLS = 3  # of the drift anchor, before the turns and after them, or before training and after each epoch
@@ -30,7 +30,7 @@ def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], 
     stage("warm up")
     drift = drift_anchor(device)
     warm_up(drift, device)
-    subject = Keeper(trial, guard)
+    subject = VerifiedTrial(trial, guard)
     result = Measurement()
     _first_call(subject, device, result)
     warm_up(subject.call, device)
@@ -61,7 +61,7 @@ def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], 
     return result
 
 
-def _first_call(subject: Keeper, device: str, result: Measurement) -> None:
+def _first_call(subject: VerifiedTrial, device: str, result: Measurement) -> None:
     """The first call of all, in which kernels are compiled and tuned; by how much the process grows with it."""
     subject.prepare()
     watch = memory.ResidentPeak()
@@ -72,13 +72,13 @@ def _first_call(subject: Keeper, device: str, result: Measurement) -> None:
         result.samples["peak_rss_bytes"] = [resident]
 
 
-def _warm_anchor(make: Callable[[], Trial | None], device: str, guard: Guard) -> Keeper | None:
+def _warm_anchor(make: Callable[[], Trial | None], device: str, guard: Guard) -> VerifiedTrial | None:
     """The anchor, warm; None where it takes too long, or more memory than there is, neither of which is the subject's fault."""
     try:
         trial = make()
         if trial is None:
             return None
-        anchor = Keeper(trial, guard)
+        anchor = VerifiedTrial(trial, guard)
         if seconds(anchor.call, device) > ANCHOR_PATIENCE_S:
             return None
         warm_up(anchor.call, device)

@@ -12,7 +12,7 @@ from torch import Tensor
 from attnbench.errors import Incorrect
 from attnbench.measurement.clock import Turn
 from attnbench.measurement.guard import Guard
-from attnbench.measurement.inputs import Rolled
+from attnbench.measurement.inputs import RolledInputs
 from attnbench.measurement.reference import check_repeated
 
 KEPT = 2  # timed calls whose results are verified, each of all rounds being as likely
@@ -26,7 +26,7 @@ class Trial(Protocol):
     tolerance: relative difference allowed between a timed result and the same computed again.
     """
 
-    inputs: Rolled
+    inputs: RolledInputs
     shape: torch.Size
     tolerance: float
 
@@ -47,7 +47,7 @@ class Trial(Protocol):
 
 
 @dataclass
-class Keeper:
+class VerifiedTrial:
     """Keeps copies of the results of a few timed calls, drawn while it is not known how many there will be, and verifies them.
 
     A copy is made at once, so that what a mechanism fills in after it has returned is not in it. Nothing that the results are compared
@@ -86,7 +86,7 @@ class Keeper:
             return
         if not self.trial.inputs.are_intact():
             raise Incorrect("the call changed its inputs; leave q, k and v as they came")
-        self._kept[place : place + 1] = [(self.trial.inputs.again(), copied)]
+        self._kept[place : place + 1] = [(self.trial.inputs.copies(), copied)]
 
     def verify(self) -> float | None:
         """Compare the kept results with the same computed again, and one with the definition; its error, if there is a definition.

@@ -25,7 +25,7 @@ from attnbench.runner.jobs import Limits
 from attnbench.runner.parent import Start
 from attnbench.runner.roofline import Roof
 from attnbench.runner.session import Session, session_name
-from attnbench.runner.tuning import close
+from attnbench.runner.tuning import choose_rate
 from attnbench.spec import presets, tuning
 from attnbench.spec.asv_params import AXES, SETTING, Values, values_of
 from attnbench.spec.axes import Spec
@@ -122,7 +122,7 @@ def record_of(track: str, values: Values, results: Path) -> Record:
     cell = resolve(cells_of(track)[values])
     if tuning.is_open(cell.spec):
         trials = [_record(dataclasses.replace(cell, spec=spec), results) for spec in tuning.trials(cell.spec)]
-        cell = cell.closed(close(cell.spec, trials))
+        cell = cell.with_choice(choose_rate(cell.spec, trials))
     return _record(cell, results)
 
 

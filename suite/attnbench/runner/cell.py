@@ -31,16 +31,16 @@ class Cell:
         """What makes a record of this machine count as this cell."""
         return self.spec.key(), self.fingerprint
 
-    def closed(self, chosen: Spec | Refusal) -> Cell:
+    def with_choice(self, chosen: Spec | Refusal) -> Cell:
         """The cell once its learning rate is chosen, or cannot be."""
         if isinstance(chosen, Spec):
             return dataclasses.replace(self, spec=chosen)
         return dataclasses.replace(self, refused=chosen)
 
     @property
-    def subset(self) -> Subset:
+    def check_request(self) -> CheckRequest:
         """What the gate asks before it is measured."""
-        return Subset(self.variant_source, self.spec.params, self.spec.device)
+        return CheckRequest(self.variant_source, self.spec.params, self.spec.device)
 
 
 def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
@@ -84,7 +84,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Subset:
+class CheckRequest:
     """What the gate asks of a cell's variant: which one, with which parameters, on which device."""
 
     source: str

@@ -27,7 +27,7 @@ TRACEBACK_FRAMES, TRACEBACK_BYTES = 4, 1200  # of its end, which names the place
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-def live(job: Job, sending: Any, receiving: Any, lifeline: Any, held: Any, output: str) -> None:
+def run_job(job: Job, sending: Any, receiving: Any, lifeline: Any, held: Any, output: str) -> None:
     """The process's whole life: it does the job, says how that ended, and waits until the parent has killed all that it started.
 
     sending: where stages and the result go; the parent closes the other end, receiving, when this process may end.

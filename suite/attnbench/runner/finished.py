@@ -53,5 +53,5 @@ def _is_stale(record: Record, cell: Cell, gate: Gate, ran_out: RanOut) -> bool:
         return ran_out.why_not(cell.spec, cell.fingerprint) is None
     if (record.status, record.stage) != ("incorrect", "check"):
         return False
-    known = gate.known(cell.subset)
+    known = gate.known(cell.check_request)
     return known is None or known.ok

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def measurement_lock() -> Iterator[None]:
     """Hold the lock that every attnbench of this user takes while it measures."""
     lock = FileLock(Path(tempfile.gettempdir()) / f"attnbench-measuring-{os.getuid()}.lock")
     try:

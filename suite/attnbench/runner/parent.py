@@ -17,7 +17,7 @@ import psutil
 
 from attnbench.errors import text_of
 from attnbench.measurement.value import Stage
-from attnbench.runner.child import live
+from attnbench.runner.child import run_job
 from attnbench.runner.jobs import Job, Limits, Result
 
 Start = Literal["forkserver", "fork", "spawn"]
@@ -35,7 +35,7 @@ def run_in_child(job: Job, start: Start, watch: Stage = lambda stage: None) -> R
     receiving, sending = context.Pipe()
     lifeline, held = context.Pipe(duplex=False)  # the parent alone holds the other end, until it dies
     with tempfile.NamedTemporaryFile(prefix="attnbench-") as output:
-        process: Any = context.Process(target=live, args=(job, sending, receiving, lifeline, held, output.name))  # type: ignore[attr-defined]
+        process: Any = context.Process(target=run_job, args=(job, sending, receiving, lifeline, held, output.name))  # type: ignore[attr-defined]
         try:
             with _ctrl_c_later(start):
                 process.start()
@@ -59,14 +59,14 @@ def _context(start: Start, preload: tuple[str, ...]) -> BaseContext:
 
 
 def _wait(process: Any, receiving: Any, limits: Limits, watch: Stage) -> Result:
-    stages = _Stages(watch)
-    result = _ending(process, receiving, limits, stages)
+    stages = _StageTimer(watch)
+    result = _receive_result(process, receiving, limits, stages)
     stages.enter("")
     result.stages_s = stages.seconds
     return result
 
 
-class _Stages:
+class _StageTimer:
     """What the job says that it is doing, and how long each part took by the parent's clock."""
 
     def __init__(self, watch: Stage) -> None:
@@ -81,7 +81,7 @@ class _Stages:
             self._watch(stage)
 
 
-def _ending(process: Any, receiving: Any, limits: Limits, stages: _Stages) -> Result:
+def _receive_result(process: Any, receiving: Any, limits: Limits, stages: _StageTimer) -> Result:
     deadline = time.monotonic() + limits.timeout_s
     while True:
         ready = connection.wait([receiving, process.sentinel], timeout=max(0.0, deadline - time.monotonic()))

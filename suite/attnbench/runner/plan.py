@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from attnbench import registry
 from attnbench.errors import BadInput, unknown_name
 from attnbench.runner.cell import Cell, resolve
-from attnbench.runner.tuning import close
+from attnbench.runner.tuning import choose_rate
 from attnbench.spec import presets, tuning
 from attnbench.spec.axes import DEVICES, TRACKS, Spec, parse
 from attnbench.store.record import Record
@@ -97,32 +97,32 @@ class Plan:
         self.todo: list[Cell] = []
         fresh: set[Key] = set()  # cells whose records will be new
         for cell in cells:
-            closed = cell
+            chosen = cell
             if tuning.is_open(cell.spec):
                 trials = self._trials(cell)
                 if not fresh.isdisjoint(trial.key for trial in trials):
                     self.todo.append(cell)
                     continue
-                closed = self._closed(cell)
-            if self._is_finished(closed):
-                self.kept.append(self._known[closed.key])
+                chosen = self._with_rate(cell)
+            if self._is_finished(chosen):
+                self.kept.append(self._known[chosen.key])
             else:
-                fresh.add(closed.key)
-                self.todo.append(closed)
+                fresh.add(chosen.key)
+                self.todo.append(chosen)
 
-    def saw(self, record: Record) -> None:
+    def add(self, record: Record) -> None:
         """A record that is new."""
         self._known[(record.id, record.fingerprint)] = record
 
     def cells(self) -> Iterator[Cell]:
         """What is to do, in order. The rate of an open cell is chosen when its turn has come, and it is left out if that is finished."""
         for cell in self.todo:
-            closed = self._closed(cell) if tuning.is_open(cell.spec) else cell
-            if closed is cell or not self._is_finished(closed):
-                yield closed
+            chosen = self._with_rate(cell) if tuning.is_open(cell.spec) else cell
+            if chosen is cell or not self._is_finished(chosen):
+                yield chosen
 
     def _trials(self, cell: Cell) -> list[Cell]:
         return [dataclasses.replace(cell, spec=spec) for spec in tuning.trials(cell.spec)]
 
-    def _closed(self, cell: Cell) -> Cell:
-        return cell.closed(close(cell.spec, [self._known[trial.key] for trial in self._trials(cell)]))
+    def _with_rate(self, cell: Cell) -> Cell:
+        return cell.with_choice(choose_rate(cell.spec, [self._known[trial.key] for trial in self._trials(cell)]))

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from attnbench.measurement.clock import seconds, warm_up
 from attnbench.measurement.guard import Guard
-from attnbench.measurement.timed import Keeper
+from attnbench.measurement.timed import VerifiedTrial
 from attnbench.measurement.tracks.call import KernelTrial
 from attnbench.runner.cell import Cell, resolve
-from attnbench.runner.lock import alone
+from attnbench.runner.lock import measurement_lock
 from attnbench.spec.axes import Spec
 from attnbench.store import environment
 from attnbench.store.pytest_benchmark_files import EXTRA, Facts
@@ -47,23 +47,23 @@ def benchmark_kernel(benchmark: Pedantic, spec: Spec) -> None:
     """
     cell = resolve(spec)
     torch.set_num_threads(environment.physical_cores())
-    with alone():
+    with measurement_lock():
         load = os.getloadavg()[0]
         began_at, began = datetime.now(UTC), time.monotonic()
         guard = Guard()
-        keeper = Keeper(KernelTrial(cell.spec, cell.variant_source), guard)
-        warm_up(keeper.call, spec.device)
-        rounds = min(MOST, max(FEWEST, round(BUDGET_S / seconds(keeper.call, spec.device))))
+        verified = VerifiedTrial(KernelTrial(cell.spec, cell.variant_source), guard)
+        warm_up(verified.call, spec.device)
+        rounds = min(MOST, max(FEWEST, round(BUDGET_S / seconds(verified.call, spec.device))))
         last: list[Tensor] = []  # pedantic shows no result to teardown
 
         def call() -> None:
-            last.append(keeper.trial.call(0))
+            last.append(verified.trial.call(0))
 
-        benchmark.pedantic(call, setup=keeper.prepare, teardown=lambda: keeper.inspect(last.pop()), rounds=rounds)
+        benchmark.pedantic(call, setup=verified.prepare, teardown=lambda: verified.inspect(last.pop()), rounds=rounds)
         if last:  # --benchmark-disable calls once, and no teardown
-            keeper.inspect(last.pop())
+            verified.inspect(last.pop())
         guard.check_idle()
-        keeper.verify()
+        verified.verify()
         guard.check_seal()
         duration_s = round(time.monotonic() - began, 3)
     benchmark.extra_info[EXTRA] = _facts(cell, began_at, duration_s, load).as_json()

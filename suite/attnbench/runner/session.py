@@ -21,7 +21,7 @@ from attnbench.runner.cell import Cell, Refusal
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import CellJob, Limits, Result
 from attnbench.runner.larger_sizes import NOT_TRIED
-from attnbench.runner.lock import alone
+from attnbench.runner.lock import measurement_lock
 from attnbench.runner.parent import Start, run_in_child
 from attnbench.runner.plausibility import clocks_disagree, too_fast
 from attnbench.runner.roofline import Roof
@@ -66,10 +66,10 @@ def run(cell: Cell, session: Session) -> Record:
     # A fork must come before CUDA: the fork server never touches it (preload.py), of asv's process nobody knows.
     start: Start = "spawn" if spec.device == "cuda" and session.start == "fork" else session.start
     peaks = session.roof.of(spec.device) if session.roof else None
-    with alone():
+    with measurement_lock():
         load = os.getloadavg()[0]
         began_at, began = datetime.now(UTC), time.monotonic()
-        result = session.gate.refusal(cell.subset, start, limits) or run_in_child(job, start)
+        result = session.gate.refusal(cell.check_request, start, limits) or run_in_child(job, start)
         if _why_no_clock(result):  # this process may have been held up: two disagreements are no accident
             result = run_in_child(job, start)
         duration_s = round(time.monotonic() - began, 3)
@@ -95,7 +95,7 @@ def _judged(spec: Spec, result: Result, roof: Roof | None, peaks: Peaks | None) 
     why = _why_no_clock(result)
     if why is None and roof is not None and peaks is not None:
         why = too_fast(spec, measured, peaks)
-        better = None if why is None else roof.again(spec.device)
+        better = None if why is None else roof.measure_again(spec.device)
         why = why if better is None else too_fast(spec, measured, better)
     return result if why is None else Result("incorrect", "judge", why, stages_s=result.stages_s)
 

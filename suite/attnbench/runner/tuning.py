@@ -11,7 +11,7 @@ from attnbench.store.record import Record
 from attnbench.workload import METRICS
 
 
-def close(spec: Spec, tried: Iterable[Record]) -> Spec | Refusal:
+def choose_rate(spec: Spec, tried: Iterable[Record]) -> Spec | Refusal:
     """An open spec with the rate whose trial has the best validation metric, the smaller of two as good; or how it ends without one.
 
     tried: the records of its trials. One that diverged is the worst there is; one that failed tells nothing, and where all failed alike

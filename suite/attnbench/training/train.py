@@ -92,7 +92,7 @@ def train(model: nn.Module, data: Split, validation: Split, recipe: Recipe, watc
     steps = math.ceil(per_epoch / recipe.batch_size)
     share = schedule(recipe.epochs * steps)
     if not trained.curve:
-        _look(model, validation, recipe, watch.probe, trained, 0, math.nan)
+        _add_to_curve(model, validation, recipe, watch.probe, trained, 0, math.nan)
         watch.on_epoch(0)
     for epoch in range(done, recipe.epochs):
         if trained.diverged:
@@ -112,7 +112,7 @@ def train(model: nn.Module, data: Split, validation: Split, recipe: Recipe, watc
         trained.rows += len(order)
         # A last step may leave weights that are not finite behind losses that were.
         trained.diverged = not math.isfinite(loss) or not all(p.isfinite().all() for p in model.parameters())
-        _look(model, validation, recipe, watch.probe, trained, (epoch + 1) * steps, loss)
+        _add_to_curve(model, validation, recipe, watch.probe, trained, (epoch + 1) * steps, loss)
         if watch.checkpoint is not None:
             watch.checkpoint.save(_state(model, optimiser, recipe, epoch + 1, trained))
         watch.on_epoch(epoch + 1)
@@ -203,7 +203,7 @@ def _optimiser(model: nn.Module, lr: float) -> torch.optim.AdamW:
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True)
 
 
-def _look(model: nn.Module, validation: Split, recipe: Recipe, probe: Probe, trained: Trained, steps: int, loss: float) -> None:
+def _add_to_curve(model: nn.Module, validation: Split, recipe: Recipe, probe: Probe, trained: Trained, steps: int, loss: float) -> None:
     value, _ = evaluate(model, validation, recipe)
     entries = {"step": float(steps), "wall_s": trained.train_s, "train_loss": loss, f"validation_{recipe.metric}": value}
     trained.add({**entries, **probe(model)})
