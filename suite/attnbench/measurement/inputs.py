@@ -15,7 +15,7 @@ class RolledInputs:
     """Tensors, each rolled along one dimension by an offset of its own that is drawn before every call.
 
     No call sees what an earlier one saw, so that a result remembered by address or by content is wrong; new random numbers would cost
-    more than many a call, this costs a copy. What the tensors hold can be made again, to verify a result afterwards.
+    more than many a call, this costs a copy. The contents can be made again, to verify a result afterwards.
 
     pristine: tensors of unit variance; dim: along which to roll them; requires_grad: whether calls are differentiated by them.
     """
@@ -36,7 +36,7 @@ class RolledInputs:
                 _roll_into(tensor, pristine, offset, self._dim)
 
     def copies(self) -> list[Tensor]:
-        """The present contents in new storage."""
+        """Copies of the present contents, in new storage."""
         found = []
         for pristine, offset in zip(self._pristine, self._offsets, strict=True):
             tensor = torch.empty_like(pristine)

@@ -59,7 +59,7 @@ THOROUGH: Mapping[str, Check] = {
 
 
 def check(source: str, params: Mapping[str, Any], device: str, full: bool, stage: Stage = lambda name: None) -> Report:
-    """Check a variant, by name or path of a file, with some of its parameters. `stage` is told which check begins.
+    """Check a variant, by name or path of a file, with some of its parameters. `stage` is called with the name of each check that begins.
 
     Raises BadInput for what cannot be loaded or a parameter it does not have, and Unavailable when it cannot run here.
     """

@@ -41,7 +41,7 @@ def decode(subject: Subject) -> Finding:
 
 
 def _compare(worst: Worst, subject: Subject, module: nn.Module, dtype: torch.dtype) -> str | None:
-    """Show `worst` the errors of decoding in a dtype; what is wrong with the form of the result, if anything is."""
+    """Add the errors of decoding in a dtype to `worst`; gives what is wrong with the shape or dtype of an output, None if nothing."""
     drawn = [subject.draw(seq_len=LENGTH, seed=seed) for seed in (1, 2)]
     wanted = [attend(exact(module), {key: x.double() for key, x in inputs.items()}, causal=True) for inputs in drawn]
     one: Any = exact(module).to(dtype)
@@ -82,6 +82,6 @@ def _continued(module: nn.Module, inputs: Inputs, start: int) -> Tensor:
 
 
 def _step(module: Any, inputs: Inputs, token: int, state: object) -> tuple[Tensor, Any]:
-    """Of the inputs themselves: a step that writes into them gives something else the next time."""
+    """One step on the inputs themselves, not on copies: if it writes into them, the next step from the same state gives another output."""
     out, after = module.step(**select(inputs, slice(None), slice(token, token + 1)), state=state)
     return out, after

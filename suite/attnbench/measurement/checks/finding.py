@@ -41,13 +41,13 @@ class Worst:
         self.where = ""
 
     def see(self, value: float, allowed: float, where: str) -> None:
-        """One case. A value that is not a number is beyond every limit, and so is any value where the limit is none."""
+        """Take note of one case. A value that is not a number is beyond every limit, and so is any value where the limit is none."""
         share = value / allowed if math.isfinite(value) and math.isfinite(allowed) else math.inf
         if share > self.share:
             self.share, self.value, self.allowed, self.where = share, value, allowed, where
 
     def finding(self) -> Finding:
-        """Passed when the worst case is within its limit."""
+        """The finding of the worst case: passed when it is within its limit."""
         if self.share < 0:
             raise ValueError(f"no case of {self.what!r} was looked at")
         where = bracketed(self.where)

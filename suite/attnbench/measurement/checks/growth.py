@@ -31,7 +31,7 @@ MEMORY_MARGIN = 0.1  # blocks that are cut from a sequence round a little
 
 
 class PlainSoftmax(nn.Module):
-    """A yardstick: its arithmetic grows with exponent 2 exactly, and what is measured above that is the machine's."""
+    """Softmax attention for comparison: its arithmetic grows with exponent 2 exactly; what is measured above that is due to the machine."""
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, **_: Any) -> Tensor:
         return (q @ k.mT / math.sqrt(HEAD_DIM)).softmax(-1) @ v
@@ -113,7 +113,7 @@ def _call(subject: Subject, module: nn.Module | None, seq_len: int, mode: str) -
 
 
 def _times(calls: Mapping[tuple[str, int], clock.Call], device: str, rounds: int) -> dict[tuple[str, int], float]:
-    """Median seconds of each call, taken in turn, so that a disturbance meets all of them."""
+    """Median seconds of each call, taken in turn, so that a disturbance affects all of them."""
     samples: dict[tuple[str, int], list[float]] = {key: [] for key in calls}
     for call in calls.values():
         call(0)

@@ -27,7 +27,7 @@ def row_sums(subject: Subject) -> Finding:
 
 
 def orthogonality(subject: Subject) -> Finding:
-    """||A^T A - I||_F, A being what comes out for the identity, and what matrix() gives, where it is declared orthogonal."""
+    """||A^T A - I||_F is zero but for rounding, where it is declared orthogonal; A is the output for v = I, and matrix()."""
     if not subject.variant.orthogonal:
         return skipped("orthogonal is not declared")
     worst = Worst("‖AᵀA - I‖_F in float64")

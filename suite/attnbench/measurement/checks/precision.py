@@ -68,7 +68,7 @@ def _precision(subject: Subject, dtype: torch.dtype) -> Finding:
 def _compare(
     worst: Worst, subject: Subject, dtype: torch.dtype, length: int, causal: bool, mask: PaddingMask | None, with_gradients: bool
 ) -> None:
-    """Show `worst` the error of the output and, if asked for, of all gradients together."""
+    """Add the error of the output and, if asked for, of all gradients together to `worst`."""
     module = subject.build(length, HEAD_DIM, groups=1).to(dtype)
     drawn = {key: x.to(dtype) for key, x in subject.draw(1, length, HEAD_DIM, groups=1).items()}
 

@@ -35,7 +35,7 @@ def causal(subject: Subject) -> Finding:
 
 
 def causal_prefix(subject: Subject) -> Finding:
-    """Stronger than no look-ahead: the length of what follows does not matter either, so that decoding can agree."""
+    """A prefix of a causal sequence gives the same as alone: the number of later tokens does not matter, so that decoding can agree."""
     if not subject.variant.causal:
         return skipped("it has no causal form")
     module, inputs = subject.build(), subject.draw()

@@ -67,7 +67,7 @@ class KernelTrial:
         return self._with_gradients(self._run(inputs), inputs)
 
     def error(self, inputs: list[Tensor], results: list[Tensor]) -> float | None:
-        """See verify.check_error."""
+        """See reference.check_error."""
         check_finite(results)
         upstream = self.upstream if self.training else None
         return check_error(self.mechanism.variant, self.mechanism.module, inputs[:3], self.causal, upstream, results)
@@ -145,7 +145,7 @@ class DecodeTrial:
         return [self._step(inputs, self.fresh_state())]
 
     def error(self, inputs: list[Tensor], results: list[Tensor]) -> float | None:
-        """See verify.check_step."""
+        """See reference.check_step."""
         check_finite(results)
         whole = [torch.cat([x, token], -2) for x, token in zip(self.before[:3], inputs[:3], strict=True)]
         return check_step(self.mechanism.variant, self.mechanism.module, whole, results[0])
