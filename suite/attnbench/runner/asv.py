@@ -1,4 +1,4 @@
-"""asv's face of the harness: a preset as asv parameters, each cell measured once, its samples replayed to asv's clock.
+"""Runs the harness under asv: a preset as asv parameters, each cell measured once, its samples replayed to asv's clock.
 
 asv starts one process for each benchmark, parameter and metric. The first to need a cell measures it, in a child, and appends the
 record; the others read it. asv is given the harness's own samples, so that its figures and the records cannot disagree. asv's own ways of
@@ -118,7 +118,7 @@ def cells_of(track: str) -> dict[Values, Spec]:
 
 @cache
 def record_of(track: str, values: Values, results: Path) -> Record:
-    """The finished record of a cell, measured now if there is none; where its rate is tuned, its trials' first."""
+    """The finished record of a cell, measured now if there is none; where its rate is tuned, its trials are measured first."""
     cell = resolve(cells_of(track)[values])
     if tuning.is_open(cell.spec):
         trials = [_record(dataclasses.replace(cell, spec=spec), results) for spec in tuning.trials(cell.spec)]

@@ -1,4 +1,4 @@
-"""The gate before any number: a variant whose correctness subset does not hold is not measured. Reports are kept, a file each."""
+"""The gate: a variant that fails a check of the correctness subset is not measured. Reports are kept, a file each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from attnbench.store.report import Report, decode, encode
 class Gate:
     """The reports in results/checks, and what was found since this process began.
 
-    Only a report that came to its end is kept on the disk: a check that ran out of time or memory is tried again by the next command.
+    Only a complete report is kept on the disk: a check that ran out of time or memory is tried again by the next command.
     """
 
     results: Path
@@ -46,7 +46,7 @@ class Gate:
         return None if found.value.ok else Result("incorrect", "check", _why(found.value))
 
     def known(self, request: CheckRequest) -> Report | None:
-        """The stored report of these very sources, if there is one that can be read."""
+        """The stored report of the same sources, parameters and device; None without one that can be read."""
         with contextlib.suppress(OSError):
             report = decode(self._file(request).read_bytes())
             if report is not None and report.fingerprint == request.fingerprint():

@@ -1,4 +1,4 @@
-"""One measurement at a time on this machine: two at once would spoil each other's times."""
+"""The lock that allows one measurement at a time on this machine: two at once would disturb each other's times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def measurement_lock() -> Iterator[None]:
-    """Hold the lock that every attnbench of this user takes while it measures."""
+    """Context manager: holds the lock that every attnbench of this user takes while it measures."""
     lock = FileLock(Path(tempfile.gettempdir()) / f"attnbench-measuring-{os.getuid()}.lock")
     try:
         lock.acquire(timeout=0.2)

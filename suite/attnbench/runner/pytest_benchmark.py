@@ -1,7 +1,7 @@
-"""pytest-benchmark's face of the harness: a kernel cell timed by benchmark.pedantic, verified, and described for a record.
+"""Runs the harness under pytest-benchmark: a kernel cell timed by benchmark.pedantic, verified, and described for a record.
 
-For the developer's loop: one process, no anchor, no memory. What `attnbench run` measures of the same cell can be compared with others;
-this compares an edit with what was before it.
+For the developer's loop: one process, no anchor, no memory. What `attnbench run` measures of a cell can be compared with other cells; this
+compares an edit with the code before it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FEWEST, MOST = 8, 200  # rounds; eight are the fewest that give their median a 9
 
 
 class Pedantic(Protocol):
-    """As much of pytest-benchmark's fixture as is used here."""
+    """The part of pytest-benchmark's fixture that is used here."""
 
     extra_info: dict[str, Any]
 
@@ -41,9 +41,9 @@ class Pedantic(Protocol):
 def benchmark_kernel(benchmark: Pedantic, spec: Spec) -> None:
     """Time a kernel cell, forward or training, on the CPU: new inputs before every call, the results verified when all are done.
 
-    Only a benchmark whose results held is given what makes a record of it.
+    Only a benchmark whose results are correct is given the facts for a record of it.
 
-    Raises Incorrect when they did not, Unavailable or Unsupported when the mechanism cannot be built here or has no such form.
+    Raises Incorrect when they are not, Unavailable or Unsupported when the mechanism cannot be built here or has no such form.
     """
     cell = resolve(spec)
     torch.set_num_threads(environment.physical_cores())

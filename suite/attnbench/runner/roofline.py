@@ -22,7 +22,7 @@ Tell = Callable[[str], None]
 
 
 def measure_peaks(device: str, start: Start, watch: Tell = lambda stage: None) -> Peaks:
-    """Measure in a child process. `watch` is told every stage. Nothing else should measure meanwhile: see `measurement_lock`.
+    """Measure in a child process. `watch` is called with every stage. The caller holds `measurement_lock`.
 
     Raises Unavailable when there is no such device, AttnbenchError when the child fails.
     """
@@ -39,7 +39,7 @@ def measure_peaks(device: str, start: Start, watch: Tell = lambda stage: None) -
 
 
 def busy() -> str | None:
-    """What a person should know before peaks are measured, if other programs are computing now. Looks for half a second."""
+    """A warning that other programs are computing now, or None; peaks would come out too low. Looks for half a second."""
     percent = psutil.cpu_percent(interval=0.5)
     if percent < BUSY_PERCENT:
         return None
@@ -76,9 +76,9 @@ def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Te
 
 @dataclass
 class Roof:
-    """A machine's peaks as a run holds times against them: looked up or measured when they are first asked for.
+    """A machine's peaks, with which a run compares its times: looked up or measured when they are first asked for.
 
-    announce: is told what is going on. A run goes on without peaks where they cannot be measured.
+    announce: called with messages about that. A run goes on without peaks where they cannot be measured.
     """
 
     results: Path
@@ -88,7 +88,7 @@ class Roof:
     _measured_again: set[str] = field(default_factory=set)
 
     def of(self, device: str) -> Peaks | None:
-        """None when there is no such device, or it cannot be measured now."""
+        """The peaks of a device; None when there is no such device, or it cannot be measured now."""
         if device not in self._found:
             self._found[device] = None
             try:
@@ -96,11 +96,11 @@ class Roof:
             except Unavailable:  # as every cell of the device will say
                 pass
             except AttnbenchError as error:
-                self.announce(f"{error}; times are not held against the roofline")
+                self.announce(f"{error}; times are not compared with the roofline")
         return self._found[device]
 
     def measure_again(self, device: str) -> Peaks | None:
-        """The better of what was known and what is measured now, stored; None the second time, and where it cannot be measured.
+        """Measure once more, and store and give the better of old and new peaks; None the second time, or where that fails.
 
         Peaks that were measured beside other programs are too low, and make honest times look impossible.
         """
