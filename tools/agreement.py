@@ -58,11 +58,11 @@ def compare(seq_len: int, device: str) -> list[Row]:
     from attnbench.measurement.anchor import drift_anchor
     from attnbench.measurement.clock import Samples, Turn, take_turns, warm_up
     from attnbench.measurement.guard import Guard
-    from attnbench.measurement.timed import Keeper
+    from attnbench.measurement.timed import VerifiedTrial
     from attnbench.measurement.tracks.call import KernelTrial
 
     trial = KernelTrial(_spec(seq_len, device), "softmax")
-    subject, drift = Keeper(trial, Guard()), drift_anchor(device)
+    subject, drift = VerifiedTrial(trial, Guard()), drift_anchor(device)
     for call in (subject.call, drift):
         warm_up(call, device)
 

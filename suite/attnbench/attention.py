@@ -25,7 +25,8 @@ class Attention(Protocol):
     `init_projections(w_q, w_k, w_v, w_o)`, the mechanism's own initialisation, in place (nn.Linear layout, heads contiguous).
 
     A causal mechanism may decode too, one token at a time, without gradients: `init_state(batch_size)` and `step(q, k, v, state)`, see
-    `Decodes`, and beside them `prefill(q, k, v)` -> state, what seq_len >= 1 steps would leave. Without it a prompt is stepped through.
+    `Decodes`, and beside them `prefill(q, k, v)`, the state that seq_len >= 1 steps would give. Without `prefill` a prompt is processed one
+    step a token.
     """
 
     def __call__(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads: ...
@@ -33,12 +34,12 @@ class Attention(Protocol):
 
 @runtime_checkable
 class Decodes(Protocol):
-    """The decoding form of a causal mechanism: each token against a state of those before it.
+    """The decoding form of a causal mechanism: it takes one token at a time, and a state of the tokens before it.
 
-    All that is known of a sequence is in its state, nothing in the module, and dtype and device are those of the first token. A state that
-    was given to `step` stays good: stepping from it again with the same token gives the same. Its buffers may be shared with the state
-    after it, if the length is part of the state, so that the second step writes the same slot as the first; of two different
-    continuations of one state only the later need be good. A step should not copy a state that grows with the sequence.
+    The state holds everything about a sequence, the module nothing; dtype and device are those of the first token. A state that was given
+    to `step` stays valid: a second step from it with the same token gives the same result. It may share its buffers with the state after
+    it, if its length is part of it, so that the second step writes the same slot as the first; of two different continuations of one
+    state only the later has to be valid. A step should not copy a state that grows with the sequence.
 
     Where the Variant has needs_hidden, hidden=[batch, 1, d_model] is given to `step` and [batch, seq_len, d_model] to `prefill`.
     """
@@ -47,7 +48,7 @@ class Decodes(Protocol):
         """The state before the first token."""
 
     def step(self, q: Heads, k: Heads, v: Heads, state: Any) -> tuple[Heads, Any]:
-        """out of one token and the state after it; q, k, v, out: [batch, heads, 1, head_dim]. Agrees with causal `forward` there."""
+        """The output of one token and the state after it; q, k, v, out: [batch, heads, 1, head_dim]. Agrees with causal `forward`."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def hide_padding(padding_mask: PaddingMask | None, *tensors: Float[Tensor, "batc
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Half types widened to float32, in which long sums, norms and exponents are taken."""
+    """The tensor in float32 if it is in half precision, else as it is: long sums, norms and exponents are computed so."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
@@ -170,7 +171,7 @@ def count_visible(seq_len: int, causal: bool, padding_mask: PaddingMask | None, 
     """How many unpadded keys each query may see, at least 1, in float64: the N of scales such as 1/sqrt(N).
 
     Shape [1 or batch, 1, 1 or seq_len, 1]. When causal it is row i's own count up to i, so that an early output never depends on the
-    length of what follows. Take the scale of it before going to half precision, which rounds large counts away.
+    length of what follows. Compute a scale from it before going to half precision, which rounds large counts.
     """
     if padding_mask is None:
         if not causal:
@@ -184,8 +185,8 @@ def count_visible(seq_len: int, causal: bool, padding_mask: PaddingMask | None, 
 def token_ranks(seq_len: int, padding_mask: PaddingMask | None, device: torch.device) -> Int[Tensor, "... seq_len"]:
     """The position of each token among the unpadded tokens of its sequence, from 0, [1 or batch, seq_len].
 
-    What a mechanism that knows positions should use, so that padding anywhere changes nothing. A padded token gets the rank of the
-    unpadded one before it, or 0: in range, and without a meaning.
+    A mechanism that uses positions should use these, so that padding changes nothing, wherever it is. A padded token gets the rank of
+    the unpadded one before it, or 0: in range, and without a meaning.
     """
     if padding_mask is None:
         return torch.arange(seq_len, device=device)[None]

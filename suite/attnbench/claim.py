@@ -1,8 +1,7 @@
 """The contract of a claim: what a paper says, which numbers bear on it, and the rule by which they decide, fixed before they are seen.
 
-A claim's file ends in `CLAIM = Claim(...)`. The rule cannot be reached without the data that it needs: who judges is `judge` here, and it
-asks first whether every arm has enough seeds at enough places. What is missing makes a claim inconclusive, never reproduced and never
-refuted.
+A claim's file ends in `CLAIM = Claim(...)`. Its rule is applied only to complete data: `judge` (claims/_judge.py) first checks that every
+arm has enough seeds at enough places. Missing data make a claim inconclusive, never reproduced and never refuted.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ FAILED = ("oom", "timeout", "error", "incorrect")
 
 @dataclass(frozen=True)
 class Arm:
-    """One of the things that a claim compares, and how much of it there must be: distinct places with enough distinct seeds at each.
+    """One of the things that a claim compares, with the data that it needs: distinct places, and distinct seeds at each.
 
-    axis: what the places are, "seq_len" for example. may_fail: whether cells of it that ran out of memory or time, or ended in an error,
-    are nothing against the claim; those that were incorrect always are.
+    axis: what the places are, "seq_len" for example. may_fail: whether its cells may run out of memory or time, or end in an error, without
+    counting against the claim; those that are incorrect always count.
     """
 
     name: str
@@ -55,11 +54,11 @@ class Claim:
     statement: the claim, in a sentence.
     citation: the paper; as_reported: true where the claim was read in a secondary source, and is not verified to stand in the paper.
     rule: the decision rule in words, with its numbers.
-    arms: what has to be there.
+    arms: the data that must be there.
     query: from a frame of attnbench.load(curves=True) to the rows that bear on the claim, one for each measurement, with the columns BENCH,
-           ROW and those of `apart`, and whatever `decide` needs besides. What failed is among them, without a value; see `measured`.
+           ROW and those of `apart`, and whatever `decide` needs besides. Failed cells are among them, without a value; see `measured`.
     decide: from the rows of one bench, which hold every arm in full, to a verdict and the reason in a sentence.
-    apart: further columns whose values are judged apart from each other, such as the task.
+    apart: further columns, such as the task; rows that differ in one of them are judged separately.
     """
 
     statement: str
@@ -73,7 +72,7 @@ class Claim:
 
 
 def measured(table: pd.DataFrame, track: str, metric: str, **where: object) -> pd.DataFrame:
-    """The newest records of a track that have a metric, one row each, with their samples; times of flagged sessions left out.
+    """The newest records of a track that have a metric, one row each, with their samples, but without times of flagged sessions.
 
     Those that ran out of memory or time, were wrong or ended in an error have a row too, without a value and samples: a claim is not
     reproduced by leaving them out.
@@ -95,7 +94,7 @@ def measured(table: pd.DataFrame, track: str, metric: str, **where: object) -> p
 
 
 def _empty(count: int) -> NDArray[np.object_]:
-    """So many empty lists of samples."""
+    """An array of `count` empty lists, for rows without samples."""
     found = np.empty(count, dtype=object)
     for place in range(count):
         found[place] = []
@@ -103,7 +102,7 @@ def _empty(count: int) -> NDArray[np.object_]:
 
 
 def join(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of several queries; those without any leave nothing behind but their columns."""
+    """The rows of several queries in one table; without any row, a table with the columns of the first."""
     import pandas as pd
 
     full = [part for part in parts if len(part)]

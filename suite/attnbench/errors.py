@@ -25,7 +25,7 @@ class Unavailable(AttnbenchError):
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str], see: str) -> BadInput:
-    """The error for a name that nobody knows, with the nearest allowed one.
+    """The error for an unknown name; it suggests the nearest allowed one.
 
     >>> print(unknown_name("variant", "linaer_elu", ["linear_elu", "softmax"], "attnbench list variants"))
     unknown variant 'linaer_elu'; did you mean 'linear_elu'? (attnbench list variants)
@@ -37,7 +37,7 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str], see: str) -> BadI
 
 
 def text_of(error: BaseException) -> str:
-    """What an error says, as Unicode that any file can hold, even if its __str__ fails or gives half a surrogate pair."""
+    """The message of an error, as Unicode that any file can hold, even if its __str__ fails or gives half a surrogate pair."""
     try:
         text = str(error)
     except BaseException as worse:

@@ -66,7 +66,7 @@ class Parts:
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Sizes of the model and of its training that suit a task. lr is tried beside others where a preset has it tuned."""
+    """Sizes of the model and of its training that suit a task. lr is one of the rates that a preset tries where it tunes them."""
 
     num_layers: int
     num_heads: int
@@ -83,12 +83,12 @@ class Task:
     kind:     "vision", "language" or "synthetic".
     load:     called as load(); returns Parts, of embedded files or generated from a seed. None where there is only the hub.
     files:    names of the embedded files, which are fingerprinted; none where the data are generated.
-    load_hub: called as load_hub(); the same from the Hugging Face hub, full size. Raises Unavailable where that cannot be had.
-    hub:      the name of the data set there.
+    load_hub: called as load_hub(); returns the Parts of the Hugging Face hub, full size. Raises Unavailable when it cannot load them.
+    hub:      the name of the data set on the hub.
     metric:   what is measured on the test part: "accuracy" of rows or asked positions, or "bits_per_byte".
-    target:   value of the metric on the validation part whose first reaching is timed.
+    target:   value of the metric on the validation part; the time until it is first reached is measured.
     num_classes: classes of a row; for tokens that are predicted, the size of the vocabulary.
-    per_token: whether every position is asked, rather than the row.
+    per_token: whether every position has a target, rather than the row.
     causal:   forms it has, the default first: False, True, or both; True when position i may see only those up to i.
     seq_len:  tokens the model sees; for images (side / patch)^2.
     patch:    side of an image patch in pixels; None for tokens.
@@ -124,7 +124,7 @@ class Task:
         if self.kind not in KINDS:
             raise BadInput(f"the task's kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
         if self.metric not in METRICS:
-            raise BadInput(f"the task's metric is {self.metric!r}; the training engine measures {', '.join(METRICS)}")
+            raise BadInput(f"the task's metric is {self.metric!r}; the trainer measures {', '.join(METRICS)}")
         if (self.patch is None) == (self.vocabulary is None):
             raise BadInput("a task is of images, with patch=, or of tokens, with vocabulary=; give one of the two")
         if self.load is None and self.load_hub is None:
@@ -158,20 +158,20 @@ def take(split: Split, rows: Tensor) -> Split:
 
 
 def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split]:
-    """A split in two by a fixed shuffle: the larger part, and `fraction` of the rows. For rows that are independent."""
+    """Two parts of a split, by a fixed shuffle: the rows that stay, and the `fraction` that is held out. For rows that are independent."""
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
     held = round(len(split) * fraction)
     return take(split, order[held:]), take(split, order[:held])
 
 
 def majority_share(targets: Tensor) -> float:
-    """Share of the most frequent class among what is asked: the accuracy of knowing nothing else."""
+    """Share of the most frequent class among the targets: the accuracy of a model that always answers it."""
     asked = targets[targets != IGNORED]
     return float(asked.bincount().max()) / asked.numel()
 
 
 def unigram_bits(targets: Tensor) -> float:
-    """Entropy of what is asked, in bits each: the bits per byte of knowing nothing but how frequent each is."""
+    """Entropy of the targets, in bits each: the bits per byte of a model that knows only how frequent each is."""
     counts = targets[targets != IGNORED].bincount().double()
     share = counts[counts > 0] / counts.sum()
     return float(-(share * share.log()).sum()) / math.log(2)

@@ -1,4 +1,4 @@
-"""A small classification problem, models of it, and models that misbehave, for tests of the training engine."""
+"""A small classification problem, models of it, and models that misbehave, for tests of the trainer."""
 
 from __future__ import annotations
 

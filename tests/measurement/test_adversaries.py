@@ -211,8 +211,8 @@ def measured(folder: Path, cheat: str, mode: str = "forward", checked: bool = Fa
     file.write_text(HONEST.replace("CHEAT", cheat))
     cell, gate = resolve(make_spec(variant="mine", seq_len=320, mode=mode), {"mine": str(file)}), Gate(folder / "results")
     if not checked:
-        report = Report(variant="mine", fingerprint=cell.subset.fingerprint(), device="cpu")
-        write_whole(gate._file(cell.subset), encode(report))
+        report = Report(variant="mine", fingerprint=cell.check_request.fingerprint(), device="cpu")
+        write_whole(gate._file(cell.check_request), encode(report))
     return run(cell, Session("session", gate, Limits(timeout_s=120)))
 
 

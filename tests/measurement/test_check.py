@@ -12,10 +12,10 @@ import torch
 
 from attnbench.errors import BadInput, Unavailable
 from attnbench.measurement.checks import CORRECTNESS, THOROUGH, check
+from attnbench.measurement.checks.finding import Finding, Worst
 from attnbench.measurement.checks.subject import Subject
-from attnbench.measurement.checks.verdict import Verdict, Worst
 from attnbench.spec.construct import load_variant
-from attnbench.store.report import Finding, Report, as_json, decode, encode
+from attnbench.store.report import Report, as_json, decode, encode
 from helpers.mechanisms import RUNNABLE, device_of
 
 VALUES = '''"""The values as they are: A = I."""
@@ -126,11 +126,11 @@ def test_a_limit_that_is_no_number_excuses_nothing() -> None:
     worst = Worst("error")
     worst.see(1e-9, 1e-5, "fine")
     worst.see(5.0, math.nan, "no limit")
-    assert worst.verdict().status == "failed"
+    assert worst.finding().status == "failed"
 
 
-def test_running_out_of_memory_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    def starve(subject: Subject) -> Verdict:
+def test_running_out_of_memory_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def starve(subject: Subject) -> Finding:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
 
     monkeypatch.setattr("attnbench.measurement.checks.CORRECTNESS", {"build": CORRECTNESS["build"], "shape": starve})
@@ -140,9 +140,8 @@ def test_running_out_of_memory_is_no_verdict(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_reported_checks_decide_nothing(tmp_path: Path) -> None:
     source = write(tmp_path, "v = v * (1.0 if float(v.sum()) else 2.0)")
-    verdict = THOROUGH["vmap"](Subject(source, load_variant(source), {"fine": True}))
-    assert verdict.status == "reported" and "does not work: RuntimeError: vmap" in verdict.detail
-    finding = Finding(name="vmap", status=verdict.status, detail=verdict.detail)
+    finding = THOROUGH["vmap"](Subject(source, load_variant(source), {"fine": True}))
+    assert finding.status == "reported" and "does not work: RuntimeError: vmap" in finding.detail
     assert Report(variant="mine", fingerprint=None, device="cpu", checks=[finding]).ok
     assert not set(CORRECTNESS) & set(THOROUGH)
 

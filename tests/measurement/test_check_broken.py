@@ -175,9 +175,9 @@ def test_a_fault_of_long_sequences_is_found(name: str, tmp_path: Path) -> None:
         folder.mkdir()
         source = write(folder, changes)
         with one_thread():
-            verdict = THOROUGH[name](Subject(source, load_variant(source), {}))
-        assert verdict.status == expected, verdict.detail
-    assert verdict.value is not None and verdict.allowed is not None and verdict.value > verdict.allowed
+            finding = THOROUGH[name](Subject(source, load_variant(source), {}))
+        assert finding.status == expected, finding.detail
+    assert finding.value is not None and finding.allowed is not None and finding.value > finding.allowed
 
 
 def test_every_check_that_decides_can_fail() -> None:

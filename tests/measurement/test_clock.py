@@ -17,7 +17,7 @@ import attnbench
 from attnbench import registry
 from attnbench.errors import Incorrect
 from attnbench.measurement import flops
-from attnbench.measurement.clock import ClockError, Patience, Turn, take_turns
+from attnbench.measurement.clock import ClockError, StoppingRule, Turn, take_turns
 from attnbench.measurement.tracks import measure_cell
 from attnbench.measurement.value import Measurement
 from helpers.factory import make_spec
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.alone
 def test_wall_clock_sees_the_call_and_nothing_else() -> None:
     """As a ratio to the same sleep timed by hand, in one process; what prepares and inspects is slower than the call."""
     turn = Turn(lambda _: time.sleep(0.02), prepare=lambda: time.sleep(0.05), inspect=lambda _: time.sleep(0.05))
-    samples = take_turns({"call": turn}, "cpu", Patience(many=10, many_s=0.1))["call"].wall_s
+    samples = take_turns({"call": turn}, "cpu", StoppingRule(many=10, many_s=0.1))["call"].wall_s
     by_hand = []
     for _ in samples:
         began = time.perf_counter()
@@ -43,7 +43,7 @@ def test_calls_take_turns_in_an_order_drawn_anew() -> None:
     def turn(name: str) -> Turn:
         return Turn(lambda number: (seen.append(f"{name}{number}"), time.sleep(0.001)))
 
-    samples = take_turns({name: turn(name) for name in "abc"}, "cpu", Patience(many=40, many_s=0.0))
+    samples = take_turns({name: turn(name) for name in "abc"}, "cpu", StoppingRule(many=40, many_s=0.0))
     assert {name: len(of_one.wall_s) for name, of_one in samples.items()} == {"a": 40, "b": 40, "c": 40}
     rounds = [seen[i : i + 3] for i in range(0, 120, 3)]
     assert all(sorted(one) == [f"{name}{i}" for name in "abc"] for i, one in enumerate(rounds))
@@ -60,14 +60,14 @@ def test_everything_outside_the_window_is_in_order() -> None:
         return "result"
 
     turn = Turn(call, lambda: seen.append("prepare"), lambda result: seen.append(f"inspect {result}"))
-    take_turns({"call": turn}, "cpu", Patience(many=2, many_s=0.0))
+    take_turns({"call": turn}, "cpu", StoppingRule(many=2, many_s=0.0))
     assert seen == ["prepare", "call", "inspect result"] * 2
 
 
 def test_the_garbage_collector_rests_and_comes_back() -> None:
     seen: list[bool] = []
     turn = Turn(lambda _: (seen.append(gc.isenabled()), time.sleep(0.001)))
-    take_turns({"call": turn}, "cpu", Patience(many=2, many_s=0.0))
+    take_turns({"call": turn}, "cpu", StoppingRule(many=2, many_s=0.0))
     assert seen == [False, False]
     assert gc.isenabled()
     with pytest.raises(ZeroDivisionError):

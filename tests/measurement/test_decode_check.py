@@ -9,8 +9,8 @@ import pytest
 import attnbench
 from attnbench.measurement.checks import CORRECTNESS
 from attnbench.measurement.checks.decode import LENGTH, decode
+from attnbench.measurement.checks.finding import Finding
 from attnbench.measurement.checks.subject import Subject, one_thread
-from attnbench.measurement.checks.verdict import Verdict
 from attnbench.spec.construct import load_variant
 
 TEMPLATE = (
@@ -33,7 +33,7 @@ CAT = "keys, values = (k, v) if state is None else (torch.cat([a, b], 2) for a, 
 OUT, NEXT = "return weights @ values", "\n        "
 ROOT = "math.sqrt(q.shape[-1])).softmax"
 
-# What is put in the place of what in the decode form, and what the verdict must say.
+# What is put in the place of what in the decode form, and what the finding must say.
 FAULTS = {
     "another scale": ({ROOT: "math.sqrt(1 + q.shape[-1])).softmax"}, "float64"),
     "the newest token is not seen": ({"q @ keys.mT": "q @ (keys * (keys.shape[2] > 1)).roll(1, 2).mT"}, "float64"),
@@ -67,7 +67,7 @@ FAULTS = {
 }
 
 
-def checked(folder: Path, text: str) -> Verdict:
+def checked(folder: Path, text: str) -> Finding:
     file = folder / "broken.py"
     file.write_text(text)
     with one_thread():
@@ -81,23 +81,23 @@ def test_a_fault_is_found(fault: str, tmp_path: Path) -> None:
     for old, new in changes.items():
         assert text.count(old) == 1, old
         text = text.replace(old, new)
-    verdict = checked(tmp_path, TEMPLATE.replace(BEFORE, text + BEFORE))
-    assert verdict.status == "failed", verdict.detail
-    assert said in verdict.detail
+    finding = checked(tmp_path, TEMPLATE.replace(BEFORE, text + BEFORE))
+    assert finding.status == "failed", finding.detail
+    assert said in finding.detail
 
 
 def test_a_decode_form_without_fault_holds(tmp_path: Path) -> None:
-    verdict = checked(tmp_path, TEMPLATE.replace(BEFORE, DECODING + BEFORE))
-    assert verdict.status == "passed", verdict.detail
-    assert verdict.value is not None and 0.0 < verdict.value < 1e-6
+    finding = checked(tmp_path, TEMPLATE.replace(BEFORE, DECODING + BEFORE))
+    assert finding.status == "passed", finding.detail
+    assert finding.value is not None and 0.0 < finding.value < 1e-6
 
 
 def test_what_cannot_decode_is_skipped_with_a_reason(tmp_path: Path) -> None:
-    verdict = checked(tmp_path, TEMPLATE)
-    assert (verdict.status, verdict.detail) == ("skipped", "it has no decode form: no init_state(batch_size) and step(q, k, v, state)")
+    finding = checked(tmp_path, TEMPLATE)
+    assert (finding.status, finding.detail) == ("skipped", "it has no decode form: no init_state(batch_size) and step(q, k, v, state)")
     (tmp_path / "other").mkdir()
-    verdict = checked(tmp_path / "other", TEMPLATE.replace("causal=True,", "causal=False,"))
-    assert (verdict.status, verdict.detail) == ("skipped", "it has no causal form")
+    finding = checked(tmp_path / "other", TEMPLATE.replace("causal=True,", "causal=False,"))
+    assert (finding.status, finding.detail) == ("skipped", "it has no causal form")
 
 
 def test_hidden_states_reach_step_and_prefill(tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_hidden_states_reach_step_and_prefill(tmp_path: Path) -> None:
     text = text.replace("return k, v", f"{own}; return k, v").replace(CAT, f"{own}\n        {CAT}")
     template = TEMPLATE.replace("PaddingMask | None = None) -> Heads:", "PaddingMask | None = None, hidden=None) -> Heads:")
     template = template.replace("(v,) = hide", f"{own}; (v,) = hide").replace("causal=True,", "causal=True, needs_hidden=True,")
-    verdict = checked(tmp_path, template.replace(BEFORE, text + BEFORE))
-    assert verdict.status == "passed", verdict.detail
+    finding = checked(tmp_path, template.replace(BEFORE, text + BEFORE))
+    assert finding.status == "passed", finding.detail
 
 
 def test_it_is_part_of_the_gate() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.runner.lock import alone
+from attnbench.runner.lock import measurement_lock
 from attnbench.runner.parent import _ctrl_c_later
 from helpers.misbehaving import is_gone, run_cell, wait_for, write_variant
 from helpers.paths import TESTS
@@ -130,7 +130,7 @@ def test_two_commands_never_measure_at_once(capfd: pytest.CaptureFixture[str], t
     spans: list[tuple[float, float]] = []
 
     def measure() -> None:
-        with alone():
+        with measurement_lock():
             began = time.monotonic()
             time.sleep(0.5)
             spans.append((began, time.monotonic()))

@@ -13,7 +13,7 @@ import attnbench
 from attnbench.cli.run import Choice, sweep
 from attnbench.measurement.checks import CORRECTNESS
 from attnbench.runner import asv
-from attnbench.runner.cell import Subset, resolve
+from attnbench.runner.cell import CheckRequest, resolve
 from attnbench.runner.engines import local
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
@@ -91,14 +91,14 @@ def test_a_report_is_used_until_the_file_is_edited(results: Path, tmp_path: Path
 
 @pytest.mark.parametrize("content", [b"", b'{"schema": 1, "vari', b"[]", b"\xff\xfe", b'{"schema":99}'])
 def test_a_torn_or_foreign_report_is_ignored(results: Path, content: bytes) -> None:
-    gate, subset = Gate(results), Subset("softmax", {}, "cpu")
+    gate, request = Gate(results), CheckRequest("softmax", {}, "cpu")
     (results / "checks").mkdir()
-    file = gate._file(subset)
+    file = gate._file(request)
     file.write_bytes(content)
-    assert gate.known(subset) is None
+    assert gate.known(request) is None
     foreign = Report(variant="softmax", fingerprint="0" * 16, device="cpu")
     file.write_bytes(encode(foreign))
-    assert gate.known(subset) is None
+    assert gate.known(request) is None
 
 
 def test_a_torn_report_is_written_anew(results: Path, tmp_path: Path) -> None:
@@ -113,16 +113,16 @@ def test_a_torn_report_is_written_anew(results: Path, tmp_path: Path) -> None:
 
 
 def test_what_decides_a_check_is_in_its_fingerprint(tmp_path: Path) -> None:
-    subset = Subset("polynomial", {"degree": 3, "scale": "sqrt"}, "cpu")
+    request = CheckRequest("polynomial", {"degree": 3, "scale": "sqrt"}, "cpu")
     others = [
-        dataclasses.replace(subset, params={"degree": 2, "scale": "sqrt"}),
-        dataclasses.replace(subset, device="cuda"),
-        dataclasses.replace(subset, source="softmax"),
-        Subset(write(tmp_path / "one", TEMPLATE), {}, "cpu"),
-        Subset(write(tmp_path / "two", TEMPLATE + "EDITED = True\n"), {}, "cpu"),
+        dataclasses.replace(request, params={"degree": 2, "scale": "sqrt"}),
+        dataclasses.replace(request, device="cuda"),
+        dataclasses.replace(request, source="softmax"),
+        CheckRequest(write(tmp_path / "one", TEMPLATE), {}, "cpu"),
+        CheckRequest(write(tmp_path / "two", TEMPLATE + "EDITED = True\n"), {}, "cpu"),
     ]
-    assert len({one.fingerprint() for one in (subset, *others)}) == 6
-    assert dataclasses.replace(subset).fingerprint() == subset.fingerprint()
+    assert len({one.fingerprint() for one in (request, *others)}) == 6
+    assert dataclasses.replace(request).fingerprint() == request.fingerprint()
 
 
 @pytest.mark.slow
@@ -185,11 +185,11 @@ def test_asv_meets_the_same_gate(results: Path) -> None:
     cell = resolve(asv.cells_of("kernel")[values])
     planted = Report(
         variant="softmax",
-        fingerprint=cell.subset.fingerprint(),
+        fingerprint=cell.check_request.fingerprint(),
         device="cpu",
         checks=[Finding(name="batch", status="failed", detail="planted")],
     )
-    file = Gate(results)._file(cell.subset)
+    file = Gate(results)._file(cell.check_request)
     file.parent.mkdir(parents=True)
     file.write_bytes(encode(planted))
     record = asv.record_of("kernel", values, results)

@@ -39,7 +39,7 @@ def run_through(plan: Plan) -> list[Cell]:
     done = []
     for cell in plan.cells():
         done.append(cell)
-        plan.saw(recorded(cell, accuracy=cell.spec.lr or 0.0))
+        plan.add(recorded(cell, accuracy=cell.spec.lr or 0.0))
     return done
 
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_tuned_says_why_and_is_tried_again_when_a_trial_ended_oth
     given = []
     for cell in plan.cells():
         given.append(cell)
-        plan.saw(make_record(cell.spec, fingerprint=cell.fingerprint, status="oom", reason="no memory", measurements={}))
+        plan.add(make_record(cell.spec, fingerprint=cell.fingerprint, status="oom", reason="no memory", measurements={}))
     assert [cell.refused is None for cell in given] == [True, True, False]
     last = given[-1]
     assert last.spec.lr is None and last.refused == Refusal("oom", "no memory")

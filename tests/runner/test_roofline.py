@@ -26,12 +26,12 @@ def test_it_is_measured_again_once_and_the_better_is_kept(new_results: Path, mon
     again = dataclasses.replace(known, flops_per_s={"float32": 3e10}, measured_at="2100-01-01T00:00:00Z")
     monkeypatch.setattr(roofline, "measure_peaks", lambda device, start: again)  # test_peaks does that in earnest
     roof = roofline.Roof(new_results, "forkserver", said.append)
-    assert roof.again("cpu") is None  # nobody asked for it yet
+    assert roof.measure_again("cpu") is None  # nobody asked for it yet
     assert roof.of("cpu") == known
-    better = roof.again("cpu")
+    better = roof.measure_again("cpu")
     assert better is not None and better.flops_per_s["float32"] == 3e10
     assert roof.of("cpu") == better == roofline.Roof(new_results, "forkserver").of("cpu")
-    assert roof.again("cpu") is None
+    assert roof.measure_again("cpu") is None
     assert "once more" in said[0]
 
 
@@ -39,4 +39,4 @@ def test_a_run_goes_on_without_a_device(new_results: Path, monkeypatch: pytest.M
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     roof = roofline.Roof(new_results, "forkserver")
     assert roof.of("cuda") is None
-    assert roof.again("cuda") is None
+    assert roof.measure_again("cuda") is None

@@ -8,7 +8,7 @@ import pytest
 
 from attnbench.errors import BadInput
 from attnbench.runner.cell import Refusal
-from attnbench.runner.tuning import close
+from attnbench.runner.tuning import choose_rate
 from attnbench.spec import tuning
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
@@ -49,15 +49,17 @@ def test_a_grid_has_one_trial_a_rate_that_never_sees_the_test_part() -> None:
     ],
 )
 def test_the_best_on_the_validation_part_is_chosen(tried: list[Record], chosen: float) -> None:
-    closed = close(open_spec(), tried)
+    closed = choose_rate(open_spec(), tried)
     assert isinstance(closed, Spec)
     assert (closed.lr, closed.lr_grid, closed.seed, closed.evaluate) == (chosen, "0.001 0.003 0.01", 2, "test")
 
 
 def test_where_every_trial_failed_the_cell_ends_as_they_did() -> None:
-    assert close(open_spec(), [trial(0.001), trial(0.003)]) == Refusal("error", "ValueError: no")
+    assert choose_rate(open_spec(), [trial(0.001), trial(0.003)]) == Refusal("error", "ValueError: no")
     out = dataclasses.replace(trial(0.003), status="oom", reason="no memory")
-    assert close(open_spec(), [trial(0.001), out]) == Refusal("skipped", "no rate could be tried; error: ValueError: no; oom: no memory")
+    assert choose_rate(open_spec(), [trial(0.001), out]) == Refusal(
+        "skipped", "no rate could be tried; error: ValueError: no; oom: no memory"
+    )
 
 
 @pytest.mark.parametrize("grid", ["", "fast", "0.1 -1", "0.1,0.2"])

@@ -15,7 +15,7 @@ from attnbench.runner.session import Session, run
 from attnbench.spec.axes import Spec
 from attnbench.training import checkpoint
 from attnbench.training.checkpoint import FileCheckpoint
-from attnbench.training.train import Watch, train
+from attnbench.training.train import Callbacks, train
 from helpers.small_training import build_model, draw_parts, recipe, same_weights
 
 
@@ -47,11 +47,15 @@ def test_a_run_that_was_cut_twice_comes_to_the_same_weights_and_curve(tmp_path: 
     for epochs in (2, 3):
         with pytest.raises(Cut):
             train(
-                build_model(name=name), parts.train, parts.validation, chosen, Watch(epochs_seen.append, checkpoint=CutAfter(file, epochs))
+                build_model(name=name),
+                parts.train,
+                parts.validation,
+                chosen,
+                Callbacks(epochs_seen.append, checkpoint=CutAfter(file, epochs)),
             )
     torch.manual_seed(12345)  # what another process has drawn meanwhile
     last = build_model(seed=7, name=name)  # other weights, which the checkpoint's replace
-    resumed = train(last, parts.train, parts.validation, chosen, Watch(epochs_seen.append, checkpoint=FileCheckpoint(file)))
+    resumed = train(last, parts.train, parts.validation, chosen, Callbacks(epochs_seen.append, checkpoint=FileCheckpoint(file)))
     assert same_weights(whole, last)
     assert {**resumed.curve, "wall_s": None} == {**expected.curve, "wall_s": None}
     assert (resumed.rows, resumed.diverged) == (expected.rows, expected.diverged)
@@ -64,10 +68,10 @@ def test_a_run_that_was_cut_twice_comes_to_the_same_weights_and_curve(tmp_path: 
 def test_a_checkpoint_of_another_recipe_is_left_alone(tmp_path: Path) -> None:
     parts, file = draw_parts(), tmp_path / "state.pt"
     with pytest.raises(Cut):
-        train(build_model(), parts.train, parts.validation, recipe(lr=0.1), Watch(checkpoint=CutAfter(file, 1)))
+        train(build_model(), parts.train, parts.validation, recipe(lr=0.1), Callbacks(checkpoint=CutAfter(file, 1)))
     fresh, resumed = build_model(), build_model()
     train(fresh, parts.train, parts.validation, recipe())
-    train(resumed, parts.train, parts.validation, recipe(), Watch(checkpoint=FileCheckpoint(file)))
+    train(resumed, parts.train, parts.validation, recipe(), Callbacks(checkpoint=FileCheckpoint(file)))
     assert same_weights(fresh, resumed)
 
 

@@ -1,4 +1,4 @@
-"""The training engine: reproducible, honest about divergence, and blind to everything but what it is given."""
+"""The trainer: reproducible, honest about divergence, and blind to everything but what it is given."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from attnbench.training.train import Watch, evaluate, rows_of_epoch, step, time_to_target, train
+from attnbench.training.train import Callbacks, evaluate, rows_of_epoch, step, time_to_target, train
 from attnbench.workload import Parts, Split
 from helpers.small_training import (
     CLASSES,
@@ -62,7 +62,9 @@ def test_the_order_of_rows_depends_on_the_seed_alone() -> None:
 def test_validation_is_looked_at_before_and_after_every_epoch_and_teaches_nothing() -> None:
     model, done = Watched(), list[tuple[int, int]]()
     parts = numbered()
-    train(model, parts.train, parts.validation, recipe(epochs=3), Watch(on_epoch=lambda epoch: done.append((epoch, len(model.batches)))))
+    train(
+        model, parts.train, parts.validation, recipe(epochs=3), Callbacks(on_epoch=lambda epoch: done.append((epoch, len(model.batches))))
+    )
     assert [epoch for epoch, _ in done] == [0, 1, 2, 3]
     assert [batches for _, batches in done] == [1, 9, 17, 25]  # 97 rows are seven batches of 16, and one of validation
     assert max(model.seen(training=True)) < 97
@@ -88,7 +90,7 @@ def test_the_curve_holds_one_entry_before_training_and_one_an_epoch() -> None:
         seen.append(probed)
         return {"norm": math.nan if len(seen) == 2 else float(len(seen))}
 
-    trained = train(model, parts.train, parts.validation, recipe(epochs=3), Watch(probe=probe))
+    trained = train(model, parts.train, parts.validation, recipe(epochs=3), Callbacks(probe=probe))
     assert trained.curve["step"] == [0, 7, 14, 21]  # 97 rows in batches of 16
     assert trained.curve["norm"] == [1.0, None, 3.0, 4.0] and all(probed is model for probed in seen)
     assert trained.curve["train_loss"][0] is None

@@ -17,7 +17,7 @@ from rich.text import Text
 from attnbench import registry
 from attnbench.errors import BadInput, unknown_name
 from attnbench.runner.jobs import CheckJob, Limits, Result
-from attnbench.runner.lock import alone
+from attnbench.runner.lock import measurement_lock
 from attnbench.runner.parent import run_in_child
 from attnbench.spec.axes import DEVICES
 from attnbench.store.environment import anonymous
@@ -82,7 +82,7 @@ def _check(source: str, request: Request, place: str, err: Console) -> Report:
     job = CheckJob(source, {}, request.device, full=True, limits=Limits(timeout_s=request.timeout_s))
     name = registry.stem(source)
     waiting: AbstractContextManager[Any] = err.status("") if err.is_terminal else nullcontext()
-    with alone(), waiting as shown:
+    with measurement_lock(), waiting as shown:
 
         def watch(stage: str) -> None:
             if shown is not None:

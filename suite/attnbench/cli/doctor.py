@@ -15,7 +15,7 @@ from rich.table import Table
 
 from attnbench.analysis.quantity import size
 from attnbench.errors import unknown_name
-from attnbench.runner.lock import alone
+from attnbench.runner.lock import measurement_lock
 from attnbench.runner.roofline import busy, measure_peaks
 from attnbench.spec import presets
 from attnbench.spec.axes import DEVICES
@@ -41,7 +41,7 @@ def show_doctor(inquiry: Inquiry, out: Console, err: Console) -> None:
     if inquiry.device not in DEVICES:
         raise unknown_name("device", inquiry.device, DEVICES, "attnbench doctor --help")
     if inquiry.peaks:
-        with alone():
+        with measurement_lock():
             peaks = _measure(inquiry.device, err)
             if not inquiry.as_json:
                 _print_peaks(peaks, out)

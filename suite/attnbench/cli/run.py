@@ -86,7 +86,7 @@ def _measure(plan: Plan, store: Store, session: Session, ran_out: RanOut, consol
 
         for record in local.run_cells(plan.cells(), session, on_start, ran_out):
             store.append(record)
-            plan.saw(record)
+            plan.add(record)
             records.append(record)
             if record.status != "ok":
                 reason = (record.reason or "").splitlines()[:1]

@@ -1,4 +1,4 @@
-"""Elementwise activations of the scores, in place on a tile, with their slopes: what takes the place of softmax in tiled.py."""
+"""Elementwise activations in place of softmax for tiled.py, with their slopes, computed in place on a tile of scores."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Polynomial:
             scores.copy_(value)
 
     def _lone_power(self) -> int:
-        """The power where there is but one, with factor 1; otherwise 0."""
+        """The power if there is only one and its factor is 1; otherwise 0."""
         return self.coefficients[0][0] if len(self.coefficients) == 1 and self.coefficients[0][1] == 1.0 else 0
 
 

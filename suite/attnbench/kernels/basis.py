@@ -96,19 +96,19 @@ class _Exponential(torch.autograd.Function):
 
 
 def exponential_of(t: Square) -> Square:
-    """exp(t). On other devices than the CPU torch's own waits for norms to be read back, and exp(t) = I + t phi1(t) does not."""
+    """exp(t). On other devices than the CPU as I + phi1(t) t, because torch's own waits for norms to be read back."""
     if t.device.type == "cpu":
         return torch.linalg.matrix_exp(t)
-    return without_reading(t)
+    return exponential_by_phi1(t)
 
 
-def without_reading(t: Square) -> Square:
-    """I + phi1(t) t."""
+def exponential_by_phi1(t: Square) -> Square:
+    """exp(t) as I + phi1(t) t, which reads nothing back from the device."""
     return torch.eye(t.shape[-1], dtype=t.dtype, device=t.device) + phi1_times(t, t)
 
 
 def _wide(t: Square) -> Square:
-    """t in float64, unless it can be seen, which on other devices than the CPU takes waiting, that its norm is at most 8."""
+    """t in float64, or as it is where it is on the CPU and its norm is at most 8; reading the norm of another device would wait."""
     if t.device.type == "cpu" and not (t.abs().sum(-1) > FLOAT32_NORM).any():
         return t
     return t.double()

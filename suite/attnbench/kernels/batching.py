@@ -1,4 +1,4 @@
-"""What a hand-written autograd function needs under torch.func.vmap: the mapped axis becomes part of the batch."""
+"""The vmap of hand-written autograd functions: the mapped axis becomes part of the batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from torch.autograd import Function
 
 
 def by_folding(function: type[Function], info: Any, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...]) -> tuple[Tensor, int]:
-    """The function's `vmap`: every tensor as [mapped * batch, ...], one that is not mapped repeated for every element; and back."""
+    """The function's `vmap`: calls it on tensors [mapped * batch, ...] and gives its result as [mapped, batch, ...].
+
+    A tensor that is not mapped is repeated for every element.
+    """
     size = info.batch_size
 
     def fold(x: Tensor, dim: int | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""A key-value cache, and how the query of one token meets it.
+"""A key-value cache, and the attention of one token's query over it.
 
 The buffers have room for more tokens than there are and double when they are full, so that a step writes one row of keys and one of
 values and copies none.
@@ -27,7 +27,7 @@ WIDENED_VALUES = 2**18
 
 
 class _Buffers:
-    """Keys and values with room for more: what the states of one sequence share, so that it grows once for all of them."""
+    """Keys and values with room for more. The states of one sequence share them, so that they grow once for all of these."""
 
     def __init__(self) -> None:
         self.held: tuple[Tensor, ...] = ()  # none before the first token, which tells width, dtype and device
@@ -49,8 +49,8 @@ class _Buffers:
 class Cache:
     """The keys and values of the first `length` tokens of `batch_size` sequences, in the dtype in which they came.
 
-    A cache that another was made of stays good: what `append` writes lies beyond its length. To append to it again overwrites the same
-    rows, so that of two continuations of one cache only the later is good.
+    A cache stays valid after `append`, which writes beyond its length. A second `append` to it overwrites the same rows, so that of two
+    continuations of one cache only the later is valid.
     """
 
     batch_size: int
@@ -71,12 +71,12 @@ class Cache:
 
     @property
     def keys(self) -> Keys:
-        """A view of the buffer."""
+        """The keys, a view of the buffer."""
         return self._buffers.held[0][:, :, : self.length]
 
     @property
     def values(self) -> Values:
-        """A view of the buffer."""
+        """The values, a view of the buffer."""
         return self._buffers.held[1][:, :, : self.length]
 
     def scores(self, q: Float[Tensor, "batch heads 1 key_dim"]) -> Float[Tensor, "batch heads 1 seq_len"]:
@@ -101,7 +101,7 @@ class Cache:
 
 
 class CachedAttention(nn.Module):
-    """A mechanism that decodes from the keys and values of all tokens before, as they came. It adds `step` to this."""
+    """Base of a mechanism that decodes from the unchanged keys and values of all tokens before. The mechanism adds `step`."""
 
     def init_state(self, batch_size: int) -> Cache:
         return Cache(batch_size)
@@ -122,9 +122,9 @@ def elementwise_step(
 
 
 def product_in_half(x: Float[Tensor, "*heads 1 inner"], y: Float[Tensor, "*heads inner outer"]) -> Float[Tensor, "*heads 1 outer"]:
-    """x @ y in the half type of y, for a wide x, and widened: on a GPU y is then read once, as it lies.
+    """x @ y, computed in the half type of y and returned in the wide type of x: on a GPU y is then read once, unconverted.
 
-    x is brought to length 1 for the product: weights of 1/N would lose their digits in float16, and large ones its range.
+    x is brought to length 1 for the product: in float16 weights of 1/N would lose digits, and large ones overflow.
     """
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     unit = x / length.masked_fill(length == 0.0, 1.0)

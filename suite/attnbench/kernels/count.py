@@ -1,4 +1,4 @@
-"""Floating-point operations that kernels report themselves: torch's counter sees none of what a kernel of one's own computes."""
+"""Counts the floating-point operations that kernels report themselves: torch's counter does not see inside custom kernels."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 from attnbench.attention import BadInput
 
-# Of the whole process and no context variable: on CUDA, autograd runs backward in threads of its own, which inherit no context.
+# Shared by the whole process, no context variable: on CUDA, autograd runs backward in threads of its own, which inherit no context.
 _counting: list[list[float]] = []
 
 
 def count_flops(n: int | float) -> None:
     """Report n floating-point operations; a kernel calls it where it is launched. Does nothing while nobody counts.
 
-    Not for what is made of torch's operations, which torch's counter sees by itself.
+    Not for kernels made of torch's operations, which torch's counter sees by itself.
     Raises BadInput when n is negative or not finite.
     """
     if not 0 <= n < math.inf:

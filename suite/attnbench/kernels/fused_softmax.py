@@ -1,4 +1,4 @@
-"""Softmax attention by torch's fused kernel, padding included: what the relatives of softmax are made of."""
+"""Softmax attention by torch's fused kernel, with padding, for softmax and the variants close to it."""
 
 from __future__ import annotations
 

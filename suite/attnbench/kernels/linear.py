@@ -78,8 +78,8 @@ def normalise_rows(weights: Matrix, causal: bool, padding_mask: PaddingMask | No
 def divide(sums: Tensor, denominators: Tensor) -> Tensor:
     """sums / denominators, and zero with zero gradients where the denominator is 0.
 
-    One below tiny / eps (1e-31 in float32) counts as 0: terms that have underflowed are missing in it, from its last digit up, and a
-    little lower the gradient, of the order of 1 / denominator, would overflow.
+    A denominator below tiny / eps (1e-31 in float32) counts as 0: it lacks terms that have underflowed, so that its last digits are wrong,
+    and a little lower the gradient, of the order of 1 / denominator, would overflow.
     """
     limits = torch.finfo(denominators.dtype)
     empty = denominators.detach().abs() < limits.tiny / limits.eps
@@ -87,7 +87,7 @@ def divide(sums: Tensor, denominators: Tensor) -> Tensor:
 
 
 def _hide_scale(log_scale: Tensor | None, padding_mask: PaddingMask | None) -> Tensor | None:
-    """A padded key must not be the largest. Not -inf, for -inf - -inf is NaN before the first unpadded key."""
+    """The log scale with padded keys at the least finite value, so that none is the largest. Not -inf, for -inf - -inf is NaN."""
     if log_scale is None or padding_mask is None:
         return log_scale
     return log_scale.masked_fill(padding_mask[:, None, :], torch.finfo(log_scale.dtype).min)

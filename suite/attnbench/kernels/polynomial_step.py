@@ -43,7 +43,7 @@ class PolynomialState:
 def polynomial_prefill(k: Rows, v: Rows, coefficients: Coefficients) -> PolynomialState:
     """The state after a sequence."""
     seq_len = k.shape[2]
-    # A full cache is folded here, and by a step only before its token is added: so no state makes every step from it fold again.
+    # A full cache is folded here, whereas a step folds before it adds its token: so no state makes every step from it fold again.
     folded = seq_len - seq_len % fold_length(k.shape[3], v.shape[3], k.dtype, coefficients)
     sums = _fold((), k[:, :, :folded], v[:, :, :folded], coefficients) if folded else ()
     recent = Cache(k.shape[0])
@@ -83,7 +83,7 @@ def fold_length(key_dim: int, value_dim: int, dtype: torch.dtype, coefficients: 
 
 
 def _fold(sums: tuple[Tensor, ...], k: Rows, v: Rows, coefficients: Coefficients) -> tuple[Tensor, ...]:
-    """The sums with these tokens."""
+    """The sums with these tokens added."""
     k, v = at_least_float32(k), at_least_float32(v)
     added = sums_of(k, torch.cat([v, torch.ones_like(v[..., :1])], dim=-1), coefficients)
     return tuple(a + b for a, b in zip(added, sums, strict=True)) if sums else added

@@ -58,7 +58,7 @@ def sums_of(
 def meet_sums(
     q: Float[Tensor, "batch heads seq_len head_dim"], sums: tuple[Tensor, ...], coefficients: Coefficients
 ) -> Float[Tensor, "batch heads seq_len value_dim"]:
-    """sum over those keys of P(q . k) v."""
+    """sum over the keys of `sums_of` of P(q . k) v."""
     levels = features_of(q.shape[-1], degree_of(coefficients)).of(q.flatten(0, 1).mT.contiguous())
     return _spread(levels, sums, coefficients).view(*q.shape[:-1], -1)
 
@@ -130,13 +130,13 @@ class _Work:
         ]
 
     def forward(self, heads: slice, out: Tensor) -> None:
-        """All keys into the states, then every query through them."""
+        """Sums all keys into the states, then applies these to every query."""
         weighted = self.gathered(heads)
         for tokens in self.chunks():
             out[heads, tokens] = self.spread(self.features(self.q, heads, tokens), weighted)
 
     def backward(self, heads: slice, d_out: Tensor, dq: Tensor, dk: Tensor, dv: Tensor) -> None:
-        """Queries meet the states of the keys, and make those that the keys meet."""
+        """dQ from the states of the keys, dK and dV from states that are summed over the queries."""
         weighted, turned = self.gathered(heads), self.states(heads)
         for tokens in self.chunks():
             levels = self.features(self.q, heads, tokens)
@@ -149,14 +149,14 @@ class _Work:
             dk[heads, tokens] = self.pull_back(levels, weighted, self.v[heads, tokens])
 
     def causal_forward(self, heads: slice, out: Tensor) -> None:
-        """Each chunk through the states of the chunks before it."""
+        """Applies the states of the chunks before a chunk to its queries, and adds the attention within the chunk."""
         states = self.states(heads)
         for tokens in self.chunks():
             out[heads, tokens] = self.spread(self.features(self.q, heads, tokens), self.weighted(states)) + self.within(heads, tokens)
             self.collect_(states, self.features(self.k, heads, tokens), self.v[heads, tokens])
 
     def causal_backward(self, heads: slice, d_out: Tensor, dq: Tensor, dk: Tensor, dv: Tensor) -> None:
-        """Queries meet the sum over the keys before their chunk, keys that over the queries after theirs: one pass in each direction."""
+        """dQ from the states of the keys before a chunk, dK and dV from those of the queries after it: one pass in each direction."""
         states, turned = self.states(heads), self.states(heads)
         for tokens in self.chunks():
             levels = self.features(self.q, heads, tokens)
@@ -205,14 +205,14 @@ class _Work:
         return _spread(levels, weighted, self.coefficients)
 
     def pull_back(self, levels: list[Tensor], weighted: list[Tensor], values: Tensor) -> Tensor:
-        """Gradient of the tokens of `levels` in values . spread(levels, weighted): [heads, tokens, head_dim]."""
+        """Gradient of values . spread(levels, weighted) by the tokens of `levels`: [heads, tokens, head_dim]."""
         gradients: list[Tensor | None] = [None] * len(levels)
         for (power, _), state in zip(self.coefficients, weighted, strict=True):
             gradients[power] = torch.bmm(state, values.mT)
         return self.symmetric.pull_back_(levels[1], levels, gradients).mT
 
     def within(self, heads: slice, tokens: slice) -> Tensor:
-        """What the tokens of one chunk give each other, causally."""
+        """The causal attention of the tokens of one chunk over each other."""
         scores = self.q[heads, tokens] @ self.k[heads, tokens].mT
         self.activation.value_(scores, torch.empty_like(scores))
         return scores.tril_() @ self.v[heads, tokens]

@@ -4,8 +4,8 @@
 
     dY = U^T dO,   dG = -c J [dM, dT],   dU = U (dG_u + dG_u^T) + V dG_v^T + dO Y^T,   dV = dO + U dG_v
 
-Everything as long as the sequence goes by chunks of tokens that stay in the cache, one product a chunk for G, dY and dU: by autograd
-there would be three times as many tensors, and beyond the cache time would grow faster than seq_len.
+Tensors as long as the sequence are worked in chunks of tokens that stay in the cache, with one product a chunk for each of G, dY and dU.
+Autograd would need three times as many tensors, and beyond the cache its time would grow faster than seq_len.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What happens in a cell's own process: clocks, memory, FLOPs, verification, and the three tracks."""
+"""The code that runs in a cell's own process: clocks, memory, FLOPs, verification, and the three tracks."""

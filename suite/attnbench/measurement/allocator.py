@@ -1,4 +1,4 @@
-"""What the C library does with memory that was freed."""
+"""Sets how the C library reuses freed memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Have glibc reuse freed blocks up to the largest that it ever does, 32 MiB, and give nothing back to the system.
+    """Have glibc reuse freed blocks of up to 32 MiB, the most that it can, and return no memory to the system.
 
-    Left alone it comes to much the same once such blocks were freed, but how soon, and what it gives back, hang on accidents of the heap:
-    the same call of softmax_math at seq_len 1,024 took 12 ms in one process and 19 in the next, for its pages were mapped anew each time.
+    By default it does much the same once it has freed such blocks, but how soon, and what it returns, depends on the history of the heap:
+    the same call of softmax_math at seq_len 1,024 took 12 ms in one process and 19 in the next, where its pages were mapped anew each time.
     """
     with suppress(AttributeError):  # another C library
         libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""The drift anchor: one fixed call, timed beside everything else, by which a machine that changed its speed is seen."""
+"""The drift anchor: one fixed call, timed beside everything else, that shows whether the machine's speed has changed."""
 
 from __future__ import annotations
 

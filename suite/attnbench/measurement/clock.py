@@ -1,4 +1,4 @@
-"""Wall clock of calls that take turns: raw samples, nothing stored, nothing derived.
+"""Times calls that take turns by the wall clock; gives raw samples, and stores and derives nothing.
 
 The timed call stands alone: inputs, warm-up and checks lie outside the window, and the device is synchronised on both sides. Calls that are
 to be compared alternate in one process, in an order drawn anew each round, for machines drift by tens of percent.
@@ -28,7 +28,7 @@ class ClockError(AttnbenchError):
 
 @dataclass(frozen=True)
 class Turn:
-    """A call that takes its turn. prepare makes its inputs and inspect sees its result, both outside the window."""
+    """A call that is timed in turn with others. prepare makes its inputs and inspect takes its result, both outside the timed window."""
 
     call: Call
     prepare: Callable[[], object] = lambda: None
@@ -36,12 +36,12 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Patience:
-    """When there are samples enough: after `many` rounds once all calls together took many_s, after `fair` rounds once
+class StoppingRule:
+    """When to stop timing: after `many` rounds once all calls together took many_s, after `fair` rounds once
     they took fair_s, after `few` rounds once they took few_s, and after `most` rounds.
 
-    Eight samples are the fewest that give their median a 99 % interval. Many more would make the interval narrower than what two processes
-    differ by, which it cannot know.
+    Eight samples are the fewest that give their median a 99 % interval. Many more would make the interval narrower than the difference
+    of two processes, which the samples of one cannot show.
     """
 
     many: int = 20
@@ -72,7 +72,7 @@ def synchronise(device: str) -> None:
 
 
 def seconds(call: Call, device: str) -> float:
-    """One call, timed."""
+    """The seconds that one call takes."""
     synchronise(device)
     started = perf_counter()
     result = call(0)
@@ -83,7 +83,7 @@ def seconds(call: Call, device: str) -> float:
 
 
 def warm_up(call: Call, device: str) -> None:
-    """Three calls, or fewer once 0.3 s are over."""
+    """Make three calls, or fewer once 0.3 s are over."""
     started = perf_counter()
     for i in range(WARMUP_CALLS):
         call(i)
@@ -92,22 +92,22 @@ def warm_up(call: Call, device: str) -> None:
             return
 
 
-def wall_clock_s(call: Call, device: str, patience: Patience | None = None) -> list[float]:
+def wall_clock_s(call: Call, device: str, stopping: StoppingRule | None = None) -> list[float]:
     """Seconds of every timed call, in order; the call must be warm."""
-    return take_turns({"call": Turn(call)}, device, patience)["call"].wall_s
+    return take_turns({"call": Turn(call)}, device, stopping)["call"].wall_s
 
 
 def take_turns(
-    turns: Mapping[str, Turn], device: str, patience: Patience | None = None, clock: Callable[[], float] = perf_counter
+    turns: Mapping[str, Turn], device: str, stopping: StoppingRule | None = None, clock: Callable[[], float] = perf_counter
 ) -> dict[str, Samples]:
-    """Time warm calls in rounds, each once a round, in an order drawn anew, so that a disturbance meets all of them.
+    """Time warm calls in rounds, each once a round, in an order drawn anew, so that a disturbance affects all of them.
 
-    Sample i of every call is of round i, so that ratios of samples are ratios of neighbours in time. Python's garbage collector rests
-    meanwhile.
+    Sample i of every call is of round i, so that ratios of samples are ratios of neighbours in time. Python's garbage collector
+    is off meanwhile.
 
     Raises ClockError when the clock does not advance during a call.
     """
-    patience = patience or Patience()
+    stopping = stopping or StoppingRule()
     draw = random.SystemRandom()  # its own: neither the mechanism nor the global seed decides who comes first
     samples = {name: Samples() for name in turns}
     flush = _l2_flush(device)
@@ -117,7 +117,7 @@ def take_turns(
     gc.disable()
     try:
         rounds, spent_s = 0, 0.0
-        while not patience.is_over(rounds, spent_s):
+        while not stopping.is_over(rounds, spent_s):
             draw.shuffle(order)
             for name in order:
                 _take_turn(turns[name], rounds, device, flush, clock, samples[name])
@@ -151,7 +151,7 @@ def _take_turn(turn: Turn, number: int, device: str, flush: Callable[[], object]
 
 
 def _l2_flush(device: str) -> Callable[[], object]:
-    """What empties the L2 cache of a GPU, whose calls would else find there what the copy of their inputs left."""
+    """A function that empties the L2 cache of a GPU, where a call would otherwise find the inputs that were just copied."""
     if device != "cuda":
         return lambda: None
     size = L2_FLUSHES * torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size

@@ -1,4 +1,4 @@
-"""What a call costs: its time beside the anchors', its peak memory and its FLOPs, each in a pass of its own."""
+"""Measures what a call costs: its time beside the anchors' times, its peak memory and its FLOPs, each in a pass of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attnbench.measurement import flops, memory
 from attnbench.measurement.anchor import drift_anchor
 from attnbench.measurement.clock import Samples, Turn, seconds, take_turns, warm_up
 from attnbench.measurement.guard import Guard
-from attnbench.measurement.timed import Keeper, Trial
+from attnbench.measurement.timed import Trial, VerifiedTrial
 from attnbench.measurement.value import Measurement, Stage
 
 DRIFT_CALLS = 3  # of the drift anchor, before the turns and after them, or before training and after each epoch
@@ -20,17 +20,17 @@ ANCHOR_PATIENCE_S = 2.0  # an anchor's call that takes longer is not interleaved
 def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], device: str, guard: Guard, stage: Stage) -> Measurement:
     """Samples of a trial, in turn with its anchor, softmax of the same shape and mode; and of the drift anchor, before and after.
 
-    The drift anchor takes no turns: its keys and values would push those of a short call out of the caches, which made softmax at 256
-    15 % slower than by itself.
+    The drift anchor is not timed in turn with them: its keys and values would push those of a short call out of the caches, which made
+    softmax at 256 15 % slower than by itself.
 
-    make_anchor is told how many seconds a call of the drift anchor takes, and gives None where softmax would take too long.
+    make_anchor: called with the seconds of a call of the drift anchor; gives None where softmax would take too long.
 
-    Raises Incorrect when the timed calls were not what they should be.
+    Raises Incorrect when the timed calls fail the verification.
     """
     stage("warm up")
     drift = drift_anchor(device)
     warm_up(drift, device)
-    subject = Keeper(trial, guard)
+    subject = VerifiedTrial(trial, guard)
     result = Measurement()
     _first_call(subject, device, result)
     warm_up(subject.call, device)
@@ -61,8 +61,8 @@ def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], 
     return result
 
 
-def _first_call(subject: Keeper, device: str, result: Measurement) -> None:
-    """The first call of all, in which kernels are compiled and tuned; by how much the process grows with it."""
+def _first_call(subject: VerifiedTrial, device: str, result: Measurement) -> None:
+    """Measure the very first call, in which kernels are compiled and tuned: its seconds, and by how much the process grows."""
     subject.prepare()
     watch = memory.ResidentPeak()
     result.samples["first_call_s"] = [seconds(subject.trial.call, device)]
@@ -72,13 +72,13 @@ def _first_call(subject: Keeper, device: str, result: Measurement) -> None:
         result.samples["peak_rss_bytes"] = [resident]
 
 
-def _warm_anchor(make: Callable[[], Trial | None], device: str, guard: Guard) -> Keeper | None:
-    """The anchor, warm; None where it takes too long, or more memory than there is, neither of which is the subject's fault."""
+def _warm_anchor(make: Callable[[], Trial | None], device: str, guard: Guard) -> VerifiedTrial | None:
+    """The anchor, warm; None where it takes too long or runs out of memory, which says nothing against the subject."""
     try:
         trial = make()
         if trial is None:
             return None
-        anchor = Keeper(trial, guard)
+        anchor = VerifiedTrial(trial, guard)
         if seconds(anchor.call, device) > ANCHOR_PATIENCE_S:
             return None
         warm_up(anchor.call, device)

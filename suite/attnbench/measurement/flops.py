@@ -43,7 +43,7 @@ def _product_flops(total: Any, a: Any, b: Any, *_: Any, **__: Any) -> int:
     return 2 * math.prod(a) * int(b[-1])
 
 
-# torch's own formulas take a causal call for a full one, and the CPU's kernel for nothing. Not every torch has all of these.
+# torch's own formulas count a causal call as a full one, and the CPU's kernel as nothing. Not every torch has all of these.
 _ATTENTION_KERNELS = (
     "_scaled_dot_product_flash_attention_for_cpu",
     "_scaled_dot_product_flash_attention",

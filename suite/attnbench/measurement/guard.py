@@ -1,4 +1,4 @@
-"""What a mechanism must leave alone while it is measured: the clocks, the harness, and the processor once it has returned."""
+"""Checks that a mechanism leaves alone, while it is measured, the clocks, the harness, and the processor once it has returned."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def _present() -> dict[str, object]:
 class Guard:
     """Watches one cell's process, from before its mechanism is loaded. Every method raises Incorrect for what no mechanism may do.
 
-    What can be caught in the mechanism's own process is caught here. The parent compares clocks on top (run.py), and no result counts
-    that cannot be computed again from the same inputs (trial.py).
+    What can be caught in the mechanism's own process is caught here. Besides, the parent compares clocks (plausibility.py), and no
+    result counts that cannot be computed again from the same inputs (timed.py).
     """
 
     def __init__(self) -> None:
@@ -51,13 +51,13 @@ class Guard:
         self._sealed = _present()
 
     def check_threads(self) -> None:
-        """No Python thread may run on when a call has returned; that of autograd, which is foreign to Python, may."""
+        """Check that no Python thread runs on when a call has returned; that of autograd, which Python did not start, may."""
         more = [t.name for t in threading.enumerate() if t not in self._threads and not isinstance(t, threading._DummyThread)]
         if more:
             raise Incorrect(f"the call returned and left {len(more)} thread(s) running ({more[0]}); finish all work before returning")
 
     def check_idle(self) -> None:
-        """The processor must come to rest: work that goes on after a call has returned was not timed."""
+        """Check that the processor comes to rest: work that goes on after a call has returned was not timed."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             began = time.process_time()
@@ -67,10 +67,10 @@ class Guard:
         raise Incorrect(f"the process goes on computing {PATIENCE_S:g} s after the last call returned; finish all work before returning")
 
     def check_seal(self) -> None:
-        """The clocks and what measures and verifies must be what they were."""
+        """Check that the clocks, and the code that measures and verifies, are what they were."""
         if torch.get_num_threads() != self._num_threads:
             raise Incorrect("the mechanism changed the number of threads that torch uses; leave it as it is")
-        now = _present()  # what was loaded since is no matter
+        now = _present()  # what was loaded since does not matter
         broken = sorted(name for name, x in self._sealed.items() if now.get(name) is not x)
         if broken:
             raise Incorrect(f"the mechanism replaced {', '.join(broken[:3])}; it must leave the clocks and the harness alone")

@@ -11,11 +11,11 @@ from torch import Tensor
 _draw = random.SystemRandom()  # a mechanism that seeds the global generators cannot foresee its inputs
 
 
-class Rolled:
+class RolledInputs:
     """Tensors, each rolled along one dimension by an offset of its own that is drawn before every call.
 
     No call sees what an earlier one saw, so that a result remembered by address or by content is wrong; new random numbers would cost
-    more than many a call, this costs a copy. What the tensors hold can be made again, to verify a result afterwards.
+    more than many a call, this costs a copy. The contents can be made again, to verify a result afterwards.
 
     pristine: tensors of unit variance; dim: along which to roll them; requires_grad: whether calls are differentiated by them.
     """
@@ -25,7 +25,7 @@ class Rolled:
         self._dim = dim
         self._requires_grad = requires_grad
         self._offsets = [0] * len(pristine)
-        self.tensors = self.again()
+        self.tensors = self.copies()
 
     def refresh(self) -> None:
         """Roll every tensor by a new offset, in place, and drop its gradient."""
@@ -35,8 +35,8 @@ class Rolled:
                 tensor.grad = None
                 _roll_into(tensor, pristine, offset, self._dim)
 
-    def again(self) -> list[Tensor]:
-        """The present contents in new storage."""
+    def copies(self) -> list[Tensor]:
+        """Copies of the present contents, in new storage."""
         found = []
         for pristine, offset in zip(self._pristine, self._offsets, strict=True):
             tensor = torch.empty_like(pristine)
@@ -46,7 +46,7 @@ class Rolled:
 
     def are_intact(self) -> bool:
         """Whether the tensors still hold what refresh put there."""
-        return all(torch.equal(tensor, fresh) for tensor, fresh in zip(self.tensors, self.again(), strict=True))
+        return all(torch.equal(tensor, fresh) for tensor, fresh in zip(self.tensors, self.copies(), strict=True))
 
 
 def _roll_into(target: Tensor, source: Tensor, offset: int, dim: int) -> None:

@@ -1,4 +1,4 @@
-"""Memory of a call: the allocator's exact peak, and the growth of the process as a sanity column."""
+"""Measures the memory of a call: the allocator's exact peak, and, as a sanity check, the growth of the process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def peak_memory_bytes(call: Call, device: str) -> float:
 
 
 def held_bytes(make: Call, device: str) -> float:
-    """Bytes that what a call returns keeps allocated: the size of a state, whatever its form."""
+    """Bytes that the result of a call keeps allocated: the size of a state, whatever its type."""
     if device == "cuda":
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()
@@ -62,7 +62,7 @@ def _changes(call: Call) -> list[int]:
 
 
 def warm_profiler() -> None:
-    """One empty profile: the first of a process costs a second or two, and writes a line to the standard error."""
+    """Make one empty profile: the first of a process takes a second or two, and writes a line to the standard error."""
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -77,7 +77,7 @@ def warm_profiler() -> None:
 class ResidentPeak:
     """The most physical memory this process held at once, over what it held when the watch began.
 
-    A sanity column beside the exact figure: libraries, arenas and page sizes are in it, and only the first call of a fresh process shows
+    A sanity check beside the exact figure: libraries, arenas and page sizes are in it, and only the first call of a fresh process shows
     it. Linux lets a process set its high-water mark back; elsewhere there is no figure.
     """
 

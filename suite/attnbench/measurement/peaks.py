@@ -26,9 +26,10 @@ ALIGNED = 64  # numbers
 
 
 def measure_peaks(device: str, threads: int, anchor: Callable[[], list[float]], stage: Callable[[str], None]) -> Peaks:
-    """About 12 seconds of measuring. threads: of torch, as they are set already. anchor: gives samples of the drift anchor, in seconds.
+    """The peaks of this machine, measured in about 12 seconds.
 
-    `stage` is told what is going on.
+    threads: of torch, as they are set already. anchor: gives samples of the drift anchor, in seconds. stage: called with what
+    is measured next.
     """
     products, memory = dict.fromkeys(_dtypes(device), 0.0), dict.fromkeys(working_sets(_memory_bytes(device)), 0.0)
     for number in range(1, ROUNDS + 1):
@@ -59,7 +60,7 @@ def _dtypes(device: str) -> list[str]:
 
 
 def _product_flops_per_s(name: str, device: str) -> float:
-    """Of the best size: sizes double until one product would take too long."""
+    """FLOP/s of a matrix product of the best size: sizes double until one product would take too long."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if name == "tensorfloat32" else "highest")
     best = 0.0
@@ -81,7 +82,7 @@ def _memory_bytes(device: str) -> int:
 
 
 def working_sets(memory_bytes: int) -> list[int]:
-    """Bytes, from 256 KiB to 1 GiB in powers of 4, up to a quarter of the memory; the smallest always."""
+    """The sizes of the working sets in bytes: 256 KiB to 1 GiB by factors of 4, up to a quarter of the memory; the smallest always."""
     sizes = [SMALLEST_SET]
     while sizes[-1] * SET_STEP <= min(LARGEST_SET, memory_bytes // 4):
         sizes.append(sizes[-1] * SET_STEP)
@@ -114,7 +115,7 @@ def _bytes_per_s(numbers: Tensor, device: str) -> float:
 
 
 def _fastest_s(call: Callable[[], object], device: str, budget_s: float) -> float:
-    """Least seconds of a call in the mean of a batch of them; at least two batches."""
+    """Seconds of a call: the mean over a batch of calls, the least of at least two batches."""
     for _ in range(2):
         once = _batch_s(call, 1, device)
     calls = max(1, round(BATCH_S / once))

@@ -1,7 +1,7 @@
-"""Imported once by the process that forks cells: torch, the harness, and the profiler's first start. No parallel operation.
+"""Imported once by the process that forks cells: imports torch and the harness, and starts the profiler for the first time.
 
-Nor anything of CUDA, which no process can use that was forked after its first use. The profiler, even of the CPU alone, asks CUDA for its
-devices: where there may be any, it starts in the cells that need it.
+It runs no parallel operation, and nothing of CUDA: a process that was forked after the first use of CUDA cannot use it. The profiler, even
+of the CPU alone, asks CUDA for its devices: where there may be any, it starts in the cells that need it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from attnbench import registry
 from attnbench.measurement import memory
 from attnbench.store import hardware
 
-# What torch imports when something is first differentiated or counted, for seconds: symbolic shapes, and the compiler.
+# What torch imports at the first gradient or FLOP count, which takes seconds: symbolic shapes, and the compiler.
 _TORCH = ("torch.fx.experimental.symbolic_shapes", "torch._dynamo")
 _TRACKS = ("kernel", "depth", "task")
 _HARNESS = ("attnbench.measurement.checks", *(f"attnbench.measurement.tracks.{track}" for track in _TRACKS))

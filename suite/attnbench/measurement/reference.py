@@ -1,4 +1,4 @@
-"""Whether a mechanism computes what it claims, at the shape that was timed, and whether the timed calls did."""
+"""Compares the results of timed calls with the float64 reference, and with the same calls repeated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_finite(results: Sequence[Tensor]) -> None:
 
 
 def check_repeated(timed: Sequence[Tensor], repeated: Sequence[Tensor], tolerance: float) -> None:
-    """Compare results of a timed call with the same computed again; nothing is said of those that are not finite in both.
+    """Compare the results of a timed call with the same results computed again. Results that are not finite in both pass.
 
     Raises Incorrect when they differ by more than the tolerance.
     """
@@ -46,10 +46,10 @@ def check_error(
     """Largest relative error (Frobenius norm) of what a timed call gave for its inputs q, k and v: the output and, with the upstream
     gradient of a training step, their gradients. None without a reference.
 
-    None too for a mechanism that is given more than q, k and v, for which no matrix of these two is the whole definition.
+    None too for a mechanism that is also given `hidden`, which a matrix of q and k does not define.
 
     Up to 1,024 positions (256 of an orthogonal mechanism) the timed results are compared with the float64 reference. A longer input
-    is run twice more, cut to that length, and at its own length with the rest as padding, which must both come to the reference.
+    is run twice more, cut to that length, and at its own length with the rest as padding, which must both agree with the reference.
 
     Raises Incorrect when the error is above the dtype's tolerance.
     """

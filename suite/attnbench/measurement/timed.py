@@ -12,46 +12,46 @@ from torch import Tensor
 from attnbench.errors import Incorrect
 from attnbench.measurement.clock import Turn
 from attnbench.measurement.guard import Guard
-from attnbench.measurement.inputs import Rolled
+from attnbench.measurement.inputs import RolledInputs
 from attnbench.measurement.reference import check_repeated
 
 KEPT = 2  # timed calls whose results are verified, each of all rounds being as likely
 
 
 class Trial(Protocol):
-    """What can be timed.
+    """A computation that can be timed and verified.
 
-    inputs:    what a call computes on.
+    inputs:    the tensors that a call computes on.
     shape:     of its output.
-    tolerance: relative difference allowed between a timed result and the same computed again.
+    tolerance: relative difference allowed between a timed result and the same result computed again.
     """
 
-    inputs: Rolled
+    inputs: RolledInputs
     shape: torch.Size
     tolerance: float
 
     def call(self, _: int) -> Tensor:
-        """Compute on the present inputs; the output. In training gradients are left behind."""
+        """Compute on the present inputs and return the output. In training this leaves gradients."""
 
     def clear(self) -> None:
         """Drop every gradient."""
 
     def results(self, out: Tensor) -> list[Tensor]:
-        """What the last call gave: its output and, in training, gradients."""
+        """The results of the last call: its output and, in training, gradients."""
 
     def repeat(self, inputs: list[Tensor]) -> list[Tensor]:
         """The results for given inputs, computed anew, in storage that no timed call has seen."""
 
     def error(self, inputs: list[Tensor], results: list[Tensor]) -> float | None:
-        """How far the results of a timed call are from the definition; None where there is none. Raises Incorrect if too far."""
+        """The error of a timed call's results against the definition; None without one. Raises Incorrect if too large."""
 
 
 @dataclass
-class Keeper:
-    """Keeps copies of the results of a few timed calls, drawn while it is not known how many there will be, and verifies them.
+class VerifiedTrial:
+    """A trial whose results are verified: it keeps copies of the results of KEPT timed calls, and checks them after timing.
 
-    A copy is made at once, so that what a mechanism fills in after it has returned is not in it. Nothing that the results are compared
-    with exists before timing is over.
+    The calls are drawn by reservoir sampling, because their number is not known beforehand. A copy is made at once, so that it lacks what a
+    mechanism fills in after it has returned. Nothing that the results are compared with exists before timing is over.
     """
 
     trial: Trial
@@ -68,12 +68,12 @@ class Keeper:
         self.trial.inputs.refresh()
 
     def call(self, number: int) -> Tensor:
-        """A call on new inputs, gradients cleared, as a pass other than timing needs it."""
+        """Call on new inputs, with gradients cleared, for passes that are not timed."""
         self.prepare()
         return self.trial.call(number)
 
     def inspect(self, out: object) -> None:
-        """Look at the output of a timed call, and keep it perhaps.
+        """Check the output of a timed call; if the call is drawn, keep copies of its inputs and results.
 
         Raises Incorrect for an output that is no plain tensor of the right shape, for changed inputs, and for threads left behind.
         """
@@ -86,10 +86,10 @@ class Keeper:
             return
         if not self.trial.inputs.are_intact():
             raise Incorrect("the call changed its inputs; leave q, k and v as they came")
-        self._kept[place : place + 1] = [(self.trial.inputs.again(), copied)]
+        self._kept[place : place + 1] = [(self.trial.inputs.copies(), copied)]
 
     def verify(self) -> float | None:
-        """Compare the kept results with the same computed again, and one with the definition; its error, if there is a definition.
+        """Compare the kept results with the same results computed again, and one of them with the definition; its error, None without one.
 
         Raises Incorrect when they differ: the timed call did something else than the mechanism does.
         """

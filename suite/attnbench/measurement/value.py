@@ -1,4 +1,4 @@
-"""What a cell's process hands back."""
+"""The measurement that a cell's process returns."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Measurement:
     facts: dict[str, object] = field(default_factory=dict)
 
     def without_infinities(self) -> Measurement:
-        """Metrics that are not finite left out, and `diverged` 1 if there were any: JSON has no NaN, and a chart no place for it."""
+        """The measurement without metrics that are not finite, and with `diverged`, 1 if there were any, else 0: JSON has no NaN."""
         finite = {name: values for name, values in self.samples.items() if all(map(math.isfinite, values))}
         diverged = float(len(finite) < len(self.samples))
         return Measurement({**finite, "diverged": [diverged]}, self.curve, self.clocks, self.timed_s, self.facts)
 
 
-Stage = Callable[[str], None]  # is told what is going on, so that a job which is killed can say where it was
+Stage = Callable[[str], None]  # called with the name of what begins, so that it is known where a job was that is killed

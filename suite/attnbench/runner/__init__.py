@@ -1,1 +1,1 @@
-"""The parent process: it plans cells, starts a child process for each, judges what comes back and stores it."""
+"""The parent process: it plans cells, starts a child process for each, checks what comes back and stores it."""

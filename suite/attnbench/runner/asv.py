@@ -1,4 +1,4 @@
-"""asv's face of the harness: a preset as asv parameters, each cell measured once, its samples replayed to asv's clock.
+"""Runs the harness under asv: a preset as asv parameters, each cell measured once, its samples replayed to asv's clock.
 
 asv starts one process for each benchmark, parameter and metric. The first to need a cell measures it, in a child, and appends the
 record; the others read it. asv is given the harness's own samples, so that its figures and the records cannot disagree. asv's own ways of
@@ -25,7 +25,7 @@ from attnbench.runner.jobs import Limits
 from attnbench.runner.parent import Start
 from attnbench.runner.roofline import Roof
 from attnbench.runner.session import Session, session_name
-from attnbench.runner.tuning import close
+from attnbench.runner.tuning import choose_rate
 from attnbench.spec import presets, tuning
 from attnbench.spec.asv_params import AXES, SETTING, Values, values_of
 from attnbench.spec.axes import Spec
@@ -118,11 +118,11 @@ def cells_of(track: str) -> dict[Values, Spec]:
 
 @cache
 def record_of(track: str, values: Values, results: Path) -> Record:
-    """The finished record of a cell, measured now if there is none; where its rate is tuned, its trials' first."""
+    """The finished record of a cell, measured now if there is none; where its rate is tuned, its trials are measured first."""
     cell = resolve(cells_of(track)[values])
     if tuning.is_open(cell.spec):
         trials = [_record(dataclasses.replace(cell, spec=spec), results) for spec in tuning.trials(cell.spec)]
-        cell = cell.closed(close(cell.spec, trials))
+        cell = cell.with_choice(choose_rate(cell.spec, trials))
     return _record(cell, results)
 
 

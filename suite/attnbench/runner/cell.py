@@ -24,23 +24,23 @@ class Cell:
     fingerprint: str
     variant_source: str
     task_source: str | None
-    refused: Refusal | None = None  # where it cannot be tried
+    refused: Refusal | None = None  # where it is not to be tried
 
     @property
     def key(self) -> tuple[str, str]:
-        """What makes a record of this machine count as this cell."""
+        """Id and fingerprint: a record of this machine that has both is of this cell."""
         return self.spec.key(), self.fingerprint
 
-    def closed(self, chosen: Spec | Refusal) -> Cell:
-        """The cell once its learning rate is chosen, or cannot be."""
+    def with_choice(self, chosen: Spec | Refusal) -> Cell:
+        """The cell with its learning rate chosen, or refused where none can be."""
         if isinstance(chosen, Spec):
             return dataclasses.replace(self, spec=chosen)
         return dataclasses.replace(self, refused=chosen)
 
     @property
-    def subset(self) -> Subset:
-        """What the gate asks before it is measured."""
-        return Subset(self.variant_source, self.spec.params, self.spec.device)
+    def check_request(self) -> CheckRequest:
+        """The check that the gate demands before the cell is measured."""
+        return CheckRequest(self.variant_source, self.spec.params, self.spec.device)
 
 
 def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
@@ -71,21 +71,21 @@ def _data(task: Task, spec: Spec) -> str:
     source = (spec.data or task.sources[0]).partition(":")[0]
     if source not in task.sources:
         raise BadInput(f"the data of {spec.task} are {' or '.join(task.sources)}, not {source!r}; choose with --data")
-    told = {"embedded": embedded.data_fingerprint(task.files), "hub": task.hub}.get(source)
-    return f"{source}:{told}" if told else source
+    version = {"embedded": embedded.data_fingerprint(task.files), "hub": task.hub}.get(source)
+    return f"{source}:{version}" if version else source
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """How the record of a cell that is not tried ends, for what others showed."""
+    """The status and reason of the record of a cell that is not tried, because of what other records show."""
 
     status: str
     reason: str
 
 
 @dataclass(frozen=True)
-class Subset:
-    """What the gate asks of a cell's variant: which one, with which parameters, on which device."""
+class CheckRequest:
+    """A check that the gate demands: of which variant, with which parameters, on which device."""
 
     source: str
     params: Mapping[str, Any]

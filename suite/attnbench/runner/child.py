@@ -1,4 +1,4 @@
-"""A job's process from the inside: limits, the job, how it ended, and no way to outlive the parent."""
+"""Runs a job inside its own process: sets limits, does the job, says how it ended, and dies with the parent."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ TRACEBACK_FRAMES, TRACEBACK_BYTES = 4, 1200  # of its end, which names the place
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-def live(job: Job, sending: Any, receiving: Any, lifeline: Any, held: Any, output: str) -> None:
-    """The process's whole life: it does the job, says how that ended, and waits until the parent has killed all that it started.
+def run_job(job: Job, sending: Any, receiving: Any, lifeline: Any, held: Any, output: str) -> None:
+    """The main function of a job's process: does the job, says how it ended, and waits until the parent has killed all that it started.
 
     sending: where stages and the result go; the parent closes the other end, receiving, when this process may end.
-    lifeline: a pipe that closes when the parent dies. Its other end, held, is not for us, nor is receiving.
+    lifeline: a pipe that closes when the parent dies. Its other end is held. This process closes its copies of held and receiving.
     output: the file that takes what is printed.
     """
     os.setsid()
@@ -39,16 +39,16 @@ def live(job: Job, sending: Any, receiving: Any, lifeline: Any, held: Any, outpu
     receiving.close()
     _die_with_parent(lifeline.fileno())
     _adopt_orphans()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     printed = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
     sending.send_bytes(_outcome(job, sending, printed))
-    connection.wait([sending])  # what was started is found while this process lives, and no longer; then it ends as processes do
+    connection.wait([sending])  # the parent can find what was started only while this process lives
 
 
 def _outcome(job: Job, sending: Any, printed: int) -> Any:
-    """Do the job; the message that says how it ended, pickled."""
+    """Do the job; gives the pickled message that says how it ended."""
     stage = "start"
 
     def tell(name: str) -> None:

@@ -37,7 +37,7 @@ class Finished:
 
 
 def is_settled(record: Record, limits: Limits) -> bool:
-    """Whether measuring again could not end otherwise: what was missing may be here now, and a wider limit may suffice."""
+    """Whether measuring again would end alike. It may not where something was missing, or where the limit is wider now."""
     if record.status == "timeout":
         return limits.timeout_s <= float(record.environment.get("timeout_s", 0.0))
     if record.status == "oom":
@@ -46,12 +46,12 @@ def is_settled(record: Record, limits: Limits) -> bool:
 
 
 def _is_stale(record: Record, cell: Cell, gate: Gate, ran_out: RanOut) -> bool:
-    """Whether a record says what would not be said again from what is known now: the checks may have changed, a smaller size succeeded."""
+    """Whether the reason why a record's cell was not measured has gone: the checks may have changed, or a smaller size succeeded."""
     if cell.refused is not None:
         return (record.status, record.reason) != (cell.refused.status, cell.refused.reason)
     if (record.status, record.stage) == ("skipped", NOT_TRIED):
         return ran_out.why_not(cell.spec, cell.fingerprint) is None
     if (record.status, record.stage) != ("incorrect", "check"):
         return False
-    known = gate.known(cell.subset)
+    known = gate.known(cell.check_request)
     return known is None or known.ok

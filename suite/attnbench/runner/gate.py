@@ -1,4 +1,4 @@
-"""The gate before any number: a variant whose correctness subset does not hold is not measured. Reports are kept, a file each."""
+"""The gate: a variant that fails a check of the correctness subset is not measured. Reports are kept, a file each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attnbench import registry
 from attnbench.errors import BadInput
-from attnbench.runner.cell import Subset
+from attnbench.runner.cell import CheckRequest
 from attnbench.runner.jobs import CheckJob, Limits, Result
 from attnbench.runner.parent import Start, run_in_child
 from attnbench.store.files import write_whole
@@ -20,22 +20,22 @@ from attnbench.store.report import Report, decode, encode
 class Gate:
     """The reports in results/checks, and what was found since this process began.
 
-    Only a report that came to its end is kept on the disk: a check that ran out of time or memory is tried again by the next command.
+    Only a complete report is kept on the disk: a check that ran out of time or memory is tried again by the next command.
     """
 
     results: Path
     _found: dict[str, Result] = field(default_factory=dict)
 
-    def refusal(self, subset: Subset, start: Start, limits: Limits) -> Result | None:
+    def refusal(self, request: CheckRequest, start: Start, limits: Limits) -> Result | None:
         """Why the variant must not be measured, as a cell's result; None when its checks hold.
 
         Checks it, in a child process, if no report of the same sources is there.
         """
-        fingerprint = subset.fingerprint()
+        fingerprint = request.fingerprint()
         if fingerprint not in self._found:
-            known = self.known(subset)
+            known = self.known(request)
             if known is None:
-                self._found[fingerprint] = self._check(subset, start, limits)
+                self._found[fingerprint] = self._check(request, start, limits)
             else:
                 self._found[fingerprint] = Result("ok", "done", None, known)
         found = self._found[fingerprint]
@@ -45,25 +45,25 @@ class Gate:
             return Result("error", "check", str(found.value))
         return None if found.value.ok else Result("incorrect", "check", _why(found.value))
 
-    def known(self, subset: Subset) -> Report | None:
-        """The stored report of these very sources, if there is one that can be read."""
+    def known(self, request: CheckRequest) -> Report | None:
+        """The stored report of the same sources, parameters and device; None without one that can be read."""
         with contextlib.suppress(OSError):
-            report = decode(self._file(subset).read_bytes())
-            if report is not None and report.fingerprint == subset.fingerprint():
+            report = decode(self._file(request).read_bytes())
+            if report is not None and report.fingerprint == request.fingerprint():
                 return report
         return None
 
-    def _check(self, subset: Subset, start: Start, limits: Limits) -> Result:
-        job = CheckJob(subset.source, subset.params, subset.device, full=False, limits=limits)
+    def _check(self, request: CheckRequest, start: Start, limits: Limits) -> Result:
+        job = CheckJob(request.source, request.params, request.device, full=False, limits=limits)
         found = run_in_child(job, start)
         if isinstance(found.value, Report):
             with contextlib.suppress(OSError):  # the record, stored next, will say that the disk is full
-                write_whole(self._file(subset), encode(found.value))
+                write_whole(self._file(request), encode(found.value))
         return found
 
-    def _file(self, subset: Subset) -> Path:
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", registry.stem(subset.source))
-        return self.results / "checks" / f"{name}-{subset.fingerprint()}.json"
+    def _file(self, request: CheckRequest) -> Path:
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", registry.stem(request.source))
+        return self.results / "checks" / f"{name}-{request.fingerprint()}.json"
 
 
 def _why(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""What is sent to a child process, a cell, a check of a variant or the peaks of this machine, and what comes back."""
+"""The jobs that a child process is sent (a cell, a check of a variant, the peaks of this machine), and the result that it returns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from attnbench.store.report import Report
 
 @dataclass(frozen=True)
 class Limits:
-    """timeout_s: wall clock of the whole job. memory_share: of the machine's memory, or of the GPU's, that it may allocate."""
+    """Limits of a job. timeout_s: wall clock of all of it. memory_share: of the machine's memory, or of the GPU's, that it may allocate."""
 
     timeout_s: float = 600.0
     memory_share: float = 0.75
@@ -48,7 +48,7 @@ class Job(Protocol):
     @property
     def preload(self) -> tuple[str, ...]: ...
     def work(self, stage: Stage) -> Any:
-        """Do it, in the child. `stage` is told what is going on, so that a job that is killed can say where it was."""
+        """Do the job, in the child. `stage` is called with the name of what begins, so that it is known where a killed job was."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class CheckJob:
 
 @dataclass(frozen=True)
 class PeaksJob:
-    """Measuring the peaks of a device, for a child process."""
+    """A measurement of the peaks of a device, for a child process."""
 
     device: str
     threads: int
@@ -111,7 +111,7 @@ class PeaksJob:
     preload: tuple[str, ...] = ()
 
     def work(self, stage: Callable[[str], None]) -> Peaks:
-        """Raises Unavailable when there is no such device."""
+        """The peaks. Raises Unavailable when there is no such device."""
         import torch
 
         from attnbench.measurement import clock

@@ -1,4 +1,4 @@
-"""What is not tried: a size beyond one at which the same mechanism ran out of memory or time."""
+"""Finds cells that are not to be tried: larger than one at which the same mechanism ran out of memory or time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RanOut:
             self.add(record)
 
     def add(self, record: Record) -> None:
-        """Take note of a record that ran out; others change nothing, nor do the gate's checks, which know no size."""
+        """Take note of a record that ran out; others change nothing, nor do the gate's checks, which have no size."""
         if record.status not in RAN_OUT or record.spec.track not in AXIS or (record.stage or "").startswith("check"):
             return
         key = _key(record.spec, record.fingerprint)
@@ -35,7 +35,7 @@ class RanOut:
             self._lowest[key] = record
 
     def why_not(self, spec: Spec, fingerprint: str) -> Refusal | None:
-        """How a cell that should not be tried ends; None if it should be."""
+        """The refusal of a cell that should not be tried; None if it should be."""
         if spec.track not in AXIS:
             return None
         known = self._lowest.get(_key(spec, fingerprint))

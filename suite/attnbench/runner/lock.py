@@ -1,4 +1,4 @@
-"""One measurement at a time on this machine: two at once would spoil each other's times."""
+"""The lock that allows one measurement at a time on this machine: two at once would disturb each other's times."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from filelock import FileLock, Timeout
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Hold the lock that every attnbench of this user takes while it measures."""
+def measurement_lock() -> Iterator[None]:
+    """Context manager: holds the lock that every attnbench of this user takes while it measures."""
     lock = FileLock(Path(tempfile.gettempdir()) / f"attnbench-measuring-{os.getuid()}.lock")
     try:
         lock.acquire(timeout=0.2)

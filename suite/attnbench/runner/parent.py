@@ -1,4 +1,4 @@
-"""A job in a process of its own, a cell or a check, with limits of time and memory, that dies with its parent."""
+"""Runs a job, such as a cell or a check, in a process of its own, which has limits of time and memory and dies with its parent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import psutil
 
 from attnbench.errors import text_of
 from attnbench.measurement.value import Stage
-from attnbench.runner.child import live
+from attnbench.runner.child import run_job
 from attnbench.runner.jobs import Job, Limits, Result
 
 Start = Literal["forkserver", "fork", "spawn"]
@@ -26,7 +26,7 @@ DYING_S = 5.0  # that a process may take to die when it has closed its pipe
 
 
 def run_in_child(job: Job, start: Start, watch: Stage = lambda stage: None) -> Result:
-    """Run a job in a new process and wait for it, for its death, or for its time to be over. `watch` is told of every stage.
+    """Run a job in a new process and wait until it ends, dies or has used up its time. `watch` is called with every stage.
 
     start: "forkserver" forks a clean process that holds torch already (the default); "fork" this very process, for a caller that has
     imported torch and computed nothing; "spawn" starts from nothing, which CUDA needs where this process may have used it.
@@ -35,7 +35,7 @@ def run_in_child(job: Job, start: Start, watch: Stage = lambda stage: None) -> R
     receiving, sending = context.Pipe()
     lifeline, held = context.Pipe(duplex=False)  # the parent alone holds the other end, until it dies
     with tempfile.NamedTemporaryFile(prefix="attnbench-") as output:
-        process: Any = context.Process(target=live, args=(job, sending, receiving, lifeline, held, output.name))  # type: ignore[attr-defined]
+        process: Any = context.Process(target=run_job, args=(job, sending, receiving, lifeline, held, output.name))  # type: ignore[attr-defined]
         try:
             with _ctrl_c_later(start):
                 process.start()
@@ -59,15 +59,15 @@ def _context(start: Start, preload: tuple[str, ...]) -> BaseContext:
 
 
 def _wait(process: Any, receiving: Any, limits: Limits, watch: Stage) -> Result:
-    stages = _Stages(watch)
-    result = _ending(process, receiving, limits, stages)
+    stages = _StageTimer(watch)
+    result = _receive_result(process, receiving, limits, stages)
     stages.enter("")
     result.stages_s = stages.seconds
     return result
 
 
-class _Stages:
-    """What the job says that it is doing, and how long each part took by the parent's clock."""
+class _StageTimer:
+    """The stages that a job reports, and the seconds that each took by the parent's clock."""
 
     def __init__(self, watch: Stage) -> None:
         self.current, self.seconds = "start", dict[str, float]()
@@ -81,7 +81,8 @@ class _Stages:
             self._watch(stage)
 
 
-def _ending(process: Any, receiving: Any, limits: Limits, stages: _Stages) -> Result:
+def _receive_result(process: Any, receiving: Any, limits: Limits, stages: _StageTimer) -> Result:
+    """The result that the job sends, or one that says how its process died or that its time was over."""
     deadline = time.monotonic() + limits.timeout_s
     while True:
         ready = connection.wait([receiving, process.sentinel], timeout=max(0.0, deadline - time.monotonic()))
@@ -104,7 +105,7 @@ def _ending(process: Any, receiving: Any, limits: Limits, stages: _Stages) -> Re
 
 
 def _died(process: Any, stage: str) -> Result:
-    """The end of a job that said nothing of it: its process died, or closed its pipe and may live on."""
+    """The result of a job that sent none: its process died, or closed its pipe and may live on."""
     process.join(timeout=DYING_S)
     exitcode: int | None = process.exitcode
     if exitcode is None:
@@ -118,10 +119,11 @@ def _died(process: Any, stage: str) -> Result:
 
 @contextmanager
 def _ctrl_c_later(start: Start) -> Iterator[None]:
-    """Hold SIGINT back. What is started meanwhile never gets it: Ctrl-C, which a terminal sends to all, is this process's to answer.
+    """Context manager: delays SIGINT. Processes started meanwhile never get it: a terminal sends Ctrl-C to all, and this one handles it.
 
-    The mask is what a new process inherits, but it is this thread's alone: where a library holds threads of its own, as numpy's does, one
-    of them takes the signal and Python answers it here all the same, between two steps of starting a process. So its answer waits as well.
+    A new process inherits the signal mask, but the mask is of this thread alone: where a library has threads of its own, as numpy's does,
+    one of them takes the signal, and Python calls the handler here all the same, between two steps of starting a process. So the handler
+    is delayed as well.
     """
     if start != "fork":
         resource_tracker.ensure_running()  # Python 3.11 starts it with the first process, and lets SIGINT through again when it has
@@ -140,7 +142,7 @@ def _ctrl_c_later(start: Start) -> Iterator[None]:
 
 
 def _let_end(process: Any, receiving: Any) -> None:
-    """Have a process that has given its result end by itself, with what it started killed: it cleans up behind itself."""
+    """Kill what a process started, and let the process, which has sent its result, end by itself: it cleans up behind itself."""
     if process.exitcode is None:
         for one in _stopped_family(process.pid):
             with suppress(psutil.NoSuchProcess):
@@ -168,7 +170,7 @@ def _kill(process: Any) -> None:
 
 
 def _stopped_family(pid: int) -> set[psutil.Process]:
-    """A process and its descendants, which include its orphans (see inside.py), stopped so that none starts another meanwhile."""
+    """A process and its descendants, which include its orphans (see child.py), stopped so that none starts another meanwhile."""
     family: set[psutil.Process] = set()
     with suppress(psutil.NoSuchProcess):
         leader = psutil.Process(pid)

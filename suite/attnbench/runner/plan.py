@@ -1,4 +1,4 @@
-"""Which cells a run has: the choice among a preset's, the trials that come before a tuned cell, and what is finished already."""
+"""Chooses the cells of a run: those of a preset that are asked for, with the trials before a tuned cell, and without finished ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from attnbench import registry
 from attnbench.errors import BadInput, unknown_name
 from attnbench.runner.cell import Cell, resolve
-from attnbench.runner.tuning import close
+from attnbench.runner.tuning import choose_rate
 from attnbench.spec import presets, tuning
 from attnbench.spec.axes import DEVICES, TRACKS, Spec, parse
 from attnbench.store.record import Record
@@ -80,7 +80,7 @@ def _task(source: str) -> Task:
 
 
 def _with_trials(specs: Iterable[Spec]) -> Iterator[Spec]:
-    """The specs, those whose learning rate is to be chosen after their trials."""
+    """The specs; before each one whose learning rate is to be chosen, its trials."""
     for spec in specs:
         if tuning.is_open(spec):
             yield from tuning.trials(spec)
@@ -88,7 +88,7 @@ def _with_trials(specs: Iterable[Spec]) -> Iterator[Spec]:
 
 
 class Plan:
-    """What of the chosen cells is finished, and what is to do; the rates that are chosen on the way."""
+    """The chosen cells: the records of finished ones in `kept`, the others in `todo`. Chooses learning rates once their trials are done."""
 
     def __init__(self, cells: Sequence[Cell], finished: Mapping[Key, Record], is_finished: Callable[[Cell], bool]) -> None:
         self._known = dict(finished)
@@ -97,32 +97,32 @@ class Plan:
         self.todo: list[Cell] = []
         fresh: set[Key] = set()  # cells whose records will be new
         for cell in cells:
-            closed = cell
+            chosen = cell
             if tuning.is_open(cell.spec):
                 trials = self._trials(cell)
                 if not fresh.isdisjoint(trial.key for trial in trials):
                     self.todo.append(cell)
                     continue
-                closed = self._closed(cell)
-            if self._is_finished(closed):
-                self.kept.append(self._known[closed.key])
+                chosen = self._with_rate(cell)
+            if self._is_finished(chosen):
+                self.kept.append(self._known[chosen.key])
             else:
-                fresh.add(closed.key)
-                self.todo.append(closed)
+                fresh.add(chosen.key)
+                self.todo.append(chosen)
 
-    def saw(self, record: Record) -> None:
-        """A record that is new."""
+    def add(self, record: Record) -> None:
+        """Take note of a new record."""
         self._known[(record.id, record.fingerprint)] = record
 
     def cells(self) -> Iterator[Cell]:
-        """What is to do, in order. The rate of an open cell is chosen when its turn has come, and it is left out if that is finished."""
+        """The cells to do, in order. The rate of an open cell is chosen when its turn has come; if it is finished then, it is left out."""
         for cell in self.todo:
-            closed = self._closed(cell) if tuning.is_open(cell.spec) else cell
-            if closed is cell or not self._is_finished(closed):
-                yield closed
+            chosen = self._with_rate(cell) if tuning.is_open(cell.spec) else cell
+            if chosen is cell or not self._is_finished(chosen):
+                yield chosen
 
     def _trials(self, cell: Cell) -> list[Cell]:
         return [dataclasses.replace(cell, spec=spec) for spec in tuning.trials(cell.spec)]
 
-    def _closed(self, cell: Cell) -> Cell:
-        return cell.closed(close(cell.spec, [self._known[trial.key] for trial in self._trials(cell)]))
+    def _with_rate(self, cell: Cell) -> Cell:
+        return cell.with_choice(choose_rate(cell.spec, [self._known[trial.key] for trial in self._trials(cell)]))

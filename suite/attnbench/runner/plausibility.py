@@ -1,4 +1,4 @@
-"""What the parent asks of numbers that came from a cell's process: does the clock agree with ours, and is the machine that fast?"""
+"""Checks the numbers that came from a cell's process: its clock must agree with the parent's, and the machine must be that fast."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ITEMSIZE = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def clocks_disagree(measured: Measurement, by_our_clock_s: float) -> str | None:
-    """Why the cell's clock cannot be believed; None if it can. A mechanism may reach its own process's clock, not its parent's."""
+    """Why the cell's clock cannot be believed; None if it can. A mechanism can alter the clock of its own process, not its parent's."""
     if measured.timed_s is None:
         return None
     difference = abs(measured.timed_s - by_our_clock_s)
@@ -23,7 +23,7 @@ def clocks_disagree(measured: Measurement, by_our_clock_s: float) -> str | None:
 
 
 def moved_bytes(spec: Spec, measured: Measurement) -> float:
-    """Bytes that no algorithm can avoid to move.
+    """Bytes that every algorithm must move.
 
     kernel: q, k, v in and the output out, as many again for gradients; in decode half of the state, whose buffers may be up to twice as
     long as what they hold. depth: none are claimed, for a stack's parameters may stay in a cache.

@@ -1,7 +1,7 @@
-"""pytest-benchmark's face of the harness: a kernel cell timed by benchmark.pedantic, verified, and described for a record.
+"""Runs the harness under pytest-benchmark: a kernel cell timed by benchmark.pedantic, verified, and described for a record.
 
-For the developer's loop: one process, no anchor, no memory. What `attnbench run` measures of the same cell can be compared with others;
-this compares an edit with what was before it.
+For the developer's loop: one process, no anchor, no memory. What `attnbench run` measures of a cell can be compared with other cells; this
+compares an edit with the code before it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch import Tensor
 
 from attnbench.measurement.clock import seconds, warm_up
 from attnbench.measurement.guard import Guard
-from attnbench.measurement.timed import Keeper
+from attnbench.measurement.timed import VerifiedTrial
 from attnbench.measurement.tracks.call import KernelTrial
 from attnbench.runner.cell import Cell, resolve
-from attnbench.runner.lock import alone
+from attnbench.runner.lock import measurement_lock
 from attnbench.spec.axes import Spec
 from attnbench.store import environment
 from attnbench.store.pytest_benchmark_files import EXTRA, Facts
@@ -30,7 +30,7 @@ FEWEST, MOST = 8, 200  # rounds; eight are the fewest that give their median a 9
 
 
 class Pedantic(Protocol):
-    """As much of pytest-benchmark's fixture as is used here."""
+    """The part of pytest-benchmark's fixture that is used here."""
 
     extra_info: dict[str, Any]
 
@@ -41,29 +41,29 @@ class Pedantic(Protocol):
 def benchmark_kernel(benchmark: Pedantic, spec: Spec) -> None:
     """Time a kernel cell, forward or training, on the CPU: new inputs before every call, the results verified when all are done.
 
-    Only a benchmark whose results held is given what makes a record of it.
+    Only a benchmark whose results are correct is given the facts for a record of it.
 
-    Raises Incorrect when they did not, Unavailable or Unsupported when the mechanism cannot be built here or has no such form.
+    Raises Incorrect when they are not, Unavailable or Unsupported when the mechanism cannot be built here or has no such form.
     """
     cell = resolve(spec)
     torch.set_num_threads(environment.physical_cores())
-    with alone():
+    with measurement_lock():
         load = os.getloadavg()[0]
         began_at, began = datetime.now(UTC), time.monotonic()
         guard = Guard()
-        keeper = Keeper(KernelTrial(cell.spec, cell.variant_source), guard)
-        warm_up(keeper.call, spec.device)
-        rounds = min(MOST, max(FEWEST, round(BUDGET_S / seconds(keeper.call, spec.device))))
+        verified = VerifiedTrial(KernelTrial(cell.spec, cell.variant_source), guard)
+        warm_up(verified.call, spec.device)
+        rounds = min(MOST, max(FEWEST, round(BUDGET_S / seconds(verified.call, spec.device))))
         last: list[Tensor] = []  # pedantic shows no result to teardown
 
         def call() -> None:
-            last.append(keeper.trial.call(0))
+            last.append(verified.trial.call(0))
 
-        benchmark.pedantic(call, setup=keeper.prepare, teardown=lambda: keeper.inspect(last.pop()), rounds=rounds)
+        benchmark.pedantic(call, setup=verified.prepare, teardown=lambda: verified.inspect(last.pop()), rounds=rounds)
         if last:  # --benchmark-disable calls once, and no teardown
-            keeper.inspect(last.pop())
+            verified.inspect(last.pop())
         guard.check_idle()
-        keeper.verify()
+        verified.verify()
         guard.check_seal()
         duration_s = round(time.monotonic() - began, 3)
     benchmark.extra_info[EXTRA] = _facts(cell, began_at, duration_s, load).as_json()

@@ -10,7 +10,7 @@ import psutil
 
 from attnbench.errors import AttnbenchError, Unavailable
 from attnbench.runner.jobs import Limits, PeaksJob
-from attnbench.runner.lock import alone
+from attnbench.runner.lock import measurement_lock
 from attnbench.runner.parent import Start, run_in_child
 from attnbench.store import environment
 from attnbench.store.peaks import Peaks, best_of, known_peaks, store_peaks
@@ -22,7 +22,7 @@ Tell = Callable[[str], None]
 
 
 def measure_peaks(device: str, start: Start, watch: Tell = lambda stage: None) -> Peaks:
-    """Measure in a child process. `watch` is told every stage. Nothing else should measure meanwhile: see `alone`.
+    """Measure in a child process. `watch` is called with every stage. The caller holds `measurement_lock`.
 
     Raises Unavailable when there is no such device, AttnbenchError when the child fails.
     """
@@ -39,7 +39,7 @@ def measure_peaks(device: str, start: Start, watch: Tell = lambda stage: None) -
 
 
 def busy() -> str | None:
-    """What a person should know before peaks are measured, if other programs are computing now. Looks for half a second."""
+    """A warning that other programs are computing now, or None; peaks would come out too low. Looks for half a second."""
     percent = psutil.cpu_percent(interval=0.5)
     if percent < BUSY_PERCENT:
         return None
@@ -47,9 +47,10 @@ def busy() -> str | None:
 
 
 def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Tell) -> Peaks:
-    """What is known, or else measured now, which takes about 15 s, and stored. `announce` is told of that, and of what goes wrong.
+    """The stored peaks of this machine; without any they are measured, which takes about 15 s, and stored.
 
-    Takes the lock of `alone`, which the caller must not hold. Where they cannot be stored, that is announced, and they are returned.
+    announce: called with a message about that, and about what goes wrong; peaks that cannot be stored are returned all the same.
+    Takes `measurement_lock`, which the caller must not hold.
 
     Raises Unavailable when there is no such device, AttnbenchError when measuring fails.
     """
@@ -57,7 +58,7 @@ def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Te
     known = known_peaks(results, machine, device, threads)
     if known is not None:
         return known
-    with alone():
+    with measurement_lock():
         known = known_peaks(results, machine, device, threads)  # another process may have been at it
         if known is not None:
             return known
@@ -75,19 +76,19 @@ def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Te
 
 @dataclass
 class Roof:
-    """A machine's peaks as a run holds times against them: looked up or measured when they are first asked for.
+    """A machine's peaks, with which a run compares its times: looked up or measured when they are first asked for.
 
-    announce: is told what is going on. A run goes on without peaks where they cannot be measured.
+    announce: called with messages about that. A run goes on without peaks where they cannot be measured.
     """
 
     results: Path
     start: Start
     announce: Tell = lambda said: None
     _found: dict[str, Peaks | None] = field(default_factory=dict)
-    _again: set[str] = field(default_factory=set)
+    _measured_again: set[str] = field(default_factory=set)
 
     def of(self, device: str) -> Peaks | None:
-        """None when there is no such device, or it cannot be measured now."""
+        """The peaks of a device; None when there is no such device, or it cannot be measured now."""
         if device not in self._found:
             self._found[device] = None
             try:
@@ -95,21 +96,21 @@ class Roof:
             except Unavailable:  # as every cell of the device will say
                 pass
             except AttnbenchError as error:
-                self.announce(f"{error}; times are not held against the roofline")
+                self.announce(f"{error}; times are not compared with the roofline")
         return self._found[device]
 
-    def again(self, device: str) -> Peaks | None:
-        """The better of what was known and what is measured now, stored; None the second time, and where it cannot be measured.
+    def measure_again(self, device: str) -> Peaks | None:
+        """Measure once more, and store and give the better of old and new peaks; None the second time, or where that fails.
 
         Peaks that were measured beside other programs are too low, and make honest times look impossible.
         """
         known = self._found.get(device)
-        if known is None or device in self._again:
+        if known is None or device in self._measured_again:
             return None
-        self._again.add(device)
+        self._measured_again.add(device)
         self.announce(f"a time looks impossible: measuring what this machine's {device} can do once more")
         try:
-            with alone():
+            with measurement_lock():
                 better = best_of(known, measure_peaks(device, self.start))
                 store_peaks(self.results, environment.machine_name(), better)
         except AttnbenchError as error:

@@ -1,4 +1,4 @@
-"""run(spec) -> Record: one cell, measured in a child process with limits. Where everything meets."""
+"""Measures one cell in a child process with limits, if the gate lets it through, and makes its record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from attnbench.runner.cell import Cell, Refusal
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import CellJob, Limits, Result
 from attnbench.runner.larger_sizes import NOT_TRIED
-from attnbench.runner.lock import alone
+from attnbench.runner.lock import measurement_lock
 from attnbench.runner.parent import Start, run_in_child
 from attnbench.runner.plausibility import clocks_disagree, too_fast
 from attnbench.runner.roofline import Roof
@@ -57,19 +57,19 @@ class Session:
 def run(cell: Cell, session: Session) -> Record:
     """Measure a cell in a child process, if the gate lets its variant through.
 
-    What goes wrong is a status of the record, never an exception here; a variant that fails its checks is "incorrect" at "check", one
+    A failure is a status of the record, never an exception here; a variant that fails its checks is "incorrect" at the stage "check", one
     whose times cannot be true at "judge".
     """
     spec, limits = cell.spec, session.limits
     checkpoint = session.checkpoint(cell)
     job = CellJob(spec, cell.variant_source, cell.task_source, environment.physical_cores(), limits, checkpoint=checkpoint)
-    # A fork must come before CUDA: the fork server never touches it (preload.py), of asv's process nobody knows.
+    # A fork must come before CUDA: the fork server never uses it (preload.py), but asv's process may have.
     start: Start = "spawn" if spec.device == "cuda" and session.start == "fork" else session.start
     peaks = session.roof.of(spec.device) if session.roof else None
-    with alone():
+    with measurement_lock():
         load = os.getloadavg()[0]
         began_at, began = datetime.now(UTC), time.monotonic()
-        result = session.gate.refusal(cell.subset, start, limits) or run_in_child(job, start)
+        result = session.gate.refusal(cell.check_request, start, limits) or run_in_child(job, start)
         if _why_no_clock(result):  # this process may have been held up: two disagreements are no accident
             result = run_in_child(job, start)
         duration_s = round(time.monotonic() - began, 3)
@@ -85,17 +85,17 @@ def run(cell: Cell, session: Session) -> Record:
 
 
 def not_tried(cell: Cell, session: Session, refusal: Refusal) -> Record:
-    """The record of a cell that is not tried, for what others showed."""
+    """The record of a cell that is not tried, because of what other records show."""
     return _record(cell, session, Result(refusal.status, NOT_TRIED, refusal.reason), datetime.now(UTC), 0.0, {})
 
 
 def _judged(spec: Spec, result: Result, roof: Roof | None, peaks: Peaks | None) -> Result:
-    """The result, or why its numbers cannot be true; before a time is called impossible the machine is measured once more."""
+    """The result, or an incorrect one whose numbers cannot be true; before a time is called impossible the peaks are measured once more."""
     measured: Measurement = result.value
     why = _why_no_clock(result)
     if why is None and roof is not None and peaks is not None:
         why = too_fast(spec, measured, peaks)
-        better = None if why is None else roof.again(spec.device)
+        better = None if why is None else roof.measure_again(spec.device)
         why = why if better is None else too_fast(spec, measured, better)
     return result if why is None else Result("incorrect", "judge", why, stages_s=result.stages_s)
 
@@ -130,7 +130,7 @@ def _record(cell: Cell, session: Session, result: Result, began_at: datetime, du
 
 
 def _command(cell: Cell) -> str:
-    """What measures this one cell again; a variant or task from a file is named by the file, without its folder."""
+    """The command that measures this one cell again; a variant or task from a file is named by the file, without its folder."""
     command = f"attnbench run --rerun --cell {shlex.quote(cell.spec.compact())}"
     for option, source in (("--variant", cell.variant_source), ("--task", cell.task_source)):
         if source is not None and registry.is_path(source):

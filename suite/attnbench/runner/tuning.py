@@ -11,11 +11,11 @@ from attnbench.store.metrics import RESULTS, higher_is_better
 from attnbench.store.record import Record
 
 
-def close(spec: Spec, tried: Iterable[Record]) -> Spec | Refusal:
-    """An open spec with the rate whose trial has the best validation metric, the smaller of two as good; or how it ends without one.
+def choose_rate(spec: Spec, tried: Iterable[Record]) -> Spec | Refusal:
+    """An open spec with the rate whose trial has the best validation metric, the smallest of equals; a Refusal when there is none.
 
-    tried: the records of its trials. One that diverged is the worst there is; one that failed tells nothing, and where all failed alike
-    the cell would have too.
+    tried: the records of its trials. A trial that diverged ranks last. One that failed does not count; where all failed with one status,
+    the refusal has that status, for the cell would have failed too.
     """
     found: list[tuple[bool, float, float]] = []
     failed: dict[str, str] = {}  # reason by status

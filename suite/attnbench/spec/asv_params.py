@@ -1,7 +1,7 @@
-"""A cell in asv's notation and back: the values of asv's parameters, the last one a text of all that the others leave open.
+"""Converts a cell to the values of asv's parameters and back; the last of them, the setting, is a text of all axes that the others lack.
 
-asv knows a benchmark's cell by the values of its parameters alone. Both directions stand here, over the same tables, so that what one
-writes the other reads.
+asv identifies a benchmark's cell by the values of its parameters alone. Both directions use the same tables, so that one reads what the
+other writes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AXES = {
     "depth": ("variant", "block", "num_layers"),
     "task": ("variant", "task", "block", "num_layers", "seed"),
 }
-SETTING = "setting"  # the name of asv's last parameter: with it cells of two presets are never taken for one
+SETTING = "setting"  # the name of asv's last parameter: it tells cells of two presets apart
 
 Values = tuple[Any, ...]
 
@@ -33,7 +33,7 @@ _WHOLE = r"\d+"
 
 @dataclass(frozen=True)
 class _Part:
-    """A piece of the setting: a text with axes in it. stands: of which specs it is said; None where of all."""
+    """A piece of the setting: a text with axes in braces. stands: whether the setting of a spec has this piece; None for always."""
 
     text: str
     stands: Callable[[Spec], bool] | None = None
@@ -67,7 +67,7 @@ _PARAM = re.compile(r""", (\w+) (\[[^\]]*\]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|
 def values_of(spec: Spec) -> Values:
     """A cell's values of asv's parameters, in the order of AXES and then the setting.
 
-    The setting says neither the data, nor the part that is evaluated, nor, beside a grid of learning rates, which one was chosen.
+    The setting leaves out the data, the part that is evaluated and, where it has a grid of learning rates, which one was chosen.
 
     >>> values_of(Spec(track="kernel", variant="polynomial", mode="forward", seq_len=256, params={"degree": 2}))
     ('polynomial', 'forward', False, 256, 'cpu, float32, batch 1, 4 heads of 64, degree 2')
@@ -78,7 +78,7 @@ def values_of(spec: Spec) -> Values:
 
 
 def spec_of(track: str, values: Sequence[Any]) -> Spec | None:
-    """The cell that has these values of asv's parameters; None where no cell of the track has.
+    """The cell that has these values of asv's parameters; None when no cell of the track has them.
 
     >>> spec = spec_of("kernel", ("softmax", "forward", True, 256, "cpu, float32, batch 1, 4 heads of 64, seed 2"))
     >>> spec.compact()

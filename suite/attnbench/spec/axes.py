@@ -1,4 +1,4 @@
-"""What one cell runs: every axis, fixed before anything is measured."""
+"""The spec of a cell: every axis of what it runs, fixed before anything is measured."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Spec:
     task's data ("embedded:1a2b3c4d"); `params` holds the variant's parameters, defaults included once the spec is resolved. For a task
     dtype "bfloat16" is mixed precision: weights and the optimiser stay in float32.
 
-    lr_grid names the rates among which lr is chosen on the validation part ("0.001 0.003"); until it is chosen, lr is None (tune.py).
+    lr_grid names the rates among which lr is chosen on the validation part ("0.001 0.003"); until it is chosen, lr is None (tuning.py).
     evaluate: the part that is measured after training; a run that only tunes never reads the "test" part.
 
     Raises BadInput when a value is not allowed.
@@ -99,7 +99,7 @@ class Spec:
         return {**dataclasses.asdict(self), "params": dict(self.params)}
 
     def chosen(self) -> dict[str, Any]:
-        """The axes that differ from their defaults, which may therefore never change."""
+        """The axes that differ from their defaults; a default may therefore never change."""
         return {name: value for name, value in self.axes().items() if value != _DEFAULTS[name] and value != {}}
 
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""From a name and parameters to a module: the one place that checks both."""
+"""Builds a mechanism's module from its name and parameters, and checks both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attnbench.errors import BadInput, Unavailable, unknown_name
 
 
 def construct(name: str, num_heads: int, head_dim: int, context: Mapping[str, int | None], params: Mapping[str, Any]) -> nn.Module:
-    """See `attnbench.build`. Raises Unavailable when the mechanism needs what is not here."""
+    """Build a mechanism; see `attnbench.build`. Raises Unavailable when the mechanism needs what is not here."""
     variant = load_variant(name)
     check_params(name, variant, params)
     if num_heads < 1 or head_dim < 1:

@@ -1,6 +1,7 @@
-"""The choice of a learning rate: every rate of a grid is tried on one seed, judged on the validation part, and the best used for all.
+"""The choice of a learning rate: every rate of a grid is tried on one seed, evaluated on the validation part, and the best used for all.
 
-A trial is a cell like any other, with its own record, but for the test part, which it never reads. Its seed is none of those that count.
+A trial is a cell like any other, with its own record, except that it never reads the test part. Its seed is none of those whose results
+count.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def is_open(spec: Spec) -> bool:
 
 
 def trials(spec: Spec) -> list[Spec]:
-    """What has to be known before an open spec's rate can be chosen.
+    """The trials of an open spec, one for each rate of its grid, from whose records the rate is chosen.
 
     Raises BadInput for a grid that is no list of rates.
     """

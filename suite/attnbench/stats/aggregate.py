@@ -18,8 +18,9 @@ Bools = NDArray[np.bool_]
 class AverageRanks:
     """Average ranks over blocks, such as tasks.
 
-    ranks: of each, 1 the best. critical_difference: what two must be apart to be told apart. beats: at [i, j] whether i is.
-    friedman_p: of the hypothesis that all are alike; above the level nothing is told apart.
+    ranks: the average rank of each, 1 the best. critical_difference: by how much two average ranks must differ to count as different.
+    beats: at [i, j] whether i is better than j by more than that. friedman_p: p-value of the hypothesis that all are equal; above the level
+    none beats another.
     """
 
     ranks: list[float]
@@ -51,7 +52,7 @@ def average_ranks(scores: Sequence[Sequence[float]], level: float = 0.05) -> Ave
 
 
 def _friedman_p(places: Floats) -> float:
-    """Of Friedman's statistic, corrected for ties. scipy's own refuses two competitors, for which it is the sign test's approximation."""
+    """The p-value of Friedman's statistic, corrected for ties. For two, which scipy refuses, the sign test's approximation."""
     n, k = places.shape
     spread = ((places - (k + 1) / 2) ** 2).sum()
     if spread == 0:
@@ -63,8 +64,7 @@ def _friedman_p(places: Floats) -> float:
 def performance_profile(costs: Sequence[Sequence[float]], factors: Sequence[float]) -> list[list[float]]:
     """For each competitor the share of blocks in which it costs at most a factor times what the cheapest does. Dolan and Moré 2002.
 
-    costs: [block][competitor]; infinite where it failed, which is within no factor. Blocks in which all failed tell nothing and do not
-    count.
+    costs: [block][competitor]; infinite where it failed, which is within no factor. Blocks in which all failed do not count.
     Returns [competitor][factor].
 
     Raises ValueError when a cost is missing or not positive: what was not measured is neither a failure nor a success.

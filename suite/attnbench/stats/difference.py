@@ -1,4 +1,4 @@
-"""Who is surely cheaper or better than whom: tests of all pairs at once, with the false discovery rate controlled.
+"""Tests which mechanisms are surely cheaper or better than which: all pairs at once, with the false discovery rate controlled.
 
 Costs are compared by a rank test on raw samples; scores by a t-test paired by seed. A matrix of p-values holds at [i, j] that of the
 one-sided alternative "i has more than j".
@@ -18,7 +18,7 @@ Bools = NDArray[np.bool_]
 Samples = Sequence[Sequence[float]] | Sequence[Floats]
 
 RANKED = 8  # samples on either side, below which a rank test can hardly reach 1 % among many pairs
-MANY = 20  # samples, from which on the normal distribution gives ranks that do not overlap a p-value as good as none
+MANY = 20  # samples, from which on the normal distribution too gives ranks that do not overlap a p-value of almost 0
 # Two processes that time the same code give ratios to softmax a few percent apart, however many samples each takes: it is where their
 # memory lies, and no test on the samples within a process can know. So a cost counts as different only beyond this factor.
 MARGIN = 1.05
@@ -34,8 +34,7 @@ def cheaper(samples: Sequence[Sequence[float]], level: float = COST_LEVEL, margi
 
 
 def exact_cheaper(samples: Sequence[Sequence[float]], margin: float = EXACT_MARGIN) -> Bools:
-    """At [i, j]: whether i costs less than j by more than a factor of `margin`, of costs that have no noise: all samples of i than all of
-    j."""
+    """At [i, j]: whether all samples of i are less than all of j by more than a factor of `margin`. For costs without noise."""
     least, most = (np.array([of(mine) for mine in samples], dtype=float) for of in (min, max))
     below: Bools = most[:, None] * margin < least[None, :]
     return below
@@ -78,13 +77,13 @@ def rejected(p_values: Floats, level: float) -> Bools:
 def cost_p_values(samples: Samples, margin: float = 1.0) -> Floats:
     """One-sided p-values of "i costs more than `margin` times what j does".
 
-    By rank where both have at least eight samples, else by Welch's t on logarithms: three samples against three cannot reach 5 % by rank,
-    be one of them a hundred times the other. The spread of few samples is taken as no less than what it is on average among those that
-    have few: three samples of one mode of two seem to have none. Where ranks do not overlap at all their p-value is exact: the normal
-    distribution gives eight against eight too much to set one mechanism apart from 22 others.
+    Where both have at least eight samples, a rank test; else Welch's t-test on logarithms, because three samples against three cannot reach
+    5 % by rank, even if one costs a hundred times the other. There the variance of fewer than eight samples is taken as no less than the
+    mean variance of all that have so few: three samples of one mode of two seem to have no spread. Where ranks do not overlap at all, the
+    p-value is exact: that of the normal distribution for eight against eight is too large to tell one mechanism from 22 others.
 
-    A margin also stands for what processes differ by, of which it is two standard deviations: where a normal distribution with that spread
-    gives the larger p-value, it counts. Among the 253 pairs of 23 equal mechanisms some differ by more than the margin.
+    A margin also allows for the difference of two processes: it is two standard deviations of that. A normal distribution with this spread
+    gives a second p-value, and the larger one counts: among the 253 pairs of 23 equal mechanisms some differ by more than the margin.
     """
     arrays = [np.asarray(mine, dtype=float) for mine in samples]
     counts = np.array([len(mine) for mine in arrays])
@@ -110,7 +109,8 @@ def _apart_p_values(samples: Sequence[Floats], margin: float) -> Floats:
 def _process_p_values(samples: Sequence[Floats], between: float) -> Floats:
     """One-sided p-values of "i costs more than j", where processes alone make a log ratio of standard deviation `between`.
 
-    By means of logarithms, the outermost tenth on either side set to the next value within: a stall or two say nothing.
+    It compares means of logarithms. The outermost tenth on either side is set to the next value within, so that a stall or two change
+    nothing.
     """
     means, errors, counts = np.zeros(len(samples)), np.zeros(len(samples)), np.array([len(mine) for mine in samples])
     for count in set(counts.tolist()):
@@ -186,10 +186,10 @@ def _welch_freedom(errors: Floats, counts: Floats) -> Floats:
 
 
 def paired_p_values(by_seed: Sequence[Mapping[int, float]]) -> Floats:
-    """One-sided p-values, by a t-test on the differences of seeds that both have, of "i scores higher than j". 1 below two common seeds.
+    """One-sided p-values, by a t-test on the differences of seeds that both have, of "i scores higher than j". 1 below two seeds in common.
 
     The spread of the differences is taken as no less than RESOLUTION, and no less than half of what is usual (the median) among all pairs:
-    three that happen to be equal do not make a mean certain, and among many pairs some are.
+    three differences that happen to be equal do not make their mean certain, and among many pairs some are equal.
     """
     seeds = sorted({seed for mine in by_seed for seed in mine})
     scores = np.array([[mine.get(seed, np.nan) for seed in seeds] for mine in by_seed]).reshape(len(by_seed), len(seeds))

@@ -1,4 +1,4 @@
-"""Pareto frontiers that know ties."""
+"""Pareto frontiers of values that may be tied."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Place = Literal["frontier", "undecided", "dominated"]
 
 
 def frontier(costs: Sequence[float], gains: Sequence[float], cheaper: NDArray[np.bool_], better: NDArray[np.bool_]) -> list[Place]:
-    """For each whether it is on the frontier of low cost and high gain.
+    """For each, whether it is on the frontier of low cost and high gain.
 
     cheaper, better: at [i, j] whether i is so surely. "dominated": another is surely ahead in one respect, and in the other not behind;
-    "frontier": no other is ahead in one and not behind in the other, even by what was measured alone; "undecided" between the two.
+    "frontier": no other is ahead in one and not behind in the other, even by the measured values alone; "undecided" between the two.
 
     >>> sure = np.array([[0, 0], [1, 0]], dtype=bool)
     >>> frontier([2.0, 1.0], [0.9, 0.9], sure, np.zeros((2, 2), dtype=bool))

@@ -53,7 +53,7 @@ class Feasible:
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float], confidence: float = 0.95) -> Exponent:
-    """Growth exponent by least squares on logarithms, with Student's interval: what a curve departs from a power law is in it.
+    """Growth exponent by least squares on logarithms, with Student's interval, which is wider where the curve is no power law.
 
     Raises ValueError for fewer than two distinct sizes, or values that are not positive.
     """
@@ -129,14 +129,14 @@ class _Draws:
 
 @lru_cache(64)  # most crossovers of a leaderboard have as many sizes and samples as the one before
 def _draws(counts: tuple[int, ...], sizes: int) -> _Draws:
-    """Of medians of so many samples each, and so many sizes. Always the same."""
+    """The draws for medians of these counts of samples and for that many sizes; the same at every call."""
     chance = np.random.default_rng(0)
     medians = tuple(rank_draws(count, chance) for count in counts)
     return _Draws(medians, chance.standard_normal((len(medians[0][0]), sizes)))
 
 
 def _without_draws(x: Floats, logs: Sequence[Floats], against: Sequence[Floats] | None, far: float) -> Crossover | None:
-    """Always or never, where no draw can say otherwise: most mechanisms cross nothing, and drawing is what takes time."""
+    """The crossover "always" or "never" where no draw can change it, else None: most mechanisms cross nothing, and draws take time."""
     sizes = float(np.exp(x[0])), float(np.exp(x[-1]))
     ends = [spread_ends(mine) for mine in logs]
     bases = [(0.0, 0.0)] * len(ends) if against is None else [spread_ends(other) for other in against]

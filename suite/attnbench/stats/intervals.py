@@ -48,7 +48,7 @@ def median_interval(samples: Sequence[float], confidence: float = 0.99) -> Inter
 
 @cache
 def _order_statistic(n: int, confidence: float) -> tuple[int, float]:
-    """The k of the narrowest interval (x_(k), x_(n+1-k)) with the confidence, and what it has; 0 where only the whole range is left."""
+    """The k of the narrowest interval (x_(k), x_(n+1-k)) with the confidence, and its confidence; 0 where only the whole range is left."""
     if n > MANY:
         return _order_statistic_of_many(n, confidence)
     tail, k = 0.0, 0
@@ -123,7 +123,7 @@ def median_draws(ordered: Floats, after: Counts, part: Floats) -> Floats:
 
 
 def spread_ends(ordered: Floats) -> tuple[float, float]:
-    """What no such draw lies beyond: as far outside the outermost samples as they spread."""
+    """The bounds of all such draws: as far outside the outermost samples as the samples spread."""
     ends = _with_ends(ordered)
     return float(ends[0]), float(ends[-1])
 

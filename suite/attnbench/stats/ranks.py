@@ -1,4 +1,4 @@
-"""Ranks with ties, from who surely beats whom."""
+"""Ranks with ties, from a matrix that says which surely beats which."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rank_ranges(beats: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def ties(names: Sequence[Any], beats: NDArray[np.bool_]) -> list[tuple[Any, ...]]:
-    """For each the others from which the data cannot tell it apart, in the order of names. This is no equivalence: a may tie with b, and b
+    """For each, the others from which the data cannot tell it apart, in the order of names. This is no equivalence: a may tie with b, and b
     with c, where a surely beats c.
 
     >>> ties("abc", np.array([[0, 0, 1], [0, 0, 0], [0, 0, 0]], dtype=bool))

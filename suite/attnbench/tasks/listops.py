@@ -3,7 +3,7 @@
     [MAX 4 3 [MIN 2 3 ] 1 0 [MED 1 5 8 9 2 ] ]   ->   5
 
 Operations are MIN, MAX, MED (median, rounded down) and SM (sum modulo 10), each of 2 to 10 arguments; an argument is an operation in
-one case of four, else a digit, ten levels deep at most. Classes come out as they do: 0 and 9 make a third. The operation of the root
+one case of four, else a digit, ten levels deep at most. The classes are not balanced: 0 and 9 make a third. The operation of the root
 alone lets a third be guessed (0.34), which is what a model finds first; the target is above that.
 
 Nangia and Bowman 2018, with the probabilities, depth and arguments of Tay et al. 2021 (Long Range Arena). Theirs has 500 to 2,000
@@ -96,7 +96,7 @@ def grow(draws: Draws) -> list[Level]:
 
 
 def chosen(levels: list[Level], fits: NDArray[np.bool_]) -> list[Level]:
-    """The same without the trees that do not fit."""
+    """The levels without the trees that do not fit."""
     kept = []
     tree = above = fits.cumsum() - 1
     for level in levels:

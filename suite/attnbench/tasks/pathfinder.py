@@ -9,8 +9,9 @@ r"""Pathfinder: whether a dashed path joins the two discs of an image, as 1,024 
 In each image of 32 x 32 pixels are two paths of 14 dashes, the second beginning 7 pixels from the first, and up to five of four dashes
 that distract. Paths turn by at most 52.5 degrees from dash to dash and neither touch nor cross. One disc is on the first dash of a long
 path, the other on the last dash of the same or of the other long path. Images come in twos, one joined and one not, whose discs are as
-far apart and as far from the centre, and on dashes of the same directions to an eighth of a circle. So little but following the path
-tells: a regression on those directions gets 0.53 of the images right, and 0.69 of images that do not come in twos.
+far apart and as far from the centre, and on dashes of the same directions to an eighth of a circle. So hardly
+anything but following the path gives the answer: a regression on those directions gets 0.53 of the images right, and 0.69 of images that
+do not come in twos.
 
 After the generator of Linsley et al. 2018 and Kim et al. 2020, of which Long Range Arena (Tay et al. 2021) has 200,000 images of this
 size and these numbers of dashes. Its dashes are thinner, begin 4 pixels apart rather than 3.25 and turn more, and its images do not come
@@ -120,7 +121,7 @@ def eighth(line: Place, arm: Place) -> int:
 def pairs(draws: Draws) -> Iterator[Drawing]:
     """Drawings without end: one that is joined, then one that is not and looks the same.
 
-    The two long paths can take their discs in two ways; a drawing waits in both until one of them finds its like.
+    The two long paths can take their discs in two ways; a drawing waits in both until another one looks like one of them.
     """
     waiting: dict[tuple[object, bool], list[tuple[int, Drawing]]] = defaultdict(list)
     used: set[int] = set()

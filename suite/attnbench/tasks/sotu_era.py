@@ -22,7 +22,7 @@ from attnbench.workload import Parts, Size, Split, Task
 CUTS = (1865, 1913, 1960)
 SEQ_LEN = 128
 VOCABULARY = 4096
-PARAGRAPHS_PER_ADDRESS = 24  # long addresses are no more than one voice
+PARAGRAPHS_PER_ADDRESS = 24  # so that long addresses do not outweigh the others
 MIN_WORDS, MAX_WORDS = 20, 200
 
 Paragraph = tuple[str, int, list[str]]  # address, era, words

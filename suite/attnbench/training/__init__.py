@@ -1,1 +1,1 @@
-"""The training engine: models, the training loop, checkpoints, and what can be seen inside a model."""
+"""The trainer: models, the training loop, checkpoints, and measures of what happens inside a model."""

@@ -1,4 +1,4 @@
-"""The state of a training run on disk, so that a long run which is killed goes on where it was."""
+"""The state of a training run on disk, so that a long run that is killed can continue from there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVERY_S = 20.0  # a shorter run is done again rather than kept
 
 
 class FileCheckpoint:
-    """One file, replaced as a whole: a reader finds the old state or the new one, however the writer died.
+    """A checkpoint in one file, replaced as a whole: a reader finds the old state or the new one, however the writer died.
 
     every_s: seconds between two states that are kept, EVERY_S unless said.
     """
@@ -24,7 +24,7 @@ class FileCheckpoint:
         self._file, self._every_s, self._saved = file, EVERY_S if every_s is None else every_s, time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """What was saved last; None when nothing was, or what is there cannot be read, whereupon training starts anew."""
+        """The state that was saved last; None when there is none, or when it cannot be read and training starts anew."""
         try:
             state = torch.load(self._file, map_location="cpu", weights_only=True)
         except FileNotFoundError:

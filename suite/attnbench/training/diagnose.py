@@ -1,4 +1,4 @@
-"""What a stack is like at initialisation: conditioning, rank of its tokens, and its attention matrices."""
+"""Measures of a stack: its conditioning, the rank of its tokens, and the norms of its attention matrices."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def attention_norms(stack: nn.Module, tokens: Float[Tensor, "batch seq_len d_mod
 def by_layer(
     stack: nn.Module, tokens: Float[Tensor, "batch seq_len d_model"], causal: bool, padding_mask: Bool[Tensor, "batch seq_len"] | None
 ) -> dict[str, float]:
-    """The state of a stack on some tokens, a number a layer: what training does to its attention and to its tokens.
+    """Measures of a stack on some tokens, a number a layer, by which its attention and its tokens are followed through training.
 
     attention_frobenius_layer_1 ...: mean over batch and heads of ||A||_F, for mechanisms that have a matrix; effective_rank_layer_1 ...:
     mean over the batch of the effective rank of the unpadded tokens that the layer gives.
@@ -85,7 +85,7 @@ def by_layer(
 
 @dataclass
 class _Seen:
-    """What a pass through a stack showed, layer by layer: the tokens that each block gave, and its dense attention matrix."""
+    """Records of a pass through a stack, layer by layer: the tokens that each block gave, and its dense attention matrix."""
 
     tokens: list[Tensor] = field(default_factory=list)
     matrices: list[Tensor] = field(default_factory=list)

@@ -1,9 +1,9 @@
-"""A Transformer in two blocks: residual (pre-norm, skips) and skipless (no skip, no norm).
+"""A Transformer with one of two blocks: residual (pre-norm, skips) and skipless (no skip, no norm).
 
     residual:  x = x + W_O attention(LN x);   x = x + W_2 gelu(W_1 LN x)
     skipless:  x = W_O attention(x);          x = W_2 leaky_relu_0.6(W_1 x),  W_2 = W_1^T and W_1 column-orthogonal at the start
 
-A skipless stack is fed tokens of unit root mean square. Its MLP decides as much as its attention: with a GELU, or with independent
+A skipless stack is fed tokens of unit root mean square. Its MLP matters as much as its attention: with a GELU, or with independent
 weights, not even orthogonal attention keeps the Jacobian of a dozen blocks well-conditioned.
 """
 
@@ -42,7 +42,7 @@ class Architecture:
 
 
 class MultiHead(nn.Module):
-    """Projections around one mechanism; the mechanism's own initialisation is honoured where it has one."""
+    """Multi-head attention: projections around one mechanism, initialised by the mechanism where it has `init_projections`."""
 
     def __init__(self, architecture: Architecture, layer_index: int) -> None:
         super().__init__()
@@ -200,8 +200,8 @@ class Patches(nn.Module):
 class Table(nn.Module):
     """A table of tokens; with shift, and a learned linear map of the embedding of the token before (nothing before the first).
 
-    A mechanism that must bind a token to the one before it, as recall does, else first has to find its neighbours by their positions: on
-    mqar 14,000 steps did not. inputs: [batch, seq_len]; out: [batch, seq_len, d_model].
+    Without shift, a mechanism that must bind a token to the one before it, as in recall, first has to find its neighbours by their
+    positions: on mqar it did not in 14,000 steps. inputs: [batch, seq_len]; out: [batch, seq_len, d_model].
     """
 
     def __init__(self, vocabulary: int, d_model: int, shift: bool) -> None:
@@ -226,10 +226,10 @@ def for_task(task: Task, architecture: Architecture) -> Transformer:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Of a model or a stack, the mechanisms' own included."""
+    """The number of parameters of a model or a stack, the mechanisms' own included."""
     return sum(p.numel() for p in module.parameters())
 
 
 def count_mechanism_parameters(module: nn.Module) -> int:
-    """Parameters that the mechanisms bring, by which models of two mechanisms differ; all else is the same."""
+    """The number of parameters of the mechanisms alone; the rest of a model is the same for all mechanisms."""
     return sum(count_parameters(m.attention) for m in module.modules() if isinstance(m, MultiHead))

@@ -1,6 +1,6 @@
-"""The training engine: a model, data in memory and a recipe in; weights and a curve out. No I/O but through a checkpoint's hands.
+"""The trainer: trains a model on data in memory by a recipe, and gives its training curve. It does no I/O except through a checkpoint.
 
-It never sees the test part: `evaluate` is called on that by who asked for the training, once, when it is over.
+It never sees the test part: the caller of `train` calls `evaluate` on that, once, after training.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EVALUATION_BATCH = 256
 class Recipe:
     """AdamW with linear warm-up over a tenth of the steps, cosine decay to zero, and gradients clipped to norm 1.
 
-    epoch_rows: rows that an epoch shows, None for all; the next goes on with the next, and every row is shown once before any twice.
+    epoch_rows: rows that an epoch shows, None for all; the next epoch shows the next rows, and every row is shown once before any twice.
     mixed_precision: forward passes in bfloat16 where torch deems it safe; weights, gradients and the optimiser in float32.
     """
 
@@ -44,7 +44,7 @@ class Recipe:
 
 
 class Checkpoint(Protocol):
-    """Keeps the state of a run of training. What it loads is what it was given last, or None."""
+    """Keeps the state of a training run. `load` gives the state that was saved last, or None."""
 
     def load(self) -> dict[str, Any] | None: ...
 
@@ -52,8 +52,9 @@ class Checkpoint(Protocol):
 
 
 @dataclass
-class Watch:
-    """Who looks on. on_epoch is told the number of epochs done; probe looks at the model after each, for more columns of the curve."""
+class Callbacks:
+    """What is called during training. on_epoch: with the number of epochs done, from 0. probe: with the model before the first epoch and
+    after each; gives more columns of the curve. checkpoint: saves the state after each epoch."""
 
     on_epoch: Callable[[int], None] = lambda done: None
     probe: Probe = lambda model: {}
@@ -62,10 +63,11 @@ class Watch:
 
 @dataclass
 class Trained:
-    """How a run of training went. The curve's columns have one entry before training and one an epoch: step, wall_s (seconds spent
-    training, evaluation left out), train_loss (nats; None before training, or where not finite), validation_METRIC, and the probe's.
+    """The outcome of a training run.
 
-    diverged: a loss or weight stopped being finite, whereupon training ended. resumptions: how often training went on from a checkpoint.
+    curve: columns with one entry before training and one an epoch: step, wall_s (seconds spent training, evaluation left out), train_loss
+    (nats; None before training, or where not finite), validation_METRIC, and the probe's. train_s: the last wall_s. rows: shown in all.
+    diverged: a loss or weight stopped being finite, whereupon training ended. resumptions: how often training continued from a checkpoint.
     """
 
     curve: dict[str, list[float | None]] = field(default_factory=dict)
@@ -75,26 +77,26 @@ class Trained:
     resumptions: int = 0
 
     def add(self, entries: Mapping[str, float]) -> None:
-        """One more entry of the columns; what is not finite is None."""
+        """Add an entry to each column: the value, or None where it is not finite."""
         for column, value in entries.items():
             self.curve.setdefault(column, []).append(value if math.isfinite(value) else None)
 
 
-def train(model: nn.Module, data: Split, validation: Split, recipe: Recipe, watch: Watch | None = None) -> Trained:
-    """Train on data, and look at validation before and after each epoch.
+def train(model: nn.Module, data: Split, validation: Split, recipe: Recipe, callbacks: Callbacks | None = None) -> Trained:
+    """Train a model, in place, on `data`; evaluate it on `validation` before the first epoch and after each.
 
-    The order of the rows depends on the recipe's seed alone. With a checkpoint, training goes on from it, to the very weights it would have
-    come to (on a CPU with as many threads).
+    The order of the rows depends on the recipe's seed alone. With a checkpoint, training continues from it and comes to the same weights as
+    without the interruption (on a CPU with as many threads).
     """
-    watch = watch or Watch()
+    callbacks = callbacks or Callbacks()
     optimiser = _optimiser(model, recipe.lr)
-    done, trained = _resume(model, optimiser, recipe, watch.checkpoint)
+    done, trained = _resume(model, optimiser, recipe, callbacks.checkpoint)
     per_epoch = recipe.epoch_rows or len(data)
     steps = math.ceil(per_epoch / recipe.batch_size)
     share = schedule(recipe.epochs * steps)
     if not trained.curve:
-        _look(model, validation, recipe, watch.probe, trained, 0, math.nan)
-        watch.on_epoch(0)
+        _add_to_curve(model, validation, recipe, callbacks.probe, trained, 0, math.nan)
+        callbacks.on_epoch(0)
     for epoch in range(done, recipe.epochs):
         if trained.diverged:
             break
@@ -113,10 +115,10 @@ def train(model: nn.Module, data: Split, validation: Split, recipe: Recipe, watc
         trained.rows += len(order)
         # A last step may leave weights that are not finite behind losses that were.
         trained.diverged = not math.isfinite(loss) or not all(p.isfinite().all() for p in model.parameters())
-        _look(model, validation, recipe, watch.probe, trained, (epoch + 1) * steps, loss)
-        if watch.checkpoint is not None:
-            watch.checkpoint.save(_state(model, optimiser, recipe, epoch + 1, trained))
-        watch.on_epoch(epoch + 1)
+        _add_to_curve(model, validation, recipe, callbacks.probe, trained, (epoch + 1) * steps, loss)
+        if callbacks.checkpoint is not None:
+            callbacks.checkpoint.save(_state(model, optimiser, recipe, epoch + 1, trained))
+        callbacks.on_epoch(epoch + 1)
     return trained
 
 
@@ -133,7 +135,7 @@ def step(model: nn.Module, data: Split, rows: Tensor, recipe: Recipe) -> Tensor:
 def evaluate(model: nn.Module, data: Split, recipe: Recipe) -> tuple[float, float]:
     """The recipe's metric on a split, and the seconds it took.
 
-    A model whose answers are not all finite answers nothing: it scores as one that holds every class to be as likely as any other.
+    A model whose outputs are not all finite scores like one for which all classes are equally likely.
     """
     model.eval()
     device = data.targets.device
@@ -167,7 +169,7 @@ def time_to_target(curve: Mapping[str, list[float | None]], metric: str, target:
 
 
 def rows_of_epoch(total: int, per_epoch: int, seed: int, epoch: int) -> Tensor:
-    """The rows that an epoch shows, in order: the next of an endless row of permutations, each drawn from the seed and its own number."""
+    """The rows that an epoch shows, in order: the next of an endless sequence of permutations, each drawn from the seed and its number."""
     first = epoch * per_epoch // total
     last = ((epoch + 1) * per_epoch - 1) // total
     passes = [torch.randperm(total, generator=torch.Generator().manual_seed((seed << 20) + number)) for number in range(first, last + 1)]
@@ -204,14 +206,14 @@ def _optimiser(model: nn.Module, lr: float) -> torch.optim.AdamW:
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True)
 
 
-def _look(model: nn.Module, validation: Split, recipe: Recipe, probe: Probe, trained: Trained, steps: int, loss: float) -> None:
+def _add_to_curve(model: nn.Module, validation: Split, recipe: Recipe, probe: Probe, trained: Trained, steps: int, loss: float) -> None:
     value, _ = evaluate(model, validation, recipe)
     entries = {"step": float(steps), "wall_s": trained.train_s, "train_loss": loss, f"validation_{recipe.metric}": value}
     trained.add({**entries, **probe(model)})
 
 
 def _state(model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, done: int, trained: Trained) -> dict[str, Any]:
-    """All that the rest of the run depends on, mechanisms that draw at random included."""
+    """All that the rest of the run depends on, with the random state, which some mechanisms draw from."""
     device = next(model.parameters()).device
     return {
         "recipe": asdict(recipe),
@@ -225,7 +227,7 @@ def _state(model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, d
 
 
 def _resume(model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, checkpoint: Checkpoint | None) -> tuple[int, Trained]:
-    """Put a run of the same recipe back where its checkpoint left it: the epochs done, and how it went."""
+    """Load the checkpoint of a run of the same recipe, if there is one; gives the epochs done and the outcome so far."""
     state = checkpoint.load() if checkpoint is not None else None
     if state is None or state["recipe"] != asdict(recipe):
         return 0, Trained()

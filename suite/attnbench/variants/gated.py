@@ -1,8 +1,9 @@
 """Gated attention: each element of softmax attention's output times a sigmoid gate that the query opens.
 
-out_i = (A V)_i * sigma(q_i W_g), A = softmax(Q K^T / sqrt(d)), W_g one d x d map per head, no bias. Of the paper's forms this is the one
-it recommends: after the attention, multiplied, sigmoid, of each head its own, elementwise (one gate a head and token costs it little).
-The paper maps the hidden state at the query's position; here that is seen through W_Q, so that all mechanisms are given the same.
+out_i = (A V)_i * sigma(q_i W_g), A = softmax(Q K^T / sqrt(d)), W_g one d x d map per head, no bias. It is the form that
+the paper recommends: a sigmoid gate that multiplies the output of the attention, elementwise, with its own map for each head (in the
+paper one gate for each head and token loses little). The paper maps the hidden state at the query's position; here the gate maps the
+query, W_Q times that state, so that all mechanisms are given the same.
 
 The gate differs from column to column of V, so that there is no attention matrix.
 

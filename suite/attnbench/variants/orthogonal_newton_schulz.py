@@ -4,9 +4,9 @@ S = (alpha / sqrt(d)) (Q K^T - K Q^T), A = exp(S) = I + B (exp(B^T S B) - I) B^T
 
     M <- M (3 I - M^T M) / 2,    M = [Q, K] / ||[Q, K]||_F at the start,
 
-which takes every singular value of M to one but zero, which stays: B is then a partial isometry onto the span of [Q, K], which serves
-as well (kernels/basis.py). A small singular value grows by 3/2 a step, so that one which the bound on the steps leaves below one is
-below rounding at the start, and what it spoils is of that size.
+which takes every singular value of M to one, except those that are zero, which stay zero: B is then a partial isometry onto the span of
+[Q, K], which is enough (kernels/basis.py). A small singular value grows by 3/2 a step, so that one which is still below one after the
+last step was below rounding at the start, and its error is of that size.
 
 Zhang and Martens 2026, arXiv 2602.05996; Bjorck and Bowie 1971 for the iteration.
 """

@@ -1,4 +1,4 @@
-"""How the Triton kernels cut their work, by dtype and head_dim, and which cut is the fastest on this GPU.
+"""Block sizes of the Triton kernels by dtype and head_dim, and the choice of the fastest on this GPU.
 
 The candidates are those that NVIDIA's assembler fits into registers for sm_80 and sm_90, or nearly; the last of each list also fits
 the shared memory of small GPUs. Which is the fastest is timed once for every shape, seq_len and batch x heads rounded up to powers of two.
@@ -16,7 +16,7 @@ TUNING_MS = 40
 
 
 class Blocks(NamedTuple):
-    """queries, keys: rows of a block. num_stages: how many blocks the loads run ahead, plus one."""
+    """Block sizes of a kernel. queries, keys: rows of a block. num_stages: how many blocks the loads run ahead, plus one."""
 
     queries: int
     keys: int

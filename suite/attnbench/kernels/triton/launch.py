@@ -43,9 +43,10 @@ def backward(
 def plan_of(
     powers: tuple[int, ...], head_dim: int, causal: bool, per_row: bool, dtype: torch.dtype, precision: str, blocks: Blocks
 ) -> Plan:
-    """1/sqrt(d) costs a product for every score unless it goes into the coefficients, as d^(-p/2).
+    """The constants that a kernel is compiled for.
 
-    It may not where a power is so high that q.k to this power could leave the range of float32 before its time.
+    1/sqrt(d) goes into the coefficients, as d^(-p/2), which saves a product for every score; but not in float16, nor where a power is so
+    high that q.k to this power could leave the range of float32.
     """
     scale_first = dtype == torch.float16
     unit = head_dim**-0.5 if scale_first or powers[-1] > MOST_UNSCALED_POWER else 1.0

@@ -1,6 +1,6 @@
 """Contract checks of a variant: the correctness subset, which is the gate before any number, and the full check.
 
-Each check is a function of the subject that returns a verdict; one that raises has failed, and the others still run.
+Each check is a function of the subject that returns a finding; one that raises has failed, and the others still run.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import torch
 from attnbench import registry
 from attnbench.errors import Unavailable, is_out_of_memory
 from attnbench.measurement.checks import agreement, decode, gradients, growth, independence, invariants, precision, range, tokens, tools
+from attnbench.measurement.checks.finding import failed, skipped
 from attnbench.measurement.checks.subject import Subject, one_thread
-from attnbench.measurement.checks.verdict import Verdict, failed, skipped
 from attnbench.spec.construct import check_params, load_variant
 from attnbench.store.environment import anonymous
 from attnbench.store.fingerprint import check_fingerprint
 from attnbench.store.report import Finding, Report
 
-Check = Callable[[Subject], Verdict]
+Check = Callable[[Subject], Finding]
 Stage = Callable[[str], None]
 
 CORRECTNESS: Mapping[str, Check] = {
@@ -59,7 +59,7 @@ THOROUGH: Mapping[str, Check] = {
 
 
 def check(source: str, params: Mapping[str, Any], device: str, full: bool, stage: Stage = lambda name: None) -> Report:
-    """Check a variant, by name or path of a file, with some of its parameters. `stage` is told which check begins.
+    """Check a variant, by name or path of a file, with some of its parameters. `stage` is called with the name of each check that begins.
 
     Raises BadInput for what cannot be loaded or a parameter it does not have, and Unavailable when it cannot run here.
     """
@@ -76,8 +76,8 @@ def check(source: str, params: Mapping[str, Any], device: str, full: bool, stage
         for name, function in chosen.items():
             stage(name)
             built = not findings or findings[0].status == "passed"  # "build" comes first
-            verdict = _carry_out(function, subject) if built else skipped("it cannot be built")
-            findings.append(Finding(name=name, **dataclasses.asdict(verdict)))
+            found = _carry_out(function, subject) if built else skipped("it cannot be built")
+            findings.append(dataclasses.replace(found, name=name))
     return Report(
         variant=registry.stem(source),
         fingerprint=check_fingerprint(source, given, device),
@@ -87,13 +87,13 @@ def check(source: str, params: Mapping[str, Any], device: str, full: bool, stage
     )
 
 
-def _carry_out(function: Check, subject: Subject) -> Verdict:
+def _carry_out(function: Check, subject: Subject) -> Finding:
     try:
-        verdict = function(subject)
+        found = function(subject)
     except Unavailable:
         raise
     except Exception as error:  # whatever a third party's mechanism does
         if is_out_of_memory(error):  # says nothing of the mechanism: the same check may hold where there is more
             raise
-        verdict = failed(f"it raises {type(error).__name__}: {' '.join(str(error).split())[:300]}")
-    return dataclasses.replace(verdict, detail=anonymous(verdict.detail))
+        found = failed(f"it raises {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    return dataclasses.replace(found, detail=anonymous(found.detail))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from attnbench.attention import Unsupported
+from attnbench.measurement.checks.finding import Finding, Worst, failed, form, passed, skipped
 from attnbench.measurement.checks.subject import BATCH, GROUPS, HEAD_DIM, SEQ_LEN, Subject, attend, exact, own_matrix, relative_error, times
-from attnbench.measurement.checks.verdict import Verdict, Worst, failed, form, passed, skipped
 
 ROUNDING = 1e-10  # of float64 sums over a few hundred terms, with room for an exponential or an inverse
 LENGTHS = (1, 2, 3, 63, 65, 100)  # below, at and beyond the blocks that a kernel may cut a sequence into
@@ -15,13 +15,13 @@ ALL_MASKS = ("right", "left", "holes", "all", "none")
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
-def build(subject: Subject) -> Verdict:
+def build(subject: Subject) -> Finding:
     """build gives a module, for a number of heads, a head_dim and all the context there is."""
     parameters = sum(x.numel() for x in subject.build().parameters())
     return passed(f"build gives a module of {parameters} parameters for {GROUPS * subject.variant.head_group} heads of {HEAD_DIM}")
 
 
-def shape(subject: Subject) -> Verdict:
+def shape(subject: Subject) -> Finding:
     """out has the shape, dtype and device of v, in every dtype, causal or not, padded or not."""
     for dtype in DTYPES:
         module = subject.build().to(dtype)
@@ -41,7 +41,7 @@ def shape(subject: Subject) -> Verdict:
     return passed("out has the shape, dtype and device of v in float64, float32, bfloat16 and float16")
 
 
-def matrix(subject: Subject) -> Verdict:
+def matrix(subject: Subject) -> Finding:
     """forward is matrix() times v, padded or not."""
     if not subject.has_matrix():
         return skipped("it has no matrix(q, k)")
@@ -57,10 +57,10 @@ def matrix(subject: Subject) -> Verdict:
                 return failed(f"matrix() has shape {list(own.shape)}; {list(wanted)} is asked for")
             difference = relative_error(attend(module, inputs, causal, mask), times(own, inputs["v"], mask))
             worst.see(difference, ROUNDING, _case(causal, length, mask))
-    return worst.verdict()
+    return worst.finding()
 
 
-def reference(subject: Subject) -> Verdict:
+def reference(subject: Subject) -> Finding:
     """Forward and, where there is one, matrix() are what the declared float64 reference says."""
     if subject.variant.reference is None:
         return skipped("it declares no reference; its matrix(), where it has one, is the definition")
@@ -76,10 +76,10 @@ def reference(subject: Subject) -> Verdict:
                 identity = torch.eye(SEQ_LEN, dtype=v.dtype, device=v.device).expand_as(wanted)
                 own = times(own_matrix(module, inputs, causal, mask), identity, mask)
                 worst.see(relative_error(own, times(wanted, identity, mask)), ROUNDING, f"matrix(), {case}")
-    return worst.verdict()
+    return worst.finding()
 
 
-def lengths(subject: Subject) -> Verdict:
+def lengths(subject: Subject) -> Finding:
     """A sequence of one token, of two, of odd and of even length gives what the definition says."""
     worst = Worst("relative difference from the definition in float64")
     for causal in subject.forms:
@@ -94,7 +94,7 @@ def lengths(subject: Subject) -> Verdict:
                 return failed(f"out is not finite, or has another shape than v ({case})")
     if not subject.has_dense():
         return passed(f"finite and of the right shape at seq_len {', '.join(map(str, LENGTHS))}; there is no matrix to compare with")
-    return worst.verdict()
+    return worst.finding()
 
 
 def _case(causal: bool, length: int, mask: torch.Tensor | None) -> str:

@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from attnbench.attention import Decodes, prefilled
 from attnbench.measurement.checks.agreement import ROUNDING
+from attnbench.measurement.checks.finding import Finding, Worst, failed, skipped
 from attnbench.measurement.checks.precision import TIMES_PLAIN
 from attnbench.measurement.checks.subject import BATCH, Inputs, Subject, attend, exact, relative_error, select
 from attnbench.measurement.checks.tokens import CLOSE
-from attnbench.measurement.checks.verdict import Verdict, Worst, failed, skipped
 
 LENGTH = 41  # odd, and beyond two doublings of a cache with room for 8 or 16 tokens
 PREFILLED = (1, 16, 40)
 
 
-def decode(subject: Subject) -> Verdict:
+def decode(subject: Subject) -> Finding:
     """Steps from the first token or from a prefilled state agree with `forward`; a state may be stepped from again.
 
     Two sequences are stepped in turn, for a state that the module keeps to itself is one for both.
@@ -34,14 +34,14 @@ def decode(subject: Subject) -> Verdict:
     worst = Worst("relative difference of decoding and causal forward")
     with torch.no_grad():
         for dtype in (torch.float64, torch.float32):
-            complaint = _look(worst, subject, module, dtype)
+            complaint = _compare(worst, subject, module, dtype)
             if complaint:
                 return failed(complaint)
-    return worst.verdict()
+    return worst.finding()
 
 
-def _look(worst: Worst, subject: Subject, module: nn.Module, dtype: torch.dtype) -> str | None:
-    """Show `worst` the errors of decoding in a dtype; what is wrong with the form of the result, if anything is."""
+def _compare(worst: Worst, subject: Subject, module: nn.Module, dtype: torch.dtype) -> str | None:
+    """Add the errors of decoding in a dtype to `worst`; gives what is wrong with the shape or dtype of an output, None if nothing."""
     drawn = [subject.draw(seq_len=LENGTH, seed=seed) for seed in (1, 2)]
     wanted = [attend(exact(module), {key: x.double() for key, x in inputs.items()}, causal=True) for inputs in drawn]
     one: Any = exact(module).to(dtype)
@@ -82,6 +82,6 @@ def _continued(module: nn.Module, inputs: Inputs, start: int) -> Tensor:
 
 
 def _step(module: Any, inputs: Inputs, token: int, state: object) -> tuple[Tensor, Any]:
-    """Of the inputs themselves: a step that writes into them gives something else the next time."""
+    """One step on the inputs themselves, not on copies: if it writes into them, the next step from the same state gives another output."""
     out, after = module.step(**select(inputs, slice(None), slice(token, token + 1)), state=state)
     return out, after

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from attnbench.measurement.checks.finding import Finding, failed, form, passed
 from attnbench.measurement.checks.subject import Subject, cast, exact
-from attnbench.measurement.checks.verdict import Verdict, failed, form, passed
 
 SEQ_LEN, HEAD_DIM = 3, 2
 
 
-def gradcheck(subject: Subject) -> Verdict:
+def gradcheck(subject: Subject) -> Finding:
     """torch.autograd.gradcheck in float64 over every input and parameter, at a size where each entry can be moved."""
     for causal in subject.forms:
         for padded in (False, True):

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.measurement import clock, memory
+from attnbench.measurement.checks.finding import Finding, Worst
 from attnbench.measurement.checks.subject import Subject
-from attnbench.measurement.checks.verdict import Verdict, Worst
 
 HEAD_DIM = 16
 MODES = ("forward", "training")
@@ -31,13 +31,13 @@ MEMORY_MARGIN = 0.1  # blocks that are cut from a sequence round a little
 
 
 class PlainSoftmax(nn.Module):
-    """A yardstick: its arithmetic grows with exponent 2 exactly, and what is measured above that is the machine's."""
+    """Softmax attention for comparison: its arithmetic grows with exponent 2 exactly; what is measured above that is due to the machine."""
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, **_: Any) -> Tensor:
         return (q @ k.mT / math.sqrt(HEAD_DIM)).softmax(-1) @ v
 
 
-def time_exponent(subject: Subject) -> Verdict:
+def time_exponent(subject: Subject) -> Finding:
     """Growth of the time of forward and of a training step. On the CPU by processor time, in which other programs do not count."""
     declared = subject.variant.time_exponent
     worst = Worst(f"exponent of time, declared {declared:g}")
@@ -49,10 +49,10 @@ def time_exponent(subject: Subject) -> Verdict:
         worst.see(exponent, declared + TIME_MARGIN + excess, f"{mode}, seq_len {sizes[0]:,} to {sizes[-1]:,}")
         if worst.share > 1.0:
             break
-    return worst.verdict()
+    return worst.finding()
 
 
-def memory_exponent(subject: Subject) -> Verdict:
+def memory_exponent(subject: Subject) -> Finding:
     """Growth of the peak of what is allocated, in forward and in a training step."""
     declared = subject.variant.memory_exponent
     worst = Worst(f"exponent of peak memory, declared {declared:g}")
@@ -60,7 +60,7 @@ def memory_exponent(subject: Subject) -> Verdict:
     for mode in MODES:
         peaks = {size: _peak(subject, size, mode) for size in sizes}
         worst.see(_slope(peaks), declared + MEMORY_MARGIN, f"{mode}, seq_len {sizes[0]:,} to {sizes[-1]:,}")
-    return worst.verdict()
+    return worst.finding()
 
 
 def _peak(subject: Subject, seq_len: int, mode: str) -> float:
@@ -113,7 +113,7 @@ def _call(subject: Subject, module: nn.Module | None, seq_len: int, mode: str) -
 
 
 def _times(calls: Mapping[tuple[str, int], clock.Call], device: str, rounds: int) -> dict[tuple[str, int], float]:
-    """Median seconds of each call, taken in turn, so that a disturbance meets all of them."""
+    """Median seconds of each call, taken in turn, so that a disturbance affects all of them."""
     samples: dict[tuple[str, int], list[float]] = {key: [] for key in calls}
     for call in calls.values():
         call(0)

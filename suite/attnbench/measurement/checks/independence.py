@@ -8,12 +8,12 @@ import math
 import torch
 from torch import Tensor
 
+from attnbench.measurement.checks.finding import Finding, Worst, bracketed, failed, form, passed
 from attnbench.measurement.checks.subject import GROUPS, SEQ_LEN, Subject, attend, cast, gradients, relative_error, select
 from attnbench.measurement.checks.tokens import CLOSE
-from attnbench.measurement.checks.verdict import Verdict, Worst, bracketed, failed, form, passed
 
 
-def batch(subject: Subject) -> Verdict:
+def batch(subject: Subject) -> Finding:
     """A sequence gives the same alone, and whatever its neighbours hold."""
     module, inputs = subject.build(), subject.draw(batch=3)
     worst = Worst("relative change of a sequence's output by its neighbours")
@@ -26,10 +26,10 @@ def batch(subject: Subject) -> Verdict:
             disturbed = {key: torch.cat([x[:1] * factor, x[1:]]) for key, x in inputs.items()}
             after = attend(module, disturbed, causal)
             worst.see(relative_error(after[1:], out[1:]), CLOSE, form(causal, f"a neighbour times {factor}"))
-    return worst.verdict()
+    return worst.finding()
 
 
-def heads(subject: Subject) -> Verdict:
+def heads(subject: Subject) -> Finding:
     """A head, or a group of those that work together, does not depend on the others."""
     module, inputs, size = subject.build(), subject.draw(), subject.variant.head_group
     worst = Worst("relative change of a head's output when others change")
@@ -42,10 +42,10 @@ def heads(subject: Subject) -> Verdict:
                 changed[key][:, own] = 2.0 - changed[key][:, own]
             after = attend(module, changed, causal)
             worst.see(relative_error(after[:, ~own], out[:, ~own]), CLOSE, form(causal, f"group {group} changed"))
-    return worst.verdict()
+    return worst.finding()
 
 
-def deterministic(subject: Subject) -> Verdict:
+def deterministic(subject: Subject) -> Finding:
     """The same call gives the same bits: again, in a module built anew, after other calls, and in eval mode."""
     inputs = subject.draw()
     for causal in subject.forms:
@@ -65,7 +65,7 @@ def deterministic(subject: Subject) -> Verdict:
     return passed("the same bits again, from a module built anew with the same seed, after other calls, and in eval mode")
 
 
-def unchanged(subject: Subject) -> Verdict:
+def unchanged(subject: Subject) -> Finding:
     """A call changes neither its inputs nor the module."""
     module, inputs = subject.build(), subject.draw()
     mask = subject.masks("right", "holes")
@@ -89,14 +89,14 @@ def unchanged(subject: Subject) -> Verdict:
     return passed("inputs, padding mask, parameters and buffers are as before")
 
 
-def strides(subject: Subject) -> Verdict:
+def strides(subject: Subject) -> Finding:
     """A model passes transposed views; they give what contiguous inputs give."""
     module, inputs = subject.build(), subject.draw()
     views = {key: x.transpose(1, 2).contiguous().transpose(1, 2) if x.ndim == 4 else x for key, x in inputs.items()}
     worst = Worst("relative difference of the outputs of transposed views and of contiguous inputs")
     for causal in subject.forms:
         worst.see(relative_error(attend(module, views, causal), attend(module, inputs, causal)), CLOSE, form(causal))
-    return worst.verdict()
+    return worst.finding()
 
 
 def _bits(subject: Subject, module: torch.nn.Module, inputs: dict[str, Tensor], causal: bool) -> list[Tensor]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from attnbench.measurement.checks.finding import Finding, Worst, form, skipped
 from attnbench.measurement.checks.subject import Subject, attend, exact, own_matrix
-from attnbench.measurement.checks.verdict import Verdict, Worst, form, skipped
 
 ROUNDING = 1e-9
 SIZES = (8, 64)
 
 
-def row_sums(subject: Subject) -> Verdict:
+def row_sums(subject: Subject) -> Finding:
     """Values that are all one come out as one, where rows are declared to sum to one."""
     if not subject.variant.normalises_rows:
         return skipped("normalises_rows is not declared")
@@ -23,11 +23,11 @@ def row_sums(subject: Subject) -> Verdict:
             mask = subject.masks(kind, kind)
             sums = attend(module, inputs, causal, mask).detach()[:, :, ~mask[0]]
             worst.see(float((sums - 1.0).abs().max()), ROUNDING, form(causal, f"padding: {kind}"))
-    return worst.verdict()
+    return worst.finding()
 
 
-def orthogonality(subject: Subject) -> Verdict:
-    """||A^T A - I||_F, A being what comes out for the identity, and what matrix() gives, where it is declared orthogonal."""
+def orthogonality(subject: Subject) -> Finding:
+    """||A^T A - I||_F is zero but for rounding, where it is declared orthogonal; A is the output for v = I, and matrix()."""
     if not subject.variant.orthogonal:
         return skipped("orthogonal is not declared")
     worst = Worst("‖AᵀA - I‖_F in float64")
@@ -42,4 +42,4 @@ def orthogonality(subject: Subject) -> Verdict:
         for what, a in found.items():
             error = (a.mT @ a - identity).detach().flatten(-2).norm(dim=-1).max()
             worst.see(float(error), ROUNDING, f"{what}, {size} tokens")
-    return worst.verdict()
+    return worst.finding()

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.attention import PaddingMask, Unsupported
+from attnbench.measurement.checks.finding import Finding, Worst, form, skipped
 from attnbench.measurement.checks.subject import Inputs, Subject, attend, cast, exact, flat, gradients, relative_error, times
-from attnbench.measurement.checks.verdict import Verdict, Worst, form, skipped
 from attnbench.measurement.reference import TOLERANCE
 
 TIMES_PLAIN = 2.0
@@ -27,48 +27,48 @@ LENGTHS, GRADIENT_LENGTH, LONG = (63, 300), 63, 1100
 Forward = Callable[[nn.Module, Inputs, bool, PaddingMask | None], Tensor]
 
 
-def float32(subject: Subject) -> Verdict:
+def float32(subject: Subject) -> Finding:
     """Output and gradients in float32."""
     return _precision(subject, torch.float32)
 
 
-def bfloat16(subject: Subject) -> Verdict:
+def bfloat16(subject: Subject) -> Finding:
     """Output and gradients in bfloat16."""
     return _precision(subject, torch.bfloat16)
 
 
-def float16(subject: Subject) -> Verdict:
+def float16(subject: Subject) -> Finding:
     """Output and gradients in float16."""
     return _precision(subject, torch.float16)
 
 
-def long(subject: Subject) -> Verdict:
+def long(subject: Subject) -> Finding:
     """Output and gradients in float32 at 1,100 tokens, whole and padded, where kernels cut the sequence into tiles."""
     worst = Worst("relative error in float32")
     holes = (torch.arange(LONG, device=subject.device) % 7 == 3)[None]
     for causal in subject.forms:
         for mask in (None, holes):
-            _look(worst, subject, torch.float32, LONG, causal, mask, with_gradients=True)
-    return worst.verdict()
+            _compare(worst, subject, torch.float32, LONG, causal, mask, with_gradients=True)
+    return worst.finding()
 
 
-def _precision(subject: Subject, dtype: torch.dtype) -> Verdict:
+def _precision(subject: Subject, dtype: torch.dtype) -> Finding:
     worst = Worst(f"relative error in {str(dtype).removeprefix('torch.')}")
     try:
         for causal in subject.forms:
             for length in LENGTHS:
-                _look(worst, subject, dtype, length, causal, None, with_gradients=length == GRADIENT_LENGTH)
+                _compare(worst, subject, dtype, length, causal, None, with_gradients=length == GRADIENT_LENGTH)
     except Unsupported as error:
         if dtype == torch.float32:
             raise
         return skipped(str(error))
-    return worst.verdict()
+    return worst.finding()
 
 
-def _look(
+def _compare(
     worst: Worst, subject: Subject, dtype: torch.dtype, length: int, causal: bool, mask: PaddingMask | None, with_gradients: bool
 ) -> None:
-    """Show `worst` the error of the output and, if asked for, of all gradients together."""
+    """Add the error of the output and, if asked for, of all gradients together to `worst`."""
     module = subject.build(length, HEAD_DIM, groups=1).to(dtype)
     drawn = {key: x.to(dtype) for key, x in subject.draw(1, length, HEAD_DIM, groups=1).items()}
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 
 from attnbench.attention import Unsupported
+from attnbench.measurement.checks.finding import Finding, bracketed, failed, form, passed
 from attnbench.measurement.checks.subject import Subject, attend, cast, exact, flat, gradients
-from attnbench.measurement.checks.verdict import Verdict, bracketed, failed, form, passed
 
 # In float32 a cube of scores, (1e3)^6 times values of 1e3, is still far from the largest number; in float16 one of factor 2 is.
 SCALES = {torch.float32: (1e3, 1e2, 1e1, 1e-6, 0.0), torch.bfloat16: (1e2, 1e-6, 0.0), torch.float16: (2.0, 1e-6, 0.0)}
 ROOM = 1e-3  # share of the dtype's largest number that the exact result may reach and still be asked for
 
 
-def finite(subject: Subject) -> Verdict:
+def finite(subject: Subject) -> Finding:
     """Finite wherever the exact output and gradients, by the same module in float64, are well within the dtype's range."""
     asked = 0
     for dtype, scales in SCALES.items():

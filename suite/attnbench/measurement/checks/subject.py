@@ -36,7 +36,7 @@ class Subject:
         return (False, True) if self.variant.causal else (False,)
 
     def build(self, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: int = GROUPS) -> nn.Module:
-        """A float32 module, the same at every call; its parameters are stirred, so that none hides behind a zero or a one."""
+        """A float32 module, the same at every call; noise is added to its parameters, so that none is left without effect at 0 or 1."""
         heads = groups * self.variant.head_group
         torch.manual_seed(0)
         context = {"seq_len": seq_len, "d_model": heads * head_dim, "layer_index": 1, "num_layers": 3}
@@ -86,7 +86,7 @@ class Subject:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Checks run on one thread: several would wait for each other at small sizes, and add up in processor time at large ones."""
+    """Context manager: torch uses one thread. Several would wait for each other at small sizes, and add up in processor time at large."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -7,14 +7,14 @@ import math
 import torch
 
 from attnbench.attention import Unsupported
+from attnbench.measurement.checks.finding import Finding, Worst, failed, form, passed, skipped
 from attnbench.measurement.checks.subject import SEQ_LEN, Inputs, Subject, attend, cast, flat, gradients, relative_error, select
-from attnbench.measurement.checks.verdict import Verdict, Worst, failed, form, passed, skipped
 
 CLOSE = 1e-5  # relative, in float32: the same numbers may be summed in another order
 PREFIXES = (1, 4, 10)
 
 
-def causal(subject: Subject) -> Verdict:
+def causal(subject: Subject) -> Finding:
     """No output depends on a later token; a mechanism that declares no causal form refuses `causal=True`."""
     module, inputs = subject.build(), subject.draw()
     if not subject.variant.causal:
@@ -31,11 +31,11 @@ def causal(subject: Subject) -> Verdict:
             x[..., seen:, :] = 7.0 - 3.0 * x[..., seen:, :]
         after = attend(module, changed, causal=True)
         worst.see(relative_error(after[:, :, :seen], before[:, :, :seen]), CLOSE, f"tokens from {seen} on changed")
-    return worst.verdict()
+    return worst.finding()
 
 
-def causal_prefix(subject: Subject) -> Verdict:
-    """Stronger than no look-ahead: the length of what follows does not matter either, so that decoding can agree."""
+def causal_prefix(subject: Subject) -> Finding:
+    """A prefix of a causal sequence gives the same as alone: the number of later tokens does not matter, so that decoding can agree."""
     if not subject.variant.causal:
         return skipped("it has no causal form")
     module, inputs = subject.build(), subject.draw()
@@ -44,10 +44,10 @@ def causal_prefix(subject: Subject) -> Verdict:
     for seen in PREFIXES:
         alone = attend(module, select(inputs, slice(None), slice(seen)), causal=True)
         worst.see(relative_error(whole[:, :, :seen], alone), CLOSE, f"first {seen} of {SEQ_LEN} tokens")
-    return worst.verdict()
+    return worst.finding()
 
 
-def padding(subject: Subject) -> Verdict:
+def padding(subject: Subject) -> Finding:
     """Whatever padding holds, NaN included, changes neither output nor gradients; rows of the output at padding are zero."""
     mask = subject.masks("right", "left", "holes", "all", "none")
     module, drawn = subject.build(), subject.draw(batch=len(mask))
@@ -65,10 +65,10 @@ def padding(subject: Subject) -> Verdict:
                 return failed(f"rows of the output at padding are not zero ({case})")
             worst.see(relative_error(out, expected), CLOSE, case)
             worst.see(relative_error(flat(gradients(out, module, dirty)), wanted), CLOSE, f"gradients, {case}")
-    return worst.verdict()
+    return worst.finding()
 
 
-def padding_alone(subject: Subject) -> Verdict:
+def padding_alone(subject: Subject) -> Finding:
     """A padded sequence gives what its tokens give alone; a mask without padding changes nothing."""
     kinds = ["right", "left", "none"]
     if subject.variant.equivariant:
@@ -82,10 +82,10 @@ def padding_alone(subject: Subject) -> Verdict:
             tokens = ~mask[row]
             alone = attend(module, select(inputs, slice(row, row + 1), tokens), is_causal)
             worst.see(relative_error(out[row, :, tokens], alone[0]), CLOSE, form(is_causal, f"padding: {kind}"))
-    return worst.verdict()
+    return worst.finding()
 
 
-def equivariance(subject: Subject) -> Verdict:
+def equivariance(subject: Subject) -> Finding:
     """Permuting tokens permutes the output, where that is claimed."""
     if not subject.variant.equivariant:
         return skipped("equivariance is not claimed")
@@ -97,4 +97,4 @@ def equivariance(subject: Subject) -> Verdict:
         permuted: Inputs = select(inputs, slice(None), order)
         moved = attend(module, permuted, padding_mask=None if mask is None else mask[:, order])
         worst.see(relative_error(moved, out[:, :, order]), CLOSE, "unpadded" if mask is None else "padded")
-    return worst.verdict()
+    return worst.finding()

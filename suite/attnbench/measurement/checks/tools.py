@@ -8,11 +8,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from attnbench.measurement.checks.finding import Finding, finding
 from attnbench.measurement.checks.subject import Subject, cast, flat, gradients, relative_error
-from attnbench.measurement.checks.verdict import Verdict
 
 
-def compiled(subject: Subject) -> Verdict:
+def compiled(subject: Subject) -> Finding:
     """torch.compile with the backend aot_eager: forward and backward are traced, and run as they are."""
     from torch._dynamo.utils import counters
 
@@ -30,7 +30,7 @@ def compiled(subject: Subject) -> Verdict:
     return _reported(run)
 
 
-def vmapped(subject: Subject) -> Verdict:
+def vmapped(subject: Subject) -> Finding:
     """torch.func.vmap over an axis before the batch."""
 
     def run() -> str:
@@ -50,11 +50,11 @@ def vmapped(subject: Subject) -> Verdict:
     return _reported(run)
 
 
-def _reported(run: Callable[[], str]) -> Verdict:
+def _reported(run: Callable[[], str]) -> Finding:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the tools, about what they meet; the outcome says enough
-            return Verdict("reported", run())
+            return finding("reported", run())
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), "")[:200]
-        return Verdict("reported", f"does not work: {type(error).__name__}: {first}")
+        return finding("reported", f"does not work: {type(error).__name__}: {first}")

@@ -21,10 +21,10 @@ class Measure(Protocol):
 
 
 def measure_cell(spec: Spec, variant_source: str, task_source: str | None, stage: Stage, checkpoint: Path | None = None) -> Measurement:
-    """Everything that a spec asks for.
+    """Measure everything that a spec asks for.
 
-    variant_source, task_source: names, or paths of files. stage: is told what is going on, so that a cell that is killed can say where it
-    was. checkpoint: the file that keeps the state of a training run, if any does.
+    variant_source, task_source: names, or paths of files. stage: called with the name of what begins, so that it is known where a
+    cell was that is killed. checkpoint: the file that keeps the state of a training run, if any does.
 
     Raises Unsupported, Unavailable, Incorrect, torch's out-of-memory errors, or whatever the mechanism raises.
     """

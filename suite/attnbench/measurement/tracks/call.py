@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from attnbench import registry
 from attnbench.attention import Variant, prefilled
-from attnbench.measurement.inputs import Rolled
+from attnbench.measurement.inputs import RolledInputs
 from attnbench.measurement.reference import TOLERANCE, check_error, check_finite, check_step
 from attnbench.spec.axes import Spec
 from attnbench.spec.construct import construct
@@ -50,7 +50,7 @@ class KernelTrial:
         self.causal, self.training = spec.causal, spec.mode == "training"
         self.tolerance = TOLERANCE[spec.dtype]
         self.shape = self.mechanism.heads(self.mechanism.seq_len)
-        self.inputs = Rolled(self.mechanism.draw_inputs(self.mechanism.seq_len), -2, self.training)
+        self.inputs = RolledInputs(self.mechanism.draw_inputs(self.mechanism.seq_len), -2, self.training)
         self.upstream = self.mechanism.draw(self.shape)
 
     def call(self, _: int) -> Tensor:
@@ -67,7 +67,7 @@ class KernelTrial:
         return self._with_gradients(self._run(inputs), inputs)
 
     def error(self, inputs: list[Tensor], results: list[Tensor]) -> float | None:
-        """See verify.check_error."""
+        """See reference.check_error."""
         check_finite(results)
         upstream = self.upstream if self.training else None
         return check_error(self.mechanism.variant, self.mechanism.module, inputs[:3], self.causal, upstream, results)
@@ -125,7 +125,7 @@ class DecodeTrial:
         self.tolerance = TOLERANCE[spec.dtype]
         self.shape = self.mechanism.heads(1)
         self.before = self.mechanism.draw_inputs(self.mechanism.seq_len - 1)
-        self.inputs = Rolled(self.mechanism.draw_inputs(1), -1)
+        self.inputs = RolledInputs(self.mechanism.draw_inputs(1), -1)
         self.state = self.fresh_state()
 
     def fresh_state(self) -> object:
@@ -145,7 +145,7 @@ class DecodeTrial:
         return [self._step(inputs, self.fresh_state())]
 
     def error(self, inputs: list[Tensor], results: list[Tensor]) -> float | None:
-        """See verify.check_step."""
+        """See reference.check_step."""
         check_finite(results)
         whole = [torch.cat([x, token], -2) for x, token in zip(self.before[:3], inputs[:3], strict=True)]
         return check_step(self.mechanism.variant, self.mechanism.module, whole, results[0])

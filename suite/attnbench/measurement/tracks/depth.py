@@ -12,7 +12,7 @@ from attnbench.attention import Variant
 from attnbench.measurement.anchor import ANCHOR
 from attnbench.measurement.cost import cost
 from attnbench.measurement.guard import Guard
-from attnbench.measurement.inputs import Rolled
+from attnbench.measurement.inputs import RolledInputs
 from attnbench.measurement.tracks.kernel import softmax_of
 from attnbench.measurement.value import Measurement, Stage
 from attnbench.spec.axes import Spec
@@ -30,7 +30,7 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     result = cost(trial, spec.mode, lambda _: StackTrial(softmax_of(spec), ANCHOR), spec.device, guard, stage)
     stage("diagnose")
     trial.clear()
-    trial.train_step(trial.inputs.again()[0])
+    trial.train_step(trial.inputs.copies()[0])
     gradient = diagnose.gradient_norm(trial.stack)
     trial.clear()
     exact = Stack(architecture(spec, variant_source, DIAGNOSED_SEQ_LEN)).to(spec.device).double()
@@ -56,7 +56,7 @@ class StackTrial:
         self.stack = Stack(architecture(spec, source, spec.seq_len)).to(spec.device)
         self.training = spec.mode == "training"
         self.shape = torch.Size((spec.batch_size, spec.seq_len or 1, spec.d_model))
-        self.inputs = Rolled([unit_rms(torch.randn(self.shape, device=spec.device))], -2)
+        self.inputs = RolledInputs([unit_rms(torch.randn(self.shape, device=spec.device))], -2)
 
     def call(self, _: int) -> Tensor:
         return self._run(self.inputs.tensors[0])

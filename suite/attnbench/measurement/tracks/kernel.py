@@ -50,7 +50,7 @@ def _trial(spec: Spec, source: str) -> KernelTrial | DecodeTrial:
 
 
 def _anchor_s(spec: Spec, drift_s: float) -> float:
-    """About how long a call of softmax will take, so that a very long one is not even tried; a GPU is quick to find out."""
+    """About how many seconds a call of softmax takes, so that a very long one is not even tried; 0 where trying is quick."""
     if spec.device == "cuda" or spec.mode == "decode":
         return 0.0
     assert spec.seq_len is not None

@@ -19,7 +19,7 @@ from attnbench.spec.axes import Spec
 from attnbench.training import diagnose
 from attnbench.training.checkpoint import FileCheckpoint
 from attnbench.training.model import Transformer, count_mechanism_parameters, count_parameters, for_task
-from attnbench.training.train import Recipe, Watch, evaluate, step, time_to_target, train
+from attnbench.training.train import Callbacks, Recipe, evaluate, step, time_to_target, train
 from attnbench.workload import Split, Task, majority_share, unigram_bits
 
 PROBED_ROWS = 8  # of the validation part, always the same, whose attention is looked at after every epoch
@@ -47,8 +47,8 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
         drift_s.extend(seconds(drift, spec.device) for _ in range(DRIFT_CALLS))
         stage(f"train, epoch {done} of {recipe.epochs}")
 
-    watch = Watch(on_epoch, _probe(validation, recipe), FileCheckpoint(checkpoint) if checkpoint else None)
-    trained = train(model, training, validation, recipe, watch)
+    callbacks = Callbacks(on_epoch, _probe(validation, recipe), FileCheckpoint(checkpoint) if checkpoint else None)
+    trained = train(model, training, validation, recipe, callbacks)
     guard.check_idle()
     samples: dict[str, list[float]] = {}
     facts: dict[str, object] = {}
@@ -94,7 +94,7 @@ def recipe_of(spec: Spec, task: Task) -> Recipe:
 
 
 def _tested(model: Transformer, test: Split, recipe: Recipe, task: Task) -> dict[str, list[float]]:
-    """The metric on the test part, and beside it what knowing nothing but how frequent each answer is would give."""
+    """The metric on the test part, and beside it that of a model that knows only how frequent each answer is."""
     value, test_s = evaluate(model, test, recipe)
     chance = {"majority_share": majority_share} if task.metric == "accuracy" else {"unigram_bits": unigram_bits}
     return {

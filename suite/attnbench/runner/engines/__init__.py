@@ -1,1 +1,1 @@
-"""Where cells run."""
+"""Engines: where cells run."""

@@ -1,4 +1,4 @@
-"""Where cells run: one after the other on this machine, each in its own process. Yields records; storing them is the caller's."""
+"""The local engine: runs cells one after the other on this machine, each in its own process. Yields records; the caller stores them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ OnStart = Callable[[Cell], None]
 def run_cells(
     cells: Iterable[Cell], session: Session, on_start: OnStart = lambda cell: None, ran_out: RanOut | None = None
 ) -> Iterator[Record]:
-    """Run cells in order, each asked for when the record of the last is out.
+    """Run cells in order; a cell is taken from `cells` only after the record of the one before was yielded.
 
-    on_start is told which one begins; ran_out: what ran out of memory or time before.
+    on_start: called with each cell that begins. ran_out: what ran out of memory or time before.
     """
     ran_out = ran_out or RanOut()
     for cell in cells:

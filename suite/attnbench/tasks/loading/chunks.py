@@ -26,6 +26,6 @@ def next_byte(chunk: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def draw(split: Split, rows: int, seed: int = 0) -> Split:
-    """At most so many rows of a split, drawn without replacement."""
+    """At most `rows` rows of a split, drawn without replacement."""
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
     return take(split, order[:rows])

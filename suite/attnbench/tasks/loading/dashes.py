@@ -1,7 +1,7 @@
 """Dashes and discs on a small canvas, drawn with integers only: the same pixels on every machine.
 
 Places are (y, x) in quarters of a pixel; directions are numbered 0 ... 47, each 7.5 degrees on from the one before. A set of pixels is
-one integer, a bit a pixel, so that one operation holds a dash against all that is there.
+one integer, a bit a pixel, so that one operation compares a dash with all that is drawn.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def around(pixels: int) -> int:
 
 
 def rim(width: int) -> int:
-    """All pixels but those at least so far inside the canvas."""
+    """All pixels less than `width` pixels inside the canvas, those outside it included."""
     line = (1 << SIDE - 2 * width) - 1 << EDGE + width
     inside = sum(line << STRIDE * (EDGE + row) for row in range(width, SIDE - width))
     return (1 << STRIDE * STRIDE) - 1 ^ inside

@@ -1,6 +1,6 @@
 """Data sets of the Hugging Face hub: downloaded, from the cache, or from a folder of copies.
 
-ATTNBENCH_HUB_DIR names such a folder, for machines without a network. Where there is one:
+ATTNBENCH_HUB_DIR names such a folder, for machines without a network. To fill it where there is one:
 
     hf download --repo-type dataset ylecun/mnist --local-dir FOLDER/ylecun/mnist
 
@@ -73,7 +73,7 @@ def hub_images(name: str, split: str, column: str = "image", mode: str = "L") ->
 
 
 def why_silent() -> str | None:
-    """Why the hub gives no answer, None if it gives one; in PATIENCE_S at most.
+    """The reason why the hub gives no answer, None if it gives one; takes PATIENCE_S at most.
 
     The hub's own client asks, so that HF_ENDPOINT, HF_HUB_OFFLINE, proxies and certificates hold as they will for the data. It asks
     from a thread: no timeout bounds the resolution of a name.
@@ -101,7 +101,7 @@ def why_silent() -> str | None:
 
 @contextmanager
 def _offline(really: bool) -> Iterator[None]:
-    """HF_HUB_OFFLINE for a while. Both packages read that variable once, when they are imported."""
+    """Context manager: sets HF_HUB_OFFLINE in both packages, which read the variable only when they are imported."""
     import datasets.config
     from huggingface_hub import constants
 

