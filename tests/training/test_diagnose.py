@@ -88,6 +88,7 @@ def test_attention_norms_of_a_known_stack() -> None:
     assert diagnose.attention_norms(recording("skipless").double(), tokens) == {}
     stack = Stack(architecture("softmax", "residual")).double()
     norms = diagnose.attention_norms(stack, tokens)
+    assert len(norms["attention_frobenius"]) == 2
     assert all(1.0 <= norm <= math.sqrt(SEQ_LEN) for norm in norms["attention_frobenius"])
     assert min(norms["orthogonality_error"]) > 1.0
     assert not any(module._forward_pre_hooks for module in stack.modules())
