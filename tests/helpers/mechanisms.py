@@ -21,9 +21,7 @@ from attnbench.measurement.checks.subject import BATCH, GROUPS, HEAD_DIM, SEQ_LE
 NAMES = attnbench.names("variants")
 VARIANTS: dict[str, Variant] = {name: registry.load("variants", name) for name in NAMES}
 FAMILIES = {"softmax", "orthogonal", "polynomial", "linear", "other"}
-LENGTHS = (1, 7, 63, 100)
-select, leaves, backward = shared.select, shared.cast, shared.gradients
-ALONE = ("right", "left", "none")  # holes change the distance of two tokens, on which a mechanism may depend
+leaves, backward = shared.cast, shared.gradients
 
 
 def device_of(name: str) -> str:
@@ -36,9 +34,7 @@ def runs_here(name: str) -> bool:
 
 
 RUNNABLE = [name for name in NAMES if runs_here(name)]
-FORMS = [(name, causal) for name in RUNNABLE for causal in (False, True) if not causal or VARIANTS[name].causal]
 variants = pytest.mark.parametrize("name", RUNNABLE)
-forms = pytest.mark.parametrize(("name", "causal"), FORMS)
 
 
 def make(name: str, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: int = GROUPS) -> nn.Module:

@@ -102,19 +102,24 @@ CHEATS = {
     "patches the harness's clock and the seal on it": (
         """
     real = time.perf_counter
-    def cheat(self, q, k, v, causal):
+    done = False
+    def patch(self):
         from attnbench.measurement import clock
         seals = [x._sealed for x in gc.get_objects() if type(x).__module__ == "attnbench.measurement.guard"]
-        slow = lambda: Mine.real() / 100
+        slow = lambda: Mine.real() / 2
         clock.take_turns.__defaults__ = (None, slow)
         for name in ("attnbench.measurement.clock.perf_counter", "attnbench.measurement.cost.perf_counter"):
             module = sys.modules[name.rpartition(".")[0]]
             module.perf_counter = slow
             for sealed in seals:
                 sealed[name] = slow
+    def cheat(self, q, k, v, causal):
+        if not self.done:  # once: what is sealed is looked for among all objects
+            self.done = True
+            self.patch()
         return self.honest(q, k, v, causal)
 """,
-        "",
+        "by the parent's clock",
     ),
     "leaves a thread behind that fills the result in": (
         """

@@ -1,4 +1,4 @@
-"""The correctness subset holds for every registered variant; what else a check does with a mechanism."""
+"""What a check does with a mechanism; that it holds for every registered variant is in tests/variants/test_contract.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from attnbench.measurement.checks.finding import Finding, Worst
 from attnbench.measurement.checks.subject import Subject
 from attnbench.spec.construct import load_variant
 from attnbench.store.report import Report, as_json, decode, encode
-from helpers.mechanisms import RUNNABLE, device_of
 
 VALUES = '''"""The values as they are: A = I."""
 from torch import nn
@@ -46,13 +45,6 @@ def checked(folder: Path, body: str = "pass", more: str = "", stages: list[str] 
 
 def found(report: Report, name: str) -> Finding:
     return next(finding for finding in report.checks if finding.name == name)
-
-
-@pytest.mark.parametrize("name", RUNNABLE)
-def test_every_registered_variant_holds(name: str) -> None:
-    report = check(name, {}, device_of(name), full=False)
-    assert report.ok, [finding for finding in report.checks if finding.status == "failed"]
-    assert [finding.name for finding in report.checks] == list(CORRECTNESS)
 
 
 def test_what_a_mechanism_has_not_is_skipped_with_a_reason(tmp_path: Path) -> None:

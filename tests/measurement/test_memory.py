@@ -69,7 +69,7 @@ def test_where_the_output_is_larger_than_a_matrix_it_counts(seq_len: int) -> Non
 @pytest.mark.parametrize(("variant", "at_most"), [("orthogonal", 4.2), ("polynomial", 4.2), ("softmax_math", 16.8)])
 def test_memory_of_four_times_the_length_grows_as_claimed(variant: str, at_most: float, mode: str) -> None:
     """Linear for orthogonal and polynomial; naive softmax, which is quadratic, shows that this can be told."""
-    shorter, longer = (peak_memory_bytes(call_of(variant, seq_len, mode), "cpu") for seq_len in (512, 2048))
+    shorter, longer = (peak_memory_bytes(call_of(variant, seq_len, mode), "cpu") for seq_len in (256, 1024))
     assert longer / shorter <= at_most
     assert at_most < 5 or longer / shorter > 12
 

@@ -186,7 +186,8 @@ def test_average_ranks_are_friedmans_and_nemenyis(effect: float, digits: int) ->
         better = np.subtract.outer(found.ranks, found.ranks) < 0
         assert (found.beats == (apart & better & (friedman <= 0.05))).all()
         told += int(found.beats.any())
-    assert told == {0.0: told, 0.1: told, 0.3: 15}[effect]
+    assert told == 15 or effect < 0.3
+    assert told < 15 or effect > 0.0
 
 
 def test_two_competitors_are_the_sign_test() -> None:

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ pytest_plugins = ["helpers.hub_fixtures"]
 pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.alone]
 
 tasks = pytest.mark.parametrize("name", ON_HUB)
-LONGEST_S = 5.0
 
 
 def at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,40 +30,36 @@ def at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @tasks
-def test_without_a_network_a_task_of_the_hub_is_unavailable_soon(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    started = time.perf_counter()
+def test_without_a_network_a_task_of_the_hub_is_unavailable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with mini_hub.refusing() as url, pytest.raises(Unavailable) as refused:
         at(url, monkeypatch)
         declared(name).parts("hub")
-    assert time.perf_counter() - started < LONGEST_S
     assert f"{declared(name).hub} is not in the cache, and {url} cannot be reached (" in str(refused.value)
     assert f"hf download --repo-type dataset {declared(name).hub} --local-dir" in str(refused.value)
     assert COPIES in str(refused.value) and "--data embedded" in str(refused.value)
 
 
 @pytest.mark.parametrize("silent", [mini_hub.mute, mini_hub.hanging])
-def test_a_hub_that_hangs_is_unavailable_soon(silent: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    started = time.perf_counter()
+def test_a_hub_that_hangs_is_unavailable(silent: type, monkeypatch: pytest.MonkeyPatch) -> None:
     with silent() as url, pytest.raises(Unavailable, match=rf"{url} (gave no answer in 2 s|cannot be reached \(.*time)"):
         at(url, monkeypatch)
         declared("mnist").parts("hub")
-    assert 1.0 < time.perf_counter() - started < LONGEST_S
 
 
-def test_a_name_that_is_never_resolved_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    over = threading.Event()
+def test_a_name_that_is_never_resolved_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    over, asked, answered = threading.Event(), threading.Event(), list[bool]()
 
     def resolve(*_: object, **__: object) -> None:
-        over.wait(30)
+        asked.set()
+        answered.append(over.wait())
         raise socket.gaierror(-3, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     at("http://hub.example", monkeypatch)
-    started = time.perf_counter()
     try:
         with pytest.raises(Unavailable, match=r"http://hub\.example gave no answer in 2 s"):
             declared("mnist").parts("hub")
-        assert time.perf_counter() - started < LONGEST_S
+        assert asked.is_set() and not answered  # it was refused while the name was still being looked up
     finally:
         over.set()
 

@@ -1,41 +1,16 @@
-"""What `diagnose` says of stacks whose answer is known, and of skipless stacks at initialisation."""
+"""What `diagnose` says of stacks whose answer is known."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from attnbench.training import diagnose
-from attnbench.training.model import Stack, unit_rms
+from attnbench.training.model import Stack
 from helpers.stacks import BATCH, D_MODEL, SEQ_LEN, architecture, recording
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Small products gain nothing from a second thread, and on a busy machine wait for it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("part", ["attention", "blocks"])
-def test_twelve_skipless_layers_are_well_conditioned_for_orthogonal_and_not_for_softmax(part: str) -> None:
-    """In the sizes of the depth track, for attention alone and for full blocks: softmax is a thousand times worse, or saturated."""
-    condition = {}
-    for name in ("orthogonal", "softmax"):
-        torch.manual_seed(0)
-        stack = Stack(architecture(name, "skipless", num_layers=12, heads=4, head_dim=16, seq_len=16)).double()
-        tokens = unit_rms(torch.randn(1, 16, 64, dtype=torch.float64))[0]
-        condition[name] = diagnose.jacobian_condition(stack.mix if part == "attention" else stack, tokens)
-    assert 1.0 <= condition["orthogonal"] <= 1000.0
-    assert 1000 * condition["orthogonal"] <= condition["softmax"] <= diagnose.SATURATED
 
 
 @torch.no_grad()
@@ -113,6 +88,7 @@ def test_attention_norms_of_a_known_stack() -> None:
     assert diagnose.attention_norms(recording("skipless").double(), tokens) == {}
     stack = Stack(architecture("softmax", "residual")).double()
     norms = diagnose.attention_norms(stack, tokens)
+    assert len(norms["attention_frobenius"]) == 2
     assert all(1.0 <= norm <= math.sqrt(SEQ_LEN) for norm in norms["attention_frobenius"])
     assert min(norms["orthogonality_error"]) > 1.0
     assert not any(module._forward_pre_hooks for module in stack.modules())

@@ -217,3 +217,17 @@ def test_a_gate_at_zero_is_half_open() -> None:
     with torch.no_grad():
         module.w_g.zero_()
     torch.testing.assert_close(attend(module, inputs), 0.5 * attend(make("softmax"), inputs))
+
+
+@pytest.mark.parametrize("name", ["softmax", "softmax_math"])
+def test_softmax_by_hand(name: str) -> None:
+    """head_dim 4, so that sqrt(d) is 2: scores 0 and log 2 give weights 1/3 and 2/3."""
+    module = attnbench.build(name, num_heads=1, head_dim=4)
+    q = torch.tensor([[1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])[None, None]
+    k = torch.tensor([[0.0, 0.0, 0.0, 0.0], [2.0 * math.log(2.0), 0.0, 0.0, 0.0]])[None, None]
+    v = torch.tensor([[3.0, 0.0, 0.0, 6.0], [0.0, 3.0, 0.0, 9.0]])[None, None]
+    last = [1.0, 2.0, 0.0, 8.0]
+    torch.testing.assert_close(module(q, k, v)[0, 0], torch.tensor([last, last]))
+    torch.testing.assert_close(module(q, k, v, causal=True)[0, 0], torch.tensor([[3.0, 0.0, 0.0, 6.0], last]))
+    mask = torch.tensor([[True, False]])
+    torch.testing.assert_close(module(q, k, v, padding_mask=mask)[0, 0], torch.tensor([[0.0] * 4, [0.0, 3.0, 0.0, 9.0]]))
