@@ -17,8 +17,6 @@ from attnbench.store.store import Store
 from helpers.factory import make_record, make_spec
 from helpers.many_records import write_store
 
-pytestmark = pytest.mark.alone
-
 
 def test_one_row_per_record_and_metric(results: Path) -> None:
     Store(results).append(make_record())
@@ -91,7 +89,6 @@ def test_columns_have_the_same_types_with_and_without_records(new_results: Path)
     assert {name for name in full.index if full[name] != empty[name]} <= {"causal", *(n for n in full.index if full[n] == "int64")}
 
 
-@pytest.mark.slow
 def test_100_000_records_load_in_5_s_and_2_gib(results: Path) -> None:
     """3.3 kB and 11 metrics each. The best of three, for the floors are of an idle machine."""
     write_store(results, 100_000)

@@ -206,8 +206,6 @@ def test_the_order_of_records_changes_nothing(golden: dict[str, str], seed: int)
     assert set(golden) == {file.stem for file in FOLDER.glob("*.csv")}
 
 
-@pytest.mark.slow
-@pytest.mark.alone
 def test_a_million_rows_are_ranked_in_5_s() -> None:
     """91,080 records in 3,960 settings of 23 mechanisms. The best of three, for the floor is of an idle machine."""
     table = many_rows(1_000_000)

@@ -56,8 +56,6 @@ def test_a_file_that_cannot_be_loaded_is_bad_input(name: str, text: str, said: s
         answer(file)
 
 
-@pytest.mark.alone
-@pytest.mark.slow
 def test_a_new_variant_passes_the_full_check(tmp_path: Path) -> None:
     assert "attnbench check my_idea.py" in cli("new", "my_idea", cwd=tmp_path).stdout
     done = cli("check", "my_idea.py", "--json", cwd=tmp_path)
@@ -82,7 +80,6 @@ def test_several_variants_are_a_list_and_one_failure_is_exit_code_1(tmp_path: Pa
         assert report["checks"][0]["detail"].startswith(f"unavailable: {file.stem} needs no_such_package")
 
 
-@pytest.mark.slow
 def test_a_mechanism_that_hangs_is_killed_and_the_check_under_way_has_failed(tmp_path: Path) -> None:
     file = tmp_path / "stuck.py"
     file.write_text(TEMPLATE.replace("(v,) =", "__import__('time').sleep(600); (v,) =", 1))
@@ -91,8 +88,6 @@ def test_a_mechanism_that_hangs_is_killed_and_the_check_under_way_has_failed(tmp
     assert re.search(r"^shape +failed +timeout: killed after 15 s", text, re.M)
 
 
-@pytest.mark.alone
-@pytest.mark.slow
 def test_people_get_a_table_and_see_what_is_going_on(tmp_path: Path) -> None:
     file = tmp_path / "leaky.py"
     file.write_text(TEMPLATE.replace("(v,) = hide_padding(padding_mask, v)", ""))

@@ -31,7 +31,6 @@ def test_list_as_json_is_a_list_of_named_objects(what: str) -> None:
         assert [row["name"] for row in rows] == attnbench.names(what)
 
 
-@pytest.mark.alone
 def test_list_answers_in_half_a_second() -> None:
     """As a ratio to a bare interpreter, for a loaded machine is slow at both: 0.2 s against 0.02 when idle."""
 
@@ -73,7 +72,6 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], said:
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.alone
 def test_one_cell_is_measured_stored_and_found_again(results: Path) -> None:
     first = cli("run", "--cell", CELL, "--results", str(results))
     assert first.returncode == 0, first.stderr
@@ -86,7 +84,6 @@ def test_one_cell_is_measured_stored_and_found_again(results: Path) -> None:
     assert len(list(Store(results).read())) == 2
 
 
-@pytest.mark.alone
 def test_the_command_of_a_record_repeats_its_cell(results: Path) -> None:
     cli("run", "--cell", CELL, "--results", str(results))
     (record,) = Store(results).read()
@@ -113,7 +110,6 @@ VARIANT = Variant(build=lambda shape: Failing(), citation="", family="other", fo
 """
 
 
-@pytest.mark.alone
 def test_a_record_holds_no_path_user_or_host(results: Path, tmp_path: Path) -> None:
     """The traceback passes through torch, a virtual environment and a file outside the user's home."""
     file = tmp_path / "mine.py"
@@ -144,7 +140,6 @@ def test_messages_lose_their_folders(said: str, kept: str) -> None:
     assert environment.anonymous(said) == kept
 
 
-@pytest.mark.alone
 def test_what_was_missing_or_cut_short_is_tried_again(results: Path) -> None:
     assert cli("run", "--cell", CELL, "--results", str(results), "--timeout", "60").returncode == 0
     (record,) = Store(results).read()
@@ -156,7 +151,6 @@ def test_what_was_missing_or_cut_short_is_tried_again(results: Path) -> None:
         assert len(list(Store(results).read())) == 1 + expected, (status, allowed)
 
 
-@pytest.mark.alone
 def test_a_finished_run_still_tells_of_an_earlier_error(results: Path) -> None:
     cli("run", "--cell", CELL, "--results", str(results))
     (record,) = Store(results).read()
@@ -178,7 +172,6 @@ def test_dry_run_writes_nothing(new_results: Path) -> None:
     assert not new_results.exists()
 
 
-@pytest.mark.alone
 def test_cuda_cells_are_unavailable_without_a_device(results: Path) -> None:
     done = cli("run", "--cell", CELL[:-1] + ',"device":"cuda"}', "--results", str(results), CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 0
@@ -187,7 +180,6 @@ def test_cuda_cells_are_unavailable_without_a_device(results: Path) -> None:
     assert "--device cpu" in (record.reason or "")
 
 
-@pytest.mark.alone
 def test_corrupt_lines_are_named_by_run_and_show(results: Path) -> None:
     store = Store(results)
     store.append(make_record())

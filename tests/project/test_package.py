@@ -27,8 +27,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@pytest.mark.alone
-@pytest.mark.slow
 def test_wheel_holds_data_site_and_commit(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {"attnbench/_site/templates/base.html", "attnbench/tasks/data/sotu.parquet", "attnbench/py.typed"} <= set(names)
@@ -38,8 +36,6 @@ def test_wheel_holds_data_site_and_commit(wheel: Path) -> None:
     assert built["commit"] == (head or None)
 
 
-@pytest.mark.alone
-@pytest.mark.slow
 def test_wheel_works_outside_the_repository(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")

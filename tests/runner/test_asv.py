@@ -24,8 +24,6 @@ from attnbench.store.store import Store
 from helpers.asv_project import HERE, MACHINE, Project, make_project
 from helpers.factory import make_record, make_spec
 
-pytestmark = pytest.mark.alone
-
 KERNEL = r"Kernel\.\w+\('(softmax|softmax_math|polynomial)', 'forward', False, 256,"
 DEPTH = r"Depth\.\w+\('softmax', 'residual', 1,"
 SAVED = ("--set-commit-hash", "HEAD", "--record-samples")
@@ -105,7 +103,6 @@ def rows(project: Project, benchmark: str, variant: str) -> list[AsvRow]:
     return sorted((row for row in found if row.value is not None), key=lambda row: str(row.started_at))
 
 
-@pytest.mark.slow
 def test_each_cell_is_measured_once_however_many_metrics_read_it(compared: Runs) -> None:
     ran = [(r.spec.track, r.spec.variant, r.status) for r in compared.first if r.started_at > "2021"]
     assert sorted(ran) == [("depth", "softmax", "ok"), ("kernel", "softmax", "ok")]
@@ -113,7 +110,6 @@ def test_each_cell_is_measured_once_however_many_metrics_read_it(compared: Runs)
     assert len(list(compared.project.store.read())) == len(compared.first) + 2  # nothing was measured for the second commit
 
 
-@pytest.mark.slow
 def test_asv_holds_the_samples_of_the_record(compared: Runs) -> None:
     row, _ = rows(compared.project, "kernel.Kernel.time_call", "softmax")
     samples = compared.kernel.measurements["forward_s"]
@@ -129,7 +125,6 @@ def test_asv_holds_the_samples_of_the_record(compared: Runs) -> None:
     assert len(rows(compared.project, "depth.Depth.track_anchor_ratio", "softmax")) == 2
 
 
-@pytest.mark.slow
 def test_failures_reach_asv_as_failures_and_skips_as_skips(compared: Runs) -> None:
     """As asv writes them: null and NaN, of which the second is no JSON; our reader takes both for nothing."""
     file = next(f for f in (compared.project.asv_results / MACHINE).glob("*.json") if f.name != "machine.json")
@@ -143,7 +138,6 @@ def test_failures_reach_asv_as_failures_and_skips_as_skips(compared: Runs) -> No
     assert [rows(compared.project, "kernel.Kernel.time_call", variant) for variant in ("polynomial", "softmax_math")] == [[], []]
 
 
-@pytest.mark.slow
 def test_compare_tells_a_change_from_noise(compared: Runs) -> None:
     shown = compared.project.asv("compare", "HEAD~1", "HEAD", "--machine", MACHINE).splitlines()
     cells = [[text.strip() for text in line.strip("|").split("|")] for line in shown if "('softmax'" in line and "n/a" not in line]
@@ -153,7 +147,6 @@ def test_compare_tells_a_change_from_noise(compared: Runs) -> None:
     assert verdicts["kernel.Kernel.track_flops"] == ("", "1.00")
 
 
-@pytest.mark.slow
 def test_publish_builds_asvs_own_site(compared: Runs) -> None:
     compared.project.asv("publish")
     pages = compared.project.folder / "site" / "dist" / "asv"
@@ -161,7 +154,6 @@ def test_publish_builds_asvs_own_site(compared: Runs) -> None:
     assert "kernel.Kernel.time_call" in (pages / "index.json").read_text()
 
 
-@pytest.mark.slow
 def test_quick_shows_and_stores_nothing(compared: Runs) -> None:
     before = {file: file.read_bytes() for file in compared.project.folder.rglob("results/**/*.json*") if file.name != "benchmarks.json"}
     shown = compared.project.run(DEPTH, "--quick")
@@ -169,12 +161,10 @@ def test_quick_shows_and_stores_nothing(compared: Runs) -> None:
     assert {file: file.read_bytes() for file in before} == before
 
 
-@pytest.mark.slow
 def test_asv_checks_the_benchmarks(measured: Project) -> None:
     measured.asv("check", *HERE, ATTNBENCH_PRESET="standard")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_what_is_not_here_is_found_out_once_in_a_run(measured: Project) -> None:
     """Another run looks again: it may be here by then."""

@@ -9,15 +9,13 @@ import pytest
 
 from attnbench.runner import roofline
 from attnbench.store import environment
-from attnbench.store.peaks import Peaks
+from attnbench.store.peaks import Peaks, store_peaks
 from helpers.factory import make_peaks
-
-pytestmark = pytest.mark.alone
 
 
 def slow(results: Path, rate: float) -> Peaks:
     peaks = make_peaks(threads=environment.physical_cores(), torch=environment.version_of("torch"), flops_per_s={"float32": rate})
-    peaks.store_peaks(results, environment.machine_name(), peaks)
+    store_peaks(results, environment.machine_name(), peaks)
     return peaks
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from io import StringIO
 from pathlib import Path
 
@@ -13,13 +12,11 @@ from rich.console import Console
 
 from attnbench.cli.run import Choice, sweep
 from attnbench.store.store import Problem, Store
-from helpers.command import cli
+from helpers.command import cli_here
 from helpers.factory import know_machine
-from helpers.misbehaving import write_variant
+from helpers.misbehaving import PATIENCE_S, write_variant
 from helpers.paths import TESTS
 from helpers.small_disk import on_a_small_disk
-
-pytestmark = pytest.mark.alone
 
 MISHAPS = """
 if seq_len == 256:
@@ -45,19 +42,11 @@ OUTCOMES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No other attnbench of this machine is waited for."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-
-
-@pytest.mark.slow
 def test_a_sweep_survives_everything_its_cells_do(results: Path, tmp_path: Path) -> None:
-    know_machine(results)
     source = write_variant(tmp_path, MISHAPS)
     printed = Console(file=StringIO(), width=160)
     choice = Choice(tracks=("kernel",), variants=(source,))
-    assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=printed) == 1
+    assert sweep(choice, results, PATIENCE_S, rerun=False, dry_run=False, console=printed) == 1
     problems: list[Problem] = []
     records = list(Store(results).read(problems))
     assert problems == []
@@ -69,7 +58,7 @@ def test_a_sweep_survives_everything_its_cells_do(results: Path, tmp_path: Path)
         assert len(record.reason or "") < 3000
         assert record.measurements == {}
         assert record.stage in ("warm up", "time", "verify")
-    shown = cli("show", "--results", str(results))
+    shown = cli_here("show", "--results", str(results))
     assert shown.returncode == 0, shown.stderr
     assert "not finite" in shown.stdout
 
@@ -77,7 +66,6 @@ def test_a_sweep_survives_everything_its_cells_do(results: Path, tmp_path: Path)
 CELLS = [json.dumps({"track": "kernel", "variant": "softmax", "seq_len": n, "mode": "forward"}) for n in (16, 32)]
 
 
-@pytest.mark.slow
 def test_a_disk_that_fills_up_under_a_sweep_stops_it_in_a_line_and_loses_nothing(tmp_path: Path) -> None:
     """What is finished is kept, and the same command goes on once there is room. Space is left for the peaks, a check, and two records."""
     disk = tmp_path / "disk"

@@ -33,8 +33,6 @@ from attnbench.store.peaks import (
 from helpers.command import cli
 from helpers.factory import make_peaks
 
-pytestmark = pytest.mark.alone
-
 MACHINE, THREADS = "desk", 3
 
 
@@ -177,7 +175,6 @@ def test_working_sets_end_at_a_quarter_of_the_memory(memory: int, last: int) -> 
     assert all(larger == 4 * smaller for smaller, larger in pairwise(sizes))
 
 
-@pytest.mark.slow
 def test_doctor_measures_stores_and_tells(new_results: Path) -> None:
     """Orders of magnitude that hold on any machine, loaded or not."""
     done = cli("doctor", "--peaks", "--results", str(new_results), ATTNBENCH_MACHINE=MACHINE)
@@ -215,7 +212,6 @@ def test_a_measurement_that_does_not_end_is_an_error_of_ours(monkeypatch: pytest
         roofline.measure_peaks("cpu", "forkserver")
 
 
-@pytest.mark.slow
 def test_a_device_that_is_not_here_has_no_peaks(new_results: Path) -> None:
     done = cli("doctor", "--peaks", "--device", "cuda", "--results", str(new_results), CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1

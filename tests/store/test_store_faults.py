@@ -18,8 +18,6 @@ from helpers.factory import make_record, make_spec
 from helpers.paths import TESTS
 from helpers.small_disk import on_a_small_disk
 
-pytestmark = pytest.mark.alone
-
 WRITERS, RECORDS = 4, 500
 
 

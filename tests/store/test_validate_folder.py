@@ -140,7 +140,6 @@ def test_without_a_folder_the_command_says_so(new_results: Path) -> None:
     assert "no results folder" in done.stderr
 
 
-@pytest.mark.slow
 def test_what_attnbench_run_writes_has_no_errors(results: Path) -> None:
     cell = '{"track":"kernel","variant":"softmax","seq_len":32,"mode":"forward"}'
     assert cli("run", "--cell", cell, "--results", str(results)).returncode == 0

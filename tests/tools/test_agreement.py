@@ -10,12 +10,9 @@ import pytest
 
 from helpers.paths import REPO
 
-pytestmark = pytest.mark.alone
-
 PROGRAM = REPO / "tools" / "agreement.py"
 
 
-@pytest.mark.slow
 def test_the_median_of_softmax_is_within_a_tenth_of_that_of_torchs_timer() -> None:
     """At seq_len 1,024. A noisy machine is given three tries; each takes the median over rounds in which both take turns."""
     for _ in range(3):
