@@ -19,7 +19,7 @@ from attnbench.spec.axes import Spec
 from attnbench.store import environment
 from attnbench.store.record import PYTEST_BENCHMARK
 from attnbench.store.store import Store
-from helpers.command import cli
+from helpers.command import LONGEST_S, cli_here
 from helpers.factory import make_record
 from helpers.paths import REPO
 
@@ -46,7 +46,7 @@ ABSENT = WRONG.replace("VARIANT = Variant(", 'VARIANT = Variant(needs=("no_such_
 def benchmarks(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "benchmarks", "-p", "no:cacheprovider", *arguments]
     given = {**os.environ, **variables}
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO, env=given, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO, env=given, timeout=LONGEST_S)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def load(ran: tuple[Path, str]) -> Any:
 
 
 def import_(file: Path, results: Path) -> subprocess.CompletedProcess[str]:
-    return cli("import-pytest-benchmark", str(file), "--results", str(results))
+    return cli_here("import-pytest-benchmark", str(file), "--results", str(results))
 
 
 def test_a_right_mechanism_is_timed_a_wrong_one_fails_and_an_absent_one_is_skipped(ran: tuple[Path, str]) -> None:
@@ -128,7 +128,7 @@ def test_an_imported_record_is_not_finished(ran: tuple[Path, str], results: Path
     measured = make_record(machine="test-machine", started_at="2020-01-01T00:00:00Z")
     Store(results).append(measured)
     assert list(Store(results).finished("test-machine").values()) == [measured]
-    planned = cli(
+    planned = cli_here(
         "run", "--variant", "softmax", "--track", "kernel", "--results", str(results), "--dry-run", ATTNBENCH_MACHINE="test-machine"
     )
     assert "10 cells to run, 0 finished already" in planned.stdout
