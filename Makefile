@@ -1,14 +1,20 @@
-# Every target sets up .venv by itself. `make leaderboard` and `make test` are all a new user needs.
+# Every target sets up what it needs by itself. `make leaderboard` and `make test` are all a new user needs.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+RUN := $(VENV)/.ready
+TEST := $(VENV)/.ready-test
+LINT := $(VENV)/.ready-lint
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 MACHINE = "$$($(BIN)/attnbench doctor --machine)"
 
-.PHONY: leaderboard test check bench floors forms agreement repeatability trainer site screenshots clean
+.PHONY: help leaderboard test acceptance check bench site screenshots goldens floors forms agreement repeatability trainer scale clean
+
+help:  ## what there is to make
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 16
 
 # asv ends with 2 when a cell failed: that is a result, and the page shows it.
-leaderboard: $(READY)  ## run the quick preset through asv on this machine, build the site, say where it is
+leaderboard: $(RUN)  ## run the quick preset through asv on this machine, build the site, say where it is
 	@$(BIN)/asv machine --yes --machine $(MACHINE) > /dev/null
 	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash HEAD --record-samples --machine $(MACHINE) || test $$? -eq 2
 	@$(BIN)/asv publish > /dev/null
@@ -16,45 +22,70 @@ leaderboard: $(READY)  ## run the quick preset through asv on this machine, buil
 	@$(BIN)/attnbench site --first $(MACHINE)
 
 # What computes goes to two workers; what measures has the machine to itself. Plain `pytest` runs all of it in one process.
-test: $(READY)  ## the whole test suite
-	$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist worksteal
-	$(BIN)/python -m pytest -m alone
+test: $(TEST)  ## the tests; at most eight minutes on two cores
+	$(BIN)/python -m pytest --ignore tests/acceptance -m "not alone" --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --ignore tests/acceptance -m alone
 
-check: $(READY)  ## lint, types, imports
+acceptance: $(TEST)  ## the tests that are long and sure: wheels, ten kills, asv's environments; at most fifteen minutes
+	$(BIN)/python -m pytest tests/acceptance
+
+check: $(LINT)  ## lint, types, imports, spelling, scripts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/typos
+	@if command -v node > /dev/null; then for script in site/assets/*.js; do node --check $$script || exit 1; done; \
+	else echo "node is not here, so the site's scripts are not checked"; test -z "$$CI"; fi
 
-bench: $(READY)  ## the quick preset without asv
+bench: $(RUN)  ## the quick preset without asv
 	$(BIN)/attnbench run
 
-floors: $(READY)  ## the mechanism library's speed, memory and check floors, measured here as ratios; a few minutes
-	$(BIN)/python tools/floors.py
-
-forms: $(READY)  ## both forms of polynomial attention around their crossing
-	$(BIN)/python tools/forms.py
-
-agreement: $(READY)  ## our clock against torch's Timer: within 10 %, or exit code 1; a minute
-	$(BIN)/python tools/agreement.py
-
-repeatability: $(READY)  ## two quick kernel sessions, and whether they say the same; about five minutes
-	$(BIN)/python tools/repeatability.py
-
-trainer: $(READY)  ## the training engine's samples a second against a bare loop's; a minute
-	$(BIN)/python tools/trainer.py
-
-site: $(READY)  ## build the site from results/
+site: $(RUN)  ## build the site from results/
 	$(BIN)/attnbench site
 
-screenshots: site  ## pictures of every page type, light, dark and phone width, in site/dist/screenshots
+screenshots: $(TEST) site  ## pictures of every page type, light, dark and phone width, in site/dist/screenshots
 	$(BIN)/python tools/screenshots.py site/dist site/dist/screenshots
+
+goldens: $(TEST)  ## write the golden tables of the tests anew, to be looked at before a commit
+	PYTHONPATH=tests $(BIN)/python -m helpers.golden_tables
+
+floors: $(RUN)  ## speed, memory and checks of the mechanism library, as ratios; a few minutes
+	$(BIN)/python tools/floors.py
+
+forms: $(RUN)  ## both forms of polynomial attention around their crossing
+	$(BIN)/python tools/forms.py
+
+agreement: $(RUN)  ## our clock against torch's Timer: within 10 %, or exit code 1; a minute
+	$(BIN)/python tools/agreement.py
+
+repeatability: $(RUN)  ## two quick kernel sessions, and whether they say the same; about five minutes
+	$(BIN)/python tools/repeatability.py
+
+trainer: $(RUN)  ## samples a second of the trainer against those of a bare loop; a minute
+	$(BIN)/python tools/trainer.py
+
+scale: $(RUN)  ## large stores: loading, ranking and the site, as ratios to reading the same bytes
+	$(BIN)/python tools/scale.py
 
 clean:  ## remove what make made; results stay
 	rm -rf $(VENV) .asv site/dist build dist
 
-$(READY): pyproject.toml constraints.txt
+$(RUN): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): about a minute, most of it torch ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(INSTALL) -e .
+	@touch $@
+
+# Groups of dependencies need a pip of 2025 or newer, which a new environment need not have.
+$(TEST): $(RUN)
+	@echo "Adding what the tests need ..."
+	@$(INSTALL) --upgrade pip
+	@$(INSTALL) --group test
+	@touch $@
+
+$(LINT): $(RUN)
+	@echo "Adding linters ..."
+	@$(INSTALL) --upgrade pip
+	@$(INSTALL) --group lint
 	@touch $@

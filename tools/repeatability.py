@@ -54,14 +54,15 @@ def pairs(one: Path, other: Path) -> list[Pair]:
     from attnbench.analysis.drift import Drifts
     from attnbench.errors import BadInput
     from attnbench.stats import median_interval
-    from attnbench.store.store import Store, newest_by
+    from attnbench.store.newest import newest
+    from attnbench.store.store import Store
 
     sessions = []
     for folder in (one, other):
         records = [record for record in Store(folder).read() if METRIC in record.measurements]
         for why in Drifts(records).flags().values():
             print(f"{folder} will not rank, and need not repeat: {why}")
-        sessions.append(newest_by(records, key=lambda record: (record.machine, record.id)))
+        sessions.append({(r.machine, r.id): r for r in newest(records, cell=lambda record: (record.machine, record.id))})
     found = []
     for key in sessions[0]:
         if key in sessions[1]:

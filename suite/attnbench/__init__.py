@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from attnbench.registry import names
@@ -62,3 +64,10 @@ def load(results: str | Path = "results", *, curves: bool = False) -> pd.DataFra
     from attnbench.analysis.frame import load as _load
 
     return _load(results, curves=curves)
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`attnbench.analysis` is loaded when it is first asked for."""
+    if name != "analysis":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")

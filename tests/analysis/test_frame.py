@@ -112,26 +112,6 @@ print(rows, took_s, peak_kib)
     assert min(took) < 5, took
 
 
-def test_newest_record_of_a_cell_is_shown() -> None:
-    old = make_record(started_at="2026-01-01T00:00:00Z")
-    new = make_record(started_at="2026-02-01T00:00:00Z", session="later")
-    elsewhere = make_record(machine="other")
-    assert frame.newest([new, old, elsewhere]) == [new, elsewhere]
-
-
-def test_within_a_session_the_later_line_is_newer_though_the_clock_went_back() -> None:
-    first = make_record(started_at="2026-01-02T00:00:00Z")
-    second = make_record(started_at="2026-01-01T00:00:00Z")
-    assert frame.newest([first, second]) == [second]
-    between = make_record(started_at="2026-01-01T12:00:00Z", session="other")
-    assert frame.newest([first, second, between]) == frame.newest([between, first, second]) == [between]
-
-
-def test_of_two_sessions_that_began_a_cell_at_once_the_later_name_is_newer() -> None:
-    one, other = make_record(session="a"), make_record(session="b")
-    assert frame.newest([one, other]) == frame.newest([other, one]) == [other]
-
-
 def test_unreadable_lines_are_warned_of(results: Path) -> None:
     Store(results).append(make_record())
     file = next(results.rglob("*.jsonl"))
@@ -179,16 +159,6 @@ def test_missing_and_empty_folders(new_results: Path) -> None:
 )
 def test_units_come_from_names(metric: str, unit: str) -> None:
     assert frame.unit(metric) == unit
-
-
-def test_a_tuned_cell_is_one_cell_whatever_rate_was_chosen_when() -> None:
-    axes = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 1, "seq_len": None, "mode": "training"}
-    none, first, again, other_grid = (
-        make_record(make_spec(**axes, lr=lr, lr_grid=grid), started_at=f"2026-01-0{day}T00:00:00Z", session=f"s{day}")
-        for day, (lr, grid) in enumerate([(None, "0.1 0.2"), (0.1, "0.1 0.2"), (0.2, "0.1 0.2"), (0.2, "0.2")], start=1)
-    )
-    given = make_record(make_spec(**axes, lr=0.1))
-    assert frame.newest([again, none, first, given, other_grid]) == [again, given, other_grid]
 
 
 def test_what_was_tuned_and_on_what_it_was_measured_are_columns(results: Path) -> None:

@@ -173,14 +173,6 @@ def test_one_seed_counts_once_however_its_parameters_were_written() -> None:
     assert (row.samples, row.value) == (3, pytest.approx(0.91))
 
 
-def test_records_of_one_second_are_told_apart_by_more_than_their_order() -> None:
-    one, other = timed("softmax", 1.0, duration_s=1.0), timed("softmax", 2.0, duration_s=2.0)
-    failed = dataclasses.replace(timed("softmax", 1.0, duration_s=1.0), status="error", reason="no", measurements={})
-    for pair in ((one, other), (one, failed)):
-        first, second = (ranking(frame(of), "time", "kernel") for of in (pair, pair[::-1]))
-        assert first.equals(second) and len(first) == 1
-
-
 def test_a_track_that_has_no_such_table_is_refused() -> None:
     with pytest.raises(BadInput, match="unknown track 'task'"):
         ranking(frame([]), "time", "task")

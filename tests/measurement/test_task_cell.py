@@ -13,8 +13,8 @@ import torch
 
 import attnbench
 from attnbench import registry
+from attnbench.measurement.tracks import task as track
 from attnbench.measurement.tracks.depth import architecture
-from attnbench.measurement.tracks.task import measure_task
 from attnbench.measurement.value import Measurement, Stage
 from attnbench.spec.axes import Spec
 from attnbench.training import checkpoint
@@ -66,7 +66,7 @@ def measure(
     monkeypatch.setattr(registry, "load", lambda group, name: task if name == "mine" else whole(group, name))
     given = {"variant": "softmax", "block": "residual", "num_layers": 2, "num_heads": 2, "head_dim": 8, "batch_size": 16, "epochs": 2}
     spec = Spec(track="task", task="mine", **{**given, "lr": 1e-2, **axes})
-    return measure_task(spec, spec.variant, "mine", stage, file)
+    return track.measure(spec, spec.variant, "mine", stage, file)
 
 
 def test_tuning_never_reads_the_test_part(monkeypatch: pytest.MonkeyPatch) -> None:

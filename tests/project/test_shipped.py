@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pytest
 
-from attnbench.analysis.frame import newest
+from attnbench.analysis.settings import newest_of_cells
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 from attnbench.store.validate import validate
@@ -23,7 +23,8 @@ README = (REPO / "README.md").read_text()
 
 @pytest.fixture(scope="module")
 def shipped() -> list[Record]:
-    return [record for record in newest(Store(RESULTS).read()) if record.machine == MACHINE]
+    newest = newest_of_cells(Store(RESULTS).read(), lambda record: f"{record.spec.variant} {dict(record.spec.params)}")
+    return [record for record in newest if record.machine == MACHINE]
 
 
 def seeds_of(records: list[Record], block: str, num_layers: int, lr_grid: str) -> dict[tuple[str, str], list[float]]:

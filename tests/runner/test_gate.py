@@ -15,10 +15,10 @@ from attnbench.measurement.checks import CORRECTNESS
 from attnbench.runner import asv
 from attnbench.runner.cell import Subset, resolve
 from attnbench.runner.engines import local
+from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Limits
-from attnbench.runner.larger_sizes import Ladder
-from attnbench.runner.session import Session, is_stale
+from attnbench.runner.session import Session
 from attnbench.store import environment
 from attnbench.store.record import Record
 from attnbench.store.report import Finding, Report, decode, encode
@@ -41,7 +41,7 @@ def run(source: str, results: Path, *lengths: int, **limits: float) -> list[Reco
     """The records of kernel cells of a file, by the engine, with a gate of their own."""
     cells = [resolve(make_spec(variant="mine", seq_len=length), {"mine": source}) for length in lengths]
     session = Session("session", Gate(results), Limits(**limits))
-    return list(local.local(cells, session, lambda cell: None))
+    return list(local.run_cells(cells, session, lambda cell: None))
 
 
 def reports(results: Path) -> list[Path]:
@@ -82,7 +82,7 @@ def test_a_report_is_used_until_the_file_is_edited(results: Path, tmp_path: Path
     file.write_bytes(encode(dataclasses.replace(report, checks=[planted])))
     (record,) = run(source, results, 16)
     assert record.reason == "batch: as the stored report says"
-    edited = write(tmp_path / "edited", TEMPLATE + "# edited\n")  # a file is loaded once, so that it lies elsewhere
+    edited = write(tmp_path / "edited", TEMPLATE + "EDITED = True\n")  # a file is loaded once, so that it lies elsewhere
     assert run(edited, results, 16)[0].status == "ok"
     assert len(reports(results)) == 2
 
@@ -117,7 +117,7 @@ def test_what_decides_a_check_is_in_its_fingerprint(tmp_path: Path) -> None:
         dataclasses.replace(subset, device="cuda"),
         dataclasses.replace(subset, source="softmax"),
         Subset(write(tmp_path / "one", TEMPLATE), {}, "cpu"),
-        Subset(write(tmp_path / "two", TEMPLATE + "\n"), {}, "cpu"),
+        Subset(write(tmp_path / "two", TEMPLATE + "EDITED = True\n"), {}, "cpu"),
     ]
     assert len({one.fingerprint() for one in (subset, *others)}) == 6
     assert dataclasses.replace(subset).fingerprint() == subset.fingerprint()
@@ -156,10 +156,11 @@ def test_a_refused_cell_is_finished_while_the_refusal_stands(results: Path, tmp_
     assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet) == 1
     (record,) = Store(results).read()
     cell, gate = resolve(spec, {"mine": source}), Gate(results)
-    assert not is_stale(record, cell, gate, Ladder())
+    assert Finished({cell.key: record}, gate, Limits()).record(cell) == record
     reports(results)[0].unlink()
-    assert is_stale(record, cell, gate, Ladder())
-    assert not is_stale(dataclasses.replace(record, stage="verify"), cell, gate, Ladder())
+    assert Finished({cell.key: record}, gate, Limits()).record(cell) is None
+    other = dataclasses.replace(record, stage="verify")
+    assert Finished({cell.key: other}, gate, Limits()).record(cell) == other
     assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet) == 1
     assert len(list(Store(results).read())) == 2
 

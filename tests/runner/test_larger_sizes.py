@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from attnbench.cli.run import Choice, sweep
-from attnbench.runner.larger_sizes import NOT_TRIED, Ladder
+from attnbench.runner.larger_sizes import NOT_TRIED, RanOut
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
 from attnbench.store.store import Store
@@ -25,7 +25,7 @@ def ran_out(status: str = "oom", **axes: Any) -> Record:
     return make_record(make_spec(**axes), status=status, stage="warm up", reason="too large", measurements={})
 
 
-def why_not(ladder: Ladder, spec: Spec) -> str | None:
+def why_not(ladder: RanOut, spec: Spec) -> str | None:
     refusal = ladder.why_not(spec, make_record().fingerprint)
     assert refusal is None or refusal.status == "skipped"
     return None if refusal is None else refusal.reason
@@ -41,7 +41,7 @@ def why_not(ladder: Ladder, spec: Spec) -> str | None:
     ],
 )
 def test_a_larger_size_of_what_ran_out_is_not_tried(record: Record, larger: dict[str, Any], said: str) -> None:
-    assert why_not(Ladder([record]), make_spec(**larger)) == said
+    assert why_not(RanOut([record]), make_spec(**larger)) == said
 
 
 @pytest.mark.parametrize(
@@ -56,28 +56,28 @@ def test_a_larger_size_of_what_ran_out_is_not_tried(record: Record, larger: dict
     ],
 )
 def test_the_size_itself_a_smaller_one_and_anything_else_is_tried(axes: dict[str, Any]) -> None:
-    assert why_not(Ladder([ran_out(seq_len=512)]), make_spec(**axes)) is None
+    assert why_not(RanOut([ran_out(seq_len=512)]), make_spec(**axes)) is None
 
 
 def test_other_sources_are_tried() -> None:
-    assert Ladder([ran_out(seq_len=512)]).why_not(make_spec(seq_len=1024), "0" * 16) is None
+    assert RanOut([ran_out(seq_len=512)]).why_not(make_spec(seq_len=1024), "0" * 16) is None
 
 
 @pytest.mark.parametrize("status", ["ok", "skipped", "unavailable", "incorrect", "error"])
 def test_nothing_else_keeps_a_larger_size_from_being_tried(status: str) -> None:
-    assert why_not(Ladder([ran_out(status, seq_len=512)]), make_spec(seq_len=1024)) is None
+    assert why_not(RanOut([ran_out(status, seq_len=512)]), make_spec(seq_len=1024)) is None
 
 
 @pytest.mark.parametrize("sizes", [(512, 2048), (2048, 512)])
 def test_the_smallest_size_that_ran_out_counts(sizes: tuple[int, ...]) -> None:
-    ladder = Ladder(ran_out(seq_len=size) for size in sizes)
+    ladder = RanOut(ran_out(seq_len=size) for size in sizes)
     assert "at seq_len 512," in (why_not(ladder, make_spec(seq_len=4096)) or "")
     assert "at seq_len 512," in (why_not(ladder, make_spec(seq_len=1024)) or "")
 
 
 def test_a_task_has_no_size() -> None:
     axes = {"track": "task", "mode": "training", "seq_len": None, "task": "mnist", "block": "residual", "epochs": 1, "lr": 1e-3}
-    ladder = Ladder([ran_out(**axes, num_layers=2)])
+    ladder = RanOut([ran_out(**axes, num_layers=2)])
     assert why_not(ladder, make_spec(**axes, num_layers=4)) is None
 
 

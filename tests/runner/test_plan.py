@@ -10,10 +10,10 @@ import pytest
 
 from attnbench.errors import BadInput
 from attnbench.runner.cell import Cell, Refusal
+from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
-from attnbench.runner.larger_sizes import Ladder
+from attnbench.runner.jobs import Limits
 from attnbench.runner.plan import Choice, Key, Plan, choose
-from attnbench.runner.session import is_stale
 from attnbench.spec import presets, tuning
 from attnbench.store.record import Record
 from helpers.factory import make_record
@@ -87,8 +87,9 @@ def test_what_cannot_be_tuned_says_why_and_is_tried_again_when_a_trial_ended_oth
     last = given[-1]
     assert last.spec.lr is None and last.refused == Refusal("oom", "no memory")
     refused = make_record(last.spec, fingerprint=last.fingerprint, status="oom", stage="not tried", reason="no memory", measurements={})
-    assert not is_stale(refused, last, Gate(tmp_path), Ladder())
-    assert is_stale(refused, dataclasses.replace(last, refused=Refusal("oom", "another reason")), Gate(tmp_path), Ladder())
+    finished = Finished({last.key: refused}, Gate(tmp_path), Limits(memory_share=0.0))
+    assert finished.record(last) == refused
+    assert finished.record(dataclasses.replace(last, refused=Refusal("oom", "another reason"))) is None
 
 
 def test_data_of_the_hub_are_taken_where_there_are_any() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from attnbench.analysis.task_metrics import METRICS, UNKNOWN, metric_of
 from attnbench.store.record import Record
 from attnbench.website import plots, stacked
 from attnbench.website.charts.curves import by_layer
@@ -21,7 +22,6 @@ from attnbench.website.publish import load_sources, render
 from attnbench.website.results import Results
 from attnbench.website.tables.learnt import learnt_table
 from attnbench.website.tables.table import Table
-from attnbench.website.task_metrics import METRICS, UNKNOWN, metric_of
 from attnbench.website.view import Charts, View
 from attnbench.workload import METRICS as MORE_IS_BETTER
 from helpers import site_records
@@ -106,7 +106,7 @@ def test_a_rate_tuned_again_takes_the_place_of_the_first() -> None:
     spec = task_spec(**GIVEN, lr_grid="0.001 0.003")
     none = record(spec, "skipped", started_at="2026-11-22T05:00:00Z")
     first = trained(dataclasses.replace(spec, lr=1e-3))
-    again = dataclasses.replace(trained(dataclasses.replace(spec, lr=3e-3)), started_at="2026-11-23T06:00:00Z")
+    again = dataclasses.replace(trained(dataclasses.replace(spec, lr=3e-3)), started_at="2026-11-23T06:00:00Z", session="later")
     _, group = only_group([none, again, first])
     assert group.records == (again,)
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from attnbench import registry
+from attnbench.analysis.standings import Standing
 from attnbench.errors import BadInput
 from attnbench.spec.axes import Spec
 from attnbench.stats import Interval
 from attnbench.store.record import Origin, Record
 from attnbench.website.publish import load_sources, render
 from attnbench.website.results import Results
-from attnbench.website.tables.standings import Standing
 from helpers import site_records
 from helpers.site_records import html
 

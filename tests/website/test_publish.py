@@ -19,8 +19,8 @@ from rich.console import Console
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
 from attnbench.store.report import Finding, Report
-from attnbench.website.charts.palette import slug
 from attnbench.website.links import cell_anchor
+from attnbench.website.palette import slug
 from attnbench.website.publish import load_sources, publish, render
 from helpers import site_records
 from helpers.factory import make_peaks
@@ -74,10 +74,12 @@ def test_any_order_of_records_gives_the_same_bytes() -> None:
         assert render(shuffled, SOURCES) == first
 
 
-def test_a_cell_measured_again_shows_its_newest_record_in_any_order() -> None:
+def test_a_cell_measured_again_shows_its_newest_record_in_any_order_of_sessions() -> None:
     old, *_ = site_records.kernel("softmax")
-    newer = site_records.record(old.spec, started_at="2026-11-23T06:00:00Z", measurements={"forward_s": [0.123456]})
-    same_second = site_records.record(old.spec, started_at="2026-11-23T06:00:00Z", measurements={"forward_s": [0.2]})
+    newer, same_second = (
+        site_records.record(old.spec, started_at="2026-11-23T06:00:00Z", session=session, measurements={"forward_s": [cost]})
+        for session, cost in (("b", 0.123456), ("a", 0.2))
+    )
     assert "123\u2009ms" in html(render([newer, old], SOURCES))["index.html"]
     assert render([old, newer, same_second], SOURCES) == render([same_second, newer, old], SOURCES)
 

@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 
 from attnbench.analysis.quantity import digits, percent, seconds, short_count, size
-from attnbench.website.charts import palette
+from attnbench.website import palette
 from attnbench.website.charts.label_layout import Box, place
 from attnbench.website.charts.scales import MEMORY, SEQ_LEN, exact, spaced
 from attnbench.website.publish import load_sources

@@ -15,8 +15,8 @@ from attnbench.analysis.asv import FLAG, AsvCell, with_asv
 from attnbench.analysis.collector import collector_paused
 from attnbench.analysis.drift import Drifts, SessionKey
 from attnbench.spec.axes import Spec
-from attnbench.store.record import PYTEST_BENCHMARK, Record
-from attnbench.store.store import Problem, newest_by
+from attnbench.store.record import Record
+from attnbench.store.store import Problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,21 +102,6 @@ def _table(found: _Gathered) -> pd.DataFrame:
     columns["value"] = values
     columns["samples"] = _objects(found.samples)
     return pd.DataFrame({name: columns[name] for name in COLUMNS}, copy=False)
-
-
-def last_in_sessions(records: Iterable[Record]) -> list[Record]:
-    """Of records in the store's order, of a cell measured twice in a session the later one: started_at may say otherwise."""
-    return list({(record.machine, record.session, record.id): record for record in records}.values())
-
-
-def newest(records: Iterable[Record]) -> list[Record]:
-    """The newest record of every cell and machine, of records in the store's order: what a reader is shown.
-
-    A cell whose learning rate was tuned is one cell, whatever rate was chosen when. A record that was imported from pytest-benchmark, a
-    time alone, stands only where the cell was not measured in full.
-    """
-    found = newest_by(records, key=lambda record: (record.machine, _cell(record), record.origin.by == PYTEST_BENCHMARK))
-    return [record for (machine, cell, imported), record in found.items() if not (imported and (machine, cell, False) in found)]
 
 
 def _cell(record: Record | AsvCell) -> str:

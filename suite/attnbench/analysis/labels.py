@@ -6,6 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from attnbench.spec.axes import Spec
+from attnbench.store.record import Record
+
 Params = Mapping[str, Any]
 
 
@@ -41,6 +44,21 @@ def canonical(value: object) -> str:
 
 def _shown(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else json.dumps(value, default=list)
+
+
+def epochs_text(spec: Spec) -> str:
+    """How long a model was trained."""
+    return f"{spec.epochs} epoch{'' if spec.epochs == 1 else 's'}"
+
+
+def rate_text(spec: Spec) -> str:
+    """The learning rate; where it was chosen the rates that it was chosen from, for every mechanism by itself."""
+    return f"lr {spec.lr:g}" if spec.lr_grid is None else f"lr tuned of {', '.join(spec.lr_grid.split())}"
+
+
+def rates_text(records: Iterable[Record]) -> str:
+    """The rates that some records were trained at, smallest first; none where none could be tried."""
+    return ", ".join(f"{lr:g}" for lr in sorted({r.spec.lr for r in records if r.spec.lr is not None})) or "–"
 
 
 def setting_text(setting: Mapping[str, Any]) -> str:

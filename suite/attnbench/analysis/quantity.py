@@ -79,6 +79,22 @@ def plain(x: float) -> str:
     return digits(x)
 
 
+def rank_text(rank: tuple[int, int] | None) -> str:
+    """A rank, or the range of ranks that the intervals leave open."""
+    if rank is None:
+        return "–"
+    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
+
+
+def power_text(exponent: float) -> str:
+    """n to a claimed power, in plain text.
+
+    >>> power_text(2.0), power_text(1.5)
+    ('n²', 'n^1.5')
+    """
+    return {0.0: "constant", 1.0: "n", 2.0: "n²", 3.0: "n³"}.get(exponent, f"n^{exponent:g}")
+
+
 def short_count(x: float) -> str:
     """A length as an axis shows it.
 

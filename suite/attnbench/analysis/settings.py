@@ -1,9 +1,10 @@
-"""The rows of a frame that may stand side by side: the newest record of every cell, and the settings that are never mixed."""
+"""What may stand side by side: the settings that are never mixed, and of every cell in one the record that counts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from attnbench.analysis.labels import Labels, canonical
 from attnbench.errors import BadInput
-from attnbench.store.record import PYTEST_BENCHMARK
+from attnbench.store.newest import newest, newest_places
+from attnbench.store.record import PYTEST_BENCHMARK, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,27 +28,74 @@ SETTING = {
 }
 RECORD = ("machine", "session", "id", "started_at", "duration_s", "status")  # the same in all rows of a record, and in no other's
 ALONG = {"kernel": "seq_len", "depth": "num_layers"}  # the axis along which a cost grows
+Setting = tuple[str, ...]
+
+
+def setting_of(record: Record) -> Setting:
+    """The setting of a record: its values on the axes of SETTING, as texts, "" for one that is missing."""
+    spec, torch = record.spec, record.environment.get("torch")
+    beside = {"machine": record.machine, "torch": torch if isinstance(torch, str) else None, "rate": _rate(spec.lr, spec.lr_grid)}
+    return as_texts(beside[axis] if axis in beside else getattr(spec, axis) for axis in SETTING[spec.track])
+
+
+def as_texts(values: Iterable[object]) -> Setting:
+    """Values of axes as texts, the same whatever type the frame gave a number, and "" for a missing one."""
+    return tuple(map(_as_text, values))
+
+
+def _as_text(value: object) -> str:
+    if value is None or value != value or not isinstance(value, (str, bool, int, float)):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def without(setting: Setting, track: str, axis: str | None) -> Setting:
+    """A setting of a track without the value on one axis, if any."""
+    return tuple(value for name, value in zip(SETTING[track], setting, strict=True) if name != axis)
+
+
+def grouped(records: Iterable[Record], but: Mapping[str, str] = MappingProxyType({})) -> list[list[Record]]:
+    """Records by track and setting, groups and records in the order given. but: by track an axis on which those of a group may differ."""
+    found: dict[tuple[str, Setting], list[Record]] = {}
+    for record in records:
+        track = record.spec.track
+        found.setdefault((track, without(setting_of(record), track, but.get(track))), []).append(record)
+    return list(found.values())
+
+
+def newest_of_cells(records: Iterable[Record], label: Callable[[Record], str]) -> list[Record]:
+    """Of every cell the record that counts, tuning trials included, in the order in which cells appear.
+
+    A cell is a mechanism in a setting with a seed, as in `comparable`, or a trial of it; mechanisms are the same where their label is.
+    """
+
+    def cell(record: Record) -> tuple[object, ...]:
+        spec = record.spec
+        return spec.track, setting_of(record), label(record), spec.seed, spec.evaluate
+
+    return newest(records, cell)
+
+
+def _rate(lr: float | None, lr_grid: object) -> str:
+    """How a learning rate was come by: "0.003", or "of 0.001 0.003" where it was chosen; "" where there is none."""
+    if isinstance(lr_grid, str):
+        return f"of {lr_grid}"
+    return "" if lr is None else f"{lr:g}"
 
 
 def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None) -> pd.DataFrame:
-    """The rows of a track's newest records, without tuning trials: one record for each mechanism, setting and seed; in an order of their
-    own.
+    """The rows of a track's records that count, without tuning trials: one record for each mechanism, setting and seed.
 
-    What was imported from pytest-benchmark, a time alone, stands only where the cell was not measured in full. Three columns are added:
-    `record`, a number for each record; `rate`, how the learning rate was come by, "3e-3" or "of 1e-3 3e-3"; and `label`, the mechanism with
-    what is unusual among its parameters. labels: of a larger table that this one is a part of, so that a mechanism has one name in all
-    parts.
+    table: rows of one session in the order of its file; which record counts says store.newest. Three columns are added: `record`, a number
+    for each record; `rate`, how the learning rate was come by, "3e-3" or "of 1e-3 3e-3"; and `label`, the mechanism with what is unusual
+    among its parameters. labels: of a larger table that this one is a part of, so that a mechanism has one name in all parts.
     """
     mine = _where(table, (table["track"] == track).to_numpy() & (table["evaluate"] != "validation").to_numpy())
     record = codes(mine, RECORD)
     heads = mine.iloc[np.unique(record, return_index=True)[1]]
-    rate = np.where(heads["lr_grid"].isna(), heads["lr"].map("{:g}".format), "of " + heads["lr_grid"].fillna(""))
+    rate = list(map(_rate, heads["lr"].tolist(), heads["lr_grid"].tolist()))
     heads = heads.assign(record=np.arange(len(heads)), rate=rate, label=_label_of(heads, labels or labels_of(heads)))
-    heads = heads.assign(imported=(heads["by"] == PYTEST_BENCHMARK).to_numpy())
-    newest = ["imported", "started_at", "session", "duration_s", "status", "fingerprint"]
-    ordered = heads.sort_values(newest, ascending=[False, *[True] * (len(newest) - 1)], kind="stable", na_position="first")
-    same = codes(ordered, (*SETTING[track], "label", "seed"))
-    kept = np.sort(ordered[_is_last(same)]["record"].to_numpy())
+    kept = np.sort(_newest(heads, codes(heads, (*SETTING[track], "label", "seed"))))
     place = np.full(len(heads), -1)
     place[kept] = np.arange(len(kept))
     number = place[record]
@@ -89,11 +138,10 @@ def _label_of(heads: pd.DataFrame, labels: Labels) -> NDArray[np.object_]:
     return found
 
 
-def _is_last(values: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Whether no equal value comes later."""
-    last = np.zeros(len(values), dtype=bool)
-    last[len(values) - 1 - np.unique(values[::-1], return_index=True)[1]] = True
-    return last
+def _newest(heads: pd.DataFrame, cells: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The place of the record that counts of every cell, of one row for each record."""
+    imported = (heads["by"] == PYTEST_BENCHMARK).to_numpy(dtype=np.bool_)
+    return newest_places(cells, heads["session"].tolist(), heads["started_at"].fillna("").tolist(), imported)
 
 
 def declared_params(variants: set[str]) -> dict[str, Mapping[str, Any]]:

@@ -13,12 +13,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 from attnbench.analysis.drift import Drifts
 from attnbench.runner.cell import Cell
 from attnbench.runner.engines import local
+from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Limits
-from attnbench.runner.larger_sizes import Ladder
+from attnbench.runner.larger_sizes import RanOut
 from attnbench.runner.plan import Choice, Plan, choose
 from attnbench.runner.roofline import Roof
-from attnbench.runner.session import Session, is_settled, is_stale, session_name
+from attnbench.runner.session import Session, session_name
 from attnbench.spec.axes import Spec
 from attnbench.store.environment import machine_name
 from attnbench.store.record import Record
@@ -41,13 +42,8 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     store = Store(results)
     finished = store.finished(machine_name()) if results.is_dir() else {}
     limits, gate = Limits(timeout_s=timeout_s), Gate(results)
-    ladder = Ladder() if rerun else Ladder(record for record in finished.values() if is_settled(record, limits))
-
-    def is_finished(cell: Cell) -> bool:
-        record = finished.get(cell.key)
-        return record is not None and is_settled(record, limits) and not is_stale(record, cell, gate, ladder)
-
-    plan = Plan(cells, finished, (lambda cell: False) if rerun else is_finished)
+    known = Finished({} if rerun else finished, gate, limits)
+    plan = Plan(cells, finished, lambda cell: known.record(cell) is not None)
     todo, kept = plan.todo, plan.kept
     if dry_run:
         for cell in todo:
@@ -65,7 +61,7 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     try:
         roof = Roof(results, "forkserver", lambda said: console.print(said, style="dim", markup=False, highlight=False))
         session = Session(session_name(), gate, limits, roof=roof, checkpoints=results / "checkpoints")
-        _measure(plan, store, session, ladder, console, records)
+        _measure(plan, store, session, known.ran_out, console, records)
     except KeyboardInterrupt:
         console.print(f"Stopped. {len(records)} cells are stored; the same command goes on with the other {len(todo) - len(records)}.")
         return INTERRUPTED
@@ -73,7 +69,7 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     return int(any(record.status in BAD for record in (*kept, *records)))
 
 
-def _measure(plan: Plan, store: Store, session: Session, ladder: Ladder, console: Console, records: list[Record]) -> None:
+def _measure(plan: Plan, store: Store, session: Session, ran_out: RanOut, console: Console, records: list[Record]) -> None:
     """Measure and store. A terminal gets a bar; a log gets a line a cell; both get an estimate of the time left."""
     began = time.monotonic()
     total = sum(weight(cell.spec) for cell in plan.todo)
@@ -88,7 +84,7 @@ def _measure(plan: Plan, store: Store, session: Session, ladder: Ladder, console
             if not console.is_terminal:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-        for record in local.local(plan.cells(), session, on_start, ladder):
+        for record in local.run_cells(plan.cells(), session, on_start, ran_out):
             store.append(record)
             plan.saw(record)
             records.append(record)

@@ -14,7 +14,8 @@ from attnbench.store import hardware
 
 # What torch imports when something is first differentiated or counted, for seconds: symbolic shapes, and the compiler.
 _TORCH = ("torch.fx.experimental.symbolic_shapes", "torch._dynamo")
-_HARNESS = ("attnbench.measurement.checks", "attnbench.measurement.tracks")
+_TRACKS = ("kernel", "depth", "task")
+_HARNESS = ("attnbench.measurement.checks", *(f"attnbench.measurement.tracks.{track}" for track in _TRACKS))
 for _name in (*_TORCH, *_HARNESS):
     importlib.import_module(_name)
 if not hardware.has_nvidia_driver():

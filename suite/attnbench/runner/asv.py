@@ -19,12 +19,12 @@ from typing import Any
 from attnbench.errors import AttnbenchError, BadInput
 from attnbench.runner.cell import Cell, resolve
 from attnbench.runner.engines import local
+from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Limits
-from attnbench.runner.larger_sizes import Ladder
 from attnbench.runner.parent import Start
 from attnbench.runner.roofline import Roof
-from attnbench.runner.session import Session, is_settled, is_stale, session_name
+from attnbench.runner.session import Session, session_name
 from attnbench.runner.tuning import close
 from attnbench.spec import presets, tuning
 from attnbench.spec.asv_params import AXES, SETTING, Values, values_of
@@ -132,12 +132,10 @@ def _record(cell: Cell, results: Path) -> Record:
     Only records of the same sources are read, for no other decides anything, and asv starts a process for every parameter and metric.
     """
     store, gate, session = Store(results), Gate(results), session_name(of_parent=True)
-    finished = store.finished(machine_name(), cell.fingerprint)
-    ladder = Ladder(record for record in finished.values() if is_settled(record, Limits()))
-    found = finished.get(cell.key)
-    if found is not None and not is_stale(found, cell, gate, ladder) and (is_settled(found, Limits()) or found.session == session):
+    finished = Finished(store.finished(machine_name(), cell.fingerprint), gate, Limits(), session)
+    if found := finished.record(cell):
         return found
     shared = Session(session, gate, start=START, roof=Roof(results, START), checkpoints=results / "checkpoints")
-    (record,) = local.local([cell], shared, ladder=ladder)
+    (record,) = local.run_cells([cell], shared, ran_out=finished.ran_out)
     store.append(record)
     return record

@@ -25,7 +25,6 @@ LONGEST_REASON = 500  # characters
 LARGEST_FILE_BYTES = 2**28  # that a job may write, so that one which never stops printing cannot fill the disk
 TRACEBACK_FRAMES, TRACEBACK_BYTES = 4, 1200  # of its end, which names the place
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def live(job: Job, sending: Any, receiving: Any, lifeline: Any, held: Any, output: str) -> None:
@@ -71,7 +70,6 @@ def _work(job: Job, tell: Stage) -> Any:
     import torch
 
     torch.set_num_threads(job.threads)
-    _keep_freed_memory()
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE_BYTES, LARGEST_FILE_BYTES))
     if job.device == "cpu":
         _limit_address_space(int(psutil.virtual_memory().total * job.limits.memory_share))
@@ -104,19 +102,6 @@ def _print_traceback(printed: int) -> None:
     text = traceback.format_exc(limit=-TRACEBACK_FRAMES).encode("utf-8", "backslashreplace")
     with suppress(OSError):  # where nothing can be written the reason must do without
         os.write(printed, b"\n" + text[-TRACEBACK_BYTES:])
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc reuse freed blocks up to the largest that it ever does, and give nothing back.
-
-    Left alone it comes to much the same once such blocks were freed, but how soon, and what it gives back, hang on accidents of the heap:
-    the same call of softmax_math at seq_len 1,024 took 12 ms in one process and 19 in the next, for its pages were mapped anew each time.
-    Blocks above 32 MiB are always mapped anew.
-    """
-    with suppress(AttributeError):  # another C library
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, 2**25)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
 def _limit_address_space(budget: int) -> None:

@@ -91,8 +91,10 @@ class CheckJob:
 
     def work(self, stage: Callable[[str], None]) -> Report | BadInput:
         """The report, or why there is nothing to check."""
+        from attnbench.measurement.allocator import keep_freed_memory
         from attnbench.measurement.checks import check
 
+        keep_freed_memory()
         try:
             return check(self.source, self.params, self.device, self.full, stage)
         except BadInput as error:
@@ -113,11 +115,14 @@ class PeaksJob:
         import torch
 
         from attnbench.measurement import clock
+        from attnbench.measurement.allocator import keep_freed_memory
         from attnbench.measurement.anchor import drift_anchor
         from attnbench.measurement.peaks import measure_peaks
 
         if self.device == "cuda" and not torch.cuda.is_available():
             raise Unavailable("torch sees no CUDA device here; use --device cpu, or install a CUDA build of torch")
+
+        keep_freed_memory()
 
         def anchor() -> list[float]:
             call = drift_anchor(self.device)

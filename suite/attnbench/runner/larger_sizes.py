@@ -17,7 +17,7 @@ NOT_TRIED = "not tried"  # the stage of such a record
 _Key = tuple[str, str]
 
 
-class Ladder:
+class RanOut:
     """The smallest size at which each mechanism ran out, everything else being equal; the sources too."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:

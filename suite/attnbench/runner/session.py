@@ -20,7 +20,7 @@ from attnbench.measurement.value import Measurement
 from attnbench.runner.cell import Cell, Refusal
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import CellJob, Limits, Result
-from attnbench.runner.larger_sizes import NOT_TRIED, Ladder
+from attnbench.runner.larger_sizes import NOT_TRIED
 from attnbench.runner.lock import alone
 from attnbench.runner.parent import Start, run_in_child
 from attnbench.runner.plausibility import clocks_disagree, too_fast
@@ -136,27 +136,6 @@ def _command(cell: Cell) -> str:
         if source is not None and registry.is_path(source):
             command += f" {option} {shlex.quote(Path(source).name)}"
     return command
-
-
-def is_settled(record: Record, limits: Limits) -> bool:
-    """Whether measuring again could not end otherwise: what was missing may be here now, and a wider limit may suffice."""
-    if record.status == "timeout":
-        return limits.timeout_s <= float(record.environment.get("timeout_s", 0.0))
-    if record.status == "oom":
-        return limits.memory_share <= float(record.environment.get("memory_share", 0.0))
-    return record.status != "unavailable"
-
-
-def is_stale(record: Record, cell: Cell, gate: Gate, ladder: Ladder) -> bool:
-    """Whether a record says what would not be said again from what is known now: the checks may have changed, a smaller size succeeded."""
-    if cell.refused is not None:
-        return (record.status, record.reason) != (cell.refused.status, cell.refused.reason)
-    if (record.status, record.stage) == ("skipped", NOT_TRIED):
-        return ladder.why_not(cell.spec, cell.fingerprint) is None
-    if (record.status, record.stage) != ("incorrect", "check"):
-        return False
-    known = gate.known(cell.subset)
-    return known is None or known.ok
 
 
 @cache

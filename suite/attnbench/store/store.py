@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import TypeVar
 
 from attnbench.errors import AttnbenchError, BadInput
 from attnbench.store.environment import SAFE_NAME
+from attnbench.store.newest import newest
 from attnbench.store.record import PYTEST_BENCHMARK, Record, UnreadableRecord, decode, encode
-
-Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,8 @@ class Store:
         files = sorted((self.records / machine).glob("*.jsonl"))
         records = (record for file in files for record in _read_file(file, None, fingerprint.encode()))
         measured = (record for record in records if record.origin.by != PYTEST_BENCHMARK)
-        return newest_by(measured, key=lambda record: (record.id, record.fingerprint))
+        counting = newest(measured, cell=lambda record: (record.id, record.fingerprint))
+        return {(record.id, record.fingerprint): record for record in counting}
 
     def _file(self, record: Record) -> Path:
         for what, name in (("machine", record.machine), ("session", record.session)):
@@ -94,18 +93,6 @@ class Store:
             with suppress(OSError):  # some file systems refuse this for a folder
                 os.fsync(handle)
             os.close(handle)
-
-
-def newest_by(records: Iterable[Record], key: Callable[[Record], Key]) -> dict[Key, Record]:
-    """The newest record of every key, in the order in which keys appear.
-
-    The wall clock may go backwards, so within a session the later record is the newer one, whatever its started_at says. Of two
-    sessions, the one whose record began later; of equal ones, the one whose name comes later.
-    """
-    found: dict[Key, dict[tuple[str, str], Record]] = {}
-    for record in records:
-        found.setdefault(key(record), {})[record.machine, record.session] = record
-    return {name: max(of.values(), key=lambda r: (r.started_at, r.session)) for name, of in found.items()}
 
 
 def _append_whole(stream: FileIO, line: bytes) -> None:

@@ -9,8 +9,8 @@ from statistics import median
 from attnbench.analysis.quantity import seconds
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
-from attnbench.website.charts.palette import DASHES, NEUTRAL
 from attnbench.website.charts.scales import CELL, TIME, spaced
+from attnbench.website.palette import DASHES, NEUTRAL
 from attnbench.website.tables.table import Cell, Column, Table
 
 MOST = 400  # points of a session; of more every second, third, ... is drawn

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
 
-from attnbench.analysis.labels import canonical
+from attnbench.analysis.labels import epochs_text, rate_text
+from attnbench.analysis.settings import SETTING
 from attnbench.spec.axes import Spec
-from attnbench.store.record import Origin, Record
-
-cell_but_params = attrgetter(*(f.name for f in fields(Spec) if f.name != "params"))
-_but_seed = attrgetter(*(f.name for f in fields(Spec) if f.name not in ("seed", "params")))
+from attnbench.store.record import Record
 
 
 @dataclass(frozen=True)
@@ -77,67 +74,82 @@ def chunk_name(track: str, axes: Iterable[Axis]) -> str:
     return f"{track}-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]}"
 
 
-def pooled(records: Iterable[Record]) -> list[Record]:
-    """The records of costs with those of several seeds of one cell as one, which holds the samples of all that gave a number.
-
-    Its place is that of the first. Where one failed it is that one as it stands: a mechanism one of whose seeds failed has no rank.
-    """
-    found: dict[tuple[str, object, str], list[Record]] = {}
-    for record in records:
-        found.setdefault((record.machine, _but_seed(record.spec), canonical(record.spec.params)), []).append(record)
-    return [next((record for record in of if record.status != "ok"), None) or _as_one(of) for of in found.values()]
-
-
-def _as_one(records: Sequence[Record]) -> Record:
-    if len(records) == 1:
-        return records[0]
-    metrics = dict.fromkeys(metric for record in records for metric in record.measurements)
-    samples = {metric: [x for record in records for x in record.measurements.get(metric, ())] for metric in metrics}
-    return replace(records[0], measurements=samples, origin=least_trusted(records))
-
-
-def least_trusted(records: Iterable[Record]) -> Origin:
-    """Where the least trusted of some records comes from: no more than that can be said of them together."""
-    return min((record.origin for record in records), key=lambda origin: origin.trust == "rerun")
-
-
 def axes(record: Record) -> tuple[Axis, ...]:
-    """What must be equal for two results of a track to stand side by side."""
-    s = record.spec
-    shape = f"batch {s.batch_size}, {s.num_heads} heads of {s.head_dim}"
-    shared = [
-        Axis("hardware", record.machine, record.machine),
-        Axis("device", s.device, s.device),
-        Axis("dtype", s.dtype, s.dtype),
-        Axis("torch", str(record.environment.get("torch")), f"torch {record.environment.get('torch')}"),
-        Axis("causal", "yes" if s.causal else "no", "causal" if s.causal else "bidirectional"),
-    ]
-    if s.track == "task":
-        shared.append(Axis("task", f"{s.task}.{s.data}", _task_label(s.task, s.data)))
-        shared += [Axis("block", str(s.block), str(s.block)), Axis("num_layers", str(s.num_layers), s.depth_label())]
-        told = recipe(s)
-        return (*shared, Axis("recipe", ".".join(told).replace(", ", ".").replace(" ", "-"), ", ".join(told)))
-    if s.track == "depth":
-        shared.append(Axis("shape", f"{s.batch_size}x{s.num_heads}x{s.head_dim}x{s.seq_len}", f"{shape}, seq_len {s.seq_len}"))
-        return (*shared, Axis("mode", s.mode, s.mode))
-    return (*shared, Axis("shape", f"{s.batch_size}x{s.num_heads}x{s.head_dim}", shape))
+    """The axes of a record's group: what must be equal for two results to stand side by side, which is SETTING without CHOSEN."""
+    return tuple(Axis(name, *_SHOWN.get(name, _as_it_is)(record, name)) for name in PAGE_AXES[record.spec.track])
+
+
+def page_axis(track: str, axis: str) -> str:
+    """The axis of the pages that an axis of SETTING is shown by, alone or with others."""
+    return _TOGETHER[track].get(axis) or _TOGETHER["all"].get(axis) or axis
 
 
 def recipe(spec: Spec) -> tuple[str, ...]:
     """How a task's model was trained, in words; as many for all of one dtype."""
     precision = ("mixed precision",) if spec.dtype == "bfloat16" else ()
-    return (epochs(spec), rate(spec), f"batch {spec.batch_size}", f"{spec.num_heads} heads of {spec.head_dim}", *precision)
-
-
-def epochs(spec: Spec) -> str:
-    """How long a model was trained."""
-    return f"{spec.epochs} epoch{'' if spec.epochs == 1 else 's'}"
-
-
-def rate(spec: Spec) -> str:
-    """The learning rate; where it was chosen the rates that it was chosen from, for every mechanism by itself."""
-    return f"lr {spec.lr:g}" if spec.lr_grid is None else f"lr tuned of {', '.join(spec.lr_grid.split())}"
+    return (epochs_text(spec), rate_text(spec), f"batch {spec.batch_size}", f"{spec.num_heads} heads of {spec.head_dim}", *precision)
 
 
 def _task_label(task: str | None, data: str | None) -> str:
     return f"{task}" + (f" ({data})" if data else "")
+
+
+Shown = tuple[str, str]  # a value in links, and for people
+
+
+def _as_it_is(record: Record, axis: str) -> Shown:
+    value = str(getattr(record.spec, axis))
+    return value, value
+
+
+def _hardware(record: Record, axis: str) -> Shown:
+    return record.machine, record.machine
+
+
+def _torch(record: Record, axis: str) -> Shown:
+    version = str(record.environment.get("torch"))
+    return version, f"torch {version}"
+
+
+def _causal(record: Record, axis: str) -> Shown:
+    return ("yes", "causal") if record.spec.causal else ("no", "bidirectional")
+
+
+def _task(record: Record, axis: str) -> Shown:
+    s = record.spec
+    return f"{s.task}.{s.data}", _task_label(s.task, s.data)
+
+
+def _num_layers(record: Record, axis: str) -> Shown:
+    return str(record.spec.num_layers), record.spec.depth_label()
+
+
+def _shape(record: Record, axis: str) -> Shown:
+    s = record.spec
+    value, label = f"{s.batch_size}x{s.num_heads}x{s.head_dim}", f"batch {s.batch_size}, {s.num_heads} heads of {s.head_dim}"
+    return (f"{value}x{s.seq_len}", f"{label}, seq_len {s.seq_len}") if s.track == "depth" else (value, label)
+
+
+def _recipe(record: Record, axis: str) -> Shown:
+    told = recipe(record.spec)
+    return ".".join(told).replace(", ", ".").replace(" ", "-"), ", ".join(told)
+
+
+# Axes of SETTING that are shown together, under what name; every other is shown by itself.
+_SHAPE, _RECIPE = ("batch_size", "num_heads", "head_dim"), ("batch_size", "num_heads", "head_dim", "epochs", "rate")
+_TOGETHER: Mapping[str, Mapping[str, str]] = {
+    "all": {"machine": "hardware", "data": "task"},
+    "kernel": dict.fromkeys(_SHAPE, "shape"),
+    "depth": dict.fromkeys((*_SHAPE, "seq_len"), "shape"),
+    "task": dict.fromkeys(_RECIPE, "recipe"),
+}
+_SHOWN: Mapping[str, Callable[[Record, str], Shown]] = {
+    "hardware": _hardware, "torch": _torch, "causal": _causal, "task": _task, "num_layers": _num_layers, "shape": _shape, "recipe": _recipe,
+}  # fmt: skip
+# What a page's views choose within a group.
+CHOSEN: Mapping[str, tuple[str, ...]] = {"kernel": ("mode", "seq_len"), "depth": ("block", "num_layers"), "task": ()}
+# The axes of a group by track, in the order of SETTING but the recipe last.
+PAGE_AXES: Mapping[str, tuple[str, ...]] = {
+    track: tuple(sorted(dict.fromkeys(page_axis(track, a) for a in setting if a not in CHOSEN[track]), key="recipe".__eq__))
+    for track, setting in SETTING.items()
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnbench.store.record import Record
-from attnbench.website.charts.palette import slug
+from attnbench.website.palette import slug
 
 
 def cell_file(record: Record) -> str:

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from attnbench.analysis.collector import collector_paused
 from attnbench.analysis.formats import write_parquet
-from attnbench.analysis.frame import last_in_sessions
 from attnbench.errors import BadInput, unknown_name
 from attnbench.store.environment import SAFE_NAME
 from attnbench.store.peaks import stored_peaks
@@ -38,7 +37,7 @@ def publish(results: Path, out: Path, err: Console, first: str | None = None) ->
     """
     problems: list[Problem] = []
     with collector_paused():
-        records = last_in_sessions(Store(results).read(problems))
+        records = list(Store(results).read(problems))
     for problem in problems:
         err.print(f"skipped {problem}", markup=False, highlight=False, soft_wrap=True)
     machines = {record.machine for record in records}

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from attnbench.analysis.drift import Drifts
-from attnbench.analysis.frame import frame, newest
+from attnbench.analysis.frame import frame
 from attnbench.analysis.labels import Labels, canonical
+from attnbench.analysis.measured import is_trial, pooled
+from attnbench.analysis.settings import newest_of_cells
+from attnbench.analysis.standings import Standings
 from attnbench.attention import Variant
 from attnbench.spec.axes import TRACKS
-from attnbench.stats import Interval, mean_interval, median_interval, within
+from attnbench.store.newest import newest
 from attnbench.store.record import Record
-from attnbench.website.charts.palette import Style, assign
-from attnbench.website.groups import Axis, Group, axes, by_variant, cell_but_params, pooled
-from attnbench.website.tables.standings import Standings
+from attnbench.website.groups import Axis, Group, axes, by_variant
+from attnbench.website.palette import Style, assign
 
 if TYPE_CHECKING:
     import pandas as pd
-
-BASELINE = "softmax"
-LARGEST = 1e150  # nothing measured is larger, and ratios of what is smaller stay finite
-STATUS_WORDS = {"oom": "out of memory", "error": "error", "incorrect": "incorrect", "timeout": "timeout"}
 
 
 class Results:
     """All records of a store, with the declarations of the variants that are registered here.
 
-    The order in which records come does not matter. first: the machine whose groups come first, if any.
+    records: those of one session in the order of its file; otherwise their order does not matter. first: the machine whose groups come
+    first, if any.
     """
 
     def __init__(
@@ -40,10 +35,13 @@ class Results:
     ) -> None:
         self._first = first
         ordered = _by_start(records)
-        self.sessions = ordered
+        self._all = ordered
+        # What has a place on the pages: of a cell measured twice in a session the one that counts.
+        counting = set(map(id, newest(ordered, lambda record: (record.machine, record.session, record.id))))
+        self.sessions = [record for record in ordered if id(record) in counting]
         self.declared = declared
         self._label_of: dict[tuple[str, str], str] = {}
-        self.records = sorted(self._newest(), key=_order)
+        self.records = sorted(newest_of_cells(ordered, self.label), key=_order)
         self.drifts = Drifts(ordered)
         self._flags = self.drifts.flags()
         families = {name: variant.family for name, variant in declared.items()}
@@ -55,7 +53,7 @@ class Results:
     @cached_property
     def table(self) -> pd.DataFrame:
         """All records as a frame, training curves included."""
-        return frame(self.sessions, curves=True)
+        return frame(self._all, curves=True)
 
     @cached_property
     def standings(self) -> Standings:
@@ -80,7 +78,7 @@ class Results:
     @cached_property
     def _labels(self) -> Labels:
         return Labels(
-            ((r.spec.variant, r.spec.params) for r in self.sessions), {name: variant.params for name, variant in self.declared.items()}
+            ((r.spec.variant, r.spec.params) for r in self._all), {name: variant.params for name, variant in self.declared.items()}
         )
 
     def label(self, record: Record) -> str:
@@ -90,13 +88,6 @@ class Results:
         if key not in self._label_of:
             self._label_of[key] = self._labels.label(record.spec.variant, params)
         return self._label_of[key]
-
-    def _newest(self) -> list[Record]:
-        """The newest record of every cell; cells whose parameters differ in what is written out alone are one."""
-        found: dict[object, Record] = {}
-        for record in sorted(newest(self.sessions), key=lambda r: (r.started_at, r.session)):
-            found[record.machine, str(record.environment.get("torch")), cell_but_params(record.spec), self.label(record)] = record
-        return list(found.values())
 
     def flag(self, record: Record) -> str | None:
         """Why the times of a record do not rank; None if they do."""
@@ -116,55 +107,24 @@ class Results:
         return self._groups[track]
 
 
-def rates(records: Iterable[Record]) -> str:
-    """The rates that some records were trained at, smallest first; none where none could be tried."""
-    return ", ".join(f"{lr:g}" for lr in sorted({r.spec.lr for r in records if r.spec.lr is not None})) or "–"
-
-
-def is_trial(record: Record) -> bool:
-    """Whether a record is one of those that a learning rate was chosen by: it has no test result."""
-    return record.spec.evaluate == "validation"
-
-
-def values(record: Record, metric: str) -> list[float]:
-    """The samples of a metric that can be a measurement; empty when the cell has none."""
-    return [x for x in record.measurements.get(metric, ()) if abs(x) < LARGEST]
-
-
-def positive(record: Record, metric: str) -> Interval | None:
-    """Median and interval of a positive metric (a time, a size); None when the cell did not give one."""
-    samples = values(record, metric)
-    return median_interval(samples) if record.status == "ok" and samples and min(samples) > 1 / LARGEST else None
-
-
-def single(record: Record, metric: str) -> float | None:
-    """A metric as one number: its mean over layers where it has several."""
-    samples = values(record, metric)
-    return sum(samples) / len(samples) if record.status == "ok" and samples else None
-
-
-def over_seeds(records: Iterable[Record], metric: str) -> tuple[Interval, list[float]] | None:
-    """Mean, interval and the value of each seed; None when no seed gave one."""
-    samples = [x for record in records if record.status == "ok" for x in values(record, metric)[:1]]
-    return (within(mean_interval(samples), 0.0, 1.0 if metric == "accuracy" else math.inf), samples) if samples else None
-
-
-def status_word(record: Record) -> str:
-    """The status as people say it."""
-    return STATUS_WORDS.get(record.status, record.status)
+def by_label(results: Results, records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Records by the label of their mechanism, in the order in which they come."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(results.label(record), []).append(record)
+    return found
 
 
 def _by_start(records: Iterable[Record]) -> list[Record]:
-    """From the oldest on; records of one moment, cell and session, which a store does not hold, by all that is in them."""
+    """From the oldest on, those of one session in the order given: a record counts as begun no earlier than those before it there."""
+    began: dict[tuple[str, str], str] = {}
 
-    def key(record: Record) -> tuple[str, ...]:
-        return record.started_at, record.machine, record.session, record.id
+    def key(record: Record) -> tuple[str, str, str]:
+        session = record.machine, record.session
+        began[session] = max(began.get(session, ""), record.started_at)
+        return began[session], *session
 
-    found: list[Record] = []
-    for _, same in itertools.groupby(sorted(records, key=key), key):
-        several = list(same)
-        found += several if len(several) == 1 else sorted(several, key=lambda r: msgspec.json.encode(r, order="deterministic"))
-    return found
+    return sorted(records, key=key)  # which asks for the key of each record once, in their order
 
 
 def _order(record: Record) -> tuple[object, ...]:

@@ -14,8 +14,7 @@ from attnbench.analysis.quantity import count
 from attnbench.store.peaks import Peaks
 from attnbench.store.record import Record
 from attnbench.store.report import Report
-from attnbench.website.charts import palette
-from attnbench.website.charts.palette import slug
+from attnbench.website import palette
 from attnbench.website.checked import Checks
 from attnbench.website.chunks import chunk_files, figures_script, scripts
 from attnbench.website.contents import RUN, first_pages, other_pages
@@ -24,6 +23,7 @@ from attnbench.website.pages.cells import cell_pages
 from attnbench.website.pages.claims import summary_table, verdicts
 from attnbench.website.pages.machines import commit_text, machines
 from attnbench.website.pages.variants import index_table, sheet
+from attnbench.website.palette import slug
 from attnbench.website.prose import html_of
 from attnbench.website.results import Results
 from attnbench.website.search import entries

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from attnbench.analysis.measured import BASELINE
+from attnbench.analysis.standings import Standing
+from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
 from attnbench.website.charts.reference import Reference
-from attnbench.website.charts.scales import LAYERS, exact, spaced
+from attnbench.website.charts.scales import LAYERS, TEST_RESULTS, exact, spaced
 from attnbench.website.groups import Axis, Group, chunk_name, recipe
 from attnbench.website.links import cell_href
-from attnbench.website.pages.scaling import by_label
-from attnbench.website.results import BASELINE, Results
+from attnbench.website.results import Results, by_label
 from attnbench.website.tables.learnt import Means, means_of
-from attnbench.website.tables.standings import Standing
 from attnbench.website.tables.table import EMPTY, Cell, Column, Table, interval_text, status_cell, variant_cell
-from attnbench.website.task_metrics import Metric, metric_of
 from attnbench.website.view import Charts, View
 
 OF_STACK = ("block", "num_layers", "recipe")  # axes in which the settings of one table differ
@@ -88,7 +88,7 @@ def _charts(
     for group, found, text in zip(groups, means, told, strict=True):
         block, layers, _ = stack(group)
         panels.setdefault((block, text), []).append((layers, found))
-    y = spaced(metric.test, [x for found in means for mean, _ in found.values() for x in (mean.low, mean.high)])
+    y = spaced(TEST_RESULTS[metric.name], [x for found in means for mean, _ in found.values() for x in (mean.low, mean.high)])
     x = exact(LAYERS, [float(layers) for depths in panels.values() for layers, _ in depths])
     if not x or not y or max(len(depths) for depths in panels.values()) < 2:
         return []

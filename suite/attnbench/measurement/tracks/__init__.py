@@ -1,32 +1,38 @@
-"""What a cell does, inside its own process."""
+"""The three tracks, a file each: what a cell does, inside its own process."""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
 from attnbench.errors import Unavailable
-from attnbench.measurement.tracks.depth import measure_depth
-from attnbench.measurement.tracks.kernel import measure_kernel
-from attnbench.measurement.tracks.task import measure_task
+from attnbench.measurement.allocator import keep_freed_memory
 from attnbench.measurement.value import Measurement, Stage
 from attnbench.spec.axes import Spec
 
 
-def measure_cell(spec: Spec, variant_source: str, task_source: str | None, stage: Stage, checkpoint: Path | None = None) -> Measurement:
-    """Everything a spec asks for. `stage` is told what is going on, so that a killed cell can say where it was.
+class Measure(Protocol):
+    """The function `measure` of a track's file."""
 
-    checkpoint: the file that keeps a training run's state, if any does.
+    def __call__(self, spec: Spec, variant_source: str, task_source: str | None, stage: Stage, checkpoint: Path | None) -> Measurement: ...
+
+
+def measure_cell(spec: Spec, variant_source: str, task_source: str | None, stage: Stage, checkpoint: Path | None = None) -> Measurement:
+    """Everything that a spec asks for.
+
+    variant_source, task_source: names, or paths of files. stage: is told what is going on, so that a cell that is killed can say where it
+    was. checkpoint: the file that keeps the state of a training run, if any does.
 
     Raises Unsupported, Unavailable, Incorrect, torch's out-of-memory errors, or whatever the mechanism raises.
     """
     stage("build")
     if spec.device == "cuda" and not torch.cuda.is_available():
         raise Unavailable("torch sees no CUDA device here; run with --device cpu, or install a CUDA build of torch")
+    keep_freed_memory()
     torch.manual_seed(spec.seed)
-    if spec.track == "kernel":
-        return measure_kernel(spec, variant_source, stage)
-    if spec.track == "depth":
-        return measure_depth(spec, variant_source, stage)
-    return measure_task(spec, variant_source, task_source or str(spec.task), stage, checkpoint)
+    # By name: a cell runs the file of its own track, and an edit of another makes nothing due again.
+    measure: Measure = importlib.import_module(f"{__name__}.{spec.track}").measure
+    return measure(spec, variant_source, task_source, stage, checkpoint)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -21,17 +23,17 @@ from attnbench.training.model import Architecture, Stack, count_parameters, unit
 DIAGNOSED_SEQ_LEN = 16
 
 
-def measure_depth(spec: Spec, source: str, stage: Stage) -> Measurement:
-    """Cost of a step of the stack, and what the stack is like before training."""
+def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Stage, checkpoint: Path | None) -> Measurement:
+    """Cost of a step of the stack, and what the stack is like before training. task_source and checkpoint are for the task track."""
     guard = Guard()
-    trial = StackTrial(spec, source)
+    trial = StackTrial(spec, variant_source)
     result = cost(trial, spec.mode, lambda _: StackTrial(softmax_of(spec), ANCHOR), spec.device, guard, stage)
     stage("diagnose")
     trial.clear()
     trial.train_step(trial.inputs.again()[0])
     gradient = diagnose.gradient_norm(trial.stack)
     trial.clear()
-    exact = Stack(architecture(spec, source, DIAGNOSED_SEQ_LEN)).to(spec.device).double()
+    exact = Stack(architecture(spec, variant_source, DIAGNOSED_SEQ_LEN)).to(spec.device).double()
     tokens = unit_rms(torch.randn(1, DIAGNOSED_SEQ_LEN, spec.d_model, device=spec.device, dtype=torch.float64))
     result.samples["parameters"] = [float(count_parameters(trial.stack))]
     result.samples["diagnosed_seq_len"] = [float(DIAGNOSED_SEQ_LEN)]

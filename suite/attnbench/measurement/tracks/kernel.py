@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from attnbench.measurement import memory
 from attnbench.measurement.anchor import ANCHOR, SEQ_LEN
@@ -15,13 +16,15 @@ from attnbench.spec.axes import Spec
 TRAINING_FACTOR = 3.5  # a training step of softmax attention, in forward passes
 
 
-def measure_kernel(spec: Spec, source: str, stage: Stage) -> Measurement:
+def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Stage, checkpoint: Path | None) -> Measurement:
     """Time, memory, FLOPs and error of a call; of a forward pass also the norms of its attention matrix.
+
+    task_source and checkpoint are for the task track.
 
     Raises Unsupported for a mechanism without the form, Incorrect for one that computes something else.
     """
     guard = Guard()
-    trial = _trial(spec, source)
+    trial = _trial(spec, variant_source)
 
     def make_anchor(drift_s: float) -> KernelTrial | DecodeTrial | None:
         return _trial(softmax_of(spec), ANCHOR) if _anchor_s(spec, drift_s) <= ANCHOR_PATIENCE_S else None

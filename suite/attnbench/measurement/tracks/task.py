@@ -25,16 +25,16 @@ from attnbench.workload import Split, Task, majority_share, unigram_bits
 PROBED_ROWS = 8  # of the validation part, always the same, whose attention is looked at after every epoch
 
 
-def measure_task(spec: Spec, source: str, task_source: str, stage: Stage, checkpoint: Path | None = None) -> Measurement:
+def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Stage, checkpoint: Path | None) -> Measurement:
     """Train, measure the part that the spec asks for once, and count what it cost."""
     stage("load data")
-    task: Task = registry.load("tasks", task_source)
+    task: Task = registry.load("tasks", task_source or str(spec.task))
     parts = task.parts((spec.data or task.sources[0]).partition(":")[0])
     stage("build")
     guard = Guard()
     training, validation = parts.train.to(spec.device), parts.validation.to(spec.device)
     torch.manual_seed(spec.seed)
-    model = for_task(task, architecture(spec, source, task.seq_len)).to(spec.device)
+    model = for_task(task, architecture(spec, variant_source, task.seq_len)).to(spec.device)
     recipe = recipe_of(spec, task)
     rows = torch.arange(min(spec.batch_size, len(training)), device=spec.device)
     stage("warm up")

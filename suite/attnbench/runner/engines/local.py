@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from attnbench.runner.cell import Cell
-from attnbench.runner.larger_sizes import Ladder
+from attnbench.runner.larger_sizes import RanOut
 from attnbench.runner.session import Session, not_tried, run
 from attnbench.store.record import Record
 
-Watch = Callable[[Cell], None]
+OnStart = Callable[[Cell], None]
 
 
-def local(cells: Iterable[Cell], session: Session, on_start: Watch = lambda cell: None, ladder: Ladder | None = None) -> Iterator[Record]:
+def run_cells(
+    cells: Iterable[Cell], session: Session, on_start: OnStart = lambda cell: None, ran_out: RanOut | None = None
+) -> Iterator[Record]:
     """Run cells in order, each asked for when the record of the last is out.
 
-    on_start is told which one begins; ladder knows what ran out of memory or time before.
+    on_start is told which one begins; ran_out: what ran out of memory or time before.
     """
-    ladder = ladder or Ladder()
+    ran_out = ran_out or RanOut()
     for cell in cells:
-        why_not = cell.refused or ladder.why_not(cell.spec, cell.fingerprint)
+        why_not = cell.refused or ran_out.why_not(cell.spec, cell.fingerprint)
         if why_not is not None:
             yield not_tried(cell, session, why_not)
             continue
         on_start(cell)
         record = run(cell, session)
-        ladder.add(record)
+        ran_out.add(record)
         yield record

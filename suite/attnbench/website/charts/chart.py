@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attnbench.website.charts.label_layout import Box, place
-from attnbench.website.charts.palette import Style
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import Scale
+from attnbench.website.palette import Style
 from attnbench.website.tables.table import Cell, Column, Table, clip
 
 HEIGHT = 330

@@ -6,13 +6,13 @@ import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from attnbench.analysis.measured import LARGEST
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import FROBENIUS, LAYER, RANK, STEP, TRAINING_TIME, Kind, exact, spaced
 from attnbench.website.groups import Group
-from attnbench.website.pages.scaling import by_label
-from attnbench.website.results import LARGEST, Results
+from attnbench.website.results import Results, by_label
 
 Values = Sequence[float | None]
 NORM, TOKENS = "attention_frobenius", "effective_rank"

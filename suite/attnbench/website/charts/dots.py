@@ -7,9 +7,9 @@ from typing import Any
 
 from attnbench.stats import Interval
 from attnbench.website.charts.chart import Chart, error_bar, layout, plotly_text
-from attnbench.website.charts.palette import Style
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import Scale
+from attnbench.website.palette import Style
 from attnbench.website.tables.table import Cell, Column, Table, clip
 
 Row = tuple[str, Style, Interval, Sequence[float]]

@@ -67,6 +67,9 @@ ACCURACY = Kind("test accuracy", percent, log=False)
 VALIDATION = Kind("validation accuracy", percent, log=False)
 BITS = Kind("test bits per byte", bits, log=False)
 VALIDATION_BITS = Kind("validation bits per byte", bits, log=False)
+# Of what a task's test and validation parts give, by the metric's name; "" where no run got so far.
+TEST_RESULTS = {"accuracy": ACCURACY, "bits_per_byte": BITS, "": Kind("test result", plain)}
+VALIDATION_RESULTS = {"accuracy": VALIDATION, "bits_per_byte": VALIDATION_BITS, "": Kind("validation result", plain)}
 AVERAGE_RANK = Kind("average rank", plain, log=False)
 LOSS = Kind("training loss", plain)
 STEP = Kind("training step", count, log=False)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from statistics import median
 from typing import Literal
 
+from attnbench.analysis.measured import over_seeds, values
+from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.website.charts.chart import Chart, Line, Point, scatter_chart
 from attnbench.website.charts.curves import LEAD, curve_chart, layer_charts
 from attnbench.website.charts.dots import dot_chart
 from attnbench.website.charts.reference import Reference
-from attnbench.website.charts.scales import LOSS, MEMORY, TARGET_TIME, TRAINING_TIME, spaced
+from attnbench.website.charts.scales import LOSS, MEMORY, TARGET_TIME, TEST_RESULTS, TRAINING_TIME, VALIDATION_RESULTS, spaced
 from attnbench.website.groups import Group
-from attnbench.website.pages.scaling import by_label
-from attnbench.website.results import Results, over_seeds, values
+from attnbench.website.results import Results, by_label
 from attnbench.website.tables.learnt import learnt_table
 from attnbench.website.tables.table import Table
-from attnbench.website.task_metrics import Metric, metric_of
 from attnbench.website.view import Charts, View
 
 Against = Literal["time", "memory"]
@@ -44,7 +44,7 @@ def charts(results: Results, group: Group) -> list[Chart]:
     found = (
         seeds_chart(results, group),
         pareto(results, group, "time"),
-        curve_chart(results, group, f"validation_{metric.name}", validation, metric.validation, chance(metric, group)),
+        curve_chart(results, group, f"validation_{metric.name}", validation, VALIDATION_RESULTS[metric.name], chance(metric, group)),
         curve_chart(results, group, "train_loss", "Training loss over training", LOSS),
     )
     return [chart for chart in found if chart]
@@ -58,7 +58,7 @@ def seeds_chart(results: Results, group: Group) -> Chart | None:
         found = over_seeds(mine, metric.name)
         if found:
             rows.append((label, results.styles[mine[0].spec.variant], *found))
-    x = spaced(metric.test, [v for *_, mean, seeds in rows for v in (mean.low, mean.high, *seeds)], room=0.1)
+    x = spaced(TEST_RESULTS[metric.name], [v for *_, mean, seeds in rows for v in (mean.low, mean.high, *seeds)], room=0.1)
     title = f"Test {metric.title}, {_task(group)}"
     return dot_chart(title, x, rows, f"Test {metric.title} · {group.title}", chance(metric, group)) if x else None
 
@@ -77,7 +77,7 @@ def pareto(results: Results, group: Group, against: Against) -> Chart | None:
             point = Point(median(spent), mean.value, low, high, f" · {place}" if place else "", place == "dominated")
             lines.append(Line(label, results.styles[mine[0].spec.variant], [point]))
     x = spaced(kind, [p.x for line in lines for p in line.points], room=0.12)
-    y = spaced(metric.test, [v for line in lines for p in line.points for v in (p.low or p.y, p.high or p.y)], room=0.12)
+    y = spaced(TEST_RESULTS[metric.name], [v for line in lines for p in line.points for v in (p.low or p.y, p.high or p.y)], room=0.12)
     title = f"{metric.title.capitalize()} against {told}, {_task(group)}"
     better = f"Better is {'up' if metric.more_is_better else 'down'} and to the left."
     held = [label for label, place in sorted(places.items()) if place == "frontier"]

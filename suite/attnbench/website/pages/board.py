@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
+from attnbench.analysis.measured import by_coverage, single
 from attnbench.analysis.overall import Aggregate
-from attnbench.analysis.quantity import plain
+from attnbench.analysis.quantity import plain, rank_text
+from attnbench.analysis.standings import AveragePlace
 from attnbench.store.record import Record
 from attnbench.website.checked import Checks
 from attnbench.website.groups import Axis, axes
-from attnbench.website.results import Results, single
+from attnbench.website.results import Results
 from attnbench.website.tables.costs import Extra, cost_table
 from attnbench.website.tables.learnt import learnt_table
-from attnbench.website.tables.standings import AveragePlace
-from attnbench.website.tables.table import EMPTY, Cell, Column, Value, bounds_data, exponent_cell, rank_text
+from attnbench.website.tables.table import EMPTY, Cell, Column, Value, bounds_data, exponent_cell
 from attnbench.website.view import View
 
 TOLD = {"self": "as reported", "rerun": "measured again by the project"}
@@ -67,19 +67,6 @@ def _task_views(results: Results) -> list[View]:
         View((Axis("track", "task", "task"), *group.axes), [learnt_table(results, group)], f"Task · {group.title}", group.name)
         for group in results.groups("task")
     ]
-
-
-def by_coverage(records: Sequence[Record], of: Callable[[Record], int | None]) -> list[int]:
-    """Sizes, first the largest at which most variants have data, then the others from large to small."""
-    found: dict[int, set[str]] = {}
-    for record in records:
-        if size := of(record):
-            given = found.setdefault(size, set())
-            if record.status == "ok":
-                given.add(record.spec.variant)
-    sizes = sorted(found, reverse=True)
-    first = max(sizes, key=lambda s: (len(found[s]), s), default=None)
-    return sorted(sizes, key=lambda s: s != first)
 
 
 def _growth(results: Results) -> Extra:

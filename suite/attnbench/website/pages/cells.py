@@ -16,13 +16,14 @@ from markupsafe import Markup
 
 from attnbench.analysis.columns import METRICS, general
 from attnbench.analysis.frame import unit
+from attnbench.analysis.measured import is_trial, status_word, values
 from attnbench.analysis.quantity import plain, seconds, size
+from attnbench.analysis.task_metrics import METRICS as TASK_METRICS
 from attnbench.stats import median_interval
 from attnbench.store.record import Record
 from attnbench.website.links import cell_anchor, cell_file, machine_href, variant_file
-from attnbench.website.results import Results, is_trial, status_word, values
+from attnbench.website.results import Results
 from attnbench.website.tables.table import clip, interval_text
-from attnbench.website.task_metrics import METRICS as TASK_METRICS
 
 LONGEST = 4000  # characters of a reason or command
 CAPTION = "Measurements: medians, with intervals of 99 % or as said, where there are several samples of a time"

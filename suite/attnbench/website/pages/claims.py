@@ -13,8 +13,8 @@ from attnbench.claims._judge import Judgement, judged
 from attnbench.stats import Interval
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
 from attnbench.website.charts.dots import dot_chart
-from attnbench.website.charts.palette import DASHES, MARKERS, NEUTRAL, Style
 from attnbench.website.charts.scales import LAYERS, MEMORY, SEQ_LEN, TIME, Kind, exact, spaced
+from attnbench.website.palette import DASHES, MARKERS, NEUTRAL, Style
 from attnbench.website.results import Results
 from attnbench.website.tables.table import Cell, Column, Table, clip
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attnbench.analysis.quantity import ratio, seconds, size
+from attnbench.analysis.quantity import rank_text, ratio, seconds, size
 from attnbench.analysis.ranking import RESULTS, What
+from attnbench.analysis.standings import Standing
+from attnbench.analysis.task_metrics import metric_of
 from attnbench.store.record import Record
 from attnbench.website.groups import Axis, Group, chunk_name
 from attnbench.website.links import cell_href
 from attnbench.website.results import Results
-from attnbench.website.tables.standings import Standing
-from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, clip, interval_text, rank_text, status_cell
-from attnbench.website.task_metrics import metric_of
+from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, clip, interval_text, status_cell
 from attnbench.website.view import View
 
 USUAL = ("softmax", "orthogonal", "polynomial")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attnbench.analysis.measured import by_coverage, single
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
 from attnbench.website.charts.scales import CONDITION, FROBENIUS, GRADIENT, LAYERS, MEMORY, RANK, TIME, Kind, Scale, exact, spaced
 from attnbench.website.groups import Group
-from attnbench.website.pages.board import by_coverage
-from attnbench.website.pages.scaling import by_label, call_time, cost_chart, peak_memory
-from attnbench.website.results import Results, single
+from attnbench.website.pages.scaling import call_time, cost_chart, peak_memory
+from attnbench.website.results import Results, by_label
 from attnbench.website.tables.rows import STATE as STATE_METRICS
 from attnbench.website.tables.rows import cost_rows
 from attnbench.website.tables.table import failures_table

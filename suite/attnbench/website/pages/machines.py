@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attnbench.analysis.drift import LIMIT, Drift, Drifts
+from attnbench.analysis.drift import LIMIT, Drift
 from attnbench.analysis.quantity import count, digits, seconds, size
 from attnbench.store.peaks import Peaks
 from attnbench.store.record import Record
@@ -42,7 +42,7 @@ def machines(results: Results, peaks: Mapping[str, Mapping[str, Peaks]]) -> list
     mine: dict[str, list[Record]] = {}
     for record in results.sessions:
         mine.setdefault(record.machine, []).append(record)
-    return [_machine(name, records, peaks.get(name, {})) for name, records in sorted(mine.items())]
+    return [_machine(results, name, records, peaks.get(name, {})) for name, records in sorted(mine.items())]
 
 
 def commit_text(environment: dict[str, Any]) -> str:
@@ -51,14 +51,14 @@ def commit_text(environment: dict[str, Any]) -> str:
     return (str(commit)[:7] if commit else "unknown") + (" + changes" if environment.get("dirty") else "")
 
 
-def _machine(name: str, records: Sequence[Record], peaks: Mapping[str, Peaks]) -> Machine:
+def _machine(results: Results, name: str, records: Sequence[Record], peaks: Mapping[str, Peaks]) -> Machine:
     environment = records[-1].environment
     facts = [(title, clip(shown, 200)) for title, key in _FACTS if (shown := _shown(key, environment.get(key)))]
     sessions: dict[str, list[Record]] = {}
     for record in records:
         sessions.setdefault(record.session, []).append(record)
     newest = sorted(sessions.items(), key=lambda item: (item[1][0].started_at, item[0]), reverse=True)
-    return Machine(name, machine_place(name), facts, _sessions(name, sessions), _peaks(peaks), drift_chart(name, newest))
+    return Machine(name, machine_place(name), facts, _sessions(results, name, sessions), _peaks(peaks), drift_chart(name, newest))
 
 
 def _peaks(peaks: Mapping[str, Peaks]) -> Table | None:
@@ -77,14 +77,14 @@ def _peaks(peaks: Mapping[str, Peaks]) -> Table | None:
     return Table("What it can do at most", columns, rows) if rows else None
 
 
-def _sessions(name: str, sessions: dict[str, list[Record]]) -> Table:
+def _sessions(results: Results, name: str, sessions: dict[str, list[Record]]) -> Table:
     columns = [
         Column("Session", kind="text"), Column("Started", "UTC", kind="text"), Column("Cells"), Column("Ok"), Column("torch"),
         Column("Commit", kind="text"), Column("Anchor", "softmax at 1,024"), Column("Drift", f"up to {LIMIT:g} ranks"),
     ]  # fmt: skip
     rows = []
     for session, records in sorted(sessions.items(), key=lambda item: (item[1][0].started_at, item[0]), reverse=True):
-        first, drift = records[0], Drifts(records).of(name, session)
+        first, drift = records[0], results.drifts.of(name, session)
         rows.append(
             [
                 Cell(clip(session, 60), kind="head code"),

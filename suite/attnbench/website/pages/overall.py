@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from attnbench.analysis.overall import LEAST_SEEDS, Aggregate
+from attnbench.analysis.quantity import rank_text
 from attnbench.stats import Interval, rank_ranges, ties
 from attnbench.website.charts.dots import dot_chart
 from attnbench.website.charts.scales import AVERAGE_RANK, spaced
 from attnbench.website.groups import Axis, Group
 from attnbench.website.results import Results
-from attnbench.website.tables.table import Cell, Column, Table, Value, clip, rank_text
+from attnbench.website.tables.table import Cell, Column, Table, Value, clip
 from attnbench.website.view import Charts, View
 
 HOW = (

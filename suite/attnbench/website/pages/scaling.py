@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from attnbench.analysis.measured import BASELINE, positive, status_word
 from attnbench.stats import Interval
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Failure, Line, Point, line_chart
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import LAYERS, MEMORY, RATIO, SEQ_LEN, THROUGHPUT, TIME, Kind, exact, spaced
 from attnbench.website.groups import Axis, Group
-from attnbench.website.results import BASELINE, Results, positive, status_word
+from attnbench.website.results import Results, by_label
 from attnbench.website.tables.costs import beside_softmax
 from attnbench.website.tables.growth import growth_table
 from attnbench.website.tables.rows import cost_rows
@@ -137,11 +138,3 @@ def cost_chart(
     bounds += [bound for r in beside if (i := measure(r)) for bound in (i.low, i.high)]
     y = spaced(kind, [*bounds, reference.value] if reference and bounds else bounds)
     return line_chart(title, x, y, lines, failures, caption, notes, reference, marks) if x and y else None
-
-
-def by_label(results: Results, records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Records by the label of their mechanism, in the order of their sizes."""
-    found: dict[str, list[Record]] = {}
-    for record in records:
-        found.setdefault(results.label(record), []).append(record)
-    return found

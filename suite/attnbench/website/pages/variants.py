@@ -9,31 +9,21 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from attnbench.analysis.quantity import count, ratio, seconds, size
+from attnbench.analysis.labels import epochs_text, rates_text
+from attnbench.analysis.measured import BASELINE, is_trial, over_seeds, positive, single, values
+from attnbench.analysis.quantity import count, power_text, rank_text, ratio, seconds, size
+from attnbench.analysis.task_metrics import metric_of
 from attnbench.attention import Variant
 from attnbench.spec.axes import MODES
 from attnbench.store.record import Record
-from attnbench.website.charts.palette import Style
 from attnbench.website.checked import Checks, report_table
 from attnbench.website.formula import mathml
-from attnbench.website.groups import Axis, Group, epochs
+from attnbench.website.groups import Axis, Group
 from attnbench.website.links import cell_href, variant_file
-from attnbench.website.results import BASELINE, Results, is_trial, over_seeds, positive, rates, single, values
+from attnbench.website.palette import Style
+from attnbench.website.results import Results
 from attnbench.website.tables.costs import beside_softmax
-from attnbench.website.tables.table import (
-    EMPTY,
-    Cell,
-    Column,
-    Table,
-    Value,
-    clip,
-    interval_text,
-    power_text,
-    rank_cell,
-    rank_text,
-    status_cell,
-)
-from attnbench.website.task_metrics import metric_of
+from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, clip, interval_text, rank_cell, status_cell
 
 _ARXIV = re.compile(r"arXiv[ :]?(\d{4}\.\d{4,5})")
 NOT_HERE = "Not registered where this site was built; only its results are known."
@@ -204,7 +194,7 @@ def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], n
                 [
                     *head, Cell(metric.told(mean.value), href=cell_href(first)),
                     Cell(interval_text(mean, metric.show) if mean.confidence else "1 seed", kind="number quiet"),
-                    Cell(rank_text(place.rank if place else None)), Cell(links), Cell(rates(records)),
+                    Cell(rank_text(place.rank if place else None)), Cell(links), Cell(rates_text(records)),
                     Cell(seconds(time[0].value)) if time else EMPTY, Cell(size(memory[0].value)) if memory else EMPTY,
                 ]
             )  # fmt: skip
@@ -224,10 +214,10 @@ def _trials(results: Results, trials: Sequence[Record]) -> Table:
     for record in trials:
         s, metric = record.spec, metric_of([record])
         value, diverged = single(record, f"validation_{metric.name}"), single(record, "diverged")
-        setting = [record.machine, s.device, s.dtype, *(["causal"] if s.causal else []), epochs(s)]
+        setting = [record.machine, s.device, s.dtype, *(["causal"] if s.causal else []), epochs_text(s)]
         shown = status_cell(record) if value is None else Cell(metric.told(value), "diverged" if diverged else "", href=cell_href(record))
         rows.append(
             [Cell(str(s.task), kind="head"), Cell(f"{s.block}, {s.depth_label()}", kind="text"), Cell(", ".join(setting), kind="text"),
-             Cell(rates([record])), shown]
+             Cell(rates_text([record])), shown]
         )  # fmt: skip
     return Table("Each rate once; the best was used for every seed", columns, rows)

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from attnbench.analysis.measured import BASELINE, LARGEST, positive
 from attnbench.analysis.quantity import digits, ratio, seconds, size
+from attnbench.analysis.standings import Standing
 from attnbench.stats import MARGIN, Interval, ratio_interval
 from attnbench.store.record import Record
 from attnbench.website.links import cell_href
-from attnbench.website.results import BASELINE, LARGEST, Results, positive
-from attnbench.website.tables.standings import Standing
+from attnbench.website.results import Results
 from attnbench.website.tables.table import (
     EMPTY,
     Cell,

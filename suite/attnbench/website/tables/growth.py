@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from attnbench.analysis.scaling import BASELINES
+from attnbench.analysis.standings import Crossing, Growth
 from attnbench.store.record import Record
 from attnbench.website.results import Results
-from attnbench.website.tables.standings import Crossing, Growth
 from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, exponent_cell, variant_cell
 
 NOTES = (

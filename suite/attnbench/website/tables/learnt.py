@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from attnbench.analysis.labels import rate_text, rates_text
+from attnbench.analysis.measured import least_trusted, over_seeds, single
 from attnbench.analysis.quantity import count, plain, seconds, size
+from attnbench.analysis.standings import Standing
+from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.stats import Interval
 from attnbench.store.record import Record
-from attnbench.website.groups import Group, least_trusted, rate
+from attnbench.website.groups import Group
 from attnbench.website.links import cell_href
-from attnbench.website.pages.scaling import by_label
-from attnbench.website.results import Results, over_seeds, rates, single
+from attnbench.website.results import Results, by_label
 from attnbench.website.tables.costs import in_order, row_data
-from attnbench.website.tables.standings import Standing
 from attnbench.website.tables.table import (
     EMPTY,
     Cell,
@@ -28,7 +30,6 @@ from attnbench.website.tables.table import (
     status_cell,
     variant_cell,
 )
-from attnbench.website.task_metrics import Metric, metric_of
 
 TIES = (
     "Ranks are ranges: two mechanisms are ordered only where a test paired by seed tells them apart, "
@@ -68,7 +69,7 @@ def learnt_table(results: Results, group: Group) -> Table:
             Cell(metric.show(interval.value), href=cell_href(record)),
             Cell(bounds, kind="interval", bar=linear_bar(interval, on) if on else None),
             _seeds_cell(records, len(samples)),
-            *([Cell(rates(records))] if is_tuned else []),
+            *([Cell(rates_text(records))] if is_tuned else []),
             _mean(records, "train_s", seconds)._replace(small=_mean(records, "training_tokens_per_s", plain).text),
             _target_cell(records),
             _mean(records, "inference_tokens_per_s", plain),
@@ -77,7 +78,7 @@ def learnt_table(results: Results, group: Group) -> Table:
         ]
 
     shown = in_order(results, [records[0] for records in seeds.values()], places)
-    chosen = f"For each mechanism the learning rate was chosen by itself, on the validation part ({rate(group.records[0].spec)})."
+    chosen = f"For each mechanism the learning rate was chosen by itself, on the validation part ({rate_text(group.records[0].spec)})."
     notes = (TIES, metric.chance_text(group.records), chosen if is_tuned else "")
     data = [_data(results, metric, seeds[results.label(r)], places.get(results.label(r)), means.get(results.label(r))) for r in shown]
     return Table(f"Task · {group.title}", columns, [row(r) for r in shown], tuple(note for note in notes if note), data)

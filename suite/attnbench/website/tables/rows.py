@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from attnbench.analysis.measured import BASELINE, positive, single
 from attnbench.store.record import Record
-from attnbench.website.results import BASELINE, Results, positive, single
+from attnbench.website.results import Results
 from attnbench.website.tables.costs import beside_softmax
 from attnbench.website.tables.table import Value, bounds_data
 

@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from attnbench.analysis.quantity import digits
+from attnbench.analysis.measured import status_word
+from attnbench.analysis.quantity import digits, power_text, rank_text
+from attnbench.analysis.standings import Growth, Standing
 from attnbench.stats import Interval
 from attnbench.store.record import Record
-from attnbench.website.charts.palette import Style
 from attnbench.website.links import cell_href, variant_file
-from attnbench.website.results import Results, status_word
-from attnbench.website.tables.standings import Growth, Standing
+from attnbench.website.palette import Style
+from attnbench.website.results import Results
 
 Value = str | float | int | bool | None
 
@@ -102,13 +103,6 @@ def clip(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
-def rank_text(rank: tuple[int, int] | None) -> str:
-    """A rank, or the range of ranks that the intervals leave open."""
-    if rank is None:
-        return "–"
-    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
-
-
 def rank_cell(place: Standing | None) -> Cell:
     """A rank, with those that it cannot be told from; a flagged time has none."""
     if place and place.flagged:
@@ -141,15 +135,6 @@ def exponent_cell(grown: Growth | None) -> Cell:
 def power(exponent: str) -> Markup:
     """n to a power."""
     return Markup("n<sup>{}</sup>").format(exponent)
-
-
-def power_text(exponent: float) -> str:
-    """n to a claimed power, in plain text.
-
-    >>> power_text(2.0), power_text(1.5)
-    ('n²', 'n^1.5')
-    """
-    return {0.0: "constant", 1.0: "n", 2.0: "n²", 3.0: "n³"}.get(exponent, f"n^{exponent:g}")
 
 
 def scale(intervals: Iterable[Interval], include: float | None = None) -> tuple[float, float] | None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from attnbench.analysis.measured import single
 from attnbench.analysis.quantity import bits, percent, plain
+from attnbench.analysis.ranking import RESULTS
 from attnbench.stats import Interval
 from attnbench.store.record import Record
-from attnbench.website.charts.scales import ACCURACY, BITS, VALIDATION, VALIDATION_BITS, Kind
-from attnbench.website.results import single
-from attnbench.workload import METRICS as MORE_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,6 @@ class Metric:
     name:    in a record's measurements, and after "validation_" there and in its curve.
     title, unit: "accuracy" in percent, which `show` writes; "bits per byte", to which it does not.
     half:    half the width of an interval, in words.
-    test, validation: as axes of charts.
     chance:  the metric that says what knowing nothing but frequencies gives, and `frequent`, of what.
     """
 
@@ -28,15 +26,13 @@ class Metric:
     title: str
     show: Callable[[float], str]
     half: Callable[[float], str]
-    test: Kind
-    validation: Kind
     chance: str = ""
     frequent: str = ""
     unit: str = ""
 
     @property
     def more_is_better(self) -> bool:
-        return MORE_IS_BETTER.get(self.name, True)
+        return RESULTS.get(self.name, True)
 
     def told(self, value: float) -> str:
         """A value where no title says what it is."""
@@ -59,11 +55,11 @@ class Metric:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "accuracy", percent, lambda x: f"{100 * x:.1f}", ACCURACY, VALIDATION, "majority_share", "answer"),
-        Metric("bits_per_byte", "bits per byte", bits, bits, BITS, VALIDATION_BITS, "unigram_bits", "byte", " bits/byte"),
+        Metric("accuracy", "accuracy", percent, lambda x: f"{100 * x:.1f}", "majority_share", "answer"),
+        Metric("bits_per_byte", "bits per byte", bits, bits, "unigram_bits", "byte", " bits/byte"),
     )
 }
-UNKNOWN = Metric("", "result", plain, plain, Kind("test result", plain), Kind("validation result", plain))
+UNKNOWN = Metric("", "result", plain, plain)
 
 
 def metric_of(records: Iterable[Record]) -> Metric:

@@ -11,14 +11,12 @@ from attnbench.analysis.labels import Labels
 from attnbench.analysis.overall import Aggregate, frontiers, task_ranks
 from attnbench.analysis.ranking import RESULTS, What, rankings
 from attnbench.analysis.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
-from attnbench.analysis.settings import ALONG, SETTING
+from attnbench.analysis.settings import ALONG, SETTING, Setting, as_texts, setting_of, without
 from attnbench.stats import Interval, rank_ranges
 from attnbench.store.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -78,12 +76,12 @@ class Standings:
 
     def __init__(self, table: pd.DataFrame, labels: Labels) -> None:
         self._table, self._labels = table, labels
-        self._growths: dict[tuple[Cost, str], dict[Key, dict[str, Growth]]] = {}
+        self._growths: dict[tuple[Cost, str], dict[Setting, dict[str, Growth]]] = {}
         self._all_series: dict[tuple[Cost, str], SeriesOf] = {}
         self._average_places: dict[tuple[str, ...], dict[str, AveragePlace]] = {}
-        self._keys: dict[int, Key] = {}
-        self._frontiers: dict[str, dict[Key, dict[str, str]]] = {}
-        self._crossings: dict[Cost, dict[Key, dict[str, dict[str, Crossing]]]] = {}
+        self._settings: dict[int, Setting] = {}
+        self._frontiers: dict[str, dict[Setting, dict[str, str]]] = {}
+        self._crossings: dict[tuple[Cost, str], dict[Setting, dict[str, dict[str, Crossing]]]] = {}
 
     def prepare(self) -> None:
         """Make now what more than one process will ask for."""
@@ -99,7 +97,7 @@ class Standings:
         """Of the record's setting, at every size, how each mechanism's cost grows, by label."""
         track = record.spec.track
         if (what, track) not in self._growths:
-            found: dict[Key, dict[str, Growth]] = {}
+            found: dict[Setting, dict[str, Growth]] = {}
             axes = [name for name in SETTING[track] if name != ALONG[track]]
             for key, row in _rows(growth_of(self._series(what, track), what, track), axes):
                 exponent = None if _missing(row["value"]) else Interval(row["value"], row["low"], row["high"], 0.95)
@@ -110,16 +108,17 @@ class Standings:
         return self._growths[what, track].get(self._without(record, ALONG[track]), {})
 
     def crossings(self, what: Cost, record: Record) -> Mapping[str, Mapping[str, Crossing]]:
-        """Of the record's kernel setting, at every length, where each mechanism crosses each baseline, by both labels."""
-        if what not in self._crossings:
-            found: dict[Key, dict[str, dict[str, Crossing]]] = {}
-            axes = [name for name in SETTING["kernel"] if name != ALONG["kernel"]]
-            for key, row in _rows(crossovers_of(self._series(what, "kernel"), what, "kernel"), axes):
+        """Of the record's setting, at every size, where each mechanism crosses each baseline, by both labels."""
+        track = record.spec.track
+        if (what, track) not in self._crossings:
+            found: dict[Setting, dict[str, dict[str, Crossing]]] = {}
+            axes = [name for name in SETTING[track] if name != ALONG[track]]
+            for key, row in _rows(crossovers_of(self._series(what, track), what, track), axes):
                 size = Interval(row["value"], row["low"], row["high"], 0.95)
                 crossing = Crossing("" if _missing(row["found"]) else row["found"], size, row["smallest"])
                 found.setdefault(key, {}).setdefault(row["label"], {})[row["baseline"]] = crossing
-            self._crossings[what] = found
-        return self._crossings[what].get(self._without(record, "seq_len"), {})
+            self._crossings[what, track] = found
+        return self._crossings[what, track].get(self._without(record, ALONG[track]), {})
 
     def _series(self, what: Cost, track: str) -> SeriesOf:
         if (what, track) not in self._all_series:
@@ -129,7 +128,7 @@ class Standings:
     def frontier(self, against: str, record: Record) -> Mapping[str, str]:
         """Of the record's task setting, who is on the frontier of gain and cost, undecided or dominated, by label."""
         if against not in self._frontiers:
-            found: dict[Key, dict[str, str]] = {}
+            found: dict[Setting, dict[str, str]] = {}
             for key, row in _rows(frontiers(self._table, against, self._labels), SETTING["task"]):
                 found.setdefault(key, {})[row["label"]] = row["place"]
             self._frontiers[against] = found
@@ -140,17 +139,15 @@ class Standings:
         s = record.spec
         return self._over_tasks.get((record.machine, s.device, s.dtype, str(record.environment.get("torch"))))
 
-    def _setting(self, record: Record) -> Key:
+    def _setting(self, record: Record) -> Setting:
         """The key of a record's setting. Records live as long as their results, so that their places in memory stand for them."""
-        if id(record) not in self._keys:
-            self._keys[id(record)] = _setting(record)
-        return self._keys[id(record)]
+        if id(record) not in self._settings:
+            self._settings[id(record)] = setting_of(record)
+        return self._settings[id(record)]
 
-    def _without(self, record: Record, axis: str) -> Key:
-        """The key of all sizes of a record's setting."""
-        place = SETTING[record.spec.track].index(axis)
-        key = self._setting(record)
-        return key[:place] + key[place + 1 :]
+    def _without(self, record: Record, axis: str) -> Setting:
+        """The setting of a record at all sizes."""
+        return without(self._setting(record), record.spec.track, axis)
 
     def average_places(self, record: Record) -> Mapping[str, AveragePlace]:
         """The same by label; nothing where there is no average."""
@@ -167,8 +164,8 @@ class Standings:
         return {aggregate.bench: aggregate for aggregate in task_ranks(self._table, labels=self._labels)}
 
     @cached_property
-    def _places(self) -> dict[str, dict[What, dict[Key, dict[str, Standing]]]]:
-        found: dict[str, dict[What, dict[Key, dict[str, Standing]]]] = {}
+    def _places(self) -> dict[str, dict[What, dict[Setting, dict[str, Standing]]]]:
+        found: dict[str, dict[What, dict[Setting, dict[str, Standing]]]] = {}
         for track, axes in SETTING.items():
             for what, table in rankings(self._table, track, self._labels).items():
                 places = found.setdefault(track, {}).setdefault(what, {})
@@ -183,28 +180,13 @@ def _standing(row: Mapping[str, Any]) -> Standing:
     return Standing(rank, tuple(row["ties"]), row["metric"], interval, None if _missing(row["why"]) else row["why"])
 
 
-def _setting(record: Record) -> Key:
-    s = record.spec
-    beside = {"machine": record.machine, "torch": record.environment.get("torch")}
-    if s.track == "task":
-        beside["rate"] = f"{s.lr:g}" if s.lr_grid is None else f"of {s.lr_grid}"
-    return tuple(_text(beside[name] if name in beside else getattr(s, name)) for name in SETTING[s.track])
-
-
-def _rows(table: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Key, dict[str, Any]]]:
+def _rows(table: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Setting, dict[str, Any]]]:
     """Every row, with the key of its setting."""
     columns = {name: table[name].tolist() for name in table.columns}
-    keys = zip(*([_text(value) for value in columns[name]] for name in axes), strict=True)
+    keys = zip(*(columns[name] for name in axes), strict=True)
     values = zip(*columns.values(), strict=True)
     for key, row in zip(keys, values, strict=True):
-        yield key, dict(zip(columns, row, strict=True))
-
-
-def _text(value: object) -> str:
-    """A value of an axis, whatever type the frame gave it; nothing for a missing one."""
-    if value is None or value != value or not isinstance(value, (str, bool, int, float)):
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        yield as_texts(key), dict(zip(columns, row, strict=True))
 
 
 def _missing(value: object) -> bool:

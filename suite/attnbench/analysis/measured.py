@@ -1,0 +1,100 @@
+"""What records gave, as numbers to show: samples, medians, means over seeds, several seeds as one; and what became of a cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, replace
+from operator import attrgetter
+
+from attnbench.analysis.labels import canonical
+from attnbench.spec.axes import Spec
+from attnbench.stats import Interval, mean_interval, median_interval, median_ratio, within
+from attnbench.store.record import Origin, Record
+
+BASELINE = "softmax"
+LARGEST = 1e150  # nothing measured is larger, and ratios of what is smaller stay finite
+STATUS_WORDS = {"oom": "out of memory", "error": "error", "incorrect": "incorrect", "timeout": "timeout"}
+_but_seed = attrgetter(*(f.name for f in fields(Spec) if f.name not in ("seed", "params")))
+
+
+def status_word(record: Record) -> str:
+    """The status as people say it."""
+    return STATUS_WORDS.get(record.status, record.status)
+
+
+def is_trial(record: Record) -> bool:
+    """Whether a record is one of those that a learning rate was chosen by: it has no test result."""
+    return record.spec.evaluate == "validation"
+
+
+def values(record: Record, metric: str) -> list[float]:
+    """The samples of a metric that can be a measurement; empty when the cell has none."""
+    return [x for x in record.measurements.get(metric, ()) if abs(x) < LARGEST]
+
+
+def positive(record: Record, metric: str) -> Interval | None:
+    """Median and interval of a positive metric (a time, a size); None when the cell did not give one."""
+    samples = values(record, metric)
+    return median_interval(samples) if record.status == "ok" and samples and min(samples) > 1 / LARGEST else None
+
+
+def single(record: Record, metric: str) -> float | None:
+    """A metric as one number: its mean over layers where it has several."""
+    samples = values(record, metric)
+    return sum(samples) / len(samples) if record.status == "ok" and samples else None
+
+
+def over_seeds(records: Iterable[Record], metric: str) -> tuple[Interval, list[float]] | None:
+    """Mean, interval and the value of each seed; None when no seed gave one."""
+    samples = [x for record in records if record.status == "ok" for x in values(record, metric)[:1]]
+    return (within(mean_interval(samples), 0.0, 1.0 if metric == "accuracy" else math.inf), samples) if samples else None
+
+
+def ratio_to_softmax(record: Record, base: Record | None, metric: str) -> Interval | None:
+    """A positive cost over that of softmax; None where either gave no number.
+
+    Of times whose calls took turns with softmax it is their ratio, `anchor_ratio`, whatever softmax's own cell gave.
+    """
+    if positive(record, metric) is None:
+        return None
+    if metric.endswith("_s") and (found := positive(record, "anchor_ratio")):
+        return found
+    return median_ratio(values(record, metric), values(base, metric)) if base and positive(base, metric) else None
+
+
+def by_coverage(records: Sequence[Record], of: Callable[[Record], int | None]) -> list[int]:
+    """Sizes, first the largest at which most variants have data, then the others from large to small."""
+    found: dict[int, set[str]] = {}
+    for record in records:
+        if size := of(record):
+            given = found.setdefault(size, set())
+            if record.status == "ok":
+                given.add(record.spec.variant)
+    sizes = sorted(found, reverse=True)
+    first = max(sizes, key=lambda s: (len(found[s]), s), default=None)
+    return sorted(sizes, key=lambda s: s != first)
+
+
+def pooled(records: Iterable[Record]) -> list[Record]:
+    """The records of costs with those of several seeds of one cell as one, which holds the samples of all that gave a number.
+
+    Its place is that of the first. Where one failed it is that one as it stands: a mechanism one of whose seeds failed has no rank.
+    """
+    found: dict[tuple[str, object, str], list[Record]] = {}
+    for record in records:
+        found.setdefault((record.machine, _but_seed(record.spec), canonical(record.spec.params)), []).append(record)
+    return [next((record for record in of if record.status != "ok"), None) or _as_one(of) for of in found.values()]
+
+
+def _as_one(records: Sequence[Record]) -> Record:
+    if len(records) == 1:
+        return records[0]
+    metrics = dict.fromkeys(metric for record in records for metric in record.measurements)
+    samples = {metric: [x for record in records for x in record.measurements.get(metric, ())] for metric in metrics}
+    return replace(records[0], measurements=samples, origin=least_trusted(records))
+
+
+def least_trusted(records: Iterable[Record]) -> Origin:
+    """Where the least trusted of some records comes from: no more than that can be said of them together."""
+    return min((record.origin for record in records), key=lambda origin: origin.trust == "rerun")

@@ -1,0 +1,96 @@
+"""The terminal tables of tasks: what was learnt in one setting and what that cost, and average ranks over tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from attnbench.analysis.labels import rates_text
+from attnbench.analysis.measured import over_seeds, single, status_word
+from attnbench.analysis.overall import Aggregate
+from attnbench.analysis.quantity import count, rank_text, seconds, size
+from attnbench.analysis.standings import Standings
+from attnbench.analysis.task_metrics import metric_of
+from attnbench.cli._show_costs import LAST, Label
+from attnbench.cli.terminal import new_table, print_table
+from attnbench.stats import ties
+from attnbench.store.record import Record
+
+
+def task_table(rows: Sequence[Record], standings: Standings, label: Label) -> Table:
+    """Mechanisms of one setting by what they learnt, in the order of ranks, ties by name."""
+    metric = metric_of(rows)
+    shown: dict[str, Callable[[list[Record]], str]] = {
+        "seeds": lambda done: str(len(done)),
+        **({"diverged": _diverged} if any(single(record, "diverged") for record in rows) else {}),
+        **({"rate": rates_text} if rows[0].spec.lr_grid is not None else {}),
+        "train": lambda done: _typical(done, "train_s", seconds),
+        "to target": _time_to_target,
+        "tokens/s": lambda done: _typical(done, "training_tokens_per_s", count),
+        "memory": lambda done: _typical(done, "peak_memory_bytes", size),
+        "params": lambda done: _typical(done, "parameters", count),
+        **({"its own": _own_parameters} if any(single(record, "mechanism_parameters") for record in rows) else {}),
+    }
+    table = new_table("rank", "variant", metric.title, *shown, left=("variant",))
+    mechanisms: dict[str, list[Record]] = {}
+    for record in rows:
+        mechanisms.setdefault(label(record), []).append(record)
+    ranks = {name: place.rank for name, place in standings.places("result", rows[0]).items()}
+    for name, own in sorted(mechanisms.items(), key=lambda item: (ranks.get(item[0]) or LAST, item[0])):
+        done = [record for record in own if single(record, metric.name) is not None]
+        learnt = over_seeds(done, metric.name)
+        if learnt is None:
+            table.add_row("–", name, Text(status_word(own[0]), style="yellow"))
+            continue
+        mean = learnt[0]
+        told = metric.show(mean.value) + (f" {metric.spread(mean)}" if mean.confidence else "")
+        table.add_row(rank_text(ranks.get(name)), name, told, *(of(done) for of in shown.values()))
+    return table
+
+
+def _diverged(done: list[Record]) -> str:
+    return count(sum(bool(single(record, "diverged")) for record in done))
+
+
+def _own_parameters(done: list[Record]) -> str:
+    return _typical(done, "mechanism_parameters", lambda own: f"+{count(own)}")
+
+
+def _time_to_target(done: list[Record]) -> str:
+    """Median over the seeds that reached the target, and how many did if not all."""
+    reached = sum(single(record, "time_to_target_s") is not None for record in done)
+    if not reached:
+        return "never"
+    return _typical(done, "time_to_target_s", seconds) + (f" ({reached}/{len(done)})" if reached < len(done) else "")
+
+
+def _typical(records: Iterable[Record], metric: str, show: Callable[[float], str]) -> str:
+    """Median over the seeds that have it."""
+    found = [value for record in records if (value := single(record, metric)) is not None]
+    return show(median(found)) if found else "-"
+
+
+def print_average_ranks(aggregate: Aggregate, out: Console) -> None:
+    """Average ranks over the tasks of one bench, their critical difference, and what they leave out; nothing where there are none."""
+    found = aggregate.found
+    if found is None:
+        return
+    table = new_table("average rank", "variant", "not told apart from", left=("variant", "not told apart from"))
+    for label, rank, others in zip(aggregate.labels, found.ranks, ties(aggregate.labels, found.beats), strict=True):
+        everyone = len(others) == len(aggregate.labels) - 1
+        table.add_row(f"{rank:.2f}", label, "any" if everyone else ", ".join(others))
+    out.print(f"[bold]average rank over {len(aggregate.tasks)} tasks, residual[/]", highlight=False)
+    names = ", ".join(task.partition(" (")[0] for task in aggregate.tasks)
+    out.print(f"{names}; {', '.join(aggregate.bench[:3])}", style="dim", markup=False, highlight=False)
+    out.print(
+        f"Told apart beyond {found.critical_difference:.2f} ranks (Nemenyi, 5 %) if at all (Friedman, p = {found.friedman_p:.2g}).",
+        style="dim", markup=False, highlight=False,
+    )  # fmt: skip
+    for what in aggregate.left_out:
+        out.print(f"left out: {what}", style="dim", markup=False, highlight=False)
+    print_table(out, table)
+    out.print()

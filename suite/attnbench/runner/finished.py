@@ -1,0 +1,57 @@
+"""Whether a cell is finished: whether it has a record that measuring it again could not change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attnbench.runner.cell import Cell
+from attnbench.runner.gate import Gate
+from attnbench.runner.jobs import Limits
+from attnbench.runner.larger_sizes import NOT_TRIED, RanOut
+from attnbench.store.record import Record
+
+Key = tuple[str, str]  # id and fingerprint of a cell
+
+
+class Finished:
+    """The finished cells of a machine.
+
+    records: the newest record of every cell, by id and fingerprint (Store.finished). limits: of this run. session: records of it count as
+    they are, so that a session tries nothing twice; none if empty.
+
+    A record counts unless a wider limit, something that was missing, other checks of the variant, or a smaller size that succeeded since
+    may change it: a cell that ran out of time is due again under a longer limit, an unavailable one always.
+    """
+
+    def __init__(self, records: Mapping[Key, Record], gate: Gate, limits: Limits, session: str = "") -> None:
+        self._records, self._gate, self._limits, self._session = records, gate, limits, session
+        self.ran_out = RanOut(record for record in records.values() if is_settled(record, limits))
+
+    def record(self, cell: Cell) -> Record | None:
+        """The record for which a cell is not run again; None where it is due."""
+        record = self._records.get(cell.key)
+        if record is None or _is_stale(record, cell, self._gate, self.ran_out):
+            return None
+        counts = is_settled(record, self._limits) or record.session == self._session
+        return record if counts else None
+
+
+def is_settled(record: Record, limits: Limits) -> bool:
+    """Whether measuring again could not end otherwise: what was missing may be here now, and a wider limit may suffice."""
+    if record.status == "timeout":
+        return limits.timeout_s <= float(record.environment.get("timeout_s", 0.0))
+    if record.status == "oom":
+        return limits.memory_share <= float(record.environment.get("memory_share", 0.0))
+    return record.status != "unavailable"
+
+
+def _is_stale(record: Record, cell: Cell, gate: Gate, ran_out: RanOut) -> bool:
+    """Whether a record says what would not be said again from what is known now: the checks may have changed, a smaller size succeeded."""
+    if cell.refused is not None:
+        return (record.status, record.reason) != (cell.refused.status, cell.refused.reason)
+    if (record.status, record.stage) == ("skipped", NOT_TRIED):
+        return ran_out.why_not(cell.spec, cell.fingerprint) is None
+    if (record.status, record.stage) != ("incorrect", "check"):
+        return False
+    known = gate.known(cell.subset)
+    return known is None or known.ok

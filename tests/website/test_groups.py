@@ -1,0 +1,78 @@
+"""The axes of the pages are those of a setting: none is missing, and none tells apart what a setting does not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from attnbench.analysis.frame import frame
+from attnbench.analysis.settings import SETTING, as_texts, comparable, setting_of, without
+from attnbench.store.record import Record
+from attnbench.website.groups import CHOSEN, PAGE_AXES, axes, page_axis
+from attnbench.website.results import Results
+from attnbench.website.view import ORDER
+from helpers import site_records
+from helpers.factory import make_record, make_spec
+
+STACK = {"block": "residual", "num_layers": 2}
+TASK = {**STACK, "seq_len": None, "mode": "training", "task": "mnist", "data": "embedded:1", "epochs": 1, "lr": 0.1}
+FIRST = {"kernel": {}, "depth": STACK, "task": TASK}
+# Another value on every axis of a setting.
+OTHER = {
+    "device": "cuda", "dtype": "bfloat16", "causal": True, "batch_size": 2, "num_heads": 2, "head_dim": 32, "mode": "training",
+    "seq_len": 64, "block": "skipless", "num_layers": 3, "task": "digits", "data": "embedded:2", "epochs": 2,
+}  # fmt: skip
+EVERY = [(track, axis) for track, setting in SETTING.items() for axis in setting]
+FIXED = [("depth", "dtype"), ("depth", "causal")]  # a depth cell of another value is refused
+
+
+def changed(track: str, axis: str) -> tuple[Record, Record]:
+    """A record of a track, and one that differs from it on one axis of its setting."""
+    spec = make_spec(track=track, **FIRST[track])
+    record = make_record(spec)
+    if axis == "machine":
+        return record, dataclasses.replace(record, machine="other")
+    if axis == "torch":
+        return record, dataclasses.replace(record, environment={"torch": "1.0"})
+    return record, make_record(dataclasses.replace(spec, **{"lr": 0.2} if axis == "rate" else {axis: OTHER[axis]}))
+
+
+@pytest.mark.parametrize(("track", "axis"), EVERY)
+def test_every_axis_of_a_setting_is_one_of_the_pages(track: str, axis: str) -> None:
+    assert (axis in CHOSEN[track] and axis in ORDER) or page_axis(track, axis) in PAGE_AXES[track]
+
+
+@pytest.mark.parametrize(("track", "axis"), [pair for pair in EVERY if pair not in FIXED])
+def test_what_a_setting_tells_apart_the_pages_tell_apart(track: str, axis: str) -> None:
+    one, other = changed(track, axis)
+    assert setting_of(one) != setting_of(other)
+    assert without(setting_of(one), track, axis) == without(setting_of(other), track, axis)
+    if axis in CHOSEN[track]:
+        return
+    told = {axis.name for axis, was in zip(axes(other), axes(one), strict=True) if axis != was}
+    assert page_axis(track, axis) in told <= {*PAGE_AXES[track]} and told <= {*ORDER}
+    assert len({axis.value for axis in axes(one)} ^ {axis.value for axis in axes(other)}) >= 2  # links tell them apart too
+
+
+def test_what_a_setting_does_not_tell_apart_the_pages_do_not() -> None:
+    record = make_record(make_spec())
+    for other in (make_record(make_spec(variant="relu")), make_record(make_spec(seed=3)), dataclasses.replace(record, session="other")):
+        assert setting_of(record) == setting_of(other) and axes(record) == axes(other)
+
+
+@pytest.mark.parametrize("track", SETTING)
+def test_a_record_and_its_row_have_one_setting(track: str) -> None:
+    """So that what the statistics say of a setting is found by a record of it."""
+    records = [record for record in site_records.usual() if record.spec.track == track]
+    rows = comparable(frame(records), track)
+    tested = [record for record in records if record.spec.evaluate == "test"]
+    assert {as_texts(row) for row in rows[list(SETTING[track])].itertuples(index=False)} == set(map(setting_of, tested))
+
+
+def test_every_record_of_a_group_finds_its_place() -> None:
+    results = Results(site_records.usual(), {})
+    for track in SETTING:
+        for group in results.groups(track):
+            for record in group.records:
+                assert results.label(record) in results.standings.places("result" if track == "task" else "time", record)
