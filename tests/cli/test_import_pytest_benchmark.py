@@ -45,7 +45,8 @@ ABSENT = WRONG.replace("VARIANT = Variant(", 'VARIANT = Variant(needs=("no_such_
 
 def benchmarks(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "benchmarks", "-p", "no:cacheprovider", *arguments]
-    given = {**os.environ, **variables}
+    here = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}  # a worker of it times nothing
+    given = {**here, **variables}
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO, env=given, timeout=LONGEST_S)
 
 

@@ -25,6 +25,7 @@ err = Console(stderr=True)
 
 Results = Annotated[Path, typer.Option("--results", help="Results folder.", show_default=True)]
 RESULTS = Path("results")
+Several = list[str] | None  # said here: once the module attnbench.cli.list is imported, `list` is that, and annotations are read later
 
 
 @app.command("list")
@@ -41,12 +42,12 @@ def list_(
 @app.command()
 def run(
     preset: Annotated[str, typer.Option("--preset", envvar="ATTNBENCH_PRESET", help="quick, standard, claims or full.")] = "quick",
-    track: Annotated[list[str] | None, typer.Option("--track", help="Only this track; may be repeated.")] = None,
+    track: Annotated[Several, typer.Option("--track", help="Only this track; may be repeated.")] = None,
     variant: Annotated[
-        list[str] | None, typer.Option("--variant", help="Only this variant, by name or by path of its file; may be repeated.")
+        Several, typer.Option("--variant", help="Only this variant, by name or by path of its file; may be repeated.")
     ] = None,
     task: Annotated[
-        list[str] | None, typer.Option("--task", help="Only this task, by name or by path of its file; may be repeated.")
+        Several, typer.Option("--task", help="Only this task, by name or by path of its file; may be repeated.")
     ] = None,
     data: Annotated[
         str | None, typer.Option("--data", help="embedded, generated or hub, for tasks that have it; else what they have at hand.")
@@ -71,7 +72,7 @@ def run(
 
 @app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME_OR_FILE...", help="Variants, by name or by path of a file.")] = None,
+    names: Annotated[Several, typer.Argument(metavar="NAME_OR_FILE...", help="Variants, by name or by path of a file.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Check every registered variant.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object, or a list of them for several variants.")] = False,
     device: Annotated[str, typer.Option("--device", envvar="ATTNBENCH_DEVICE", help="cpu or cuda.")] = "cpu",
@@ -125,7 +126,7 @@ def compare(
 
 @app.command()
 def claims(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[CLAIM...]", help="Claims, by name or by path of a file; else all.")] = None,
+    names: Annotated[Several, typer.Argument(metavar="[CLAIM...]", help="Claims, by name or by path of a file; else all.")] = None,
     results: Results = RESULTS,
     evidence: Annotated[bool, typer.Option("--evidence", help="Print the numbers behind each verdict.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects, with the evidence.")] = False,
