@@ -62,9 +62,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     (folder / "half_absent.py").write_text(ABSENT)
     file = folder / "times.json"
     chosen = "([softmax- or [half_) and forward-256"
-    done = benchmarks(
-        "--benchmark-only", "-k", chosen, f"--benchmark-json={file}", PYTHONPATH=str(folder), ATTNBENCH_MACHINE="test-machine"
-    )
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    done = benchmarks("--benchmark-only", "-k", chosen, f"--benchmark-json={file}", PYTHONPATH=path, ATTNBENCH_MACHINE="test-machine")
     return file, done.stdout
 
 
