@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,9 +13,6 @@ from attnbench.analysis import frame
 from attnbench.errors import BadInput
 from attnbench.store.store import Store
 from helpers.factory import make_record, make_spec
-from helpers.many_records import write_store
-
-pytestmark = pytest.mark.alone
 
 
 def test_one_row_per_record_and_metric(results: Path) -> None:
@@ -89,30 +84,6 @@ def test_columns_have_the_same_types_with_and_without_records(new_results: Path)
     assert list(empty.index) == list(full.index)
     assert [str(full[name]) for name in ("variant", "reason", "unit", "clock", "id")] == ["str"] * 5
     assert {name for name in full.index if full[name] != empty[name]} <= {"causal", *(n for n in full.index if full[n] == "int64")}
-
-
-@pytest.mark.slow
-def test_100_000_records_load_in_5_s_and_2_gib(results: Path) -> None:
-    """3.3 kB and 11 metrics each. The best of three, for the floors are of an idle machine."""
-    write_store(results, 100_000)
-    body = f"""
-import time, attnbench, pandas, attnbench.analysis.frame
-began = time.perf_counter()
-rows = len(attnbench.load({str(results)!r}))
-took_s = time.perf_counter() - began
-peak_kib = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(rows, took_s, peak_kib)
-"""
-    took = []
-    for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True)
-        rows, took_s, peak_kib = done.stdout.split()
-        assert rows == "1100000"
-        assert int(peak_kib) < 2 * 2**20
-        took.append(float(took_s))
-        if took[-1] < 5:
-            break
-    assert min(took) < 5, took
 
 
 def test_unreadable_lines_are_warned_of(results: Path) -> None:

@@ -1,10 +1,9 @@
-"""Ranking tables: their rules on what is missing or never mixed, the same bytes from the same records, and their speed."""
+"""Ranking tables: their rules on what is missing or never mixed, and the same bytes from the same records."""
 
 from __future__ import annotations
 
 import dataclasses
 import random
-import time
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from helpers import site_records
 from helpers.cost_records import learnt, timed
 from helpers.factory import make_record, make_spec
 from helpers.golden_tables import FOLDER, tables
-from helpers.many_rows import many_rows
 
 
 def ranked(records: list[Record], what: str = "time", track: str = "kernel") -> pd.DataFrame:
@@ -196,20 +194,3 @@ def test_the_order_of_records_changes_nothing(golden: dict[str, str], seed: int)
     random.Random(seed).shuffle(records)
     assert tables(records) == golden
     assert set(golden) == {file.stem for file in FOLDER.glob("*.csv")}
-
-
-@pytest.mark.slow
-@pytest.mark.alone
-def test_a_million_rows_are_ranked_in_5_s() -> None:
-    """91,080 records in 3,960 settings of 23 mechanisms. The best of three, for the floor is of an idle machine."""
-    table = many_rows(1_000_000)
-    assert len(table) >= 1_000_000
-    for what in ("time", "memory"):
-        took = []
-        for _ in range(3):
-            began = time.perf_counter()
-            assert len(ranking(table, what, "kernel")) == len(table) // 11
-            took.append(time.perf_counter() - began)
-            if took[-1] < 5:
-                break
-        assert min(took) < 5, (what, took)

@@ -14,7 +14,7 @@ import attnbench
 from attnbench.cli.check import Request, check_variants
 from attnbench.errors import BadInput
 from attnbench.measurement.checks import CORRECTNESS, THOROUGH
-from helpers.command import cli
+from helpers.command import cli_here
 
 TEMPLATE = (Path(attnbench.__file__).parent / "variants" / "_template.py").read_text()
 
@@ -34,7 +34,7 @@ TEMPLATE = (Path(attnbench.__file__).parent / "variants" / "_template.py").read_
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
-    done = cli(*arguments, cwd=tmp_path)
+    done = cli_here(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr and done.stdout == ""
@@ -56,11 +56,9 @@ def test_a_file_that_cannot_be_loaded_is_bad_input(name: str, text: str, said: s
         answer(file)
 
 
-@pytest.mark.alone
-@pytest.mark.slow
 def test_a_new_variant_passes_the_full_check(tmp_path: Path) -> None:
-    assert "attnbench check my_idea.py" in cli("new", "my_idea", cwd=tmp_path).stdout
-    done = cli("check", "my_idea.py", "--json", cwd=tmp_path)
+    assert "attnbench check my_idea.py" in cli_here("new", "my_idea", cwd=tmp_path).stdout
+    done = cli_here("check", "my_idea.py", "--json", cwd=tmp_path)
     report = json.loads(done.stdout)
     assert (done.returncode, report["variant"], report["ok"]) == (0, "my_idea", True), done.stdout
     assert len(report["fingerprint"]) == 16
@@ -82,17 +80,15 @@ def test_several_variants_are_a_list_and_one_failure_is_exit_code_1(tmp_path: Pa
         assert report["checks"][0]["detail"].startswith(f"unavailable: {file.stem} needs no_such_package")
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("fork_server")
 def test_a_mechanism_that_hangs_is_killed_and_the_check_under_way_has_failed(tmp_path: Path) -> None:
     file = tmp_path / "stuck.py"
     file.write_text(TEMPLATE.replace("(v,) =", "__import__('time').sleep(600); (v,) =", 1))
-    code, text, _ = answer(file, timeout_s=15.0)
+    code, text, _ = answer(file, timeout_s=8.0)
     assert code == 1
-    assert re.search(r"^shape +failed +timeout: killed after 15 s", text, re.M)
+    assert re.search(r"^shape +failed +timeout: killed after 8 s", text, re.M)
 
 
-@pytest.mark.alone
-@pytest.mark.slow
 def test_people_get_a_table_and_see_what_is_going_on(tmp_path: Path) -> None:
     file = tmp_path / "leaky.py"
     file.write_text(TEMPLATE.replace("(v,) = hide_padding(padding_mask, v)", ""))

@@ -19,11 +19,9 @@ from attnbench.spec.axes import Spec
 from attnbench.store import environment
 from attnbench.store.record import PYTEST_BENCHMARK
 from attnbench.store.store import Store
-from helpers.command import cli
+from helpers.command import LONGEST_S, cli_here
 from helpers.factory import make_record
 from helpers.paths import REPO
-
-pytestmark = pytest.mark.alone
 
 WRONG = '''"""Half of the values, though its matrix says all of them."""
 import torch
@@ -47,8 +45,9 @@ ABSENT = WRONG.replace("VARIANT = Variant(", 'VARIANT = Variant(needs=("no_such_
 
 def benchmarks(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "benchmarks", "-p", "no:cacheprovider", *arguments]
-    given = {**os.environ, **variables}
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO, env=given, timeout=300)
+    here = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}  # a worker of it times nothing
+    given = {**here, **variables}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO, env=given, timeout=LONGEST_S)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +62,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     (folder / "half_absent.py").write_text(ABSENT)
     file = folder / "times.json"
     chosen = "([softmax- or [half_) and forward-256"
-    done = benchmarks(
-        "--benchmark-only", "-k", chosen, f"--benchmark-json={file}", PYTHONPATH=str(folder), ATTNBENCH_MACHINE="test-machine"
-    )
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    done = benchmarks("--benchmark-only", "-k", chosen, f"--benchmark-json={file}", PYTHONPATH=path, ATTNBENCH_MACHINE="test-machine")
     return file, done.stdout
 
 
@@ -74,17 +72,15 @@ def load(ran: tuple[Path, str]) -> Any:
 
 
 def import_(file: Path, results: Path) -> subprocess.CompletedProcess[str]:
-    return cli("import-pytest-benchmark", str(file), "--results", str(results))
+    return cli_here("import-pytest-benchmark", str(file), "--results", str(results))
 
 
-@pytest.mark.slow
 def test_a_right_mechanism_is_timed_a_wrong_one_fails_and_an_absent_one_is_skipped(ran: tuple[Path, str]) -> None:
     assert "1 failed, 1 passed, 1 skipped" in ran[1]
     assert "Incorrect: the error against the float64 reference is 5.0e-01" in ran[1]
     assert "half_absent needs no_such_package" in ran[1]
 
 
-@pytest.mark.slow
 def test_its_json_becomes_a_record_of_the_same_cell_once(ran: tuple[Path, str], results: Path) -> None:
     done = import_(ran[0], results)
     assert (done.returncode, done.stderr) == (0, "")
@@ -105,7 +101,6 @@ def test_its_json_becomes_a_record_of_the_same_cell_once(ran: tuple[Path, str], 
     assert list(Store(results).read()) == [record]
 
 
-@pytest.mark.slow
 def test_its_command_times_the_same_cell(ran: tuple[Path, str], results: Path) -> None:
     import_(ran[0], results)
     (record,) = Store(results).read()
@@ -115,13 +110,11 @@ def test_its_command_times_the_same_cell(ran: tuple[Path, str], results: Path) -
     assert [line for line in listed.splitlines() if "::" in line] == ["benchmarks/test_kernels.py::test_kernel[softmax-forward-256]"]
 
 
-@pytest.mark.slow
 def test_without_timing_it_still_verifies() -> None:
     done = benchmarks("--benchmark-disable", "-k", "[orthogonal-training-256]")
     assert done.returncode == 0 and "1 passed" in done.stdout
 
 
-@pytest.mark.slow
 def test_no_host_and_no_path_come_along(ran: tuple[Path, str], results: Path) -> None:
     import_(ran[0], results)
     (line,) = next(results.rglob("*.jsonl")).read_text().splitlines()
@@ -130,13 +123,12 @@ def test_no_host_and_no_path_come_along(ran: tuple[Path, str], results: Path) ->
     assert str(REPO) not in line and str(Path.home()) not in line
 
 
-@pytest.mark.slow
 def test_an_imported_record_is_not_finished(ran: tuple[Path, str], results: Path) -> None:
     import_(ran[0], results)
     measured = make_record(machine="test-machine", started_at="2020-01-01T00:00:00Z")
     Store(results).append(measured)
     assert list(Store(results).finished("test-machine").values()) == [measured]
-    planned = cli(
+    planned = cli_here(
         "run", "--variant", "softmax", "--track", "kernel", "--results", str(results), "--dry-run", ATTNBENCH_MACHINE="test-machine"
     )
     assert "10 cells to run, 0 finished already" in planned.stdout
@@ -151,7 +143,6 @@ def spoil(change: Callable[[Any], None]) -> Callable[[Any], Any]:
     return changed
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "why"),
     [

@@ -1,15 +1,45 @@
-"""The command line, run as a user runs it."""
+"""The command line: run as a user runs it, and run in this process."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+
+import pytest
+
+from attnbench import cli as command_line
+
+WIDTH = 160
+LONGEST_S = 1800  # after which a command hangs, on any machine
 
 
 def cli(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`attnbench ARGUMENTS` in a process of its own, 160 columns wide."""
-    environment = {**os.environ, "COLUMNS": "160", **variables}
+    """`attnbench ARGUMENTS` in a process of its own, 160 columns wide. It imports torch, which takes seconds: see `cli_here`."""
+    environment = {**os.environ, "COLUMNS": str(WIDTH), **variables}
     command = [sys.executable, "-m", "attnbench", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=LONGEST_S)
+
+
+def cli_here(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`attnbench ARGUMENTS` in this process, with the same answer as `cli`; cells and checks run in children of their own all the same."""
+    out, err = io.StringIO(), io.StringIO()
+    command = ["attnbench", *arguments]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name, value in {"COLUMNS": str(WIDTH), **variables}.items():
+            patch.setenv(name, value)
+        if cwd is not None:
+            patch.chdir(cwd)
+        patch.setattr(sys, "argv", command)
+        for console in (command_line.out, command_line.err):
+            patch.setattr(console, "_width", WIDTH)
+        try:
+            command_line.main()
+            code = 0
+        except SystemExit as stop:
+            assert isinstance(stop.code, int), stop.code
+            code = stop.code
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())

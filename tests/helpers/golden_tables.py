@@ -1,4 +1,4 @@
-"""The tables of a fixed set of records as text; `python tests/golden_tables.py` writes them anew, to be looked at before a commit."""
+"""The tables of a fixed set of records as text; `make goldens` writes them anew, to be looked at before a commit."""
 
 from __future__ import annotations
 

@@ -14,6 +14,8 @@ from attnbench.runner.jobs import CellJob, Limits, Result
 from attnbench.runner.parent import run_in_child
 from helpers.factory import make_spec
 
+PATIENCE_S = 120.0  # with what happens at once on an idle machine
+
 SOURCE = '''"""The values as they are, and a mishap."""
 import os, signal, subprocess, sys, time
 from pathlib import Path
@@ -46,6 +48,14 @@ class Errand:
     preload: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Nothing(Errand):
+    """A job that does nothing."""
+
+    def work(self, stage: Stage) -> None:
+        return None
+
+
 def write_variant(folder: Path, body: str) -> str:
     """The path of a variant `mine` that does so in every call; `seq_len` is known there, and HERE, its folder."""
     file = folder / "mine.py"
@@ -54,7 +64,7 @@ def write_variant(folder: Path, body: str) -> str:
 
 
 def run_cell(
-    folder: Path, body: str, timeout_s: float = 60.0, memory_bytes: int | None = None, watch: Stage = lambda stage: None
+    folder: Path, body: str, timeout_s: float = PATIENCE_S, memory_bytes: int | None = None, watch: Stage = lambda stage: None
 ) -> Result:
     """What comes of a small kernel cell of such a variant, in a process of its own."""
     share = 0.5 if memory_bytes is None else memory_bytes / psutil.virtual_memory().total
@@ -62,17 +72,17 @@ def run_cell(
     return run_in_child(job, "forkserver", watch)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Fails when the condition does not come true in time."""
-    deadline = time.monotonic() + seconds
+def wait_for(condition: Callable[[], object]) -> None:
+    """Returns when the condition has come true; fails when it never does."""
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process is dead, or a zombie that waits for its parent, within ten seconds."""
-    deadline = time.monotonic() + 10
+    """Whether a process is dead by and by, or a zombie that waits for its parent."""
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
             if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -18,10 +17,7 @@ from attnbench.runner.parent import _ctrl_c_later
 from helpers.misbehaving import is_gone, run_cell, wait_for, write_variant
 from helpers.paths import TESTS
 
-pytestmark = pytest.mark.alone
 
-
-@pytest.mark.slow
 def test_a_good_cell_gives_samples(tmp_path: Path) -> None:
     result = run_cell(tmp_path, "pass")
     assert (result.status, result.reason) == ("ok", None)
@@ -70,18 +66,15 @@ def test_memory_beyond_the_limit_is_oom(tmp_path: Path) -> None:
     assert (result.status, result.stage) == ("oom", "warm up")
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("fork_server")
 def test_a_hang_is_killed_with_everything_it_started(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     body = "p = subprocess.Popen(['sleep', '600']); (HERE / 'pid').write_text(str(p.pid)); time.sleep(600)"
-    began = time.monotonic()
-    result = run_cell(tmp_path, body, timeout_s=3.0)
-    assert (result.status, result.stage) == ("timeout", "warm up")
-    assert time.monotonic() - began < 20
+    result = run_cell(tmp_path, body, timeout_s=5.0)
+    assert (result.status, result.stage, result.reason) == ("timeout", "warm up", "killed after 5 s")
     assert is_gone(int(note.read_text()))
 
 
-@pytest.mark.slow
 def test_a_cell_dies_with_its_parent(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     source = write_variant(tmp_path, "(HERE / 'pid').write_text(str(os.getpid())); time.sleep(600)")
@@ -102,7 +95,6 @@ if __name__ == "__main__":
     assert is_gone(int(note.read_text()))
 
 
-@pytest.mark.slow
 def test_ctrl_c_waits_until_a_process_is_started_even_if_another_thread_takes_the_signal() -> None:
     """The threads of a numeric library let it through; here one of Python's does."""
     done, steps = threading.Event(), []
@@ -124,9 +116,8 @@ def test_ctrl_c_waits_until_a_process_is_started_even_if_another_thread_takes_th
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
-def test_two_commands_never_measure_at_once(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_commands_never_measure_at_once(capfd: pytest.CaptureFixture[str]) -> None:
     """The second waits, and says so."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # no other attnbench of this machine is in the way
     spans: list[tuple[float, float]] = []
 
     def measure() -> None:

@@ -13,8 +13,6 @@ from attnbench.measurement.value import Stage
 from attnbench.runner.parent import run_in_child
 from helpers.misbehaving import Errand
 
-pytestmark = pytest.mark.alone
-
 CALLS = 20
 
 

@@ -9,22 +9,22 @@ import pytest
 
 from attnbench.runner import roofline
 from attnbench.store import environment
-from attnbench.store.peaks import Peaks
+from attnbench.store.peaks import Peaks, store_peaks
 from helpers.factory import make_peaks
-
-pytestmark = pytest.mark.alone
 
 
 def slow(results: Path, rate: float) -> Peaks:
     peaks = make_peaks(threads=environment.physical_cores(), torch=environment.version_of("torch"), flops_per_s={"float32": rate})
-    peaks.store_peaks(results, environment.machine_name(), peaks)
+    store_peaks(results, environment.machine_name(), peaks)
     return peaks
 
 
 def test_it_is_measured_again_once_and_the_better_is_kept(new_results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known, said = slow(new_results, 1.0), list[str]()
     again = dataclasses.replace(known, flops_per_s={"float32": 3e10}, measured_at="2100-01-01T00:00:00Z")
-    monkeypatch.setattr(roofline, "measure_peaks", lambda device, start: again)  # test_peaks does that in earnest
+    monkeypatch.setattr(
+        roofline, "measure_peaks", lambda device, start: again
+    )  # tests/acceptance/test_measured_peaks.py does that in earnest
     roof = roofline.Roof(new_results, "forkserver", said.append)
     assert roof.measure_again("cpu") is None  # nobody asked for it yet
     assert roof.of("cpu") == known

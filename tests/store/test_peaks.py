@@ -1,8 +1,7 @@
-"""The roofline by hand, what is kept of it, and one real measurement."""
+"""The roofline by hand, and what is kept of it; tests/acceptance/test_measured_peaks.py measures."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -14,26 +13,21 @@ from typing import Any
 
 import pytest
 
-from attnbench.analysis.quantity import size
 from attnbench.errors import AttnbenchError, BadInput
 from attnbench.measurement.peaks import working_sets
 from attnbench.runner import roofline
 from attnbench.store import environment
 from attnbench.store.peaks import (
-    SLACK,
     bandwidth_at,
     best_of,
     floor_s,
-    from_json,
     known_peaks,
     roofline_fraction,
     store_peaks,
     stored_peaks,
 )
-from helpers.command import cli
+from helpers.command import cli, cli_here
 from helpers.factory import make_peaks
-
-pytestmark = pytest.mark.alone
 
 MACHINE, THREADS = "desk", 3
 
@@ -150,6 +144,7 @@ def test_peaks_that_cannot_be_stored_are_an_error_of_ours(new_results: Path) -> 
         store_peaks(new_results, MACHINE, make_peaks())
 
 
+@pytest.mark.alone
 def test_a_busy_machine_is_told_of() -> None:
     """As many processes that do nothing but compute as there are processors."""
     spin = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
@@ -177,33 +172,10 @@ def test_working_sets_end_at_a_quarter_of_the_memory(memory: int, last: int) -> 
     assert all(larger == 4 * smaller for smaller, larger in pairwise(sizes))
 
 
-@pytest.mark.slow
-def test_doctor_measures_stores_and_tells(new_results: Path) -> None:
-    """Orders of magnitude that hold on any machine, loaded or not."""
-    done = cli("doctor", "--peaks", "--results", str(new_results), ATTNBENCH_MACHINE=MACHINE)
-    assert done.returncode == 0, done.stderr
-    assert all(title in done.stdout for title in ("float32", "GFLOP/s", size(2**18), "GiB/s", "drift anchor"))
-    peaks = known_peaks(new_results, MACHINE, "cpu", environment.physical_cores())
-    assert peaks is not None
-    assert [*peaks.flops_per_s] == ["float64", "float32", "bfloat16", "float16"]
-    assert 1e9 < peaks.flops_per_s["float32"] < 1e15
-    rates = dict(peaks.bandwidth)
-    assert rates[2**18] >= 0.5 * rates[max(rates)]
-    assert 1e8 < min(rates.values()) <= max(rates.values()) < 1e14
-    assert len(peaks.anchor_s) >= 3
-    # The anchor's two products of 4 heads x 1,024 x 1,024 x 64, and its q, k, v and out.
-    assert min(peaks.anchor_s) > SLACK * floor_s(peaks, 2 * 2 * 4 * 1024 * 1024 * 64, 4 * 4 * 1024 * 64 * 4)
-
-    facts = json.loads(cli("doctor", "--json", "--results", str(new_results), ATTNBENCH_MACHINE=MACHINE).stdout)
-    assert from_json(facts["peaks"]["cpu"]) == peaks
-    store_peaks(new_results, MACHINE, dataclasses.replace(peaks, torch="1.0"))
-    assert json.loads(cli("doctor", "--json", "--results", str(new_results), ATTNBENCH_MACHINE=MACHINE).stdout)["peaks"] == {}
-
-
 def test_peaks_that_cannot_be_stored_serve_all_the_same(new_results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new_results.write_text("a file where the folder should be")
     measured, said = make_peaks(threads=environment.physical_cores()), list[str]()
-    monkeypatch.setattr(roofline, "measure_peaks", lambda device, start: measured)  # which a test above does in earnest
+    monkeypatch.setattr(roofline, "measure_peaks", lambda device, start: measured)  # which test_measured_peaks.py does in earnest
     assert roofline.peaks_of_this_machine(new_results, "cpu", "forkserver", said.append) is measured
     assert "what this machine's cpu can do at most: about 15 s" in said[0]
     assert "cannot be stored" in said[-1]
@@ -215,7 +187,6 @@ def test_a_measurement_that_does_not_end_is_an_error_of_ours(monkeypatch: pytest
         roofline.measure_peaks("cpu", "forkserver")
 
 
-@pytest.mark.slow
 def test_a_device_that_is_not_here_has_no_peaks(new_results: Path) -> None:
     done = cli("doctor", "--peaks", "--device", "cuda", "--results", str(new_results), CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
@@ -224,7 +195,7 @@ def test_a_device_that_is_not_here_has_no_peaks(new_results: Path) -> None:
 
 
 def test_an_unknown_device_is_bad_input(new_results: Path) -> None:
-    done = cli("doctor", "--device", "cdua", "--results", str(new_results))
+    done = cli_here("doctor", "--device", "cdua", "--results", str(new_results))
     assert done.returncode == 2
     assert "did you mean 'cuda'" in done.stderr
 

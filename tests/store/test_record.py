@@ -10,7 +10,7 @@ import pytest
 
 from attnbench.store.record import SCHEMA, UnreadableRecord, decode, encode
 from attnbench.store.schema import json_schema
-from helpers.command import cli
+from helpers.command import cli_here
 from helpers.factory import make_record, make_spec
 from helpers.paths import FIXTURES
 from helpers.site_records import all_failed, hostile, usual
@@ -39,7 +39,7 @@ def test_a_bad_axis_in_a_record_is_unreadable() -> None:
 
 def test_the_schema_is_one_and_says_which() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema())
-    printed = json.loads(cli("schema").stdout)
+    printed = json.loads(cli_here("schema").stdout)
     assert printed == json_schema()
     assert (printed["$schema"], printed["version"]) == ("https://json-schema.org/draft/2020-12/schema", SCHEMA)
     assert printed["title"]

@@ -16,9 +16,6 @@ from attnbench.store.record import decode, encode
 from attnbench.store.store import Problem, Store
 from helpers.factory import make_record, make_spec
 from helpers.paths import TESTS
-from helpers.small_disk import on_a_small_disk
-
-pytestmark = pytest.mark.alone
 
 WRITERS, RECORDS = 4, 500
 
@@ -48,51 +45,6 @@ except StoreFull as error:
     problems: list[Problem] = []
     assert list(Store(results).read(problems)) == [make_record()]
     assert problems == []
-
-
-def test_a_full_disk_is_reported_corrupts_nothing_and_goes_on_after(tmp_path: Path) -> None:
-    """Records are appended until the disk is full; then room is made, and one more is."""
-    disk = tmp_path / "disk"
-    body = f"""
-from pathlib import Path
-filler = Path({str(disk)!r}, "filler")
-filler.write_bytes(b"x" * 8192)
-store, count = Store({str(disk / "results")!r}), 0
-file = store.records / "desk" / "20261122T000000Z-abcdef.jsonl"
-while True:
-    before = file.read_bytes() if file.exists() else b""
-    try:
-        store.append(make_record(make_spec(seed=count)))
-    except StoreFull as error:
-        print("full:", error)
-        break
-    count += 1
-assert file.read_bytes() == before, "the file is not as it was"
-filler.unlink()
-store.append(make_record(make_spec(seed=count)))
-problems = []
-seeds = [record.spec.seed for record in store.read(problems)]
-assert seeds == list(range(count + 1)) and not problems, (count, seeds, problems)
-print("kept:", len(seeds))
-"""
-    done = on_a_small_disk(script(body), disk)
-    assert done.returncode == 0, done.stderr
-    assert "No space left on device; every finished cell is kept" in done.stdout
-    assert int(done.stdout.split("kept:")[1]) > 10
-    assert not list(disk.iterdir()), "the disk was this process's too"
-
-
-def test_a_disk_without_room_for_a_folder_is_reported(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    body = f"""
-try:
-    Store({str(disk / "results")!r}).append(make_record())
-except StoreFull as error:
-    print("full:", error)
-"""
-    done = on_a_small_disk(script(body), disk, names=3)  # its root, results and records
-    assert done.returncode == 0, done.stderr
-    assert "full: could not write to" in done.stdout
 
 
 def test_appending_after_a_torn_line_loses_nothing(results: Path) -> None:

@@ -13,7 +13,7 @@ from attnbench.store.report import Finding, Report
 from attnbench.store.report import encode as encode_report
 from attnbench.store.store import Store
 from attnbench.store.validate import validate
-from helpers.command import cli
+from helpers.command import cli_here
 from helpers.factory import make_spec
 from helpers.sound_records import TASK, line, only, session, sound
 
@@ -116,7 +116,7 @@ def test_reports_and_peaks_are_looked_at_too(new_results: Path, name: str, conte
 
 def test_the_command_prints_a_line_a_fault_and_a_summary(new_results: Path) -> None:
     file = session(new_results, line(id="0" * 16), line(environment={}))
-    done = cli("validate", str(new_results))
+    done = cli_here("validate", str(new_results))
     assert done.returncode == 1
     first, second, summary = done.stdout.splitlines()
     assert first.startswith(f"{file}:1: error: its id is '0000000000000000'")
@@ -126,7 +126,7 @@ def test_the_command_prints_a_line_a_fault_and_a_summary(new_results: Path) -> N
 
 def test_the_command_prints_json(new_results: Path) -> None:
     file = session(new_results, line(environment={}))
-    done = cli("validate", str(new_results), "--json")
+    done = cli_here("validate", str(new_results), "--json")
     assert done.returncode == 0
     told = json.loads(done.stdout)
     assert (told["records"], told["errors"], told["warnings"]) == (1, 0, 1)
@@ -135,15 +135,14 @@ def test_the_command_prints_json(new_results: Path) -> None:
 
 
 def test_without_a_folder_the_command_says_so(new_results: Path) -> None:
-    done = cli("validate", str(new_results))
+    done = cli_here("validate", str(new_results))
     assert done.returncode == 2
     assert "no results folder" in done.stderr
 
 
-@pytest.mark.slow
 def test_what_attnbench_run_writes_has_no_errors(results: Path) -> None:
     cell = '{"track":"kernel","variant":"softmax","seq_len":32,"mode":"forward"}'
-    assert cli("run", "--cell", cell, "--results", str(results)).returncode == 0
-    done = cli("validate", str(results))
+    assert cli_here("run", "--cell", cell, "--results", str(results)).returncode == 0
+    done = cli_here("validate", str(results))
     assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines()[-1].startswith(f"{results}: 1 record, 0 errors")
