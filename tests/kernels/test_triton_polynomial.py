@@ -42,7 +42,6 @@ assert not runs_on(torch.randn(1, 1, 2, 16))
 
 
 @needs_interpreter
-@pytest.mark.slow
 @pytest.mark.parametrize("part", ["definition", "not definition"])  # two, so that two workers share it
 def test_it_is_right_in_tritons_interpreter(part: str) -> None:
     """triton_interpreted.py in a process of its own, for Triton reads the variable when it is imported."""
@@ -55,7 +54,6 @@ def test_it_is_right_in_tritons_interpreter(part: str) -> None:
 
 
 @needs_triton
-@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["forward", "keys", "queries"])
 def test_it_compiles_for_a_gpu_that_is_not_here(kernel: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For Hopper with its own matrix instruction and no register spilled to memory; for Ampere with hardly one."""

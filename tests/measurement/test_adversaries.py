@@ -15,7 +15,7 @@ from attnbench.store.record import Record
 from attnbench.store.report import Report, encode
 from helpers.factory import make_spec
 
-pytestmark = [pytest.mark.alone, pytest.mark.slow]
+pytestmark = pytest.mark.alone
 
 # Softmax attention done right, which every cheat starts from: it passes the gate's checks.
 HONEST = '''"""Softmax attention that cheats."""

@@ -167,7 +167,6 @@ def test_a_fault_is_found_by_the_checks_that_look_for_it(fault: str, tmp_path: P
     assert set(report.failed()) == expected, [f for f in report.checks if f.status == "failed"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS_BY_CHECK)
 def test_a_fault_of_long_sequences_is_found(name: str, tmp_path: Path) -> None:
     for changes, expected in ({}, "passed"), (FAULTS_BY_CHECK[name], "failed"):

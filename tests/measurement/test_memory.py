@@ -74,7 +74,6 @@ def test_memory_of_four_times_the_length_grows_as_claimed(variant: str, at_most:
     assert at_most < 5 or longer / shorter > 12
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "mode"), [("softmax_math", "training"), ("orthogonal", "training"), ("polynomial", "forward")])
 def test_two_processes_find_the_same_peak(variant: str, mode: str) -> None:
     job = CellJob(make_spec(variant=variant, seq_len=256, mode=mode), variant, None, 1, Limits())

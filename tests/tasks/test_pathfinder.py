@@ -166,7 +166,6 @@ def arms(drawing: Drawing) -> list[float]:
     return [math.cos(one - line), math.cos(two - line), math.cos(one - two), math.sin(one - line) * math.sin(two - line)]
 
 
-@pytest.mark.slow
 def test_no_simple_statistic_tells_the_label(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chance is 0.5, and its standard error 0.013."""
     number = 3_000
@@ -192,7 +191,6 @@ def test_no_simple_statistic_tells_the_label(monkeypatch: pytest.MonkeyPatch) ->
     assert told(planted, label) > 0.7  # it would have been seen
 
 
-@pytest.mark.slow
 def test_directions_at_the_discs_would_tell_if_drawings_came_as_they_are() -> None:
     """Why images come in twos."""
     draws, sample = Draws(78), []

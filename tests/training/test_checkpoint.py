@@ -93,7 +93,6 @@ def test_it_is_kept_at_most_so_often_and_never_half(tmp_path: Path) -> None:
     assert [one.name for one in file.parent.iterdir()] == ["state.pt"]
 
 
-@pytest.mark.slow
 @pytest.mark.alone
 def test_a_cells_process_goes_on_where_another_was_cut_and_its_record_says_so(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

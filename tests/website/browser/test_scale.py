@@ -14,8 +14,6 @@ from _stores import write_cells, write_records
 from attnbench.website.publish import publish
 from helpers.site_page import Watched
 
-pytest_plugins = ["helpers.site_browser"]
-
 
 def test_many_cells_make_a_small_page_with_every_machine(watch: Callable[[Path], Watched], tmp_path: Path) -> None:
     write_cells(tmp_path / "results", 1_000, of_machine=200)
