@@ -15,7 +15,7 @@ from helpers.orthogonal_forms import draw, orthogonality_error
 LENGTHS, HEAD_DIMS, ALPHAS = (1, 7, 63, 129), (8, 17, 64), (None, 0.1, 1.0)
 SIZES = [(seq_len, head_dim, alpha) for seq_len in LENGTHS for head_dim in HEAD_DIMS for alpha in ALPHAS]
 # Long and of a large norm, with many doublings; the dense exponential of 1,000 tokens takes seconds, so that one such case must do.
-LONG = pytest.param(1000, 64, 1.0, marks=pytest.mark.slow)
+LONG = (1000, 64, 1.0)
 sizes = pytest.mark.parametrize(("seq_len", "head_dim", "alpha"), [*SIZES, LONG])
 
 
