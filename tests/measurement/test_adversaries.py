@@ -13,7 +13,7 @@ from attnbench.runner.session import Session, run
 from attnbench.store.files import write_whole
 from attnbench.store.record import Record
 from attnbench.store.report import Report, encode
-from helpers.factory import make_spec
+from helpers.records import make_spec
 
 pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
