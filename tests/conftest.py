@@ -24,8 +24,8 @@ import torch  # noqa: E402
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)  # workers share the cores: waiting threads spin
 
 from attnbench.runner.parent import run_in_child  # noqa: E402
-from helpers.factory import know_machine  # noqa: E402
 from helpers.misbehaving import Nothing  # noqa: E402
+from helpers.records import know_machine  # noqa: E402
 
 hypothesis.settings.register_profile("shared machine", deadline=None)  # how long an example took says nothing here
 hypothesis.settings.load_profile("shared machine")

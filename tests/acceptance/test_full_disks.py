@@ -15,7 +15,7 @@ CELLS = [json.dumps({"track": "kernel", "variant": "softmax", "seq_len": n, "mod
 def script(body: str) -> list[str]:
     """A command that runs a program which knows Store, StoreFull, make_record and make_spec."""
     start = f"import sys\nsys.path.insert(0, {str(TESTS)!r})\nfrom attnbench.store.store import Store, StoreFull\n"
-    return [sys.executable, "-c", f"{start}from helpers.factory import make_record, make_spec\n{body}"]
+    return [sys.executable, "-c", f"{start}from helpers.records import make_record, make_spec\n{body}"]
 
 
 def test_a_full_disk_is_reported_corrupts_nothing_and_goes_on_after(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ import subprocess, sys
 from pathlib import Path
 sys.path.insert(0, {str(TESTS)!r})
 from attnbench.store.store import Store
-from helpers.factory import know_machine
+from helpers.records import know_machine
 disk = Path({str(disk)!r})
 results, filler = disk / "results", disk / "filler"
 know_machine(results)

@@ -15,7 +15,7 @@ from attnbench.analysis.asv import FLAG, asv_cells
 from attnbench.spec.asv_params import values_of
 from attnbench.spec.axes import Spec
 from attnbench.store.store import Problem, Store
-from helpers.factory import make_record, make_spec
+from helpers.records import make_record, make_spec
 
 BENCHMARK = {"kernel": "kernel.Kernel.time_call", "depth": "depth.Depth.time_step", "task": "task.Task.time_training"}
 TASK = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 3, "seq_len": None, "mode": "training"}

@@ -10,8 +10,8 @@ from attnbench.analysis import frame
 from attnbench.analysis.columns import TYPES, columns, dictionary
 from attnbench.store.metrics import METRICS, general
 from attnbench.store.store import Store
-from helpers.factory import make_record
 from helpers.paths import REPO
+from helpers.records import make_record
 
 
 def test_every_column_is_explained_and_nothing_else() -> None:

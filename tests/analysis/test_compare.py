@@ -20,8 +20,8 @@ from attnbench.cli.filters import Filter
 from attnbench.errors import BadInput
 from attnbench.store.record import Record
 from attnbench.store.store import Store
-from helpers.cost_records import learnt, timed
 from helpers.paths import REPO
+from helpers.records import learnt, timed
 
 OLD, NEW = "a" * 40, "b" * 40
 LENGTHS = (128, 256, 512)

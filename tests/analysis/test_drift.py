@@ -10,7 +10,7 @@ from attnbench.website.pages.board import views
 from attnbench.website.results import Results
 from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.table import Table
-from helpers.factory import make_record, make_spec
+from helpers.records import make_record, make_spec
 from helpers.site_records import ENVIRONMENT, kernel
 
 

@@ -12,7 +12,7 @@ import attnbench
 from attnbench.analysis import frame
 from attnbench.errors import BadInput
 from attnbench.store.store import Store
-from helpers.factory import make_record, make_spec
+from helpers.records import make_record, make_spec
 
 
 def test_one_row_per_record_and_metric(results: Path) -> None:

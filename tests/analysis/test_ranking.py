@@ -16,9 +16,8 @@ from attnbench.analysis.settings import SETTING, codes
 from attnbench.errors import BadInput
 from attnbench.store.record import PYTEST_BENCHMARK, Origin, Record
 from helpers import site_records
-from helpers.cost_records import learnt, timed
-from helpers.factory import make_record, make_spec
 from helpers.golden_tables import FOLDER, tables
+from helpers.records import learnt, make_record, make_spec, timed
 
 
 def ranked(records: list[Record], what: str = "time", track: str = "kernel") -> pd.DataFrame:

@@ -14,8 +14,7 @@ from attnbench.analysis.overall import frontiers, profile, task_ranks, time_to_t
 from attnbench.analysis.scaling import crossovers, feasible, growth
 from attnbench.errors import BadInput
 from attnbench.store.record import Record
-from helpers.cost_records import learnt, timed
-from helpers.factory import make_record, make_spec
+from helpers.records import learnt, make_record, make_spec, timed
 
 LENGTHS = (256, 1024, 4096, 16384)
 

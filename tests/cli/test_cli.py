@@ -19,7 +19,7 @@ from attnbench.spec import presets
 from attnbench.store import environment
 from attnbench.store.store import Store
 from helpers.command import LONGEST_S, cli, cli_here
-from helpers.factory import make_record, make_spec
+from helpers.records import make_record, make_spec
 
 CELL = '{"track":"kernel","variant":"softmax","seq_len":32,"mode":"forward"}'
 

@@ -20,7 +20,7 @@ from attnbench.analysis.columns import columns
 from attnbench.cli.export import export_frame
 from attnbench.errors import BadInput
 from attnbench.store.store import Store
-from helpers.factory import make_record, make_spec
+from helpers.records import make_record, make_spec
 
 ENDINGS = ("csv", "parquet", "json")
 TASK = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 3, "seq_len": None, "mode": "training"}

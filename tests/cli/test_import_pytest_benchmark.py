@@ -20,8 +20,8 @@ from attnbench.store import environment
 from attnbench.store.record import PYTEST_BENCHMARK
 from attnbench.store.store import Store
 from helpers.command import LONGEST_S, cli_here
-from helpers.factory import make_record
 from helpers.paths import REPO
+from helpers.records import make_record
 
 WRONG = '''"""Half of the values, though its matrix says all of them."""
 import torch

@@ -19,7 +19,7 @@ from attnbench.errors import BadInput
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 from helpers import site_records
-from helpers.cost_records import SAMPLES, learnt, timed
+from helpers.records import SAMPLES, learnt, timed
 from helpers.site_records import task_spec, trained
 
 

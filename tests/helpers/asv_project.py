@@ -14,8 +14,8 @@ from attnbench.store.asv_files import AsvRow, read_asv
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 from helpers.command import LONGEST_S
-from helpers.factory import know_machine, make_record, make_spec
 from helpers.paths import REPO
+from helpers.records import know_machine, make_record, make_spec
 
 MACHINE = "test-machine"
 KERNEL = r"Kernel\.\w+\('(softmax|softmax_math|polynomial)', 'forward', False, 256,"

@@ -12,7 +12,7 @@ import psutil
 from attnbench.measurement.value import Stage
 from attnbench.runner.jobs import CellJob, Limits, Result
 from attnbench.runner.parent import run_in_child
-from helpers.factory import make_spec
+from helpers.records import make_spec
 
 PATIENCE_S = 120.0  # with what happens at once on an idle machine
 

@@ -12,6 +12,7 @@ from typing import Any
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record, Status
 from attnbench.store.store import Store
+from helpers.records import make_record
 
 LENGTHS = (128, 512, 2048, 8192)
 COST = {"softmax": (1e-9, 2.0), "softmax_math": (3e-9, 2.05), "orthogonal": (4e-7, 1.02), "polynomial": (4e-9, 2.1)}
@@ -31,13 +32,12 @@ ENVIRONMENT = {
 def record(spec: Spec, status: Status = "ok", machine: str = "example", started_at: str = "2026-11-22T06:00:00Z", **fields: Any) -> Record:
     """A record of a spec, with plausible provenance."""
     given: dict[str, Any] = {
-        "id": spec.key(), "fingerprint": "f" * 16, "machine": machine, "session": "20261122T060000Z-abc123", "spec": spec,
-        "status": status, "environment": ENVIRONMENT, "started_at": started_at, "duration_s": 1.5,
-        "command": f"attnbench run --rerun --cell '{spec.compact()}'",
+        "machine": machine, "session": "20261122T060000Z-abc123", "status": status, "measurements": {}, "environment": ENVIRONMENT,
+        "started_at": started_at, "command": f"attnbench run --rerun --cell '{spec.compact()}'",
     }  # fmt: skip
     if "measurements" in fields:
         fields["measurements"] = {"drift_anchor_s": samples(0.005), **fields["measurements"]}
-    return Record(**{**given, **fields})
+    return make_record(spec, **{**given, **fields})
 
 
 def samples(middle: float, count: int = 12) -> list[float]:

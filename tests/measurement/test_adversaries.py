@@ -14,7 +14,7 @@ from attnbench.store.files import write_whole
 from attnbench.store.record import Record
 from attnbench.store.report import Report, encode
 from helpers.cheats import CHEATS, HONEST
-from helpers.factory import make_spec
+from helpers.records import make_spec
 
 pytestmark = pytest.mark.alone
 

@@ -19,7 +19,7 @@ from attnbench.measurement import flops
 from attnbench.measurement.clock import ClockError, StoppingRule, Turn, take_turns, wall_clock_s
 from attnbench.measurement.tracks import measure_cell
 from attnbench.measurement.value import Measurement
-from helpers.factory import make_spec
+from helpers.records import make_spec
 
 pytestmark = pytest.mark.alone
 

@@ -15,8 +15,8 @@ from attnbench.measurement.memory import ResidentPeak, held_bytes, peak_memory_b
 from attnbench.measurement.value import Stage
 from attnbench.runner.jobs import CellJob, Limits
 from attnbench.runner.parent import run_in_child
-from helpers.factory import make_spec
 from helpers.misbehaving import Errand
+from helpers.records import make_spec
 
 pytestmark = pytest.mark.alone
 

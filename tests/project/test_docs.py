@@ -48,11 +48,8 @@ def test_relative_links_lead_somewhere() -> None:
         assert ((REPO / document).parent / link).exists(), f"{document}: {link}"
 
 
-def test_contributing_is_short_and_its_mechanism_parses() -> None:
-    text = (REPO / "CONTRIBUTING.md").read_text()
-    assert len(text.splitlines()) <= 60
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
-    compile(code, "CONTRIBUTING.md", "exec")
+def test_contributing_is_short() -> None:
+    assert 0 < len((REPO / "CONTRIBUTING.md").read_text().splitlines()) <= 60
 
 
 def test_make_targets_of_the_readme_exist() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from attnbench.cli.list import KINDS
 from attnbench.store.store import Store
-from helpers.factory import make_record, make_spec
+from helpers.records import make_record, make_spec
 
 HEAVY = ("torch", "triton", "ray")
 COUNT = f"""

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+import tomllib
 
 import attnbench
 from attnbench.store.fingerprint import fingerprint
-from helpers.factory import make_spec
 from helpers.paths import REPO
+from helpers.records import make_spec
 
 
-def test_version_is_said_once() -> None:
-    declared = re.search(r'^version = "(.+)"$', (REPO / "pyproject.toml").read_text(), re.M)
-    assert declared is not None
-    assert declared[1] == attnbench.__version__
-
-
-def test_an_edited_mechanism_has_another_fingerprint(tmp_path: Path) -> None:
-    text = (Path(attnbench.__file__).parent / "variants" / "softmax_math.py").read_text()
-    prints = set()
-    for name, content in {"a/mine.py": text, "b/mine.py": text, "c/mine.py": text + "# edited\n"}.items():
-        file = tmp_path / name
-        file.parent.mkdir()
-        file.write_text(content)
-        prints.add(fingerprint(make_spec(variant="mine"), str(file), None))
-    assert len(prints) == 2
+def test_the_version_is_that_of_the_package() -> None:
+    """pyproject.toml takes it from there, and holds none of its own."""
+    declared = tomllib.loads((REPO / "pyproject.toml").read_text())
+    assert declared["project"]["dynamic"] == ["version"] and "version" not in declared["project"]
+    text = (REPO / declared["tool"]["hatch"]["version"]["path"]).read_text()
+    assert re.findall(r'^__version__ = "(.+)"$', text, re.M) == [attnbench.__version__]
 
 
 def test_tracks_depend_on_the_parts_they_use() -> None:

@@ -18,7 +18,7 @@ from attnbench.stats import median_interval
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 from helpers.asv_project import MACHINE, Project, measured_project, rows
-from helpers.factory import make_record
+from helpers.records import make_record
 
 
 def test_replayed_samples_reach_timeit_exactly() -> None:

@@ -83,7 +83,7 @@ import sys
 sys.path.insert(0, {str(TESTS)!r})
 from attnbench.runner.jobs import CellJob, Limits
 from attnbench.runner.parent import run_in_child
-from helpers.factory import make_spec
+from helpers.records import make_spec
 if __name__ == "__main__":
     run_in_child(CellJob(make_spec(variant="mine", seq_len=16), {source!r}, None, 1, Limits()), "forkserver")
 """

@@ -18,8 +18,8 @@ from attnbench.measurement.value import Stage
 from attnbench.runner.child import LARGEST_FILE_BYTES
 from attnbench.runner.parent import run_in_child
 from attnbench.store.record import decode, encode
-from helpers.factory import make_record
 from helpers.misbehaving import PATIENCE_S, Errand, is_gone, run_cell
+from helpers.records import make_record
 
 UNPRINTABLE = """
 class Mute(Exception):

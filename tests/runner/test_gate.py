@@ -23,7 +23,7 @@ from attnbench.store import environment
 from attnbench.store.record import Record
 from attnbench.store.report import Finding, Report, decode, encode
 from attnbench.store.store import Store
-from helpers.factory import make_record, make_spec
+from helpers.records import make_record, make_spec
 
 TEMPLATE = (Path(attnbench.__file__).parent / "variants" / "_template.py").read_text()
 FORWARD = "return self.matrix(q, k, causal, padding_mask) @ v"

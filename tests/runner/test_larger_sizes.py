@@ -15,8 +15,8 @@ from attnbench.runner.larger_sizes import NOT_TRIED, RanOut
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
 from attnbench.store.store import Store
-from helpers.factory import make_record, make_spec
 from helpers.misbehaving import PATIENCE_S, write_variant
+from helpers.records import make_record, make_spec
 
 DEPTH = {"track": "depth", "block": "residual", "num_layers": 4, "seq_len": 64}
 

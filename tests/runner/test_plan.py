@@ -16,7 +16,7 @@ from attnbench.runner.jobs import Limits
 from attnbench.runner.plan import Choice, Key, Plan, choose
 from attnbench.spec import presets, tuning
 from attnbench.store.record import Record
-from helpers.factory import make_record
+from helpers.records import make_record
 
 STANDARD = Choice(preset="standard", tracks=("task",), tasks=("mnist",), variants=("softmax", "relu"))
 

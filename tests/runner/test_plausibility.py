@@ -7,7 +7,7 @@ import pytest
 from attnbench.measurement.value import Measurement
 from attnbench.runner.plausibility import clocks_disagree, moved_bytes, too_fast
 from attnbench.store.peaks import SLACK, Peaks
-from helpers.factory import make_spec
+from helpers.records import make_spec
 
 # 1 TFLOP/s in float32, 2 in bfloat16; 100 GB/s in cache, 10 GB/s from memory.
 PEAKS = Peaks(

@@ -10,7 +10,7 @@ import pytest
 from attnbench.runner import roofline
 from attnbench.store import environment
 from attnbench.store.peaks import Peaks, store_peaks
-from helpers.factory import make_peaks
+from helpers.records import make_peaks
 
 
 def slow(results: Path, rate: float) -> Peaks:

@@ -13,7 +13,7 @@ from attnbench.errors import BadInput
 from attnbench.spec import presets
 from attnbench.spec.asv_params import values_of
 from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, MODES, Spec, parse
-from helpers.factory import make_spec
+from helpers.records import make_spec
 
 specs = st.builds(
     make_spec,

@@ -12,7 +12,7 @@ from attnbench.runner.tuning import choose_rate
 from attnbench.spec import tuning
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
-from helpers.factory import make_record
+from helpers.records import make_record
 
 
 def open_spec(**axes: object) -> Spec:

@@ -12,7 +12,7 @@ from attnbench import registry
 from attnbench.store import fingerprint as fingerprints
 from attnbench.store import sources
 from attnbench.store.fingerprint import check_fingerprint, fingerprint
-from helpers.factory import make_spec
+from helpers.records import make_spec
 
 TASK = {"track": "task", "seq_len": None, "mode": "training", "task": "mnist", "block": "residual", "num_layers": 1, "epochs": 1, "lr": 0.1}
 DEPTH = {"track": "depth", "block": "residual", "num_layers": 1}

@@ -8,8 +8,8 @@ import pytest
 
 from attnbench.store.migrate import STEPS, UnknownSchema, migrate
 from attnbench.store.record import SCHEMA, UnreadableRecord, decode, encode, written_schema
-from helpers.factory import make_record
 from helpers.paths import FIXTURES
+from helpers.records import make_record
 
 NUMBERS = range(1, SCHEMA + 1)
 

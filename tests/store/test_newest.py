@@ -19,7 +19,7 @@ from attnbench.store.newest import newest, newest_places
 from attnbench.store.record import PYTEST_BENCHMARK, Origin, Record
 from attnbench.store.store import Store
 from attnbench.website.results import Results
-from helpers.factory import make_record, make_spec
+from helpers.records import make_record, make_spec
 
 
 class Given(NamedTuple):

@@ -27,7 +27,7 @@ from attnbench.store.peaks import (
     stored_peaks,
 )
 from helpers.command import cli, cli_here
-from helpers.factory import make_peaks
+from helpers.records import make_peaks
 
 MACHINE, THREADS = "desk", 3
 

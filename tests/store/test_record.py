@@ -11,8 +11,8 @@ import pytest
 from attnbench.store.record import SCHEMA, UnreadableRecord, decode, encode
 from attnbench.store.schema import json_schema
 from helpers.command import cli_here
-from helpers.factory import make_record, make_spec
 from helpers.paths import FIXTURES
+from helpers.records import make_record, make_spec
 from helpers.site_records import all_failed, hostile, usual
 
 GOLDEN = FIXTURES / f"record-{SCHEMA}.jsonl"

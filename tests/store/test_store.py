@@ -9,7 +9,7 @@ import pytest
 from attnbench.errors import BadInput
 from attnbench.store.record import encode
 from attnbench.store.store import Problem, Store
-from helpers.factory import make_record, make_spec
+from helpers.records import make_record, make_spec
 
 
 def test_round_trip(results: Path) -> None:

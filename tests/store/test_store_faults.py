@@ -14,8 +14,8 @@ import pytest
 
 from attnbench.store.record import decode, encode
 from attnbench.store.store import Problem, Store
-from helpers.factory import make_record, make_spec
 from helpers.paths import TESTS
+from helpers.records import make_record, make_spec
 
 WRITERS, RECORDS = 4, 500
 
@@ -23,7 +23,7 @@ WRITERS, RECORDS = 4, 500
 def script(body: str) -> list[str]:
     """A command that runs a program which knows Store, StoreFull, make_record and make_spec."""
     start = f"import sys\nsys.path.insert(0, {str(TESTS)!r})\nfrom attnbench.store.store import Store, StoreFull\n"
-    return [sys.executable, "-c", f"{start}from helpers.factory import make_record, make_spec\n{body}"]
+    return [sys.executable, "-c", f"{start}from helpers.records import make_record, make_spec\n{body}"]
 
 
 def test_a_write_that_breaks_off_is_reported_and_leaves_the_file_as_it_was(results: Path) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.factory import make_spec
-from helpers.sound_records import TASK, line, measured, only, session, sound
+from helpers.records import TASK, line, make_spec, measured, only, session, sound
 
 TRIAL = make_spec(**{**TASK, "evaluate": "validation"})
 

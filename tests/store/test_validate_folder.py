@@ -14,8 +14,7 @@ from attnbench.store.report import encode as encode_report
 from attnbench.store.store import Store
 from attnbench.store.validate import validate
 from helpers.command import cli_here
-from helpers.factory import make_spec
-from helpers.sound_records import TASK, line, only, session, sound
+from helpers.records import TASK, line, make_spec, only, session, sound
 
 PEAKS = {
     "device": "cpu", "device_name": "a processor", "threads": 2, "torch": "2.13.0", "flops_per_s": {"float32": 1e11},

@@ -13,7 +13,7 @@ from attnbench.website.groups import CHOSEN, PAGE_AXES, axes, page_axis
 from attnbench.website.results import Results
 from attnbench.website.view import ORDER
 from helpers import site_records
-from helpers.factory import make_record, make_spec
+from helpers.records import make_record, make_spec
 
 STACK = {"block": "residual", "num_layers": 2}
 TASK = {**STACK, "seq_len": None, "mode": "training", "task": "mnist", "data": "embedded:1", "epochs": 1, "lr": 0.1}

@@ -23,7 +23,7 @@ from attnbench.website.links import cell_anchor
 from attnbench.website.palette import slug
 from attnbench.website.publish import publish, render
 from helpers import site_records
-from helpers.factory import make_peaks
+from helpers.records import make_peaks
 from helpers.site_records import Files, calls, chunks_of, html, index_of
 from helpers.site_sources import NO_CLAIMS, SOURCES, page_of
 from helpers.site_stores import REPORTS
