@@ -143,7 +143,7 @@ TWICE = 1
 TWICE = 2
 
 VARIANT = Variant(build=lambda shape: None, citation="none", family="other", formula="mean(V)", causal=True, normalises_rows=bool(1),
-                  time_exponent=2 * WHOLE + 1, memory_exponent=-HALF, params={"scales": SCALES, "size": dict(a=2**3)}, needs=tuple(LIST),
+                  time_exponent=2 * WHOLE + 1, memory_exponent=-HALF, params={"scales": SCALES, "size": dict(a=2 * 4)}, needs=tuple(LIST),
                   head_group=TWICE)
 """
 

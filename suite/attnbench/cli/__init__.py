@@ -187,9 +187,9 @@ def import_pytest_benchmark(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What --benchmark-json=FILE wrote.")], results: Results = RESULTS
 ) -> None:
     """Store what `pytest benchmarks --benchmark-only` measured as records, which hold a time and nothing else, and never rank."""
-    from attnbench.cli import import_pytest_benchmark
+    from attnbench.cli.import_pytest_benchmark import import_file
 
-    import_pytest_benchmark.import_pytest_benchmark(file, results, out)
+    import_file(file, results, out)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from attnbench.store.record import Record
 from attnbench.store.store import Store
 
 
-def import_pytest_benchmark(file: Path, results: Path, console: Console) -> None:
+def import_file(file: Path, results: Path, console: Console) -> None:
     """Append the records of a file to the store, those that are not there yet, and say what became of each benchmark.
 
     Raises BadInput when the file is not pytest-benchmark's, or no benchmark in it is attnbench's.
