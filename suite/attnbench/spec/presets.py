@@ -121,8 +121,8 @@ PRESETS = {
         "a first look and CI: four mechanisms, minutes on two cores",
         (
             Grid("kernel", CORE, {"mode": ("forward", "training"), "seq_len": (256, 512, 1024, 2048, 4096)}, _KERNEL),
-            Grid("depth", CORE, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8)}, _DEPTH),
-            TaskGrid(("mnist",), CORE, seeds=1, fixed={**_RESIDUAL, "epochs": 4}),
+            Grid("depth", CORE, {"block": ("residual", "skipless"), "num_layers": (1, 2, 3, 4)}, _DEPTH),
+            TaskGrid(("mnist",), CORE, seeds=1, fixed={**_RESIDUAL, "epochs": 2}),
             TaskGrid(("sotu_era",), CORE, seeds=1, fixed={**_RESIDUAL, "num_layers": 1, "epochs": 2}),
         ),
     ),
