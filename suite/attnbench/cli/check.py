@@ -104,8 +104,8 @@ def _unfinished(name: str, device: str, result: Result) -> Report:
 def _print(report: Report, out: Console, only_failures: bool) -> None:
     counts: Counter[str] = Counter(finding.status for finding in report.checks)
     said = ", ".join(f"{counts[status]} {status}" for status in STYLES if counts[status])
-    verdict = Text("holds", style="green") if report.ok else Text("does not hold", style="bold red")
-    out.print(Text.assemble((report.variant, "bold"), " ", verdict, f" ({report.device}; {said})"))
+    outcome = Text("holds", style="green") if report.ok else Text("does not hold", style="bold red")
+    out.print(Text.assemble((report.variant, "bold"), " ", outcome, f" ({report.device}; {said})"))
     shown = [finding for finding in report.checks if finding.status == "failed" or not only_failures]
     if shown:
         out.print(_table(shown))
