@@ -90,7 +90,7 @@ def best_of(one: Peaks, other: Peaks) -> Peaks:
 
 
 def bandwidth_at(peaks: Peaks, working_set_bytes: float) -> float:
-    """Bytes per second for a working set: interpolated between measured sizes, linear in the logarithm of the size; constant outside.
+    """Bytes per second for a working set: between measured sizes linear in the logarithm of the size, outside them constant.
 
     A smaller set counts as at least as fast as a larger one, which passes through the same caches. Where it was measured to be slower, the
     time went into starting the operation and not into memory.
@@ -109,8 +109,8 @@ def bandwidth_at(peaks: Peaks, working_set_bytes: float) -> float:
 def floor_s(peaks: Peaks, flops: float, moved_bytes: float) -> float:
     """The least seconds in which this machine can do `flops` floating-point operations and move `moved_bytes` bytes.
 
-    flops are divided by the peak of the fastest dtype, because a mechanism may use a shorter one inside. moved_bytes, the least that must be
-    read and written, are divided by the bandwidth of a working set of that size.
+    flops are divided by the peak of the fastest dtype, because a mechanism may use a shorter one inside. moved_bytes, the least that must
+    be read and written, are divided by the bandwidth of a working set of that size.
     """
     return max(flops / max(peaks.flops_per_s.values()), moved_bytes / bandwidth_at(peaks, moved_bytes))
 
