@@ -40,7 +40,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Sheet:
-    """The contents of a mechanism's page. tables: headings with tables of its numbers; compared: the labels of it and softmax, for links."""
+    """What a mechanism's page shows. tables: headings with tables of its numbers; compared: the labels of it and softmax, for links."""
 
     name: str
     style: Style
