@@ -29,7 +29,7 @@ def build(
     num_layers: int | None = None,
     **params: Any,
 ) -> nn.Module:
-    """An attention module by name, or by path of a file that ends in `VARIANT = Variant(...)`.
+    """Build an attention module, given the name of a variant or the path of a file that ends in `VARIANT = Variant(...)`.
 
     The module is called as `module(q, k, v, causal=False, padding_mask=None)`; q, k, v and the result have shape
     [batch, num_heads, seq_len, head_dim], the mask [batch, seq_len] with True for padding.
@@ -53,11 +53,11 @@ def load(results: str | Path = "results", *, curves: bool = False) -> pd.DataFra
     Columns: the axes of the spec, then cell (16 hex digits, the same whichever learning rate was chosen), status, reason, machine,
     session, metric, unit, clock (of a time: "wall", what a user waits for, or "device", the span on the GPU), flagged (why the times of
     the session do not rank), value (the median of the samples), samples (a list) and others of provenance; `attnbench list columns`
-    explains all of them, and the metrics. A record without measurements has one row, whose metric and value are missing. What asv has in
-    results/asv of cells that no record is of follows as rows of session "asv". Lines that cannot be read are skipped with a warning.
+    explains all of them, and the metrics. A record without measurements has one row, whose metric and value are missing. Results in
+    results/asv for cells that have no record follow as rows of session "asv". Lines that cannot be read are skipped with a warning.
 
-    curves: rows of training curves too, metric "curve.NAME". Their samples are a number before training and one after each epoch, where
-    it was finite (train_loss has none before); their value is the last.
+    curves: adds rows for training curves, with the metric "curve.NAME". Their samples are a number before training and one after each
+    epoch, without those that were not finite (train_loss has none before training); their value is the last sample.
 
     Raises BadInput when the folder does not exist.
     """
@@ -67,7 +67,7 @@ def load(results: str | Path = "results", *, curves: bool = False) -> pd.DataFra
 
 
 def __getattr__(name: str) -> ModuleType:
-    """`attnbench.analysis` is loaded when it is first asked for."""
+    """Import `attnbench.analysis` when it is first used."""
     if name != "analysis":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f"{__name__}.{name}")

@@ -1,7 +1,6 @@
-"""Which variants, tasks and claims there are: the folder is the registry, entry points add to it.
+"""The registry of variants, tasks and claims: the files in the folders of these names, and installed entry points.
 
-Names, summaries and the plain fields of declarations are read from the text of the files, so that listing, and reading results, needs no
-torch.
+Names, summaries and plain fields of declarations are read from the text of the files; to list them, or to read results, needs no torch.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _PLAIN = (
     ast.Constant, ast.Name, ast.Load, ast.Tuple, ast.List, ast.Dict, ast.UnaryOp, ast.USub, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div,
     ast.FloorDiv, ast.Call, ast.keyword,
 )  # fmt: skip
-_COMPUTED = (NameError, ValueError, TypeError, ArithmeticError)  # what `_value` raises for an expression that is no plain value
+_COMPUTED = (NameError, ValueError, TypeError, ArithmeticError)  # raised by `_value` for an expression that is not a plain value
 
 
 def names(group: str) -> list[str]:
@@ -54,7 +53,7 @@ def builtin(group: str) -> list[str]:
 
 
 def summary(group: str, name: str) -> str:
-    """First line of the docstring of a registered module, read without importing it."""
+    """The first line of the docstring of a registered module, read without importing it; "from PACKAGE" for a plug-in."""
     path = _builtin(group).get(name)
     if path is None:
         point = _external(group).get(name)
@@ -64,12 +63,12 @@ def summary(group: str, name: str) -> str:
 
 
 def stem(name: str) -> str:
-    """The name under which a variant or task is recorded: itself, or the stem of its file."""
+    """The name under which a variant or task is recorded: the name itself, or the stem of a path."""
     return Path(name).stem if is_path(name) else name
 
 
 def load(group: str, name: str) -> Any:
-    """The declared VARIANT, TASK or CLAIM of a registered name, or of a path to one file.
+    """The VARIANT, TASK or CLAIM that a registered module, or the file at a path, declares.
 
     Raises BadInput when the name is unknown, the file is missing or cannot be imported, or it declares nothing.
     """
@@ -77,7 +76,7 @@ def load(group: str, name: str) -> Any:
         module = _module(group, name)
     except AttnbenchError:
         raise
-    except Exception as error:  # whatever a third party's file does when it is imported
+    except Exception as error:  # the import of a third party's file may raise anything
         said = f"{type(error).__name__}: {text_of(error)}"
         raise BadInput(f"{group[:-1]} {stem(name)!r} cannot be imported: {said}; mend its file") from error
     declared = group[:-1].upper()
@@ -87,10 +86,10 @@ def load(group: str, name: str) -> Any:
 
 
 def declared(group: str, name: str) -> Mapping[str, Any]:
-    """The fields of a declaration that its file gives as plain values, read without importing it.
+    """The fields of a declaration that are plain values in its file, read without importing it.
 
-    A plain value consists of literals, of names to which the file gives one literal and nothing else, of arithmetic with both, and of calls
-    Size(num_layers=2, ...), which are given as dicts. Computed fields are absent, and so are those that the file leaves to their defaults.
+    A plain value consists of literals, of names to which the file assigns one literal only, of arithmetic with both, and of calls
+    Size(num_layers=2, ...), which are returned as dicts. Computed fields are absent, and so are fields that the file leaves out.
 
     Raises BadInput for an unknown name or a missing file.
     """
@@ -98,11 +97,11 @@ def declared(group: str, name: str) -> Mapping[str, Any]:
 
 
 def field(group: str, name: str, field: str, default: Any = ...) -> Any:
-    """One field of a declaration, a Size as a dict, read without importing the file where it is a plain value or left to the default.
+    """One field of a declaration; a Size is returned as a dict.
 
-    default: what the field is where the file leaves it out. Without it, or where the file computes the field, the declaration is imported.
+    default: the value where the file leaves the field out. The file is imported if it computes the field, or has neither it nor a default.
 
-    Raises BadInput for an unknown name, a missing file, or one that has to be imported and cannot be.
+    Raises BadInput for an unknown name, a missing file, or a file that has to be imported and cannot be.
     """
     plain, computed = _declaration(group, _file(group, name))
     if field in plain:
@@ -122,7 +121,7 @@ def source(group: str, name: str) -> Path:
 
 
 def is_path(name: str) -> bool:
-    """Whether a name is a path of a file rather than registered."""
+    """Whether a name is the path of a file and not a registered name."""
     return name.endswith(".py") or "/" in name
 
 
@@ -171,7 +170,7 @@ def _external(group: str) -> dict[str, EntryPoint]:
 
 
 def _file(group: str, name: str) -> Path | None:
-    """The file of a registered name or a path, found without importing anything; None where only importing tells."""
+    """The file of a registered name or a path, found without importing anything; None where only an import can find it."""
     _check(group, name)
     if is_path(name):
         return Path(name).resolve()
@@ -179,7 +178,7 @@ def _file(group: str, name: str) -> Path | None:
 
 
 def _installed(module: str) -> Path | None:
-    """The file of a module of an installed package."""
+    """The file of a module of an installed package, found without importing it; None if there is none."""
     top, *inner = module.split(".")
     found = importlib.util.find_spec(top)
     if found is None or not inner:
@@ -190,11 +189,11 @@ def _installed(module: str) -> Path | None:
 
 @cache
 def _declaration(group: str, file: Path | None) -> tuple[Mapping[str, Any], frozenset[str | None]]:
-    """The plain fields of the declaration in a file, and the names of its computed ones; None among these where any field may be."""
+    """The plain fields of the declaration in a file, and the names of its computed fields; None among them means any field may be one."""
     declared = group[:-1].upper()
     try:
         tree = ast.parse(file.read_bytes() if file else b"")
-    except (OSError, SyntaxError, ValueError):  # importing it, if that is needed, says what is wrong
+    except (OSError, SyntaxError, ValueError):  # an import, if one is needed, reports what is wrong
         return {}, frozenset({None})
     call = dict(_assignments(tree)).get(declared)
     if not isinstance(call, ast.Call) or ast.unparse(call.func) != declared.title() or _bound(tree)[declared] != 1:
@@ -209,20 +208,20 @@ def _declaration(group: str, file: Path | None) -> tuple[Mapping[str, Any], froz
 
 
 def _constants(tree: ast.Module) -> dict[str, Any]:
-    """The names to which a module gives one plain value that cannot be changed in place, and nothing else anywhere."""
+    """The names to which a module assigns exactly once, and a plain immutable value, with that value."""
     bound = _bound(tree)
     found: dict[str, Any] = {}
     for name, expression in _assignments(tree):
         if bound[name] == 1 and "*" not in bound:
             with suppress(*_COMPUTED):
                 value = _value(expression, found)
-                hash(value)  # of lists and dicts a TypeError
+                hash(value)  # raises TypeError for a list or dict
                 found[name] = value
     return found
 
 
 def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Every `name = expression` of a module's own level, also of several names in one statement."""
+    """Yield every `name = expression` at the top level of a module; `a, b = 1, 2` counts as two."""
     for statement in tree.body:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
@@ -232,7 +231,7 @@ def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _bound(tree: ast.Module) -> Counter[str]:
-    """How often every name is given a value anywhere in a module, "*" for what is imported without being named."""
+    """How often every name is bound anywhere in a module; "*" counts the star imports."""
     found = Counter[str]()
     for node in ast.walk(tree):
         match node:
@@ -244,7 +243,7 @@ def _bound(tree: ast.Module) -> Counter[str]:
 
 
 def _value(node: ast.expr, constants: Mapping[str, Any]) -> Any:
-    """The value of a plain expression, in which Size makes a dict. Raises one of _COMPUTED for another."""
+    """The value of a plain expression, with Size(...) as a dict. Raises one of _COMPUTED for any other expression."""
     if not all(isinstance(part, _PLAIN) for part in ast.walk(node)):
         raise ValueError(f"line {node.lineno} is no plain value")
     return eval(compile(ast.Expression(node), "", "eval"), {"__builtins__": {}, "Size": dict, "dict": dict, **constants})

@@ -31,8 +31,8 @@ def at(commit: str) -> dict[str, Any]:
     return {"session": commit[:8], "environment": {"torch": "2.13.0", "commit": commit}}
 
 
-def verdicts(records: list[Record], a: str, b: str, **options: Any) -> dict[tuple[str, Any], str]:
-    return {(p.what, p.setting.get("seq_len")): p.verdict for p in compare(frame(records), a, b, **options).pairs}
+def differences(records: list[Record], a: str, b: str, **options: Any) -> dict[tuple[str, Any], str]:
+    return {(p.what, p.setting.get("seq_len")): p.difference for p in compare(frame(records), a, b, **options).pairs}
 
 
 def test_variants_are_compared_within_each_setting() -> None:
@@ -40,48 +40,48 @@ def test_variants_are_compared_within_each_setting() -> None:
     records += [timed("orthogonal", cost, seq_len=n) for n, cost in zip(LENGTHS, (1.5, 1.02, 0.5), strict=True)]
     found = compare(frame(records), "softmax", "orthogonal")
     assert (found.kind, found.only_a, found.only_b, len(found.regressions)) == ("variant", 0, 0, 3)
-    assert verdicts(records, "softmax", "orthogonal") == {
+    assert differences(records, "softmax", "orthogonal") == {
         ("time", 128): "worse", ("time", 256): "undecided", ("time", 512): "better",
         ("memory", 128): "worse", ("memory", 256): "worse", ("memory", 512): "better",
     }  # fmt: skip
-    (slower,) = (p for p in found.pairs if p.verdict == "worse" and p.what == "time")
+    (slower,) = (p for p in found.pairs if p.difference == "worse" and p.what == "time")
     assert slower.metric == "anchor_ratio" and slower.change is not None
     assert slower.change.low < slower.change.value < slower.change.high and slower.change.value == pytest.approx(1.5, rel=0.02)
-    assert set(verdicts(records, "orthogonal", "softmax").values()) == {"worse", "better", "undecided"}
+    assert set(differences(records, "orthogonal", "softmax").values()) == {"worse", "better", "undecided"}
 
 
 def test_the_margin_is_what_counts_as_alike() -> None:
     records = [timed("softmax", 1.0), timed("orthogonal", 1.2)]
-    assert verdicts(records, "softmax", "orthogonal")["time", 1024] == "worse"
-    assert verdicts(records, "softmax", "orthogonal", margin=1.5)["time", 1024] == "undecided"
+    assert differences(records, "softmax", "orthogonal")["time", 1024] == "worse"
+    assert differences(records, "softmax", "orthogonal", margin=1.5)["time", 1024] == "undecided"
 
 
 def test_seeds_are_paired_and_differences_shown() -> None:
     records = [learnt(name, seed, mean + 0.02 * seed) for name, mean in (("softmax", 0.5), ("orthogonal", 0.8)) for seed in range(3)]
     (pair,) = (p for p in compare(frame(records), "softmax", "orthogonal").pairs if p.what == "result")
-    assert (pair.verdict, pair.a, pair.b) == ("better", pytest.approx(0.52), pytest.approx(0.82))
+    assert (pair.difference, pair.a, pair.b) == ("better", pytest.approx(0.52), pytest.approx(0.82))
     assert pair.change is not None and pair.change.value == pytest.approx(0.3)
     bits = [dataclasses.replace(r, measurements={"bits_per_byte": r.measurements["accuracy"]}) for r in records]
     (pair,) = (p for p in compare(frame(bits), "softmax", "orthogonal").pairs if p.what == "result")
-    assert pair.verdict == "worse"
+    assert pair.difference == "worse"
 
 
 def test_machines_are_compared_in_seconds_and_commits_by_their_ratios() -> None:
     fast, slow = (timed("orthogonal", cost, machine=name) for name, cost in (("fast", 1.0), ("slow", 2.0)))
     (pair, _) = compare(frame([fast, slow]), "fast", "slow").pairs
-    assert (pair.verdict, pair.metric, pair.label) == ("worse", "forward_s", "orthogonal")
+    assert (pair.difference, pair.metric, pair.label) == ("worse", "forward_s", "orthogonal")
     commits = [timed("orthogonal", 1.0, **at(OLD)), timed("orthogonal", 0.5, **at(NEW))]
     (pair, _) = compare(frame(commits), OLD[:7], NEW[:7]).pairs
-    assert (pair.verdict, pair.metric) == ("better", "anchor_ratio")
+    assert (pair.difference, pair.metric) == ("better", "anchor_ratio")
     (pair, _) = compare(frame([timed("softmax", 1.0, **at(OLD)), timed("softmax", 0.5, **at(NEW))]), OLD[:7], NEW[:7]).pairs
-    assert (pair.verdict, pair.metric) == ("better", "drift_ratio")  # beside itself it never changes
+    assert (pair.difference, pair.metric) == ("better", "drift_ratio")  # beside itself it never changes
 
 
 def test_a_cell_that_fails_in_the_second_is_a_regression_and_one_that_is_missing_is_not() -> None:
     broken = dataclasses.replace(timed("orthogonal", 1.0, **at(NEW)), status="oom", reason="too large\nby far", measurements={})
     found = compare(frame([timed("orthogonal", 1.0, **at(OLD)), broken]), OLD[:4], NEW[:4])
-    assert {p.verdict for p in found.regressions} == {"failed"} and found.regressions[0].why == "oom: too large"
-    assert [p.verdict for p in found.pairs] == ["failed"]  # once, not for its time and its memory
+    assert {p.difference for p in found.regressions} == {"failed"} and found.regressions[0].why == "oom: too large"
+    assert [p.difference for p in found.pairs] == ["failed"]  # once, not for its time and its memory
     other = timed("polynomial", 1.0, **at(NEW))
     found = compare(frame([timed("orthogonal", 1.0, **at(c)) for c in (OLD, NEW)] + [other]), OLD[:4], NEW[:4])
     assert (len(found.pairs), found.only_a, found.only_b) == (2, 0, 1)
@@ -92,10 +92,10 @@ def test_what_is_not_compared_is_said(results: Path) -> None:
     skipped = dataclasses.replace(timed("orthogonal", 1.0), status="skipped", reason="no causal form", measurements={})
     records = [timed("softmax", 1.0), skipped, timed("softmax", 1.0, seq_len=99), timed("orthogonal", 1.0, seq_len=99)]
     found = compare(frame(records), "softmax", "orthogonal")
-    assert [(p.verdict, p.why) for p in found.pairs if p.why] == [("not compared", "skipped: no causal form")]
+    assert [(p.difference, p.why) for p in found.pairs if p.why] == [("not compared", "skipped: no causal form")]
     gone = dataclasses.replace(skipped, **at(NEW))
     (pair,) = compare(frame([timed("orthogonal", 1.0, **at(OLD)), gone]), OLD, NEW).pairs
-    assert (pair.verdict, pair.why) == ("failed", "skipped: no causal form")
+    assert (pair.difference, pair.why) == ("failed", "skipped: no causal form")
 
 
 def test_nothing_in_common_is_an_error_and_no_pass() -> None:
@@ -126,7 +126,7 @@ def test_times_of_flagged_sessions_are_left_out() -> None:
     noisy = [dataclasses.replace(r, measurements={**r.measurements, "drift_anchor_s": [1e-3 * (i + 1)]}) for i, r in enumerate(noisy)]
     records = [*noisy, *(timed("softmax", 1.0, seq_len=n) for n in LENGTHS)]
     found = compare(frame(records), "softmax", "orthogonal").pairs
-    assert {(p.what, p.verdict) for p in found} == {("time", "not compared"), ("memory", "worse")}
+    assert {(p.what, p.difference) for p in found} == {("time", "not compared"), ("memory", "worse")}
     assert all("flagged" in p.why for p in found if p.what == "time")
 
 
@@ -139,8 +139,8 @@ def test_many_equal_cells_are_no_regression() -> None:
 def test_what_is_not_compared_does_not_weaken_what_is() -> None:
     """100 cells that the second cannot do, beside one of few samples that is just decided."""
     pair = Pair("kernel", {}, "", "time", "anchor_ratio", 1.0, 2.0, None, "undecided")
-    others = [(dataclasses.replace(pair, verdict="not compared"), 1.0, 1.0)] * 100
-    assert _judged([(pair, 0.004, 0.9), *others], 0.01)[0].verdict == "worse"
+    others = [(dataclasses.replace(pair, difference="not compared"), 1.0, 1.0)] * 100
+    assert _judged([(pair, 0.004, 0.9), *others], 0.01)[0].difference == "worse"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""From records to answers: the table of all records, settings, rankings, growth with length, averages over tasks, comparisons.
+"""Analysis of records: the table of all records, settings, rankings, growth with length, averages over tasks, comparisons.
 
 `attnbench.analysis.ranking`, `.scaling`, `.overall` and `.compare` are loaded when they are first asked for.
 """

@@ -1,6 +1,6 @@
-"""asv's results as cells of the frame, where no record has the cell: its history on another checkout, or what came without records.
+"""Adds asv's results to the frame, for cells that no record has: measured on another checkout, or shared without records.
 
-asv knows a cell by its parameters alone; attnbench.spec.asv_params writes and reads them.
+asv identifies a cell by its parameters alone; attnbench.spec.asv_params writes and reads them.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _METRICS = {
     "task.Task.track_peak_memory": "peak_memory_bytes",
 }
 
-# What asv shows of a cell, but the learning rate and the parameters; the data is not among it, and evaluate is always the test part.
+# The axes by which asv identifies a cell, without learning rate and parameters. asv does not know the data; evaluate is always "test".
 _shown = attrgetter(*(f.name for f in dataclasses.fields(Spec) if f.name not in ("params", "data", "lr", "lr_grid")))
 
 
 @dataclass(frozen=True, kw_only=True)
 class AsvCell:
-    """One metric of a cell, as asv has it, by the names that a Record has; None for what asv does not know.
+    """One metric of a cell from asv's results. It has the attributes of a Record; those that asv does not know are None.
 
     spec.params holds what the preset chose, not the defaults. measurements: asv's raw samples where it kept them, else its one value.
     """
@@ -67,13 +67,13 @@ class AsvCell:
 
 
 def with_asv(results: Path, problems: list[Problem]) -> Iterator[Record | AsvCell]:
-    """Every record of a results folder, then asv's cells that none of them is of; what cannot be read is added to `problems`.
+    """Yield every record of a results folder, then those of asv's cells that have no record; adds unreadable lines to `problems`.
 
     Raises BadInput when the results folder does not exist.
     """
     cells = asv_cells(results / "asv", problems)
     records = Store(results).read(problems)
-    if not cells:  # as nearly always: nothing is looked at twice
+    if not cells:  # the usual case; it needs no second look at the records
         yield from records
         return
     recorded = _Recorded(cells)
@@ -84,7 +84,7 @@ def with_asv(results: Path, problems: list[Problem]) -> Iterator[Record | AsvCel
 
 
 def asv_cells(folder: Path, problems: list[Problem] | None = None) -> list[AsvCell]:
-    """The newest value that asv has of each machine, cell and metric; the folder may be missing."""
+    """asv's newest value for each machine, cell and metric; none if the folder is missing."""
     newest: dict[tuple[str, ...], AsvCell] = {}
     for row in read_asv(folder, problems):
         track = _TRACKS.get(row.benchmark.rpartition(".")[0])
@@ -103,7 +103,7 @@ def asv_cells(folder: Path, problems: list[Problem] | None = None) -> list[AsvCe
 def _cell(row: AsvRow, spec: Spec, value: float) -> AsvCell:
     metric = _METRICS[row.benchmark].format(mode=spec.mode)
     if metric == "accuracy":
-        value = float(f"{1.0 - value:.12g}")  # face gives asv the share wrong; more digits are noise of the subtraction
+        value = float(f"{1.0 - value:.12g}")  # asv holds the error rate; further digits are rounding noise of the subtraction
     samples = [sample for sample in row.samples or () if sample is not None] if is_time(metric) else []
     return AsvCell(
         spec=spec,
@@ -121,9 +121,9 @@ def _age(cell: AsvCell) -> tuple[str, str]:
 
 
 class _Recorded:
-    """Which of asv's cells there are records of.
+    """Finds which of asv's cells have records.
 
-    Records hold default parameters too and asv does not, so a record is of that cell which has the most parameters of the record's own.
+    A record holds default parameters too, and asv's cell does not. So a record belongs to the cell that shares most parameters with it.
     """
 
     def __init__(self, cells: Sequence[AsvCell]) -> None:
@@ -148,7 +148,7 @@ class _Recorded:
 
 
 def _place(cell: Record | AsvCell) -> Hashable:
-    """Machine and axes that asv shows; of a tuned cell the rates, whichever was chosen."""
+    """The machine and axes by which asv identifies a cell; for a tuned cell all candidate rates, not the chosen one."""
     return cell.machine, *_shown(cell.spec), cell.spec.lr_grid or cell.spec.lr
 
 

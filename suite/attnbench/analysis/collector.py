@@ -1,4 +1,4 @@
-"""No garbage collection for a while."""
+"""Disables Python's garbage collector while very many lists are made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """No garbage collection meanwhile: millions of new lists set it off again and again, and none of them is garbage."""
+    """Context manager: disables garbage collection. Millions of new lists would start it again and again, and none of them is garbage."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""What the columns of the frame and the metrics in its rows mean: the dictionary for who reads an export without the code."""
+"""The data dictionary of an export: what the columns of the frame and the metrics in its rows mean."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TYPES = ("text", "integer", "number", "boolean", "object", "list of numbers")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the frame. type: one of TYPES; any but an axis that every track has may be missing."""
+    """A column of the frame. type: one of TYPES. A value may be missing, except on an axis that every track has."""
 
     type: str
     meaning: str
 
 
-# Columns whose meaning the schema of a record does not tell, or not without its neighbours.
+# Columns whose meaning is not in the schema of a record, or cannot be understood there without its neighbours.
 _OWN = MappingProxyType(
     {
         "d_model": Column("integer", "width of the model, num_heads * head_dim"),
@@ -64,7 +64,7 @@ def columns() -> Mapping[str, Column]:
 
 
 def dictionary() -> pd.DataFrame:
-    """A row for each column of the frame and each metric: kind ("column" or "metric"), name, type (of a metric its unit), meaning."""
+    """A table with a row for each column of the frame and each metric: kind ("column" or "metric"), name, type or unit, meaning."""
     import pandas as pd
 
     rows = [("column", name, column.type, column.meaning) for name, column in columns().items()]

@@ -1,4 +1,4 @@
-"""Two variants, two machines or two commits, cell by cell: ratios with intervals, and whether the second is surely better or worse."""
+"""Compares two variants, machines or commits cell by cell: ratios with intervals, and whether the second is surely better or worse."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ from attnbench.store.metrics import RESULTS, higher_is_better
 if TYPE_CHECKING:
     import pandas as pd
 
-Verdict = Literal["better", "worse", "undecided", "failed", "not compared"]
+Difference = Literal["better", "worse", "undecided", "failed", "not compared"]
 LEVEL = {"time": 0.01, "memory": 0.01, "result": 0.05}
 BAD = ("oom", "timeout", "error", "incorrect")
-FIRST: dict[str, What] = {"kernel": "time", "depth": "time", "task": "result"}  # of what a cell gives; a failure is told there, once
+FIRST: dict[str, What] = {"kernel": "time", "depth": "time", "task": "result"}  # by track, where the failure of a cell is reported, once
 TIMES = ("forward_s", "training_s", "decode_s")
 DRIFT = "drift_anchor_s"
-DRIFT_RATIO = "drift_ratio"  # seconds over those of the drift anchor beside them
+DRIFT_RATIO = "drift_ratio"  # seconds of a call divided by those of the drift anchor, timed beside it
 IGNORED: dict[Kind, tuple[str, ...]] = {"variant": (), "machine": ("machine", "torch"), "commit": ()}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One cell, or several seeds of one, in both.
+    """The comparison of a and b in one cell, over all its seeds.
 
-    what: "time", "memory" or "result", by `metric`. a, b: median, or of a result the mean. change: b over a with its interval, not widened
-    for the number of cells, or of a result b less a; of memory, which is counted, without an interval. verdict: of b against a, among all
-    pairs of the same kind; "failed" where a has numbers and b ran out of something or was wrong, "not compared" where one has none for
-    another reason; why says which.
+    what: "time", "memory" or "result", measured by `metric`.
+    a, b: the medians; for a result the means.
+    change: the ratio b / a with its interval, which is not widened for the number of cells; for a result the difference b - a. Memory is
+    counted and has no interval.
+    difference: whether b is better or worse than a, tested among all pairs with the same `what`; "failed" where a has numbers and b failed
+    (`why` says how); "not compared" where one of them has no numbers for another reason (`why` says which).
     """
 
     track: str
@@ -47,13 +49,13 @@ class Pair:
     a: float | None
     b: float | None
     change: Interval | None
-    verdict: Verdict
+    difference: Difference
     why: str = ""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All pairs; how many mechanisms in how many settings only one side has."""
+    """The pairs of two names, a and b. only_a, only_b: the number of cells that only one of them has; they are not compared."""
 
     kind: Kind
     a: str
@@ -64,19 +66,20 @@ class Comparison:
 
     @property
     def regressions(self) -> list[Pair]:
-        """Where the second is surely worse, or failed."""
-        return [pair for pair in self.pairs if pair.verdict in ("worse", "failed")]
+        """The pairs in which the second is surely worse, or failed."""
+        return [pair for pair in self.pairs if pair.difference in ("worse", "failed")]
 
 
 def compare(
     table: pd.DataFrame, a: str, b: str, margin: float = MARGIN, whats: Sequence[What] = ("time", "memory", "result")
 ) -> Comparison:
-    """Compare two names of one kind: labels of variants, machines, or commits by their first digits or as git knows them.
+    """Compare two variants (by their labels), two machines, or two commits (by their first digits or any name that git knows).
 
-    table: of attnbench.load. Variants are compared within each setting; machines and commits in each cell of each variant. A time counts as
-    different beyond `margin`, and if a rank test says so with the false discovery rate over all cells at 1 %; a result, if a t-test paired
-    by seed does at 5 %; memory beyond 1 % in all seeds. Times are ratios to softmax in the same rounds where both have them; between
-    machines seconds; and of softmax itself between commits ratios to the drift anchor. Those of flagged sessions are not compared.
+    table: from attnbench.load. Variants are compared within each setting; machines and commits in each cell of each variant. Two times
+    differ if they differ by more than `margin` and a rank test says so, at a false discovery rate of 1 % over all cells; two results, if a
+    t-test paired by seed says so, at 5 %; two memories, if they differ by more than 1 % in all seeds. Times are compared as ratios to
+    softmax in the same rounds where both have them; between machines as seconds; softmax's own between commits as ratios to the drift
+    anchor. Times of flagged sessions are not compared.
 
     Raises BadInput for names that are not in the results, of two kinds, or the same, and when they have no cell in common.
     """
@@ -136,7 +139,7 @@ _Match = tuple[Any, dict[str, Any], str, _Side | None, _Side | None]
 
 
 def _matched(table: pd.DataFrame, labels: Labels, kind: Kind, names: tuple[str, str], what: What, track: str) -> Iterator[_Match]:
-    """Every setting and mechanism that either side has, in order, with a key of its own."""
+    """Yield key, setting, label and both sides of every cell that either side has; None for a side that lacks it."""
     column = {"variant": "label", "machine": "machine", "commit": "attnbench_commit"}[kind]
     sides: tuple[dict[Any, tuple[dict[str, Any], str, _Side]], ...] = ({}, {})
     whole = comparable(table, track, labels) if kind == "variant" else None
@@ -157,11 +160,11 @@ def _matched(table: pd.DataFrame, labels: Labels, kind: Kind, names: tuple[str, 
 def _pair(
     kind: Kind, track: str, setting: dict[str, Any], label: str, what: What, a: _Side, b: _Side, margin: float
 ) -> list[tuple[Pair, float, float]]:
-    """A pair, undecided as yet, with the one-sided p-values of b having more than a and of the reverse; none where there is nothing to
-    say."""
+    """A pair, not yet judged, with two one-sided p-values: that b has more than a, and that b has less; an empty list where neither side
+    has numbers or a failure is reported elsewhere."""
 
-    def told(verdict: Verdict, why: str) -> list[tuple[Pair, float, float]]:
-        return [(Pair(track, setting, label, what, metric, None, None, None, verdict, why), 1.0, 1.0)] if what == FIRST[track] else []
+    def told(difference: Difference, why: str) -> list[tuple[Pair, float, float]]:
+        return [(Pair(track, setting, label, what, metric, None, None, None, difference, why), 1.0, 1.0)] if what == FIRST[track] else []
 
     metric = _metric(kind, setting, label, what, a, b)
     failures = a.failure, b.failure
@@ -188,11 +191,11 @@ def _pair(
 
 
 def _results(pair: Pair, a: _Side, b: _Side) -> list[tuple[Pair, float, float]]:
-    """The same of what was learnt, by the seeds that both have."""
+    """As `_pair`, for test results: compared over the seeds that both have."""
     mine, theirs = a.by_seed(pair.metric), b.by_seed(pair.metric)
     seeds = sorted(mine.keys() & theirs.keys())
     if not seeds:
-        return [(replace(pair, verdict="not compared", why="no seed in common"), 1.0, 1.0)]
+        return [(replace(pair, difference="not compared", why="no seed in common"), 1.0, 1.0)]
     p = paired_p_values([mine, theirs])
     means = [float(np.mean([of[seed] for seed in seeds])) for of in (mine, theirs)]
     change = mean_interval([theirs[seed] - mine[seed] for seed in seeds])
@@ -212,13 +215,13 @@ def _metric(kind: Kind, setting: dict[str, Any], label: str, what: What, a: _Sid
 
 
 def _judged(pairs: Sequence[tuple[Pair, float, float]], level: float) -> list[Pair]:
-    """The pairs with their verdicts, the false discovery rate over all that can have one at a level."""
-    tested = [place for place, (pair, _, _) in enumerate(pairs) if pair.verdict == "undecided"]
+    """The pairs with their differences; `level` is the false discovery rate over all pairs that can be tested."""
+    tested = [place for place, (pair, _, _) in enumerate(pairs) if pair.difference == "undecided"]
     different = rejected(np.minimum(1.0, [2 * min(pairs[place][1:]) for place in tested]), level)
     found = [pair for pair, _, _ in pairs]
     for place, is_different in zip(tested, different.tolist(), strict=True):
         pair, more, less = pairs[place]
         if is_different:
             more_is_better = pair.what == "result" and higher_is_better(pair.metric)
-            found[place] = replace(pair, verdict="better" if (more < less) == more_is_better else "worse")
+            found[place] = replace(pair, difference="better" if (more < less) == more_is_better else "worse")
     return found

@@ -15,9 +15,9 @@ SessionKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class Drift:
-    """The drift anchor over the cells of a session.
+    """The speed of the drift anchor over the cells of a session.
 
-    cells:    how many have it.
+    cells:    how many were timed beside the anchor.
     median_s: median over cells of their medians.
     ratio:    95th over 5th percentile of the cells' medians.
     baseline: median_s over what the anchor took when the machine's peaks were measured; None when that is not known.
@@ -41,7 +41,7 @@ class Drift:
 
 
 class Drifts:
-    """The drift of every session, gathered record by record; of cells measured twice in one both count."""
+    """Collects the drift of every session, record by record; if a session measured a cell twice, both count."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self._medians: dict[SessionKey, list[float]] = {}
@@ -74,5 +74,5 @@ class Drifts:
         return Drift(len(ordered), middle, ordered[round(0.95 * last)] / ordered[round(0.05 * last)], baseline)
 
     def flags(self) -> dict[SessionKey, str]:
-        """Why sessions do not rank; those that do are not in it."""
+        """The reason why a session does not rank, for each session that does not."""
         return {key: flag for key in self._medians if (flag := self.of(*key).flag) is not None}

@@ -1,4 +1,4 @@
-"""The frame as a CSV, Parquet or JSON file, the same bytes for the same records."""
+"""Writes the frame as a CSV, Parquet or JSON file, the same bytes for the same records."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _ROWS_OF_A_GROUP = 200_000  # of Parquet
 
 
 def _stable(table: pd.DataFrame) -> pd.DataFrame:
-    """Columns of one type whatever the rows: whole numbers that may be missing, rather than 1024.0 beside a missing one; params as JSON."""
+    """The table with types that do not depend on its rows: integer columns stay integers beside missing values; params as JSON text."""
     whole = {name: "Int64" for name, column in columns().items() if column.type == "integer"}
     return table.astype(whole).assign(params=[msgspec.json.encode(params, order="deterministic").decode() for params in table["params"]])
 
 
 def _write_csv(table: pd.DataFrame, stream: BinaryIO) -> None:
-    """samples as JSON text. Lines end as RFC 4180 says, for then a text that holds either sign is quoted."""
+    """Write CSV, with samples as JSON text. Lines end in CR LF (RFC 4180), so that a text that holds either of the two is quoted."""
     table = _stable(table)
     texts = table.assign(samples=[msgspec.json.encode(samples).decode() for samples in table["samples"]])
     texts.to_csv(stream, index=False, lineterminator="\r\n", encoding="utf-8")
 
 
 def _write_json(table: pd.DataFrame, stream: BinaryIO) -> None:
-    """A list of objects, one a line; null for what is missing or not finite. params is JSON within it, not a text."""
+    """Write a JSON list of objects, one a line; null for a value that is missing or not finite. params is an object, not a text."""
     for start in range(0, len(table), _ROWS_AT_ONCE):
         part = _stable(table.iloc[start : start + _ROWS_AT_ONCE])
         plain = {name: _plain(part[name]) for name in part.columns}
@@ -42,12 +42,12 @@ def _write_json(table: pd.DataFrame, stream: BinaryIO) -> None:
 
 
 def _plain(column: pd.Series[Any]) -> list[Any]:
-    """Python's own values, None for a missing one."""
+    """The values of a column as Python objects, None for a missing one."""
     return column.astype(object).where(column.notna(), None).tolist()
 
 
 def write_parquet(table: pd.DataFrame, stream: BinaryIO) -> None:
-    """params as JSON text; what a column means is in its field's metadata, "description"."""
+    """Write Parquet, with params as JSON text; the "description" in a field's metadata says what the column means."""
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 

@@ -1,4 +1,4 @@
-"""Records as one tidy DataFrame, one row per record and metric."""
+"""Makes one tidy DataFrame of records, one row per record and metric."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS = (
 )  # fmt: skip
 
 _TEXT_AXES = tuple(name for name, hint in get_type_hints(Spec).items() if hint in (str, str | None))
-# Columns that a record has once, by where it has them.
+# Columns with one value per record, and the attribute of the record that holds it.
 _TEXTS = {
     **{axis: f"spec.{axis}" for axis in _TEXT_AXES},
     **{name: name for name in ("id", "fingerprint", "status", "reason", "stage", "machine", "session", "started_at", "command")},
@@ -46,7 +46,7 @@ _NUMBERS = {
 
 
 def load(results: str | Path, problems: list[Problem] | None = None, curves: bool = False) -> pd.DataFrame:
-    """See `attnbench.load`. Lines that cannot be read are added to `problems`, or warned of when it is None."""
+    """The frame of a results folder, as `attnbench.load` says. Adds unreadable lines to `problems`; warns of them when it is None."""
     found: list[Problem] = []
     table = _framed(with_asv(Path(results), found), curves)
     if problems is not None:
@@ -62,14 +62,14 @@ def load(results: str | Path, problems: list[Problem] | None = None, curves: boo
 def frame(records: Iterable[Record], curves: bool = False) -> pd.DataFrame:
     """One row per record and metric; a record without measurements has one row whose metric and value are missing.
 
-    curves: a row more for each column of a training curve, metric `curve.NAME`. Its samples are the column's numbers in order of epochs,
-    and its value is the last of them.
+    curves: adds a row for each column of a training curve, with the metric `curve.NAME`. Its samples are the column's numbers in the order
+    of epochs, and its value is the last of them.
     """
     return _framed(records, curves)
 
 
 def _framed(records: Iterable[Record | AsvCell], curves: bool) -> pd.DataFrame:
-    """Built by columns, for rows as dicts take five times as long and twice the memory."""
+    """The frame, built by columns: rows as dicts take five times as long and twice the memory."""
     with collector_paused():
         return _table(_gather(records, curves))
 
@@ -101,13 +101,16 @@ def _table(found: _Gathered) -> pd.DataFrame:
 
 
 def _cell(record: Record | AsvCell) -> str:
-    """The cell's id; of one whose rate was tuned that before the choice."""
+    """The id of the record's cell; if its learning rate was tuned, the id before a rate was chosen."""
     return record.id if record.spec.lr_grid is None else dataclasses.replace(record.spec, lr=None).key()
 
 
 @dataclass(frozen=True)
 class _Gathered:
-    """Texts, numbers, parameters, session (None for asv's) and number of rows of each record; metric, clock and samples of each row."""
+    """The contents of the frame.
+
+    For each record: texts, numbers, params, sessions (None for asv's) and rows (how many). For each row: metrics, clocks and samples.
+    """
 
     texts: list[tuple[str | None, ...]] = field(default_factory=list)
     numbers: list[tuple[Any, ...]] = field(default_factory=list)
@@ -121,7 +124,7 @@ class _Gathered:
 
 
 def _gather(records: Iterable[Record | AsvCell], curves: bool) -> _Gathered:
-    """What the table holds of each record, so that the record itself can go."""
+    """Copy what the frame needs from each record, so that the record's memory can be freed."""
     found = _Gathered()
     texts_of, numbers_of = attrgetter(*_TEXTS.values()), attrgetter(*_NUMBERS.values())
     same = dict[str | None, str | None]().setdefault  # equal texts of all records become one object
@@ -158,7 +161,7 @@ def _transposed(rows: Sequence[tuple[Any, ...]], width: int) -> Iterable[tuple[A
 
 
 def _text(values: Sequence[str | None]) -> Any:
-    """A column of texts, which holds Python's own: equal ones share their memory over all rows, which Arrow's do not."""
+    """A column of Python strings: equal ones share their memory over all rows, as Arrow's strings do not."""
     import numpy as np
     import pandas as pd
 
@@ -166,7 +169,7 @@ def _text(values: Sequence[str | None]) -> Any:
 
 
 def _objects(values: Sequence[object]) -> Any:
-    """A column of Python's objects, which numpy leaves as they are."""
+    """A column of Python objects, not converted by numpy."""
     import numpy as np
 
     column = np.empty(len(values), dtype=object)
@@ -175,7 +178,7 @@ def _objects(values: Sequence[object]) -> Any:
 
 
 def _coded(values: Sequence[str | None]) -> tuple[list[str | None], Any]:
-    """The distinct values, and the place of every value among them."""
+    """The distinct values, and the index of every value among them."""
     import numpy as np
 
     places = {value: place for place, value in enumerate(dict.fromkeys(values))}

@@ -1,4 +1,4 @@
-"""What a mechanism is called beside others: its name, and the parameters that differ from its defaults."""
+"""Labels of mechanisms: the name, and the parameters that differ from the defaults."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Params = Mapping[str, Any]
 
 
 class Labels:
-    """Labels of all that was recorded.
+    """Makes the labels of all recorded mechanisms.
 
-    recorded: names with parameters; declared: the defaults of the variants that are known here. Of one that is not known, parameters need
-    no mention where it was recorded with one set only.
+    recorded: names with parameters; declared: the default parameters of the registered variants. A variant that is not registered is shown
+    without parameters if it was recorded with one set of them only.
     """
 
     def __init__(self, recorded: Iterable[tuple[str, Params]], declared: Mapping[str, Params]) -> None:
@@ -27,7 +27,7 @@ class Labels:
         self._usual = {**alone, **declared}
 
     def label(self, name: str, params: Params) -> str:
-        """The name, and in brackets what is unusual.
+        """The name, followed in brackets by the parameters that differ from the defaults.
 
         >>> Labels([], {"power": {"degree": 2}}).label("power", {"degree": 4})
         'power(degree=4)'
@@ -38,7 +38,7 @@ class Labels:
 
 
 def canonical(value: object) -> str:
-    """A value as JSON that is the same for equal ones."""
+    """A value as JSON text, the same text for equal values."""
     return json.dumps(value, sort_keys=True, default=list)
 
 
@@ -47,22 +47,22 @@ def _shown(value: object) -> str:
 
 
 def epochs_text(spec: Spec) -> str:
-    """How long a model was trained."""
+    """How long a model was trained, as text: "10 epochs"."""
     return f"{spec.epochs} epoch{'' if spec.epochs == 1 else 's'}"
 
 
 def rate_text(spec: Spec) -> str:
-    """The learning rate; where it was chosen the rates that it was chosen from, for every mechanism by itself."""
+    """The learning rate as text; if it was tuned, the rates from which each mechanism's own was chosen."""
     return f"lr {spec.lr:g}" if spec.lr_grid is None else f"lr tuned of {', '.join(spec.lr_grid.split())}"
 
 
 def rates_text(records: Iterable[Record]) -> str:
-    """The rates that some records were trained at, smallest first; none where none could be tried."""
+    """The learning rates of the records as text, smallest first; "–" if they have none."""
     return ", ".join(f"{lr:g}" for lr in sorted({r.spec.lr for r in records if r.spec.lr is not None})) or "–"
 
 
 def setting_text(setting: Mapping[str, Any]) -> str:
-    """A setting in words: numbers with their names, other values as they are, what is missing not at all.
+    """A setting as text: numbers with their names, other values as they are; missing values are left out.
 
     >>> setting_text({"mode": "forward", "causal": True, "seq_len": 4096.0, "block": None})
     'forward, causal, seq_len 4,096'

@@ -1,4 +1,4 @@
-"""What records gave, as numbers to show: samples, medians, means over seeds, several seeds as one; and what became of a cell."""
+"""Numbers of records to show: samples, medians, means over seeds, records of several seeds joined; and the status of a cell in words."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from attnbench.stats import Interval, mean_interval, median_interval, median_rat
 from attnbench.store.record import Origin, Record
 
 BASELINE = "softmax"
-LARGEST = 1e150  # nothing measured is larger, and ratios of what is smaller stay finite
+LARGEST = 1e150  # no measurement is larger, and the ratio of two smaller numbers is finite
 STATUS_WORDS = {"oom": "out of memory", "error": "error", "incorrect": "incorrect", "timeout": "timeout"}
 _but_seed = attrgetter(*(f.name for f in fields(Spec) if f.name not in ("seed", "params")))
 
 
 def status_word(record: Record) -> str:
-    """The status as people say it."""
+    """The status of a record in words."""
     return STATUS_WORDS.get(record.status, record.status)
 
 
 def is_trial(record: Record) -> bool:
-    """Whether a record is one of those that a learning rate was chosen by: it has no test result."""
+    """Whether a record is a tuning trial, from which a learning rate was chosen; it has no test result."""
     return record.spec.evaluate == "validation"
 
 
@@ -52,9 +52,9 @@ def over_seeds(records: Iterable[Record], metric: str) -> tuple[Interval, list[f
 
 
 def ratio_to_softmax(record: Record, base: Record | None, metric: str) -> Interval | None:
-    """A positive cost over that of softmax; None where either gave no number.
+    """A positive cost divided by that of softmax; None where either has no number.
 
-    Of times whose calls took turns with softmax it is their ratio, `anchor_ratio`, whatever softmax's own cell gave.
+    For a time whose calls took turns with softmax it is the measured `anchor_ratio`, and softmax's own cell is not used.
     """
     if positive(record, metric) is None:
         return None
@@ -77,9 +77,9 @@ def by_coverage(records: Sequence[Record], of: Callable[[Record], int | None]) -
 
 
 def pooled(records: Iterable[Record]) -> list[Record]:
-    """The records of costs with those of several seeds of one cell as one, which holds the samples of all that gave a number.
+    """The records of costs, with the seeds of each cell joined into one record that holds all their samples.
 
-    Its place is that of the first. Where one failed it is that one as it stands: a mechanism one of whose seeds failed has no rank.
+    It stands at the place of the first. If a seed failed, the failed record stands for all: a mechanism with a failed seed has no rank.
     """
     found: dict[tuple[str, object, str], list[Record]] = {}
     for record in records:
@@ -96,5 +96,5 @@ def _as_one(records: Sequence[Record]) -> Record:
 
 
 def least_trusted(records: Iterable[Record]) -> Origin:
-    """Where the least trusted of some records comes from: no more than that can be said of them together."""
+    """The origin of the least trusted record, which is as far as all of them together can be trusted."""
     return min((record.origin for record in records), key=lambda origin: origin.trust == "rerun")

@@ -1,4 +1,4 @@
-"""What the two names of a comparison stand for: variants, machines or commits."""
+"""Finds out whether the two names of a comparison are variants, machines or commits."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Kind = Literal["variant", "machine", "commit"]
-SHORTEST = 4  # hex digits that may stand for a commit
-LISTED = 8  # names of a kind in an error
+SHORTEST = 4  # least number of hex digits that identify a commit
+LISTED = 8  # most names of a kind that an error message lists
 
 
 def resolved(table: pd.DataFrame, labels: Labels, a: str, b: str) -> tuple[Kind, str, str]:
-    """The kind of two names, and what they are in full.
+    """The kind of two names, and both names in full.
 
-    table: of attnbench.load; labels: of all of it. Raises BadInput for names that are not in it, of two kinds, or the same.
+    table: from attnbench.load; labels: those of the whole table. Raises BadInput for names that are not in it, of two kinds, or the same.
     """
     known: dict[Kind, set[str]] = {
         "variant": {labels.label(name, params) for name, params in zip(table["variant"], table["params"], strict=True)},
@@ -52,7 +52,7 @@ def _distinct(a: str, b: str) -> tuple[str, str]:
 
 
 def _commit(name: str, known: set[str]) -> str | None:
-    """The recorded commit that a name stands for, if just one does."""
+    """The recorded commit that a name stands for; None if there is none. Raises BadInput if several begin with the name."""
     found = [commit for commit in sorted(known) if commit.startswith(name.lower()) and len(name) >= SHORTEST]
     if not found:
         try:
@@ -62,7 +62,7 @@ def _commit(name: str, known: set[str]) -> str | None:
                 text=True,
                 timeout=10,
             )
-        except (OSError, subprocess.TimeoutExpired):  # no git: then there are no names but what was recorded
+        except (OSError, subprocess.TimeoutExpired):  # without git only recorded commits have names
             return None
         found = [commit for commit in known if commit == done.stdout.strip()]
     if len(found) > 1:

@@ -1,6 +1,6 @@
-"""Over tasks and settings: average ranks with a critical difference, performance profiles, Pareto frontiers, time to target.
+"""Summaries over tasks and settings: average ranks with a critical difference, performance profiles, Pareto frontiers, time to target.
 
-Nothing that is missing is filled in. What is left out of an aggregate, and why, is part of its answer.
+No missing value is filled in. An aggregate lists what was left out of it, and why.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ from attnbench.store.metrics import RESULTS, higher_is_better
 if TYPE_CHECKING:
     import pandas as pd
 
-LEAST_SHARE = 0.75  # of the tasks, that a mechanism must have a result of to take part in the average
-LEAST_SEEDS = 3  # behind each
+LEAST_SHARE = 0.75  # share of the tasks on which a mechanism must have a result to take part in the average
+LEAST_SEEDS = 3  # seeds that such a result must have
 FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)  # of a performance profile
 
 
 @dataclass(frozen=True)
 class Aggregate:
-    """Average ranks over tasks on one bench: machine, device, dtype and torch.
+    """Average ranks over tasks on one bench (machine, device, dtype and torch).
 
-    labels: who takes part, by average rank; ranks: theirs, in that order; tasks: what they were taken over.
-    left_out: mechanisms and tasks that are not in it, with the reason. found: None where too little is left.
+    labels: the mechanisms that take part, best average rank first. ranks: their average ranks, in the same order. tasks: the tasks that the
+    ranks were averaged over. left_out: the mechanisms and tasks that are not part of it, each with the reason. found: the ranks with their
+    statistics; None where fewer than two mechanisms or two tasks are left.
     """
 
     bench: tuple[str, ...]
@@ -54,11 +55,11 @@ class Aggregate:
 
 
 def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | None = None) -> list[Aggregate]:
-    """Average rank over tasks with Nemenyi's critical difference, for each machine, device, dtype and torch, of one kind of block.
+    """Average ranks over tasks with Nemenyi's critical difference, one aggregate for each machine, device, dtype and torch.
 
-    The score of a mechanism on a task is its mean over seeds. Of several depths or recipes of a task the one counts that has most
-    mechanisms with three seeds. A mechanism that has such a result on less than three quarters of the tasks is left out; then every task
-    that one of the others lacks.
+    block: the kind of block whose models are ranked. The score of a mechanism on a task is its mean over seeds. Where a task was run with
+    several depths or recipes, the one with most mechanisms that have three seeds counts. A mechanism that has such a result on less than
+    three quarters of the tasks is left out; then every task is left out on which one of the remaining mechanisms has none.
     """
     rows = rankings(table[(table["block"] == block).to_numpy()], "task", labels)["result"]
     rows = rows.assign(
@@ -80,7 +81,7 @@ def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | No
 
 
 def _aggregate(bench: tuple[str, ...], given: dict[str, dict[str, float]], everyone: Sequence[str]) -> Aggregate:
-    """given: scores by task and label, more is better."""
+    """The aggregate of one bench. given: scores by task and label, more is better; everyone: all labels."""
     scores = {task: of for task, of in given.items() if of}
     out = [f"{task}: no mechanism has {LEAST_SEEDS} seeds" for task in sorted(given.keys() - scores.keys())]
     seen = {label: sum(label in of for of in scores.values()) for label in everyone}
@@ -104,7 +105,7 @@ def _aggregate(bench: tuple[str, ...], given: dict[str, dict[str, float]], every
 
 
 def _rounded(mean: float) -> float:
-    """A mean without its last digits, in which two of the same values in another order may differ."""
+    """A mean rounded to 12 digits: sums of the same values in another order differ in later digits."""
     return float(f"{mean:.12g}")
 
 
@@ -112,9 +113,10 @@ def profile(table: pd.DataFrame, mode: str, factors: Sequence[float] = FACTORS) 
     """Performance profile of times over the lengths of every setting: the share of lengths at which a mechanism takes at most a factor
     times what the fastest does.
 
-    Columns: the setting's but for seq_len; label, variant; lengths; one for each factor. It is taken over the lengths at which at least
-    half of the mechanisms were run, and of those mechanisms that were run at all of them. A cell that ran out of memory or time, was wrong
-    or failed counts as within no factor, and so do the longer ones that were skipped for it; another that was skipped as not run.
+    Columns: the setting's without seq_len; label, variant; lengths, how many; one for each factor. The lengths are those at which at least
+    half of the mechanisms were run, and the mechanisms those that were run at all of these lengths. A cell that ran out of memory or time,
+    was wrong or failed is within no factor, and neither are the longer cells that were skipped because of it. A cell that was skipped for
+    another reason counts as not run.
     """
     import pandas as pd
 
@@ -131,11 +133,11 @@ def profile(table: pd.DataFrame, mode: str, factors: Sequence[float] = FACTORS) 
 
 
 def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None = None) -> pd.DataFrame:
-    """Which mechanisms are on the frontier of what is learnt against training time ("time") or peak memory ("memory"), on every task.
+    """Which mechanisms are on the Pareto frontier of test result against training time ("time") or peak memory ("memory"), on every task.
 
-    Columns: the setting's; label, variant; gain, the mean of the test metric, named in metric; cost, the median over seeds, in seconds or
-    bytes; place: "frontier", "undecided" or "dominated", as stats.frontier says. Mechanisms without both in all their seeds are not in it,
-    and nor, of times, are those of flagged sessions.
+    Columns: the setting's; label, variant; metric, the name of the test metric; gain, its mean over seeds; cost, the median over seeds, in
+    seconds or bytes; place: "frontier", "undecided" or "dominated", as stats.frontier says. A mechanism that lacks a result or a cost in
+    one of its seeds is left out; so is, for times, one with a flagged session.
     """
     import pandas as pd
 
@@ -164,8 +166,9 @@ def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None 
 def time_to_target(table: pd.DataFrame) -> pd.DataFrame:
     """Seconds of training until the validation part first reached the task's target, in every setting.
 
-    Columns: the setting's; label, variant; reached, seeds, how many did of how many; value, low, high: median over those that did, and its
-    range. A seed that never did is counted, and no time is made up for it. Mechanisms with a flagged session are not in it.
+    Columns: the setting's; label, variant; reached: the number of seeds that reached the target; seeds: the number of seeds; value, low,
+    high: median and range of the times of those that reached it. A seed that did not is counted in `seeds` and gives no time. Mechanisms
+    with a flagged session are left out.
     """
     import pandas as pd
 

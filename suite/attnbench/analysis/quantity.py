@@ -1,4 +1,4 @@
-"""Numbers for people: three significant digits, a thin space before the unit."""
+"""Formats numbers for people: three significant digits, a thin space before the unit."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from functools import lru_cache
 THIN = "\u2009"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
-_ROUNDS_TO_ONE = 0.9995  # to three digits
+_ROUNDS_TO_ONE = 0.9995  # the smallest number that is 1.00 in three digits
 _SIZES = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 
 
-@lru_cache(2**18)  # a number stands in a table, a plot, the plot's table and its cell
+@lru_cache(2**18)  # the same number is shown in a table, in a plot, in the plot's table and on its cell's page
 def digits(x: float) -> str:
-    """Three significant digits, plain between 0.0001 and a million, else a power of ten.
+    """A number in three significant digits: plain between 0.0001 and a million, else with a power of ten; "–" if it is not finite.
 
     >>> digits(0.09123), digits(12.34), digits(9876.0), digits(0.0)
     ('0.0912', '12.3', '9,880', '0')
@@ -38,7 +38,7 @@ def superscript(whole: int) -> str:
 
 
 def count(x: float) -> str:
-    """A whole number with its thousands apart."""
+    """A whole number with commas between the thousands."""
     return f"{round(x):,}" if math.isfinite(x) else "–"
 
 
@@ -53,7 +53,7 @@ def size(x: float) -> str:
 
 
 def _scaled(x: float, units: Sequence[tuple[float, str]], least: float) -> str:
-    """In the largest unit of which there is at least so much, else in the smallest."""
+    """x in the largest unit of which it is at least `least`; else in the smallest unit."""
     fitting = (pair for pair in units if abs(x) >= least * pair[0])
     factor, unit = next(fitting, units[-1])
     return f"{digits(x / factor)}{THIN}{unit}"

@@ -1,8 +1,7 @@
-"""Ranking tables: mechanisms in every setting by time, memory or what they learnt, with intervals, and ranks that know ties.
+"""Ranking tables: the mechanisms of every setting, ordered by time, memory or test result, with intervals and with ties.
 
-What is missing is treated by rules, and never filled in. A mechanism whose cell failed, or one of whose seeds did, is listed with its
-status and has no rank. A time of a flagged session, or of a single sample, is shown and has no rank. Seeds that two mechanisms do not
-share do not count when these two are compared.
+No missing value is filled in. A mechanism whose cell failed, or one of whose seeds did, is listed with its status and has no rank. A time
+of a flagged session, or of a single sample, is shown and has no rank. Two mechanisms are compared over the seeds that both have.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ COLUMNS = (
 
 @dataclass
 class Entry:
-    """One mechanism in one setting: its records, in the order of their seeds. failed: the place of the first that has no numbers."""
+    """The records of one mechanism in one setting, in the order of their seeds. failed: the index of the first that has no numbers."""
 
     label: str
     variant: str
@@ -64,13 +63,13 @@ class Entry:
 def ranking(table: pd.DataFrame, what: What, track: str) -> pd.DataFrame:
     """One row for every setting of a track and every mechanism in it.
 
-    table: of attnbench.load. what: "time" (of a call or a step, 99 % intervals), "memory" (peak, exact) or "result" (what a task's test
-    part gave, mean over seeds and 95 % interval). Columns: the setting's (comparable.SETTING), then the mechanism's label and name;
+    table: from attnbench.load. what: "time" (of a call or a step, 99 % intervals), "memory" (peak, exact) or "result" (on the test part of
+    a task, mean over seeds and 95 % interval). Columns: the setting's (analysis.settings.SETTING), then the mechanism's label and name;
     rank_low and rank_high, the first and last rank that it could have, missing where it has none; ties, the labels it cannot be told from;
-    metric, value with low, high and their confidence; how many samples and records stand behind it; status, and why it has no rank.
+    metric, value with low, high and their confidence; the numbers of samples and of records used; status; why, the reason for no rank.
 
-    A time is the ratio to softmax, `anchor_ratio`, where every mechanism of the setting has one, else seconds. The order of rows depends on
-    nothing but their content: settings, then ranks, then names.
+    A time is the ratio to softmax, `anchor_ratio`, where every mechanism of the setting has one, else seconds. The rows are sorted by
+    setting, then rank, then name.
 
     Raises BadInput for a track that has no such table.
     """
@@ -80,7 +79,7 @@ def ranking(table: pd.DataFrame, what: What, track: str) -> pd.DataFrame:
 
 
 def rankings(table: pd.DataFrame, track: str, labels: Labels | None = None) -> dict[What, pd.DataFrame]:
-    """Every ranking table that a track has, in one pass. labels: of a larger table that this one is a part of."""
+    """Every ranking table of a track, made in one pass. labels: those of the whole table, if `table` is only a part of it."""
     return _rankings(table, tuple(what for what, tracks in TRACKS.items() if track in tracks), track, labels)
 
 
@@ -103,9 +102,9 @@ Lookup = Mapping[str, Mapping[int, list[float]]]
 
 
 def settings(rows: pd.DataFrame, track: str, metrics: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], list[Entry], Lookup]]:
-    """Every setting of a track in order, with its mechanisms and, by metric and record, their samples of some metrics.
+    """Yield every setting of a track in order, with its mechanisms, and the samples of the given metrics by metric and record.
 
-    rows: of `comparable`.
+    rows: from `comparable`.
     """
     lookup = {metric: samples_by_record(rows, metric) for metric in metrics}
     heads = rows.iloc[np.unique(rows["record"].to_numpy(), return_index=True)[1]]
@@ -132,7 +131,7 @@ def settings(rows: pd.DataFrame, track: str, metrics: Sequence[str]) -> Iterator
 
 
 def _ranked(entries: Sequence[Entry], what: What, mode: str, lookup: Lookup) -> list[tuple[Any, ...]]:
-    """The rows of one setting."""
+    """The rows of one setting, sorted by rank."""
     metric = _metric(entries, what, mode, lookup)
     samples = lookup.get(metric, {})
     own = [[samples.get(record, []) for record in entry.records] for entry in entries]
@@ -153,13 +152,13 @@ def _ranked(entries: Sequence[Entry], what: What, mode: str, lookup: Lookup) -> 
 
 
 def _by_rank(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Ranks, ties by name, what has none last."""
+    """Sort key of a row: its rank, then its label; rows without a rank come last."""
     label, _, low, high, *_ = row
     return low is None, low, high, label
 
 
 def _metric(entries: Sequence[Entry], what: What, mode: str, lookup: Lookup) -> str:
-    """What a setting is ranked by: of a time the ratio to softmax, if all that may be ranked have one."""
+    """The metric that a setting is ranked by; for time the ratio to softmax if every mechanism that may be ranked has one."""
     records = [record for entry in entries for record in entry.records]
     if what == "memory":
         return "peak_memory_bytes"
@@ -171,7 +170,7 @@ def _metric(entries: Sequence[Entry], what: What, mode: str, lookup: Lookup) -> 
 
 
 def _why(entry: Entry, samples: Sequence[list[float]], what: What) -> str | None:
-    """Why a mechanism has no rank; None if it has."""
+    """The reason why a mechanism has no rank; None if it has one."""
     if entry.failed is not None:
         reason = (entry.reasons[entry.failed] or "no reason given").splitlines()[0]
         others = f"{len(entry.records)} records, of which one: " if len(entry.records) > 1 else ""
@@ -181,11 +180,11 @@ def _why(entry: Entry, samples: Sequence[list[float]], what: What) -> str | None
         return f"flagged: {flag}"
     if not all(samples):
         return "it was not measured here"
-    return "a cost that is not above zero is no cost" if what != "result" and min(map(min, samples)) <= 0 else None
+    return "its cost is not above zero" if what != "result" and min(map(min, samples)) <= 0 else None
 
 
 def _beats(entries: Sequence[Entry], samples: Sequence[Sequence[list[float]]], what: What, metric: str) -> Any:
-    """At [i, j] whether i is surely ahead of j. Times of several records of a mechanism, its seeds, are taken together."""
+    """Boolean matrix: [i, j] is true where i is surely ahead of j. For a cost the samples of all seeds of a mechanism are joined."""
     if what == "time":
         return cheaper([_together(of) for of in samples])
     if what == "memory":
@@ -209,7 +208,7 @@ def _interval(samples: Sequence[list[float]], what: What, metric: str) -> Interv
 
 
 def _together(samples: Sequence[list[float]]) -> list[float]:
-    """The samples of all records; of one, which is usual, they need no copy."""
+    """The samples of all records in one list; not a copy where there is one record, the usual case."""
     return samples[0] if len(samples) == 1 else [x for mine in samples for x in mine]
 
 
@@ -218,6 +217,6 @@ def _text(value: object) -> str | None:
 
 
 def _sortable(value: Any) -> tuple[bool, Any]:
-    """A value that sorts before those that are missing."""
+    """Sort key of a value; missing values come last."""
     missing = value is None or value != value
     return missing, "" if missing else value

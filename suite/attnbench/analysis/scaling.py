@@ -23,7 +23,7 @@ BASELINES = ("softmax", "softmax_math")
 
 @dataclass(frozen=True)
 class Point:
-    """A mechanism at one size: its samples, those of its ratio to softmax in the same rounds, and why there are none."""
+    """A mechanism at one size. ratios: to softmax in the same rounds; status: that of its first record without numbers, else "ok"."""
 
     samples: list[float]
     ratios: list[float]
@@ -32,7 +32,7 @@ class Point:
 
 @dataclass
 class Series:
-    """A mechanism in one setting, by size."""
+    """The points of a mechanism in one setting, by size."""
 
     label: str
     variant: str
@@ -43,9 +43,9 @@ class Series:
         return {size: median_interval(point.samples) for size, point in sorted(self.points.items()) if point.samples}
 
     def known(self) -> dict[float, Interval | None]:
-        """The same, with None for sizes at which it failed, or was skipped because it ran out of memory or time at a smaller one.
+        """`measured`, with None for sizes at which it failed, or was skipped because it ran out of memory or time at a smaller one.
 
-        A size that was not tried for another reason, or whose time does not count, tells nothing and is left out.
+        A size that was not tried for another reason, or whose time does not count, is left out.
         """
         measured, found = self.measured(), dict[float, Interval | None]()
         ran_out = False
@@ -64,15 +64,15 @@ SeriesOf = list[tuple[tuple[Any, ...], dict[str, Series]]]  # every setting with
 def growth(table: pd.DataFrame, what: Cost, track: str = "kernel") -> pd.DataFrame:
     """The exponent of every mechanism's cost in seq_len (kernel) or num_layers (depth), with its 95 % interval, in every setting.
 
-    Columns: the setting's but for the size; label, variant; value, low, high, missing below two sizes; sizes, smallest, largest: over
-    which it was taken; claimed: the exponent that the mechanism claims in seq_len, missing where it claims none. Sizes without a number
-    are left out.
+    Columns: the setting's without the size; label, variant; value, low, high, missing below two sizes; sizes, smallest, largest: the number
+    and range of the sizes that it was fitted to; claimed: the exponent that the mechanism claims in seq_len, missing where it claims none.
+    Sizes without a number are left out.
     """
     return growth_of(list(series_of(table, what, track)), what, track)
 
 
 def growth_of(series: SeriesOf, what: Cost, track: str) -> pd.DataFrame:
-    """The same of the series of `series_of`."""
+    """The table of `growth`, made from what `series_of` gave."""
     import pandas as pd
 
     found = []
@@ -96,16 +96,16 @@ def growth_of(series: SeriesOf, what: Cost, track: str) -> pd.DataFrame:
 def crossovers(table: pd.DataFrame, what: Cost, track: str = "kernel") -> pd.DataFrame:
     """From which size on each mechanism costs less than `softmax` and `softmax_math`, in every setting.
 
-    Columns: the setting's but for the size; label, variant, baseline; found ("crosses", "always", "never", "undecided", or missing below
+    Columns: the setting's without the size; label, variant, baseline; found ("crosses", "always", "never", "undecided", or missing below
     two common sizes); value, low, high: the size and its 95 % interval, infinite where it lies out of range; smallest, largest common size.
     Times are compared through their ratios to softmax in the same rounds where both have them. A size at which either gave no number is not
-    compared, so that a baseline that ran out of memory proves nothing here.
+    compared: that a baseline ran out of memory is not counted as a higher cost.
     """
     return crossovers_of(list(series_of(table, what, track)), what, track)
 
 
 def crossovers_of(series: SeriesOf, what: Cost, track: str) -> pd.DataFrame:
-    """The same of the series of `series_of`."""
+    """The table of `crossovers`, made from what `series_of` gave."""
     import pandas as pd
 
     found: list[tuple[Any, ...]] = []
@@ -122,8 +122,9 @@ def crossovers_of(series: SeriesOf, what: Cost, track: str) -> pd.DataFrame:
 def feasible(table: pd.DataFrame, what: Cost, budget: float, track: str = "kernel") -> pd.DataFrame:
     """The largest size that each mechanism was measured at within a budget, in seconds or bytes, in every setting.
 
-    Columns: the setting's but for the size; label, variant; longest, missing where not even the smallest size is surely within; exceeded:
-    the next size, at which it is not, or gave no number; missing where no larger one was measured, so that the limit is not known.
+    Columns: the setting's without the size; label, variant; longest, missing where not even the smallest size is surely within the budget;
+    exceeded: the next size, at which the cost is not surely within it or there is no number; missing where no larger size was measured, so
+    that the limit is not known.
     """
     import pandas as pd
 
@@ -143,9 +144,9 @@ def _axes(track: str) -> tuple[str, ...]:
 def series_of(
     table: pd.DataFrame, what: Cost, track: str, labels: Labels | None = None
 ) -> Iterator[tuple[tuple[Any, ...], dict[str, Series]]]:
-    """Every setting without its size, in order, and its mechanisms in the order of their labels.
+    """Yield every setting without its size, in order, and its mechanisms in the order of their labels.
 
-    labels: of a larger table that this one is a part of.
+    labels: those of the whole table, if `table` is only a part of it. Raises BadInput for a track without sizes.
     """
     if track not in ALONG:
         raise unknown_name("track", track, ALONG, "tracks along which a cost grows")
@@ -165,7 +166,7 @@ def series_of(
 
 
 def _point(entry: Entry, what: Cost, metric: str, lookup: Mapping[str, Mapping[int, list[float]]]) -> Point:
-    """A mechanism at one size; a time of a flagged session is no number, and nor is a cost that is not above zero."""
+    """The point of a mechanism at one size. Times of flagged sessions and costs that are not above zero are left out."""
     kept = [r for r, flag in zip(entry.records, entry.flags, strict=True) if what == "memory" or not flag]
     samples, ratios = ([x for r in kept for x in lookup.get(name, {}).get(r, [])] for name in (metric, "anchor_ratio"))
     status = entry.statuses[entry.failed if entry.failed is not None else 0]
@@ -194,13 +195,13 @@ def _crossing(one: Series, base: Series, what: Cost) -> tuple[Any, ...]:
 
 
 def claimed_exponent(track: str, mode: str, timed: bool, variant: str) -> float | None:
-    """What a registered mechanism claims of its time or memory in seq_len, for a call of all tokens; of depth and decoding it claims
-    nothing."""
+    """The exponent of time or memory in seq_len that a registered mechanism claims for a call of all tokens; None for depth and for
+    decoding, where mechanisms claim nothing."""
     from attnbench import registry
 
     if track != "kernel" or mode == "decode" or variant not in registry.names("variants"):
         return None
     try:
         return float(registry.field("variants", variant, "time_exponent" if timed else "memory_exponent"))
-    except BadInput:  # a plug-in that computes it and cannot be imported here claims nothing that is known
+    except BadInput:  # a plug-in computes it and cannot be imported here
         return None

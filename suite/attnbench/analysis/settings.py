@@ -1,4 +1,4 @@
-"""What may stand side by side: the settings that are never mixed, and of every cell in one the record that counts."""
+"""Which records may be compared: groups them into settings, which are never mixed, and picks the record that counts for each cell."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHARED = ("machine", "device", "dtype", "torch", "causal", "batch_size", "num_heads", "head_dim")
-# What two results of a track must have in common to be compared. The machine stands for its hardware; data for source and fingerprint.
-# A metric whose meaning changes gets another name, so that versions of one are never mixed either.
+# The axes on which two results of a track must agree to be compared. The machine stands for its hardware; data for source and fingerprint.
+# A metric whose meaning changes gets a new name, so that two versions of it are never mixed either.
 SETTING = {
     "kernel": (*_SHARED, "mode", "seq_len"),
     "depth": (*_SHARED, "mode", "seq_len", "block", "num_layers"),
     "task": (*_SHARED, "task", "data", "block", "num_layers", "epochs", "rate"),
 }
-RECORD = ("machine", "session", "id", "started_at", "duration_s", "status")  # the same in all rows of a record, and in no other's
+RECORD = ("machine", "session", "id", "started_at", "duration_s", "status")  # columns that together identify a record among the rows
 ALONG = {"kernel": "seq_len", "depth": "num_layers"}  # the axis along which a cost grows
 Setting = tuple[str, ...]
 
@@ -50,12 +50,15 @@ def _as_text(value: object) -> str:
 
 
 def without(setting: Setting, track: str, axis: str | None) -> Setting:
-    """A setting of a track without the value on one axis, if any."""
+    """A setting of a track without its value on one axis; the whole setting if the axis is None."""
     return tuple(value for name, value in zip(SETTING[track], setting, strict=True) if name != axis)
 
 
 def grouped(records: Iterable[Record], but: Mapping[str, str] = MappingProxyType({})) -> list[list[Record]]:
-    """Records by track and setting, groups and records in the order given. but: by track an axis on which those of a group may differ."""
+    """Groups of records with the same track and setting, in the order given.
+
+    but: for a track, the axis on which the records of a group may differ.
+    """
     found: dict[tuple[str, Setting], list[Record]] = {}
     for record in records:
         track = record.spec.track
@@ -64,9 +67,9 @@ def grouped(records: Iterable[Record], but: Mapping[str, str] = MappingProxyType
 
 
 def newest_of_cells(records: Iterable[Record], label: Callable[[Record], str]) -> list[Record]:
-    """Of every cell the record that counts, tuning trials included, in the order in which cells appear.
+    """The record that counts for each cell, tuning trials included, in the order in which the cells appear.
 
-    A cell is a mechanism in a setting with a seed, as in `comparable`, or a trial of it; mechanisms are the same where their label is.
+    A cell is a mechanism in a setting with a seed, as in `comparable`, or a tuning trial of it; equal labels mean the same mechanism.
     """
 
     def cell(record: Record) -> tuple[object, ...]:
@@ -77,7 +80,7 @@ def newest_of_cells(records: Iterable[Record], label: Callable[[Record], str]) -
 
 
 def _rate(lr: float | None, lr_grid: object) -> str:
-    """How a learning rate was come by: "0.003", or "of 0.001 0.003" where it was chosen; "" where there is none."""
+    """How a learning rate was set: "0.003" if it was given, "of 0.001 0.003" if it was chosen among these, "" if there is none."""
     if isinstance(lr_grid, str):
         return f"of {lr_grid}"
     return "" if lr is None else f"{lr:g}"
@@ -86,9 +89,10 @@ def _rate(lr: float | None, lr_grid: object) -> str:
 def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None) -> pd.DataFrame:
     """The rows of a track's records that count, without tuning trials: one record for each mechanism, setting and seed.
 
-    table: rows of one session in the order of its file; which record counts says store.newest. Three columns are added: `record`, a number
-    for each record; `rate`, how the learning rate was come by, "3e-3" or "of 1e-3 3e-3"; and `label`, the mechanism with what is unusual
-    among its parameters. labels: of a larger table that this one is a part of, so that a mechanism has one name in all parts.
+    table: the rows of a session are in the order of its file; store.newest decides which record counts. Three columns are added: `record`,
+    a number for each record; `rate`, how the learning rate was set, "3e-3" or "of 1e-3 3e-3"; and `label`, the mechanism's name with the
+    parameters that differ from its defaults. labels: those of the whole table, if `table` is only a part of it, so that a mechanism has the
+    same label in all parts.
     """
     mine = _where(table, (table["track"] == track).to_numpy() & (table["evaluate"] != "validation").to_numpy())
     record = codes(mine, RECORD)
@@ -105,7 +109,7 @@ def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None) ->
 
 
 def needed_rows(table: pd.DataFrame, rows: NDArray[np.intp], metric: str) -> NDArray[np.intp]:
-    """Of some rows those of a metric, and the first of every record, which says what became of it: records have a dozen rows."""
+    """Of the given rows, those of a metric and the first of every record, which holds its status. A record has a dozen rows."""
     first = np.ones(len(rows), dtype=bool)
     first[1:] = False
     for name in RECORD:
@@ -115,7 +119,7 @@ def needed_rows(table: pd.DataFrame, rows: NDArray[np.intp], metric: str) -> NDA
 
 
 def _where(table: pd.DataFrame, mask: NDArray[np.bool_]) -> pd.DataFrame:
-    """The rows of a mask; no copy where it is all of them."""
+    """The rows that a mask selects; the table itself, not a copy, where it selects all."""
     return table if mask.all() else table[mask]
 
 
@@ -127,7 +131,7 @@ def labels_of(table: pd.DataFrame) -> Labels:
 
 
 def _label_of(heads: pd.DataFrame, labels: Labels) -> NDArray[np.object_]:
-    """The label of every record, of one row for each."""
+    """The label of every record. heads: one row for each record."""
     made: dict[tuple[str, str], str] = {}
     found = np.empty(len(heads), dtype=object)
     for place, (variant, params) in enumerate(zip(heads["variant"].tolist(), heads["params"].tolist(), strict=True)):
@@ -139,7 +143,7 @@ def _label_of(heads: pd.DataFrame, labels: Labels) -> NDArray[np.object_]:
 
 
 def _newest(heads: pd.DataFrame, cells: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The place of the record that counts of every cell, of one row for each record."""
+    """The index of the record that counts for each cell. heads: one row for each record; cells: the cell of each, as a number."""
     imported = (heads["by"] == PYTEST_BENCHMARK).to_numpy(dtype=np.bool_)
     return newest_places(cells, heads["session"].tolist(), heads["started_at"].fillna("").tolist(), imported)
 
@@ -150,13 +154,13 @@ def declared_params(variants: set[str]) -> dict[str, Mapping[str, Any]]:
 
     found = {}
     for name in sorted(variants & set(registry.names("variants"))):
-        with suppress(BadInput):  # a plug-in that computes them and cannot be imported here: they stand as those of a stranger
+        with suppress(BadInput):  # a plug-in that computes them and cannot be imported here is treated as a variant that is not registered
             found[name] = registry.field("variants", name, "params", default={})
     return found
 
 
 def codes(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.intp]:
-    """A number for every row that is the same where some columns are; missing equals missing. The numbers have no gaps."""
+    """A number for every row, equal for rows that are equal in the given columns; missing equals missing. The numbers have no gaps."""
     import pandas as pd
 
     found = np.zeros(len(table), dtype=np.intp)
@@ -168,7 +172,7 @@ def codes(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.intp]:
 
 
 def samples_by_record(rows: pd.DataFrame, metric: str) -> dict[int, list[float]]:
-    """The samples of a metric, by record; of records that have any."""
+    """The samples of a metric, by record; records without samples are left out."""
     mine = (rows["metric"] == metric).to_numpy()
     records, samples = (rows[name].to_numpy()[mine].tolist() for name in ("record", "samples"))
     return {record: of for record, of in zip(records, samples, strict=True) if of}

@@ -1,4 +1,4 @@
-"""What the statistics say of every setting, looked up by a record of it: ranks, growth, crossovers, average ranks over tasks."""
+"""Ranks, growth, crossovers and average ranks over tasks of every setting, looked up by a record of that setting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Standing:
-    """A mechanism's place in a setting: its first and last rank, None without one; those it cannot be told from; why it has no rank."""
+    """A mechanism's place in a setting.
+
+    rank: the first and last rank that it could have, or None; ties: the labels it cannot be told from; why: the reason for no rank.
+    """
 
     rank: tuple[int, int] | None
     ties: tuple[str, ...]
@@ -31,7 +34,7 @@ class Standing:
     why: str | None
 
     def ahead_of(self, other: Standing) -> bool:
-        """Whether this one is better, of two that a test tells apart: less is, but of an accuracy."""
+        """Whether this one is better, where a test tells the two apart: the larger accuracy is better, else the smaller value."""
         if self.interval is None or other.interval is None:
             return False
         return (self.interval.value > other.interval.value) == higher_is_better(self.metric)
@@ -43,7 +46,11 @@ class Standing:
 
 @dataclass(frozen=True)
 class Growth:
-    """The exponent of a cost in the size, None below two sizes, over which sizes it was taken, and what is claimed."""
+    """How a cost grows with the size.
+
+    exponent: measured, None below two sizes; sizes, smallest, largest: the number and range of the sizes it was fitted to; claimed: the
+    exponent that the mechanism claims, None where it claims none.
+    """
 
     exponent: Interval | None
     sizes: int
@@ -54,11 +61,14 @@ class Growth:
 
 @dataclass(frozen=True)
 class Crossing:
-    """From which size on a mechanism costs less than a baseline: "crosses", "always", "never", "undecided" or "" for too few sizes."""
+    """From which size on a mechanism costs less than a baseline.
+
+    found: "crosses", "always", "never", "undecided", or "" where too few sizes were measured.
+    """
 
     found: str
     size: Interval
-    smallest: float  # that both were measured at
+    smallest: float  # size at which both were measured
 
 
 @dataclass(frozen=True)
@@ -70,9 +80,9 @@ class AveragePlace:
 
 
 class Standings:
-    """Every table of the statistics, made when it is first asked for.
+    """Looks up the statistics of a record's setting. Each table is computed when it is first asked for.
 
-    table: of attnbench.analysis.frame.frame, of every record. labels: of all of it.
+    table: from attnbench.analysis.frame.frame, with every record. labels: those of the whole table.
     """
 
     def __init__(self, table: pd.DataFrame, labels: Labels) -> None:
@@ -85,17 +95,17 @@ class Standings:
         self._crossings: dict[tuple[Cost, str], dict[Setting, dict[str, dict[str, Crossing]]]] = {}
 
     def prepare(self) -> None:
-        """Make now what more than one process will ask for."""
+        """Compute now the tables that more than one process will ask for."""
         self._places  # noqa: B018
         self._over_tasks  # noqa: B018
         self._series("time", "kernel")
 
     def places(self, what: What, record: Record) -> Mapping[str, Standing]:
-        """Of the record's setting, the place of every mechanism by its label."""
+        """The place of every mechanism in the record's setting, by label."""
         return self._places.get(record.spec.track, {}).get(what, {}).get(self._setting(record), {})
 
     def growth(self, what: Cost, record: Record) -> Mapping[str, Growth]:
-        """Of the record's setting, at every size, how each mechanism's cost grows, by label."""
+        """How the cost of each mechanism grows over all sizes of the record's setting, by label."""
         track = record.spec.track
         if (what, track) not in self._growths:
             found: dict[Setting, dict[str, Growth]] = {}
@@ -109,7 +119,7 @@ class Standings:
         return self._growths[what, track].get(self._without(record, ALONG[track]), {})
 
     def crossings(self, what: Cost, record: Record) -> Mapping[str, Mapping[str, Crossing]]:
-        """Of the record's setting, at every size, where each mechanism crosses each baseline, by both labels."""
+        """Where each mechanism crosses each baseline over all sizes of the record's setting, by label and baseline."""
         track = record.spec.track
         if (what, track) not in self._crossings:
             found: dict[Setting, dict[str, dict[str, Crossing]]] = {}
@@ -127,7 +137,7 @@ class Standings:
         return self._all_series[what, track]
 
     def frontier(self, against: str, record: Record) -> Mapping[str, str]:
-        """Of the record's task setting, who is on the frontier of gain and cost, undecided or dominated, by label."""
+        """Whether each mechanism of the record's task setting is on the frontier, undecided or dominated, by label."""
         if against not in self._frontiers:
             found: dict[Setting, dict[str, str]] = {}
             for key, row in _rows(frontiers(self._table, against, self._labels), SETTING["task"]):
@@ -141,7 +151,7 @@ class Standings:
         return self._over_tasks.get((record.machine, s.device, s.dtype, str(record.environment.get("torch"))))
 
     def _setting(self, record: Record) -> Setting:
-        """The key of a record's setting. Records live as long as their results, so that their places in memory stand for them."""
+        """The record's setting, computed once. id() is a safe key: the records live as long as the results that hold them."""
         if id(record) not in self._settings:
             self._settings[id(record)] = setting_of(record)
         return self._settings[id(record)]
@@ -151,7 +161,7 @@ class Standings:
         return without(self._setting(record), record.spec.track, axis)
 
     def average_places(self, record: Record) -> Mapping[str, AveragePlace]:
-        """The same by label; nothing where there is no average."""
+        """The average rank over tasks of every mechanism, by label; empty where there is no average."""
         over = self.over_tasks(record)
         if over is None or over.found is None:
             return {}
@@ -182,7 +192,7 @@ def _standing(row: Mapping[str, Any]) -> Standing:
 
 
 def _rows(table: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Setting, dict[str, Any]]]:
-    """Every row, with the key of its setting."""
+    """Yield every row with its setting as texts."""
     columns = {name: table[name].tolist() for name in table.columns}
     keys = zip(*(columns[name] for name in axes), strict=True)
     values = zip(*columns.values(), strict=True)

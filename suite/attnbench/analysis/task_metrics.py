@@ -1,4 +1,4 @@
-"""The metrics of tasks: how each is called, shown and ordered, and what knowing nothing gives."""
+"""The metrics of tasks: the title, format and direction of each, and the value that a guess by frequency alone would get."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from attnbench.store.record import Record
 class Metric:
     """One metric of tasks.
 
-    name:    in a record's measurements, and after "validation_" there and in its curve.
-    title, unit: "accuracy" in percent, which `show` writes; "bits per byte", to which it does not.
-    half:    half the width of an interval, in words.
-    chance:  the metric that says what knowing nothing but frequencies gives, and `frequent`, of what.
+    name:    its key in a record's measurements; "validation_" + name is the key there of the validation part, and in the curve.
+    title:   its name for readers.
+    show:    formats a value; for accuracy with "%".
+    unit:    what follows the value where no title says it; empty where `show` writes the unit.
+    half:    formats half the width of an interval.
+    chance:  the metric that holds the value of guessing by frequency alone; frequent: of what the frequencies are.
     """
 
     name: str
@@ -35,19 +37,19 @@ class Metric:
         return self is UNKNOWN or higher_is_better(self.name)
 
     def told(self, value: float) -> str:
-        """A value where no title says what it is."""
+        """A value with its unit, for a place without a title."""
         return self.show(value) + self.unit
 
     def spread(self, interval: Interval) -> str:
-        """How far the interval of a mean over seeds reaches."""
+        """The half width of the interval of a mean over seeds, as text: "± 1.2", or "1 seed"."""
         return f"± {self.half((interval.high - interval.low) / 2)}" if interval.confidence else "1 seed"
 
     def known_nothing(self, records: Iterable[Record]) -> float | None:
-        """What knowing nothing gives on the data of these records."""
+        """The value of guessing by frequency alone on the data of these records; None where it was not measured."""
         return next((value for r in records if (value := single(r, self.chance)) is not None), None)
 
     def chance_text(self, records: Iterable[Record]) -> str:
-        """The same as a sentence; nothing where it was not measured."""
+        """`known_nothing` as a sentence; empty where it was not measured."""
         value = self.known_nothing(records)
         return "" if value is None else f"Knowing nothing but how frequent each {self.frequent} is gives {self.told(value)}."
 
@@ -63,6 +65,6 @@ UNKNOWN = Metric("", "result", plain, plain)
 
 
 def metric_of(records: Iterable[Record]) -> Metric:
-    """The metric that records of one task have; UNKNOWN where none of them got so far."""
+    """The metric of the records of one task; UNKNOWN where none of them has a result."""
     names = {name.removeprefix("validation_") for record in records for name in record.measurements}
     return next((metric for name, metric in METRICS.items() if name in names), UNKNOWN)

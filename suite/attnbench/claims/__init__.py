@@ -1,1 +1,1 @@
-"""One claim of a paper each: a query on the results, a rule fixed in advance, a verdict."""
+"""The claims of papers, one module each: a query on the results, and a rule, fixed in advance, that gives a verdict."""

@@ -1,4 +1,4 @@
-"""Judges a claim by a table of results: is everything there that its rule needs, and what does the rule say?"""
+"""Judges a claim by a table of results: checks that the data its rule needs are there, and applies the rule."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ HOW = "attnbench run --preset claims"
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on a claim, why, what is missing for a firmer one, and the evidence: a row for each bench, arm and place."""
+    """The verdict on a claim, with the reason.
+
+    missing: the data that a firmer verdict needs; evidence: a row for each bench, arm and place.
+    """
 
     verdict: Verdict
     why: str
@@ -30,7 +33,7 @@ class Judgement:
 
 
 def judged(claim: Claim, table: pd.DataFrame) -> Judgement:
-    """As `judge`; of a claim whose own code breaks on these data, that it did, for it may be anybody's file."""
+    """As `judge`, but inconclusive where the claim's own code raises an error: a claim may be anybody's file."""
     try:
         return judge(claim, table)
     except Exception as error:
@@ -40,9 +43,10 @@ def judged(claim: Claim, table: pd.DataFrame) -> Judgement:
 def judge(claim: Claim, table: pd.DataFrame) -> Judgement:
     """Judge a claim by a frame of attnbench.load(curves=True), one bench at a time.
 
-    Reproduced: on at least one bench, and on none not reproduced; the other way round not reproduced. Where benches disagree, or none has
-    the data, it is inconclusive, and so it is where the rule would say reproduced while a cell of an arm failed. Raises ValueError when the
-    query leaves out a column.
+    "reproduced": on at least one bench, and "not reproduced" on none. "not reproduced": on at least one bench, and "reproduced" on none.
+    "inconclusive": benches disagree, or none has the data. On a bench where a cell of an arm failed, "reproduced" becomes "inconclusive".
+
+    Raises ValueError when the query leaves out a column.
     """
     rows = claim.query(table)
     columns = [*BENCH, *claim.apart, *ROW]
@@ -69,7 +73,7 @@ def judge(claim: Claim, table: pd.DataFrame) -> Judgement:
 
 
 def _joined(decisions: Sequence[Decision], missing: Sequence[str], evidence: list[dict[str, Any]]) -> Judgement:
-    """One judgement of those of all benches."""
+    """The judgement that follows from the decisions of all benches."""
     verdicts = {verdict for verdict, _ in decisions}
     why = " ".join(why for _, why in decisions)
     if not decisions:
@@ -81,9 +85,10 @@ def _joined(decisions: Sequence[Decision], missing: Sequence[str], evidence: lis
 
 
 def _complete(rows: pd.DataFrame, arms: Sequence[Arm]) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of those seeds that every arm has at enough places, at the places that have them all; and what is missing.
+    """The rows that a rule may use, and what is missing.
 
-    So a rule may pair arms and places by seed, and always has as many pairs as there are seeds.
+    Kept are the seeds that every arm has at enough places, and the places that have all of these seeds. So a rule may pair arms and places
+    by seed, and always has as many pairs as there are seeds.
     """
     had: dict[str, dict[Any, set[int]]] = {arm.name: {} for arm in arms}
     for arm, at, seed in zip(rows["arm"], rows["at"], rows["seed"], strict=True):
@@ -104,7 +109,7 @@ def _complete(rows: pd.DataFrame, arms: Sequence[Arm]) -> tuple[pd.DataFrame, li
 
 
 def _failures(rows: pd.DataFrame, arms: Sequence[Arm]) -> list[str]:
-    """What failed of the arms that must not."""
+    """A text for each failed cell of the arms that must not fail, and for each incorrect cell of the others."""
     axes = {arm.name: arm.axis for arm in arms}
     excused = {arm.name for arm in arms if arm.may_fail}
     failed = rows[(rows["value"].isna() & (~rows["arm"].isin(excused) | (rows["status"] == "incorrect"))).to_numpy()]
@@ -117,7 +122,7 @@ def _wanting(arm: Arm, places: int) -> str:
 
 
 def _evidence(rows: pd.DataFrame, full: pd.DataFrame, claim: Claim) -> list[dict[str, Any]]:
-    """A row for each arm and place; `counted` says whether the rule has seen it."""
+    """A row for each arm and place; `counted` says whether the rule used it."""
     axes: dict[Any, str] = {arm.name: arm.axis for arm in claim.arms}
     counted = set(zip(full["arm"], full["at"], strict=True))
     found = []
@@ -135,7 +140,7 @@ def _evidence(rows: pd.DataFrame, full: pd.DataFrame, claim: Claim) -> list[dict
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it; missing is None, and a whole number is written as one."""
+    """A value as plain JSON: None for a missing value, an int for a whole number."""
     if value is None or value != value:
         return None
     value = value.item() if hasattr(value, "item") else value
@@ -143,7 +148,7 @@ def _plain(value: Any) -> Any:
 
 
 def _key(value: object) -> tuple[bool, str, float]:
-    """Orders what a column holds, numbers by size, whatever else it holds by its text, what is missing last."""
+    """Sort key of a value in a column: numbers by size, then other values by their text, then missing values."""
     missing = value is None or value != value
     number = isinstance(value, (int, float)) and not missing
     return missing, "" if number or missing else str(value), float(value) if number else 0.0  # type: ignore[arg-type]

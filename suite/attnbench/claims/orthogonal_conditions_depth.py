@@ -9,7 +9,7 @@ from attnbench.claim import Arm, Claim, Decision, join, measured
 if TYPE_CHECKING:
     import pandas as pd
 
-WELL = 1e3  # the largest condition number that counts as well-conditioned, and by how much softmax's must be larger
+WELL = 1e3  # the largest condition number that counts as well-conditioned, and the factor by which softmax's must be larger
 DEEP = 12
 
 

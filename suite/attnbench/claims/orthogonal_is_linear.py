@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FROM = 1024  # tokens; below, fixed costs hide how time grows
-BETWEEN = 1.5  # nearer to 1 than to 2, or the other way round
+BETWEEN = 1.5  # exponents below count as linear, above as quadratic
 MODES = ("forward", "training")
 TIME = {"orthogonal": "linear", "softmax": "quadratic"}
 

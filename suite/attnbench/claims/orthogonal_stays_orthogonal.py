@@ -33,7 +33,7 @@ def query(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tokens(tasks: set[str]) -> dict[str, int]:
-    """How many tokens the models of those tasks see that are registered here."""
+    """The number of tokens that the models of each task see, for the tasks that are registered here."""
     return {name: registry.field("tasks", name, "seq_len") for name in sorted(tasks & set(registry.names("tasks")))}
 
 

@@ -10,15 +10,15 @@ from attnbench.stats import Interval, mean_interval
 if TYPE_CHECKING:
     import pandas as pd
 
-KEPT = 0.9  # of what the residual model learns above chance
-LEARNT = 0.2  # accuracy above chance, without which a residual model has learnt too little to compare with
-FROM = 6  # layers
+KEPT = 0.9  # share of the residual model's accuracy above chance that must be kept
+LEARNT = 0.2  # least accuracy above chance of a residual model that can be compared with
+FROM = 6  # layers; shallower stacks do not count
 RESIDUAL = "softmax, residual"
 SKIPLESS = {"orthogonal": "orthogonal, skipless", "softmax": "softmax, skipless"}
 
 
 def query(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy, and beside it what knowing nothing gives."""
+    """The rows of accuracy, with the accuracy of always guessing the most frequent answer in the column `chance`."""
     parts = []
     for label, block, arm in (("softmax", "residual", RESIDUAL), *((name, "skipless", arm) for name, arm in SKIPLESS.items())):
         rows = measured(table, "task", "accuracy", label=label, block=block)
@@ -30,7 +30,7 @@ def query(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _best_rate(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Of several ways in which an arm's rate was come by, that which was best on the validation part, of those with enough seeds."""
+    """The rows of each arm's best learning rate, given or tuned: that which was best on the validation part, if it has enough seeds."""
     validation = measured(table, "task", "validation_accuracy").drop_duplicates(["machine", "id"]).set_index(["machine", "id"])["value"]
     known = rows.assign(validation=[validation.get((m, i), -1.0) for m, i in zip(rows["machine"], rows["id"], strict=True)])
     same = ["machine", "device", "dtype", "torch", *APART, "arm", "at"]
@@ -60,7 +60,7 @@ def decide(rows: pd.DataFrame) -> Decision:
 
 
 def _kept(rows: pd.DataFrame, arm: str, depth: float) -> Interval:
-    """Share of what the residual model of the same depth learns above chance, over the seeds that both have."""
+    """An arm's accuracy above chance as a share of that of the residual model of the same depth, over the seeds that both have."""
     here = rows[rows["at"] == depth].assign(above=rows["value"] - rows["chance"]).pivot_table(index="seed", columns="arm", values="above")
     return mean_interval((here[arm] / here[RESIDUAL]).dropna().tolist())
 

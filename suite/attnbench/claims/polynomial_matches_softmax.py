@@ -18,16 +18,16 @@ KINDS = {
     "vision": ("mnist", "fashion_mnist", "digits", "cifar10"),
     "language": ("sotu_era", "sotu_mlm", "sotu_lm", "imdb", "ag_news", "wikitext"),
 }
-MARGINS = {"accuracy": 0.02, "bits_per_byte": 0.1}  # by how much the polynomial may be behind and still count as comparable
+MARGINS = {"accuracy": 0.02, "bits_per_byte": 0.1}  # most by which the polynomial may be behind and still count as comparable
 LEVEL = 0.05
 RECIPE = ("num_layers", "epochs", "rate", "batch_size", "num_heads", "head_dim", "causal")
 
 
 def query(table: pd.DataFrame) -> pd.DataFrame:
-    """By how much the polynomial is ahead, seed by seed, in units of what may be lost: at -1 it is behind by all that it may be.
+    """By how much the polynomial is ahead of softmax, for each seed, in units of the margin: at -1 it is behind by the whole margin.
 
-    Of several recipes of a task the one with most seeds counts, then the longest training of the deepest model. A task that either has, and
-    not both with enough seeds, stays in it without a value.
+    If a task has several recipes, the one with most seeds counts, then the longest training, then the deepest model. A task for which not
+    both mechanisms have enough seeds stays in the table without a value.
     """
     parts = []
     for kind, tasks in KINDS.items():
@@ -40,7 +40,7 @@ def query(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _differences(rows: pd.DataFrame, factor: float) -> pd.DataFrame:
-    """The seeds of the task's best recipe that both have; where there are too few, a row without a value."""
+    """A row for each seed that both mechanisms have in the task's best recipe; one row without a value where they are too few."""
     best = None
     for recipe, own in rows.groupby(list(RECIPE), dropna=False, sort=True):
         values = own.dropna(subset=["value"]).pivot_table(index="seed", columns="label", values="value")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SCALED, UNSCALED = "x³/√N", "x³"
 ARMS = {SCALED: "polynomial", UNSCALED: "polynomial(scale=1)"}
-BETWEEN = 0.75  # nearer to N^(1/2) than to N, or the other way round
+BETWEEN = 0.75  # exponents below are nearer to N^(1/2), above nearer to N
 
 
 def query(table: pd.DataFrame) -> pd.DataFrame:

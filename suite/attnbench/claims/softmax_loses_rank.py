@@ -9,7 +9,7 @@ from attnbench.claim import Arm, Claim, Decision, measured
 if TYPE_CHECKING:
     import pandas as pd
 
-LOST = 0.5  # of the effective rank after the shallowest stack
+LOST = 0.5  # share of the effective rank after the shallowest stack, below which rank counts as lost
 DEEP = 12
 
 

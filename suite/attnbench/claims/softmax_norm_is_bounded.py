@@ -11,7 +11,7 @@ from attnbench.claim import Arm, Claim, Decision, measured
 if TYPE_CHECKING:
     import pandas as pd
 
-ROUNDING = 1e-4  # of the bound, in float32
+ROUNDING = 1e-4  # tolerance for rounding in float32, relative to the bound
 
 
 def query(table: pd.DataFrame) -> pd.DataFrame:

@@ -25,7 +25,7 @@ err = Console(stderr=True)
 
 Results = Annotated[Path, typer.Option("--results", help="Results folder.", show_default=True)]
 RESULTS = Path("results")
-Names = list[str] | None  # made here: a command's annotations are read later, when `list` may be the module attnbench.cli.list
+Names = list[str] | None  # defined here, because annotations are evaluated later, when `list` may be the module attnbench.cli.list
 
 
 @app.command("list")
@@ -108,8 +108,8 @@ def compare(
     b: Annotated[str, typer.Argument(metavar="B", help="Another of the same kind.")],
     results: Results = RESULTS,
     track: Annotated[str | None, typer.Option("--track", help="Only this track.")] = None,
-    variant: Annotated[str | None, typer.Option("--variant", help="Of machines or commits only this variant.")] = None,
-    machine: Annotated[str | None, typer.Option("--machine", help="Of variants or commits only on this machine.")] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="For machines or commits: only this variant.")] = None,
+    machine: Annotated[str | None, typer.Option("--machine", help="For variants or commits: only on this machine.")] = None,
     margin: Annotated[float, typer.Option("--margin", min=1.0, help="The factor up to which times count as alike.")] = 1.05,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
@@ -212,7 +212,7 @@ def doctor(
 
 
 def guarded(command: Callable[[], Any]) -> int:
-    """Run a command; turn our errors into one line and exit code 2, Ctrl-C into 130."""
+    """Run a command and return its exit code: its own, 130 for Ctrl-C; for bad input print one line and return 2, for other errors 1."""
     try:
         command()
     except BadInput as error:
@@ -223,7 +223,7 @@ def guarded(command: Callable[[], Any]) -> int:
         return 1
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
-    except Exception as error:  # a fault of ours: say so in a line, and how to see where
+    except Exception as error:  # a bug in attnbench: one line that says so, and how to see where
         err.print(f"[bold red]unexpected error:[/] {type(error).__name__}: {_escape(error)} (--debug shows where)", soft_wrap=True)
         return 1
     return 0

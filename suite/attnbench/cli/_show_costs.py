@@ -17,14 +17,14 @@ from attnbench.cli.terminal import new_table
 from attnbench.stats import Interval
 from attnbench.store.record import Record
 
-LAST = (10**6, 10**6)  # in the order of ranks, where there is none
+LAST = (10**6, 10**6)  # sorts a mechanism without a rank after all others
 Label = Callable[[Record], str]
 
 
 def cost_table(rows: Sequence[Record], what: Cost, standings: Standings, label: Label) -> tuple[Table, str]:
-    """The table of one setting's records of all sizes, and a line that says at which size its ranks and ratios are.
+    """The table of one setting over all sizes, and a line that says for which size its ranks and ratios hold.
 
-    Its rows are in the order of ranks, ties by name.
+    rows: the setting's records of all sizes. The table's rows are in the order of ranks, ties by name.
     """
     spec = rows[0].spec
     along, metric = ALONG[spec.track], f"{spec.mode}_s" if what == "time" else "peak_memory_bytes"
@@ -59,7 +59,7 @@ def _rank(place: Standing | None) -> str | Text:
 
 
 def _beside(record: Record | None, base: Record | None, place: Standing | None, metric: str) -> list[str]:
-    """The ratio to softmax and its interval, which counted bytes have not; neither of a time of a flagged session."""
+    """The ratio to softmax and its interval; bytes, which are counted, have no interval; a time of a flagged session has neither."""
     found = ratio_to_softmax(record, base, metric) if record and not (place and place.flagged) else None
     if found is None:
         return ["", ""]
@@ -93,7 +93,7 @@ def _claim(grown: Growth) -> str:
 
 
 def crossing_text(crossing: Crossing | None) -> str:
-    """A crossover in words; sizes that were not measured are not guessed at.
+    """A crossover in words.
 
     >>> crossing_text(Crossing("crosses", Interval(611.7, 540.2, 700.0, 0.95), 256))
     'from 612 [540, 700]'

@@ -1,4 +1,4 @@
-"""The terminal tables of tasks: what was learnt in one setting and what that cost, and average ranks over tasks."""
+"""The terminal tables of tasks: test results of one setting with their costs, and average ranks over tasks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from attnbench.store.record import Record
 
 
 def task_table(rows: Sequence[Record], standings: Standings, label: Label) -> Table:
-    """Mechanisms of one setting by what they learnt, in the order of ranks, ties by name."""
+    """The table of the mechanisms of one setting with their test results and costs, in the order of ranks, ties by name."""
     metric = metric_of(rows)
     shown: dict[str, Callable[[list[Record]], str]] = {
         "seeds": lambda done: str(len(done)),
@@ -61,7 +61,7 @@ def _own_parameters(done: list[Record]) -> str:
 
 
 def _time_to_target(done: list[Record]) -> str:
-    """Median over the seeds that reached the target, and how many did if not all."""
+    """The median over the seeds that reached the target, and their number if not all did; "never" if none did."""
     reached = sum(single(record, "time_to_target_s") is not None for record in done)
     if not reached:
         return "never"
@@ -69,13 +69,13 @@ def _time_to_target(done: list[Record]) -> str:
 
 
 def _typical(records: Iterable[Record], metric: str, show: Callable[[float], str]) -> str:
-    """Median over the seeds that have it."""
+    """The median over the seeds that have the metric."""
     found = [value for record in records if (value := single(record, metric)) is not None]
     return show(median(found)) if found else "-"
 
 
 def print_average_ranks(aggregate: Aggregate, out: Console) -> None:
-    """Average ranks over the tasks of one bench, their critical difference, and what they leave out; nothing where there are none."""
+    """Print the average ranks over the tasks of one bench, their critical difference, and what they leave out; nothing without ranks."""
     found = aggregate.found
     if found is None:
         return

@@ -1,4 +1,4 @@
-"""`attnbench check`: every check of some variants, each in a process of its own; a table for people, JSON for programs."""
+"""`attnbench check`: runs every check of the given variants, each variant in a process of its own, and prints tables or JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ STYLES = {"passed": "green", "failed": "bold red", "skipped": "dim", "reported":
 
 @dataclass(frozen=True)
 class Request:
-    """Which variants to check, by name or path of a file, or all that are registered; where; and how long each may take."""
+    """The variants to check, the device, and the time that each may take.
+
+    sources: names or paths of files; everything: check all registered variants instead.
+    """
 
     sources: tuple[str, ...] = ()
     everything: bool = False
@@ -37,9 +40,9 @@ class Request:
 
 
 def check_variants(request: Request, json_wanted: bool, out: Console, err: Console) -> int:
-    """Check and print; the exit code: 0 only when every check holds.
+    """Check the variants, print the reports, and return the exit code: 0 only when every check holds.
 
-    Raises BadInput for a name that nobody knows, or a file that is missing or cannot be imported.
+    Raises BadInput for an unknown name, or a file that is missing or cannot be imported.
     """
     sources = _sources(request)
     reports = []
@@ -96,7 +99,7 @@ def _check(source: str, request: Request, place: str, err: Console) -> Report:
 
 
 def _unfinished(name: str, device: str, result: Result) -> Report:
-    """The report of a check that never came to its end: the check that was under way has failed."""
+    """The report of a run that did not finish: the check that was running has failed."""
     detail = anonymous(f"{result.status}: {result.reason or 'no reason given'}")
     return Report(variant=name, fingerprint=None, device=device, checks=[Finding(name=result.stage, status="failed", detail=detail)])
 
@@ -104,8 +107,8 @@ def _unfinished(name: str, device: str, result: Result) -> Report:
 def _print(report: Report, out: Console, only_failures: bool) -> None:
     counts: Counter[str] = Counter(finding.status for finding in report.checks)
     said = ", ".join(f"{counts[status]} {status}" for status in STYLES if counts[status])
-    verdict = Text("holds", style="green") if report.ok else Text("does not hold", style="bold red")
-    out.print(Text.assemble((report.variant, "bold"), " ", verdict, f" ({report.device}; {said})"))
+    outcome = Text("holds", style="green") if report.ok else Text("does not hold", style="bold red")
+    out.print(Text.assemble((report.variant, "bold"), " ", outcome, f" ({report.device}; {said})"))
     shown = [finding for finding in report.checks if finding.status == "failed" or not only_failures]
     if shown:
         out.print(_table(shown))

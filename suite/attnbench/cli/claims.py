@@ -1,4 +1,4 @@
-"""`attnbench claims`: what the papers claim, and what the results say of it."""
+"""`attnbench claims`: prints the claims of papers, each with its verdict."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ STYLES = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yello
 
 
 def show_claims(results: Path, names: list[str], as_json: bool, evidence: bool, out: Console, err: Console) -> None:
-    """Judge claims, by name or by path of a file, all that are registered if none are named; print the verdicts, with the evidence if
-    asked.
+    """Judge claims and print the verdicts.
 
-    JSON: a list of {name, statement, verdict, why, missing, rule, citation, as_reported, evidence}.
+    names: of claims, or paths of files; all registered claims if it is empty. evidence: print the numbers behind each verdict too.
+    as_json: print a list of {name, statement, verdict, why, missing, rule, citation, as_reported, evidence}.
 
     Raises BadInput for an unknown claim, a file that declares none, or a missing results folder.
     """
@@ -68,7 +68,7 @@ def _print(name: str, claim: Claim, found: Judgement, evidence: bool, out: Conso
 
 
 def _print_evidence(rows: list[dict[str, Any]], out: Console) -> None:
-    """A table for each bench, under its name."""
+    """Print a table for each bench, below its name."""
     for bench, own in itertools.groupby(rows, key=lambda row: setting_text(row["bench"])):
         table = new_table("what", "at", "seeds", "median", "least", "most", "unit", "", left=("what", "at", "unit", ""))
         for row in own:

@@ -1,4 +1,4 @@
-"""`attnbench compare`: what `compare` found, as tables in the terminal or as JSON."""
+"""`attnbench compare`: prints a comparison as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _print(found: Comparison, margin: float, out: Console) -> None:
         out.print(f"{b}: {', '.join(f'{counts[word]} {word}' for word in sorted(counts))}\n", markup=False, highlight=False)
     for pair in found.pairs:
         if pair.why:
-            out.print(f"{pair.verdict}: {_cell(pair, {})}: {pair.why}", style=STYLES[pair.verdict], markup=False, highlight=False)
+            out.print(f"{pair.difference}: {_cell(pair, {})}: {pair.why}", style=STYLES[pair.difference], markup=False, highlight=False)
     for name, count in ((a, found.only_a), (b, found.only_b)):
         if count:
             out.print(f"{count} cells that only {name} has are not compared", style="dim", markup=False, highlight=False)
@@ -75,7 +75,7 @@ def _print(found: Comparison, margin: float, out: Console) -> None:
 
 
 def _shared(pairs: list[Pair]) -> dict[str, Any]:
-    """The parts of a setting that all pairs have in common, which are said once."""
+    """The parts of a setting that all pairs have in common; they are printed once, above the table."""
     if len(pairs) < 2:
         return {}
     first, *others = pairs
@@ -92,14 +92,14 @@ def _row(pair: Pair, shared: dict[str, Any]) -> list[Text | str]:
         exact = pair.change.confidence == 0 or pair.change.low == pair.change.high
         interval = "" if exact else f"[{told(pair.change.low)}, {told(pair.change.high)}]"
     values = ["" if value is None else show(value) for value in (pair.a, pair.b)]
-    return [_cell(pair, shared), *values, change, interval, Text(_word(pair), style=STYLES[pair.verdict])]
+    return [_cell(pair, shared), *values, change, interval, Text(_word(pair), style=STYLES[pair.difference])]
 
 
 def _word(pair: Pair) -> str:
-    if pair.verdict not in ("better", "worse"):
-        return pair.verdict
+    if pair.difference not in ("better", "worse"):
+        return pair.difference
     words = {"time": ("faster", "slower"), "memory": ("smaller", "larger"), "result": ("better", "worse")}[pair.what]
-    return words[pair.verdict == "worse"]
+    return words[pair.difference == "worse"]
 
 
 def _cell(pair: Pair, shared: dict[str, Any]) -> str:
@@ -111,6 +111,12 @@ def _signed(show: Callable[[float], str]) -> Callable[[float], str]:
     return lambda value: f"{'+' if value >= 0 else '-'}{show(abs(value))}"
 
 
+def _fields(pair: Pair) -> dict[str, Any]:
+    """The fields of a pair by their names in the JSON output."""
+    # `difference` is called "verdict" there: that was the name in the first version, and other people's programs read it.
+    return {"verdict" if name == "difference" else name: value for name, value in asdict(pair).items()}
+
+
 def _as_json(found: Comparison) -> dict[str, Any]:
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -118,6 +124,6 @@ def _as_json(found: Comparison) -> dict[str, Any]:
         value = value.item() if hasattr(value, "item") else value
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    pairs = [plain({**asdict(pair), "higher_is_better": pair.what == "result" and higher_is_better(pair.metric)}) for pair in found.pairs]
+    pairs = [plain({**_fields(pair), "higher_is_better": pair.what == "result" and higher_is_better(pair.metric)}) for pair in found.pairs]
     heads = {"kind": found.kind, "a": found.a, "b": found.b, "regressions": len(found.regressions)}
     return {**heads, "only_a": found.only_a, "only_b": found.only_b, "pairs": pairs}

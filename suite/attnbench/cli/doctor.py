@@ -1,4 +1,4 @@
-"""`attnbench doctor`: what this machine is, what it can run, and how fast it is at most."""
+"""`attnbench doctor`: prints the facts about this machine, what it can run, and its peak rates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from attnbench.store.peaks import Peaks, known_peaks, store_peaks
 
 @dataclass(frozen=True)
 class Inquiry:
-    """What is asked. peaks: measure and store those of `device`; as_json: an object with every fact, known peaks included."""
+    """The options of the command. peaks: measure and store the peaks of `device`; as_json: print every fact, known peaks included."""
 
     results: Path
     device: str = "cpu"
@@ -34,9 +34,9 @@ class Inquiry:
 
 
 def show_doctor(inquiry: Inquiry, out: Console, err: Console) -> None:
-    """Print the facts about this machine, or a table of its peaks, which are measured now.
+    """Print the facts about this machine; with `peaks`, measure its peaks, print them as a table and store them.
 
-    Raises BadInput for a device that nobody knows, Unavailable for one that is not here.
+    Raises BadInput for an unknown device, Unavailable for one that this machine does not have.
     """
     if inquiry.device not in DEVICES:
         raise unknown_name("device", inquiry.device, DEVICES, "attnbench doctor --help")

@@ -1,4 +1,4 @@
-"""`attnbench export`: the frame as a CSV, Parquet or JSON file."""
+"""`attnbench export`: writes the frame as a CSV, Parquet or JSON file."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def export_frame(
     machine: str | None = None,
     curves: bool = False,
 ) -> None:
-    """Write the rows of a results folder, those of one track, variant or machine if they are named, and say how many.
+    """Write the rows of a results folder to a file, and print how many there are.
 
-    curves: rows of training curves too.
+    track, variant, machine: only rows of these, if given. curves: rows of training curves too.
 
-    Raises BadInput for another ending than .csv, .parquet and .json, when the folder is missing or holds nothing of the kind, has no such
-    track, variant or machine, or the file cannot be written.
+    Raises BadInput for an ending other than .csv, .parquet and .json; when the folder is missing, holds no records, or has no such track,
+    variant or machine; and when the file cannot be written.
     """
     write = WRITERS.get(file.suffix)
     if write is None:
@@ -57,7 +57,7 @@ def export_frame(
 
 @contextmanager
 def _whole(file: Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes the other's place when all is written, as whole.write_whole does for what memory holds at once."""
+    """Context manager: a stream whose content replaces `file` when all is written; store.files.write_whole is for content in memory."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     try:
@@ -71,7 +71,7 @@ def _whole(file: Path) -> Iterator[BinaryIO]:
 
 
 def _counts(table: pd.DataFrame) -> str:
-    """Of the rows of records and of asv's, which have no record: "3 rows of 2 records and 1 row of asv's"."""
+    """The numbers of rows and records as text; rows from asv have no record: "3 rows of 2 records and 1 row of asv's"."""
     of_records = table[table["fingerprint"].notna()]
     records = len(of_records.drop_duplicates(["machine", "session", "id", "started_at"]))
     told = f"{_number(len(of_records), 'row')} of {_number(records, 'record')}"

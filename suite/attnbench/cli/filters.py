@@ -1,4 +1,4 @@
-"""What part of the results a command is asked for."""
+"""Filters of results by track, variant and machine, as commands take them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Filter:
-    """What to show; None for all."""
+    """The track, variant and machine to show; None means all."""
 
     track: str | None = None
     variant: str | None = None
@@ -31,7 +31,7 @@ class Filter:
 
 
 def filtered(table: pd.DataFrame, results: Path, wanted: Filter) -> pd.DataFrame:
-    """The rows of a frame that are wanted. Raises BadInput when it is empty, or has no such track, variant or machine."""
+    """The rows of a frame that the filter selects. Raises BadInput when it is empty, or has no such track, variant or machine."""
     if table.empty:
         raise BadInput(f"{results} holds no records yet; run `attnbench run --results {results}` first")
     for what in ("track", "variant", "machine"):

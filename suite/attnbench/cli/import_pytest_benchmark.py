@@ -1,4 +1,4 @@
-"""`attnbench import-pytest-benchmark`: records of what pytest-benchmark measured, stored once."""
+"""`attnbench import-pytest-benchmark`: stores what pytest-benchmark measured as records, each once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attnbench.store.store import Store
 
 
 def import_file(file: Path, results: Path, console: Console) -> None:
-    """Append the records of a file to the store, those that are not there yet, and say what became of each benchmark.
+    """Append the records of a file that the store does not have yet, and print how many were imported and skipped.
 
     Raises BadInput when the file is not pytest-benchmark's, or no benchmark in it is attnbench's.
     """

@@ -1,4 +1,4 @@
-"""What `attnbench list` prints."""
+"""`attnbench list`: prints the names of variants, tasks, claims, presets or columns."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ KINDS = (*registry.GROUPS, "presets", "columns")
 
 
 def show_list(what: str, as_json: bool, out: Console) -> None:
-    """Names with summaries, without importing any of them.
+    """Print names with summaries; variants, tasks and claims are not imported.
 
     Raises BadInput for anything but variants, tasks, claims, presets and columns.
     """
     if what not in KINDS:
         raise unknown_name("list", what, KINDS, "attnbench list --help")
     if what == "presets":
-        from attnbench.spec import presets  # whose tasks bring torch, which the other lists do without
+        from attnbench.spec import presets  # imported here, because it imports torch, which the other lists do not need
 
         rows = [{"name": name, "summary": p.summary, "cells": len(p.specs())} for name, p in presets.PRESETS.items()]
     elif what == "columns":

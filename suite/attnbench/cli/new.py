@@ -1,4 +1,4 @@
-"""`attnbench new`: a variant file that passes `attnbench check`, ready to edit."""
+"""`attnbench new`: writes a variant file that passes `attnbench check`, ready to edit."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rich.console import Console
 from attnbench import registry
 from attnbench.errors import BadInput
 
-CLASS, PHRASE = "MyAttention", "My attention"  # what the template calls itself
+CLASS, PHRASE = "MyAttention", "My attention"  # the template's own names
 
 
 def write_variant(name: str, folder: Path, out: Console) -> Path:
-    """Write folder/NAME.py from the template and say what to do next.
+    """Write folder/NAME.py from the template, print the next commands, and return the file.
 
-    Raises BadInput for a name that cannot name a variant, one that is taken, or a file that is there already.
+    Raises BadInput for a name that a variant cannot have or that is taken, and for a file that is there already.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise BadInput(f"{name!r} cannot name a variant; give letters, digits and underscores, a letter first, such as my_attention")

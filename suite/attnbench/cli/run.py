@@ -1,4 +1,4 @@
-"""`attnbench run`: choose cells, skip the finished ones, measure the rest, store each at once, survive Ctrl-C."""
+"""`attnbench run`: chooses cells, skips the finished ones, measures the rest and stores each at once, so that Ctrl-C loses none."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from attnbench.store.environment import machine_name
 from attnbench.store.record import Record
 from attnbench.store.store import Problem, Store
 
-# Rough seconds of a cell, so that the estimate of the time left does not count a training run, or 16,384 tokens, as a small call: what the
-# cells of the standard preset took on two cores, a number for all mechanisms.
+# Rough seconds of a cell, by which the time left is estimated, so that a training run, or 16,384 tokens, counts more than a small call.
+# They are what the cells of the standard preset took on two cores, with one number for all mechanisms.
 WEIGHT = {"kernel": 0.7, "depth": 0.9, "task": 4.0}
-TOKEN_S = {"forward": 1.1e-3, "training": 2.1e-3}  # more for each token of a kernel's sequence, and next to nothing to decode one
-LAYER_S = 0.4  # more for each layer of a stack
-LAYER_EPOCH_S = 0.55  # of training, one layer for one epoch
+TOKEN_S = {"forward": 1.1e-3, "training": 2.1e-3}  # added for each token of a kernel's sequence; for decoding it is close to nothing
+LAYER_S = 0.4  # added for each layer of a stack
+LAYER_EPOCH_S = 0.55  # added for each epoch of training and layer
 BAD = ("error", "incorrect")
-OTHER_STAGES = ("start", "build", "load data", "end")  # of a cell, in which nothing is measured or trained
+OTHER_STAGES = ("start", "build", "load data", "end")  # stages of a cell in which nothing is measured or trained
 INTERRUPTED = 130
 
 
 def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run: bool, console: Console) -> int:
-    """Run the choice and return the exit code: 0, 1 when a cell ended in error or incorrect, 130 on Ctrl-C."""
+    """Run the chosen cells and return the exit code: 1 when a cell ended in error or incorrect, 130 on Ctrl-C, else 0."""
     cells = choose(choice)
     store = Store(results)
     finished = store.finished(machine_name()) if results.is_dir() else {}
@@ -70,7 +70,7 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
 
 
 def _measure(plan: Plan, store: Store, session: Session, ran_out: RanOut, console: Console, records: list[Record]) -> None:
-    """Measure and store. A terminal gets a bar; a log gets a line a cell; both get an estimate of the time left."""
+    """Measure the cells and store each record. Shows a bar in a terminal, prints a line a cell to a log; both estimate the time left."""
     began = time.monotonic()
     total = sum(weight(cell.spec) for cell in plan.todo)
     columns = (BarColumn(bar_width=24), TextColumn("{task.fields[status]}", markup=False))
@@ -94,7 +94,7 @@ def _measure(plan: Plan, store: Store, session: Session, ran_out: RanOut, consol
 
 
 def weight(spec: Spec) -> float:
-    """Rough seconds that a cell takes."""
+    """The seconds that a cell takes, roughly."""
     layers = spec.num_layers or 0
     more = {
         "kernel": TOKEN_S.get(spec.mode, 0.0) * (spec.seq_len or 0),
@@ -105,7 +105,7 @@ def weight(spec: Spec) -> float:
 
 
 def _left(elapsed_s: float, share: float) -> str:
-    """About how long the rest will take, from the share of the work that is done; nothing before a twentieth is."""
+    """The estimated time left as text, from the share of the work that is done; empty while that is below 5 %."""
     if share < 0.05:
         return ""
     minutes, seconds = divmod(round(elapsed_s * (1 - share) / share), 60)

@@ -1,4 +1,4 @@
-"""`attnbench show`: the record that counts of every cell as terminal tables, one row a variant, failures in their place."""
+"""`attnbench show`: prints the records that count as terminal tables, one row per variant, with failures in place of numbers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def show_results(results: Path, wanted: Filter, out: Console, err: Console) -> N
 
 
 def _tunes(trial: Record, tuned: Record) -> bool:
-    """Whether a trial is one of those by which the rate of a setting was chosen."""
+    """Whether the learning rate of the record `tuned` was chosen from tuning trials of which `trial` is one."""
     if tuned.spec.lr_grid is None or tuned.spec.track != "task":
         return False
     of_both = (without(setting_of(record), "task", "rate") for record in (trial, tuned))
@@ -70,7 +70,7 @@ def _tunes(trial: Record, tuned: Record) -> bool:
 
 
 def _print_costs(rows: Sequence[Record], standings: Standings, label: Label, out: Console) -> None:
-    """Time, then memory, of one setting."""
+    """Print the table of times, then that of memory, of one setting."""
     for what, title in COSTS.items():
         table, where = cost_table(rows, what, standings, label)
         _print(table, f"{title} by {ALONG[rows[0].spec.track]}; {where}", rows[0], (), out)
@@ -83,7 +83,7 @@ def _print_task(rows: Sequence[Record], standings: Standings, label: Label, trie
 
 
 def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: Console) -> None:
-    """A table below what was run, and on what. facts: sentences about all of it; empty ones are left out."""
+    """Print a table below a title that says what was run, and on what. facts: sentences about the table; empty ones are left out."""
     spec = first.spec
     shape = f"batch {spec.batch_size}, {spec.num_heads} heads, head_dim {spec.head_dim}, {spec.dtype}, {spec.device}, {first.machine}"
     if spec.track == "task":
@@ -96,7 +96,7 @@ def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: C
 
 
 def _print_what_does_not_rank(stored: Sequence[Record], chosen: Sequence[Record], out: Console) -> None:
-    """Flagged sessions of which something is shown, and failed cells, with the reasons."""
+    """Print the flagged sessions with records among the shown ones, and the failed cells, with the reasons."""
     shown = {(record.machine, record.session) for record in chosen}
     for (machine, session), flag in Drifts(stored).flags().items():
         if (machine, session) in shown:
@@ -108,7 +108,7 @@ def _print_what_does_not_rank(stored: Sequence[Record], chosen: Sequence[Record]
 
 
 def _title(spec: Spec) -> str:
-    """What was run, without the variant."""
+    """A title that says what was run, without the variant."""
     causal = " · causal" if spec.causal else ""
     return {
         "kernel": f"kernel · {spec.mode}{causal}",

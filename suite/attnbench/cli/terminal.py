@@ -1,4 +1,4 @@
-"""Tables and settings as the terminal shows them."""
+"""Makes and prints tables and paragraphs for the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WIDEST = 1000
 
 
 def new_table(*columns: str, left: tuple[str, ...] = ()) -> Table:
-    """A table without lines, whose columns are right-aligned but for those named in `left`, and are never broken."""
+    """A table without lines. Columns are right-aligned, except those named in `left`, and are never wrapped."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
@@ -20,7 +20,7 @@ def new_table(*columns: str, left: tuple[str, ...] = ()) -> Table:
 
 
 def print_table(out: Console, table: Table) -> None:
-    """Print a table at its full width: in a pipe, and in a narrow window too, a number is never cut off."""
+    """Print a table at its full width, so that no number is cut off in a pipe or a narrow window."""
     width = out.width
     needed = Measurement.get(out, out.options.update(max_width=WIDEST), table).maximum
     out.width = max(width, needed)
@@ -31,5 +31,5 @@ def print_table(out: Console, table: Table) -> None:
 
 
 def print_indented(out: Console, text: str, style: str = "") -> None:
-    """A paragraph, all lines of it indented."""
+    """Print a paragraph with all its lines indented."""
     out.print(Padding(Text(text, style=style), (0, 0, 0, 2)))

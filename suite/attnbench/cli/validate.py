@@ -1,4 +1,4 @@
-"""`attnbench validate`: the faults of a results folder, a line each as they are found, and a summary."""
+"""`attnbench validate`: prints the faults of a results folder, one line each as they are found, and a summary."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STYLES = {"error": "red", "warning": "yellow"}
 
 
 def validate_results(results: Path, as_json: bool, out: Console) -> int:
-    """Print what is wrong, and return the exit code: 0 without errors, 1 with.
+    """Print the faults of a results folder, and return the exit code: 1 if one of them is an error, else 0.
 
     Raises BadInput when the folder does not exist.
     """

@@ -1,1 +1,1 @@
-"""What is stored and how: records, check reports, peaks of machines, and the facts about hardware and code that stand in them."""
+"""The stored data and its formats: records, check reports, peaks of machines, and the facts about hardware and code in them."""

@@ -1,7 +1,7 @@
-"""What asv wrote, results/asv/MACHINE/COMMIT-ENVIRONMENT.json, as plain rows.
+"""Reads the files that asv writes, results/asv/MACHINE/COMMIT-ENVIRONMENT.json, as plain rows.
 
-asv keeps a benchmark's values in one list over the product of its parameters, and writes bare NaN and Infinity, which are not JSON. Both
-are undone here. The format is version 2 of asv's own, which asv/results.py of asv 0.6.6 writes.
+asv keeps a benchmark's values in one list over the product of its parameters; here each value gets a row. asv also writes bare NaN and
+Infinity, which are not JSON; here they become None. The format is version 2 of asv's own, which asv/results.py of asv 0.6.6 writes.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from attnbench.store.store import Problem
 
 VERSION = 2
 OTHER_FILES = ("machine.json", "benchmarks.json")
-_MISSHAPEN = (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError)  # what JSON of another shape leads to
+_MISSHAPEN = (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError)  # raised while reading JSON of another shape
 
 
 @dataclass(frozen=True, kw_only=True)
 class AsvRow:
-    """One benchmark at one place among its parameters, at one commit.
+    """One benchmark with one set of parameters, at one commit.
 
-    benchmark:  asv's name of it, "kernel.Kernel.time_call".
-    params:     the values of its parameters, in order: numbers, texts and so on where asv's notation of one can be read, else that.
-    value:      what asv shows, for times the median in seconds; None where the benchmark failed, was skipped, or was not chosen.
-    samples:    the raw ones, where asv was told to record them.
-    started_at: UTC, when asv began this benchmark; None where it does not say.
+    benchmark:  asv's name for it, such as "kernel.Kernel.time_call".
+    params:     the values of its parameters, in order, as Python values; the text in the file where it is not a Python literal.
+    value:      the value that asv shows, for times the median in seconds; None where the benchmark failed, was skipped or not chosen.
+    samples:    the raw samples, if asv was told to record them; else None.
+    started_at: when asv began this benchmark, in UTC; None where the file does not say.
     """
 
     machine: str
@@ -44,7 +44,7 @@ class AsvRow:
 
 
 def read_asv(folder: Path, problems: list[Problem] | None = None) -> Iterator[AsvRow]:
-    """Every row of every file of asv's results folder, which may be missing; what cannot be read is added to `problems` and skipped."""
+    """Yield every row of every file in asv's results folder, none if it is missing; adds what cannot be read to `problems` and skips it."""
     for file in sorted(folder.glob("*/*.json")):
         if file.name not in OTHER_FILES:
             yield from _read_file(file, [] if problems is None else problems)
@@ -71,7 +71,7 @@ def _read_file(file: Path, problems: list[Problem]) -> Iterator[AsvRow]:
 
 
 def _head(document: dict[str, Any]) -> tuple[str, str, dict[str, dict[str, Any]]]:
-    """Machine, commit, and the columns of every benchmark by name; a row of the file ends where only null would follow."""
+    """Machine, commit, and the columns of every benchmark by name. Columns at the end that hold only null are missing in the file."""
     if document["version"] != VERSION:
         raise ValueError(f"its version is {document['version']!r}")
     names = document["result_columns"]
@@ -90,7 +90,7 @@ def _rows(columns: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _spread(column: list[Any] | None, length: int) -> list[Any]:
-    """A column as long as there are places; asv writes null for one that is empty throughout."""
+    """A column with an entry for each set of parameters; asv writes null for a column in which all are empty."""
     if column is None:
         return [None] * length
     if len(column) != length:
@@ -99,7 +99,7 @@ def _spread(column: list[Any] | None, length: int) -> list[Any]:
 
 
 def _finite(value: Any) -> float | None:
-    """A number; None for one that is not finite, which a literal beyond the range of floats becomes."""
+    """A finite number, or None: a literal beyond the range of floats is read as infinite. Raises TypeError for anything else."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -110,7 +110,7 @@ def _finite(value: Any) -> float | None:
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (SyntaxError, TypeError, ValueError):  # an object's repr, or asv's "(1)" behind one of two equal ones
+    except (SyntaxError, TypeError, ValueError):  # the repr of an object, or "(1)", which asv adds to tell two equal ones apart
         return text
 
 

@@ -1,4 +1,4 @@
-"""What measured: hardware, versions, threads, and the commit of the installed code. No path, user or host name."""
+"""Facts about the machine that measures: hardware, versions, threads, and the commit of the code. No path, user or host name."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ import psutil
 from attnbench.errors import BadInput
 from attnbench.store import hardware
 
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a machine or session: it names a file
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # names of machines and sessions, which become names of files
 
 _PACKAGE = Path(__file__).parents[1]
 
 
 def physical_cores() -> int:
-    """Cores this process may use: physical ones, fewer when its affinity is narrower."""
+    """The number of physical cores that this process may use, limited by its CPU affinity."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(psutil.cpu_count(logical=False) or allowed, allowed)
 
@@ -44,7 +44,7 @@ def commit() -> dict[str, object]:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What git says; None where it says nothing, is not there, or is too slow: an unknown commit loses no cell."""
+    """The output of a git command; None if git fails, is missing or too slow. A cell is measured even if the commit is unknown."""
     try:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
@@ -53,7 +53,7 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 
 def version_of(package: str) -> str | None:
-    """Installed version of a package, None when it is not there; nothing is imported."""
+    """The installed version of a package, without importing it; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -63,7 +63,7 @@ def version_of(package: str) -> str | None:
 def torch_cuda(version_file: Path | None = None) -> dict[str, str]:
     """cuda_version and cudnn_version of the installed torch build, without importing it; empty for a build without CUDA.
 
-    version_file: torch/version.py, found if not given. cuDNN's version is that of the package which a CUDA build brings along.
+    version_file: torch/version.py; searched for if not given. The version of cuDNN is that of the package that a CUDA build depends on.
     """
     if version_file is None:
         spec = find_spec("torch")
@@ -80,7 +80,7 @@ def torch_cuda(version_file: Path | None = None) -> dict[str, str]:
 
 @cache
 def describe() -> dict[str, object]:
-    """Everything about machine and software that may bear on a number."""
+    """The facts about machine and software that may influence a measurement, by name."""
     memory = psutil.virtual_memory()
     return {
         "cpu": hardware.cpu_model(),
@@ -105,9 +105,9 @@ def describe() -> dict[str, object]:
 
 @cache
 def machine_name() -> str:
-    """The owner's name for this machine (ATTNBENCH_MACHINE), else a hash that gives nothing away.
+    """The owner's name for this machine (ATTNBENCH_MACHINE), else a hash from which nobody can identify it.
 
-    It labels results and changes none. Raises BadInput when the owner's name cannot name a folder.
+    It only labels results. Raises BadInput when the owner's name cannot name a folder.
     """
     given = os.environ.get("ATTNBENCH_MACHINE")
     if given:
@@ -122,11 +122,11 @@ def machine_name() -> str:
 
 
 def anonymous(text: str) -> str:
-    """A message with every folder cut to the name of its file, and the host's name taken out, for records are published.
+    """A message without folders and without this host's name: of a path only the file's name is left. Records are published.
 
     >>> anonymous('File "/home/alice/my code/x.py", line 3')
     'File "x.py", line 3'
     """
-    text = re.sub(r"""(["'])~?(?:/[^/"'\n]+)*/([^/"'\n]+)\1""", r"\1\2\1", text)  # quoted, with blanks perhaps
+    text = re.sub(r"""(["'])~?(?:/[^/"'\n]+)*/([^/"'\n]+)\1""", r"\1\2\1", text)  # in quotes, where a path may hold blanks
     text = re.sub(r"""(?<![\w:/])~?(?:/[^/\s"':,;<>|()\[\]]+)*/([^/\s"':,;<>|()\[\]]+)""", r"\1", text)
     return re.sub(rf"\b{re.escape(platform.node())}\b", "HOST", text) if platform.node() else text

@@ -1,4 +1,4 @@
-"""Files that others see whole or not at all."""
+"""Writes files atomically."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Write a file, and its folder if there is none; a reader, or a crash, never meets half of it.
+    """Write a file atomically: a reader sees the old content or the new, never a part, even after a crash. Makes the folder if needed.
 
     Raises OSError when it cannot be written; an older file then stays as it was.
     """

@@ -1,7 +1,7 @@
-"""A hash of the sources that made a number: an edited mechanism is measured again, an unchanged one is not.
+"""Hashes the sources that a measurement depends on, so that an edited mechanism is measured again and an unchanged one is not.
 
-The sources are found, not listed: the files that a cell or a check runs, and everything that these import from this package or from
-beside themselves. Comments, docstrings and blank lines do not count.
+The sources are the files that a cell or a check runs, and every file that these import from this package or from their own folder; they are
+found by following imports. Comments, docstrings and blank lines do not count.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ANCHOR = "softmax"  # it is timed in every cell
 
 
 def fingerprint(spec: Spec, variant_source: str, task_source: str | None) -> str:
-    """16 hex digits over all that a cell runs: its track, its variant, its task if any, the anchor, and what these import; and torch.
+    """The hash, 16 hex digits, of the sources of a cell: track, variant, task if any, anchor, their imports, and torch's version.
 
     variant_source, task_source: names, or paths of files.
     """
@@ -34,7 +34,7 @@ def fingerprint(spec: Spec, variant_source: str, task_source: str | None) -> str
 
 
 def check_fingerprint(variant_source: str, params: Mapping[str, Any], device: str) -> str:
-    """16 hex digits over all that a check runs: every check, the variant, and what these import; its parameters, the device, and torch."""
+    """The hash, 16 hex digits, of a check: the sources of all checks and the variant, their imports, params, device, torch's version."""
     checks = PACKAGE / "measurement" / "checks" / "__init__.py"
     return _hash([checks, registry.source("variants", variant_source)], json.dumps([dict(params), device], sort_keys=True))
 

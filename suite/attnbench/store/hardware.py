@@ -1,4 +1,4 @@
-"""The processor and the GPUs, as Linux and nvidia-smi tell of them; what cannot be read is left out."""
+"""Facts about the processor and the GPUs from Linux and nvidia-smi; a fact that cannot be read is left out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CACHE_KINDS = {"Data": "d", "Instruction": "i"}
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 BASIC_GPU_FIELDS = ("name", "driver_version", "memory.total", "power.limit")
-# In nvidia-smi's own names. clocks.sm and clocks.mem are those of the moment.
+# Fields by nvidia-smi's names. clocks.sm and clocks.mem are the current clocks.
 GPU_FIELDS = (
     *BASIC_GPU_FIELDS, "power.default_limit", "clocks.sm", "clocks.mem", "clocks.max.sm", "clocks.max.mem", "persistence_mode",
     "mig.mode.current",
@@ -30,7 +30,7 @@ def cpu_model() -> str:
 
 
 def caches_bytes(cpu0: Path = CPU0) -> dict[str, int]:
-    """Sizes of the caches that the first processor sees, by level and kind: {"L1d": 49152, "L1i": 65536, "L2": 2097152}."""
+    """Sizes in bytes of the first processor's caches, by level and kind: {"L1d": 49152, "L1i": 65536, "L2": 2097152}."""
     found = {}
     for folder in sorted(cpu0.glob("cache/index*")):
         level, kind, size = (_read(folder / name) for name in ("level", "type", "size"))
@@ -41,7 +41,7 @@ def caches_bytes(cpu0: Path = CPU0) -> dict[str, int]:
 
 
 def clock(cpu0: Path = CPU0, cpuinfo: Path = CPUINFO) -> dict[str, float | str]:
-    """clock_mhz and max_clock_mhz of the first processor, and its governor, as far as the system tells."""
+    """clock_mhz, max_clock_mhz and governor of the first processor; those that the system does not report are left out."""
     found: dict[str, float | str] = {}
     for name, file in (("clock_mhz", "scaling_cur_freq"), ("max_clock_mhz", "cpuinfo_max_freq")):
         kilohertz = _read(cpu0 / "cpufreq" / file)
@@ -58,13 +58,13 @@ def clock(cpu0: Path = CPU0, cpuinfo: Path = CPUINFO) -> dict[str, float | str]:
 
 
 def has_nvidia_driver() -> bool:
-    """Whether CUDA may find a GPU here, told without asking CUDA."""
+    """Whether an NVIDIA driver is installed, so that CUDA may find a GPU; does not call CUDA."""
     return NVIDIA_DRIVER.exists()
 
 
 @cache
 def gpus() -> list[dict[str, str]]:
-    """Every NVIDIA GPU: name, driver, memory, power limits, clocks and modes, by nvidia-smi; empty where there is none."""
+    """Name, driver, memory, power limits, clocks and modes of every NVIDIA GPU, from nvidia-smi; empty where there is none."""
     if shutil.which("nvidia-smi") is None:
         return []
     for fields in (GPU_FIELDS, BASIC_GPU_FIELDS):  # an older nvidia-smi refuses a whole query for one field that it does not know
@@ -76,7 +76,10 @@ def gpus() -> list[dict[str, str]]:
 
 
 def parse_gpus(table: str, fields: tuple[str, ...]) -> list[dict[str, str]]:
-    """What nvidia-smi printed as CSV without a header, a GPU a line, warnings skipped; "[N/A]" and "[Not Supported]" are left out."""
+    """The fields of every GPU in nvidia-smi's CSV output (no header, a GPU a line).
+
+    Lines that are warnings are skipped; fields that are "[N/A]" or "[Not Supported]" are left out.
+    """
     rows = [[value.strip() for value in line.split(",")] for line in table.splitlines()]
     whole = [row for row in rows if len(row) == len(fields)]
     return [{name: value for name, value in zip(fields, row, strict=True) if not value.startswith("[")} for row in whole]
@@ -93,5 +96,5 @@ def _from_cpuinfo(key: str, cpuinfo: Path) -> str | None:
 def _read(file: Path) -> str | None:
     try:
         return file.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:  # not there, or not for us to read, as in some containers
+    except OSError:  # missing, or not readable, as in some containers
         return None

@@ -1,7 +1,7 @@
 """Every metric that a record or its training curve may hold: unit, meaning, and which of two values is the better one.
 
-The one table of metrics: the store's rules, the analysis, the runner and the pages all read it. A metric whose meaning changes gets another
-name.
+This is the only table of metrics: the store's rules, the analysis, the runner and the pages all read it. A metric whose meaning changes
+gets a new name.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 
-CURVE = "curve."  # before the name of a curve's column makes it a metric's
-RESULTS = ("accuracy", "bits_per_byte")  # what is learnt: a task measures one of them
+CURVE = "curve."  # prefix that makes the name of a curve's column the name of a metric
+RESULTS = ("accuracy", "bits_per_byte")  # the test metrics; a task measures one of them
 
 
 @dataclass(frozen=True)
 class Metric:
     """One metric.
 
-    unit:    "s", "B", "FLOP", "token/s", "bit/B", "nat", "1/s" of other rates, or "1" for counts, shares and ratios.
-    meaning: in a line; "" of a metric that the table does not know.
-    higher_is_better: None where neither is.
-    in_percent: whether people read it as a percentage.
+    unit:    "s", "B", "FLOP", "token/s", "bit/B", "nat", "1/s" for other rates, or "1" for counts, shares and ratios.
+    meaning: one line; "" for a metric that is not in the table.
+    higher_is_better: None where neither direction is better.
+    in_percent: whether it is shown as a percentage.
     """
 
     name: str
@@ -34,11 +34,11 @@ class Metric:
 
     @property
     def is_time(self) -> bool:
-        """Whether it is a duration, which is above zero, has a clock, and does not rank in a flagged session. A rate is none."""
+        """Whether it is a duration: above zero, measured by a clock, without a rank in a flagged session. A rate is not a duration."""
         return self.unit == "s"
 
 
-MORE, LESS = True, False  # of two values which is better
+MORE, LESS = True, False  # values of higher_is_better
 _CALL = "of one call of the mechanism or step of the stack"
 _TABLE = (
     Metric("forward_s", "s", f"seconds {_CALL}, forward only, without gradients", LESS),
@@ -139,7 +139,7 @@ _TABLE = (
 )
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _TABLE})
 
-# What the name of another metric tells by its ending, the first that fits.
+# Unit and format of a metric that is not in the table, by the ending of its name; the first that fits.
 ENDINGS = (
     Metric("tokens_per_s", "token/s"), Metric("_per_s", "1/s"), Metric("bits_per_byte", "bit/B"), Metric("_bytes", "B"), Metric("_s", "s"),
     Metric("accuracy", "1", in_percent=True),
@@ -147,7 +147,7 @@ ENDINGS = (
 
 
 def general(name: str) -> str:
-    """The name under which METRICS has a metric, for all layers the same.
+    """The name of a metric in METRICS, where all layers share one entry.
 
     >>> general("curve.effective_rank_layer_12")
     'curve.effective_rank_layer_N'
@@ -157,7 +157,7 @@ def general(name: str) -> str:
 
 @lru_cache(2**12)
 def metric(name: str) -> Metric:
-    """The metric of a name, "curve.NAME" for a column of a training curve; of a name that METRICS lacks, what its ending tells.
+    """The metric of a name ("curve.NAME" for a column of a training curve); if METRICS lacks it, a metric made by its ending.
 
     >>> metric("curve.effective_rank_layer_12").name, metric("their_tokens_per_s").unit, metric("their_score").unit
     ('curve.effective_rank_layer_N', 'token/s', '1')
@@ -170,13 +170,13 @@ def metric(name: str) -> Metric:
 
 
 def as_plain() -> dict[str, list[dict[str, str | bool]]]:
-    """How METRICS and others by their ENDINGS are written, as JSON values, for the scripts of pages."""
+    """METRICS and ENDINGS as JSON values, by which the scripts of pages format numbers."""
     tables = {"known": METRICS.values(), "endings": ENDINGS}
     return {table: [{"name": of.name, "unit": of.unit, "in_percent": of.in_percent} for of in found] for table, found in tables.items()}
 
 
 def unit(name: str) -> str:
-    """Unit of a metric.
+    """The unit of a metric.
 
     >>> unit("forward_s"), unit("peak_memory_bytes"), unit("accuracy"), unit("curve.wall_s")
     ('s', 'B', '1', 's')
@@ -190,5 +190,5 @@ def is_time(name: str) -> bool:
 
 
 def higher_is_better(name: str) -> bool:
-    """Whether more of a metric is better; not where less is, and not where neither is."""
+    """Whether the larger value of a metric is better; False where the smaller is, and where neither is."""
     return metric(name).higher_is_better is True

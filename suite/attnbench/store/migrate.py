@@ -1,4 +1,4 @@
-"""Records of older schema numbers in today's shape: a small function per step, on plain JSON values, chained.
+"""Migrates records of older schema numbers to the current schema: a chain of small functions on plain JSON values, one per step.
 
 A step is never edited once records of its number exist; tests/fixtures holds a line of every number.
 """
@@ -12,7 +12,7 @@ Raw = dict[str, Any]
 
 
 class UnknownSchema(ValueError):
-    """A schema number that no step leads on from; the message says what to do."""
+    """Raised for a schema number that cannot be migrated; the message says what to do."""
 
 
 def from_1_to_2(raw: Raw) -> Raw:
@@ -24,13 +24,13 @@ def from_1_to_2(raw: Raw) -> Raw:
     return {**raw, "schema": 2, "clocks": {metric: "wall" for metric in times}, "stages_s": {}}
 
 
-STEPS: Mapping[int, Callable[[Raw], Raw]] = {1: from_1_to_2}  # by the number that a step begins with
+STEPS: Mapping[int, Callable[[Raw], Raw]] = {1: from_1_to_2}  # by the schema number that a step starts from
 
 
 def migrate(raw: Raw, newest: int) -> Raw:
-    """A record's JSON object of any older schema number as one of the newest.
+    """A record's JSON object, migrated from its own schema number to the newest.
 
-    Raises UnknownSchema when its number is newer or was never in use, and ValueError when it has not the shape of its number.
+    Raises UnknownSchema when its number is newer or was never in use, and ValueError when it does not have the shape of its number.
     """
     while raw["schema"] != newest:
         number = raw["schema"]
@@ -40,6 +40,6 @@ def migrate(raw: Raw, newest: int) -> Raw:
             raise UnknownSchema(f"schema {number} was never in use; numbers begin at {min(STEPS)} and end at {newest}")
         try:
             raw = STEPS[number](raw)
-        except (AttributeError, KeyError, TypeError) as error:  # a step takes the shape of its number for granted
+        except (AttributeError, KeyError, TypeError) as error:  # a step does not check the shape itself
             raise ValueError(f"it has not the shape of schema {number}: {error}") from error
     return raw

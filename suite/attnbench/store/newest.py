@@ -1,4 +1,4 @@
-"""Which record of a cell counts, of all that measured it: one rule for the runner, the terminal, the frame and the site."""
+"""Picks the record of a cell that counts, where several measured it: one rule for the runner, the terminal, the frame and the site."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ Whole = NDArray[np.intp]
 
 
 def newest_places(cells: Whole, sessions: Sequence[str], started_at: Sequence[str], imported: NDArray[np.bool_]) -> Whole:
-    """The place of the record that counts of every cell, in the order of the cells' numbers.
+    """The index of the record that counts for every cell, in the order of the cells' numbers.
 
-    All four have an entry for each record, and records of one session stand in the order of its file. cells: a number for each cell, of
-    one machine. sessions, started_at: texts, "" where there is none. imported: whether the record is a time from pytest-benchmark alone.
+    All four arguments have an entry for each record; the records of a session are in the order of its file. cells: the number of the
+    record's cell on its machine. sessions, started_at: texts, "" where there is none. imported: whether the record was imported from
+    pytest-benchmark.
 
-    The rule: an imported record counts only where no other measured the cell. Within a session the later record in the file is the newer
-    one, whatever its started_at says, for a clock may be set back. Of two sessions the one whose record began later; of equal ones the
-    one whose name comes later.
+    The rule: an imported record counts only where no other measured the cell. Within a session the later record in the file counts,
+    whatever its started_at says, because a clock may be set back. Between sessions the record that began later counts; if both began at the
+    same time, that of the session whose name sorts later.
     """
     session, began = _in_order(sessions), _in_order(started_at)
-    kind = 2 * cells + ~imported  # of a cell what was imported, then what was measured
+    kind = 2 * cells + ~imported  # sorts the imported records of a cell before its measured ones
     place = np.arange(len(cells))
     by_file = np.lexsort((place, session, kind))
     last = by_file[_ends((kind[by_file], session[by_file]))]
@@ -33,9 +34,9 @@ def newest_places(cells: Whole, sessions: Sequence[str], started_at: Sequence[st
 
 
 def newest(records: Iterable[Record], cell: Callable[[Record], Hashable]) -> list[Record]:
-    """The record that counts of every cell, in the order in which cells appear.
+    """The record that counts for every cell, in the order in which the cells appear.
 
-    records: those of one session in the order of its file. cell: what is the same for records of one cell, the machine included.
+    records: the records of a session are in the order of its file. cell: gives the key of a record's cell, the machine included.
     """
     given = list(records)
     numbers: dict[Hashable, int] = {}
@@ -46,7 +47,7 @@ def newest(records: Iterable[Record], cell: Callable[[Record], Hashable]) -> lis
 
 
 def _in_order(texts: Sequence[str]) -> Whole:
-    """A number for every text, in the order of the texts."""
+    """A number for every text; numbers are in the sorted order of the texts."""
     numbers = {text: number for number, text in enumerate(sorted(set(texts)))}
     return np.fromiter(map(numbers.__getitem__, texts), dtype=np.intp, count=len(texts))
 

@@ -1,6 +1,6 @@
-"""What a machine can do at most, and the least time that leaves for a call.
+"""The peak rates of a machine (FLOP/s and bytes/s), and the least time that a call can take by them: the roofline model.
 
-The roofline: Williams, Waterman and Patterson 2009, doi 10.1145/1498765.1498785.
+Source: Williams, Waterman and Patterson 2009, doi 10.1145/1498765.1498785.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from attnbench.spec.axes import DEVICES
 from attnbench.store import environment
 from attnbench.store.files import write_whole
 
-# A time is impossible only below SLACK times its floor. A peak is the best of many tries, so that noise can only make it too low, and the
+# A time counts as impossible only below SLACK times its floor. A peak is the best of many tries, so noise can only make it too low, and the
 # floor too high. In nine runs on an idle machine of two cores the lowest was 0.81 of the highest in bfloat16, 0.86 to 0.90 in the other
-# dtypes and from memory. Beside programs that keep every core busy it falls to a half, which no slack covers: machines.busy warns.
+# dtypes and from memory. While other programs keep every core busy a peak falls to a half, which no slack covers: roofline.busy warns.
 SLACK = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peaks:
-    """The fastest that was seen of a device, in one run of calibrate.measure_peaks.
+    """The peak rates of a device, measured in one run of runner.roofline.measure_peaks.
 
-    threads:     of torch on the CPU. torch: its version.
+    threads:     the number of torch's threads on the CPU. torch: torch's version.
     flops_per_s: of a square matrix product, by dtype; "tensorfloat32" is float32 with that arithmetic allowed, on CUDA.
     bandwidth:   (working_set_bytes, bytes_per_s) of a stream that reads and writes the working set, ascending.
     anchor_s:    wall seconds of every timed call of the drift anchor.
@@ -56,12 +56,12 @@ class Peaks:
             raise BadInput(f"peaks of device {self.device!r} hold {numbers}; every one must be positive and finite")
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON values, which `from_json` takes."""
+        """The peaks as plain JSON values; `from_json` reads them."""
         return dataclasses.asdict(self)
 
 
 def from_json(value: Any) -> Peaks:
-    """The peaks that `as_json` gave, after JSON or before.
+    """The peaks from the values that `as_json` gave, whether or not they were written to JSON in between.
 
     Raises BadInput for anything else.
     """
@@ -79,7 +79,7 @@ def from_json(value: Any) -> Peaks:
 
 
 def best_of(one: Peaks, other: Peaks) -> Peaks:
-    """The faster of two measurements of the same device, figure by figure: noise only ever slows. What else they say is the later one's."""
+    """The larger of each rate in two measurements of a device, because noise only makes rates smaller; all else is from the later one."""
     later = max(one, other, key=lambda peaks: peaks.measured_at)
     rates = [dict(peaks.bandwidth) for peaks in (one, other)]
     return dataclasses.replace(
@@ -90,10 +90,10 @@ def best_of(one: Peaks, other: Peaks) -> Peaks:
 
 
 def bandwidth_at(peaks: Peaks, working_set_bytes: float) -> float:
-    """Bytes per second that can be moved in a working set: linear in its logarithm between what was measured, constant beyond the ends.
+    """Bytes per second for a working set: between measured sizes linear in the logarithm of the size, outside them constant.
 
-    A smaller set is never slower than a larger one, which passes through the same caches: where it was measured so, starting the
-    operation took the time, and not its memory.
+    A smaller set counts as at least as fast as a larger one, which passes through the same caches. Where it was measured to be slower, the
+    time went into starting the operation and not into memory.
     """
     sizes = [size for size, _ in peaks.bandwidth]
     rates = [max(rate for _, rate in peaks.bandwidth[i:]) for i in range(len(sizes))]
@@ -107,16 +107,16 @@ def bandwidth_at(peaks: Peaks, working_set_bytes: float) -> float:
 
 
 def floor_s(peaks: Peaks, flops: float, moved_bytes: float) -> float:
-    """The least seconds in which this machine can do so many floating-point operations and move so many bytes.
+    """The least seconds in which this machine can do `flops` floating-point operations and move `moved_bytes` bytes.
 
-    flops are held against the fastest dtype, for a mechanism may use a shorter one inside; moved_bytes, what has to be read and written at
-    least, against the bandwidth of a working set of that size.
+    flops are divided by the peak of the fastest dtype, because a mechanism may use a shorter one inside. moved_bytes, the least that must
+    be read and written, are divided by the bandwidth of a working set of that size.
     """
     return max(flops / max(peaks.flops_per_s.values()), moved_bytes / bandwidth_at(peaks, moved_bytes))
 
 
 def roofline_fraction(peaks: Peaks, dtype: str, flops: float, moved_bytes: float, seconds: float) -> float | None:
-    """Which share of what the machine can do in this dtype a call of so many seconds achieved, by whichever binds: products or memory.
+    """The share of the machine's peak in this dtype that a call achieved: the larger of its shares of FLOP/s and of bandwidth.
 
     dtype: torch's name, without "torch.". None when no peak of that dtype was measured.
     """
@@ -129,17 +129,17 @@ SCHEMA = 1
 
 
 def known_peaks(results: Path, machine: str, device: str, threads: int) -> Peaks | None:
-    """The stored peaks, if they hold for a measurement of now: of this device, number of threads and version of torch."""
+    """The stored peaks of a device if they are valid now: same number of threads and same version of torch; else None."""
     peaks = stored_peaks(results, machine).get(device)
     fits = peaks is not None and (peaks.threads, peaks.torch) == (threads, environment.version_of("torch"))
     return peaks if fits else None
 
 
 def stored_peaks(results: Path, machine: str) -> dict[str, Peaks]:
-    """Every machine's peaks by device, under whatever circumstances they were measured; empty where nothing can be read."""
+    """The stored peaks of a machine by device, with any number of threads and version of torch; empty where nothing can be read."""
     try:
         document = json.loads(_file(results, machine).read_bytes())
-    except (OSError, ValueError):  # none, or torn: it is measured again
+    except (OSError, ValueError):  # no file, or a damaged one: the peaks are measured again
         return {}
     if not isinstance(document, dict) or document.get("schema") != SCHEMA or not isinstance(document.get("peaks"), dict):
         return {}
@@ -147,7 +147,7 @@ def stored_peaks(results: Path, machine: str) -> dict[str, Peaks]:
     for device, value in document["peaks"].items():
         try:
             peaks = from_json(value)
-        except BadInput:  # another's format: as if it were not there
+        except BadInput:  # another format is treated as missing
             continue
         if peaks.device == device:
             found[device] = peaks
@@ -155,7 +155,7 @@ def stored_peaks(results: Path, machine: str) -> dict[str, Peaks]:
 
 
 def store_peaks(results: Path, machine: str, peaks: Peaks) -> None:
-    """Put the peaks of a device in the place of what was stored of it; those of another device stay.
+    """Store the peaks of a device in place of its older ones; those of other devices stay.
 
     Raises AttnbenchError when the file cannot be written.
     """

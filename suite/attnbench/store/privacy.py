@@ -1,4 +1,4 @@
-"""What must not be published: paths, e-mail addresses, and the names of this machine's host and user."""
+"""Finds what must not be published: paths, e-mail addresses, and the names of this machine's host and user."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import cache, lru_cache
 
 import psutil
 
-# Accounts and hosts that are called so everywhere tell of nobody.
+# Names of accounts and hosts that are so common that they identify nobody.
 _EVERYBODY = {"root", "localhost", "runner", "user", "users", "admin", "ubuntu", "debian", "docker", "container"}
-_SHORTEST = 3  # a shorter name is a part of too much else
+_SHORTEST = 3  # shorter names occur in too many other words
 
 _PATH = r"""
     /(?:home|Users)/\w[^\s"']*          # somebody's folder, wherever it stands
@@ -23,9 +23,9 @@ _PATH = r"""
 _ADDRESS = r"[\w.+-]+@(?:[\w-]+\.)+(?:[a-z]{2}|com|org|net|edu|gov|info|dev|app)\b(?!\s*[(\[]|\.\w)"
 
 
-@lru_cache(maxsize=10_000)  # the records of a session say the same over and over
+@lru_cache(maxsize=10_000)  # the records of a session repeat the same texts
 def private(text: str) -> str | None:
-    """What a text gives away, in words; None when that is nothing.
+    """The first private thing in a text, in words; None if there is none.
 
     >>> private('File "/srv/alice/x.py", line 3'), private("3/4 of https://pytorch.org/docs")
     ("the path '/srv/alice/x.py'", None)
@@ -35,7 +35,7 @@ def private(text: str) -> str | None:
 
 
 def texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:
-    """Every text inside plain JSON values, keys too, with the place where it stands: "environment.gpus[0].name"."""
+    """Yield every text inside plain JSON values, keys too, each with its place, such as "environment.gpus[0].name"."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, dict):
@@ -53,7 +53,7 @@ _WORDS = {"path": "the path", "address": "the e-mail address", "host": "this mac
 
 @cache
 def pattern(host: str, user: str) -> re.Pattern[str]:
-    """One pattern for everything private, on a machine of that host and user name, for a store holds millions of texts."""
+    """The pattern that finds everything private on a machine with these names; one pattern, because a store holds millions of texts."""
     names = {"host": {host, host.partition(".")[0]}, "user": {user}}
     parts = [f"(?P<path>{_PATH})", f"(?P<address>{_ADDRESS})"]
     for kind, own in names.items():

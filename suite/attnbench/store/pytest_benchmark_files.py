@@ -1,7 +1,7 @@
-"""What pytest-benchmark wrote by --benchmark-json=FILE, as records.
+"""Reads the file that pytest-benchmark writes with --benchmark-json=FILE, as records.
 
-pytest-benchmark knows times and its own names. What else a record needs, benchmarks/test_kernels.py leaves in a benchmark's extra_info
-under "attnbench": Facts. What the file says of machine and user beside them is not looked at.
+pytest-benchmark stores times and its own names. The other facts that a record needs (Facts) are written by benchmarks/test_kernels.py into
+a benchmark's extra_info, under "attnbench". The file's own facts about machine and user are not used.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from attnbench.store.environment import SAFE_NAME
 from attnbench.store.record import PYTEST_BENCHMARK, Origin, Record
 
 EXTRA = "attnbench"  # the key in extra_info
-WALL_CLOCK = "perf_counter"  # pytest-benchmark's name of its usual timer
+WALL_CLOCK = "perf_counter"  # pytest-benchmark's name for its default timer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a record needs beside the samples; see Record."""
+    """The fields of a Record that pytest-benchmark does not know."""
 
     spec: Spec
     fingerprint: str
@@ -39,13 +39,13 @@ class Facts:
     duration_s: float
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """The facts as plain JSON values."""
         return {**dataclasses.asdict(self), "spec": self.spec.axes()}
 
 
 @dataclass(frozen=True)
 class Found:
-    """The records of a file, and why each of its other benchmarks is none."""
+    """The records of a file. skipped: for each benchmark that gives no record, its name and the reason."""
 
     records: Sequence[Record]
     skipped: Sequence[str]
@@ -61,7 +61,7 @@ class _Benchmark:
 
 @dataclass(frozen=True)
 class _Document:
-    """As much of the file as is read."""
+    """The parts of the file that are read."""
 
     datetime: datetime
     benchmarks: list[_Benchmark]
@@ -91,7 +91,7 @@ def read_pytest_benchmark(file: Path) -> Found:
 
 
 def _record(benchmark: _Benchmark, written: datetime) -> Record:
-    """Raises BadInput or msgspec.ValidationError when the benchmark has not what a record needs."""
+    """The record of a benchmark. Raises BadInput or msgspec.ValidationError when it lacks what a record needs."""
     if EXTRA not in benchmark.extra_info:
         raise BadInput("it is not attnbench's own, or its results were wrong")
     if "data" not in benchmark.stats:
@@ -123,11 +123,11 @@ def _record(benchmark: _Benchmark, written: datetime) -> Record:
 
 
 def _command(spec: Spec) -> str:
-    """What times this cell again: -k finds it by the parameters of benchmarks/test_kernels.py, as pytest puts them together."""
+    """The command that times this cell again; -k selects it by pytest's name of the parameters in benchmarks/test_kernels.py."""
     return f"pytest benchmarks --benchmark-only -k {shlex.quote(f'[{spec.variant}-{spec.mode}-{spec.seq_len}]')}"
 
 
 def _session(written: datetime) -> str:
-    """The session of a file: by when it was written, so that importing it again makes the same one."""
+    """The name of the session of a file, made from the time of writing, so that a second import gives the same name."""
     moment = (written if written.tzinfo else written.replace(tzinfo=UTC)).astimezone(UTC)
     return f"pytest-{moment:%Y%m%dT%H%M%SZ}-{hashlib.sha256(moment.isoformat().encode()).hexdigest()[:6]}"

@@ -1,4 +1,4 @@
-"""A record: one cell, once measured. Immutable, self-contained, one JSON object a line."""
+"""Record: one measurement of one cell. Immutable and self-contained; stored as one JSON object per line."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class Record:
 
 
 class UnreadableRecord(ValueError):
-    """A line that is not a valid record; the message says why."""
+    """Raised for a line that is not a valid record; the message says why."""
 
 
 class _Head(msgspec.Struct):
-    """As much of a line as says how to read the rest."""
+    """The part of a line that says in which schema the rest is written."""
 
     schema: int
 
@@ -88,7 +88,7 @@ def encode(record: Record) -> bytes:
 
 
 def decode(line: bytes) -> Record:
-    """The record of one line, in today's shape whatever schema it was written in.
+    """The record of one line, migrated to the current schema if it was written in an older one.
 
     Raises UnreadableRecord for anything that is not a record, or is one of a newer schema.
     """
@@ -106,7 +106,7 @@ def decode(line: bytes) -> Record:
 
 
 def written_schema(line: bytes) -> int | None:
-    """The schema number that a line was written in; None when it is no JSON object, or says none."""
+    """The schema number that a line was written in; None when it is not a JSON object or has no number."""
     try:
         return _head_decoder.decode(line).schema
     except (msgspec.DecodeError, ValueError):

@@ -1,4 +1,4 @@
-"""What is wrong with a record that can be read: errors, which make it useless, and warnings, which make it doubtful."""
+"""Finds faults in a record that can be read: errors, which make it useless, and warnings, which make it doubtful."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from attnbench.store.record import CLOCKS, PYTEST_BENCHMARK, SCHEMA, Record
 
 ANCHORS = ("anchor_s", "drift_anchor_s")
 FEW_SAMPLES = 3
-BUSY = 1.5  # load average over threads: the cells before it, of this very session, are up to 1.0 of it
+BUSY = 1.5  # load average divided by threads; earlier cells of the same session account for up to 1.0 of it
 
 _UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def errors(record: Record, raw: dict[str, Any]) -> Iterator[str]:
-    """Why the record cannot be used; raw is its line as plain JSON values, before any migration."""
+    """Yield every reason why the record cannot be used. raw: its line as plain JSON values, before any migration."""
     if "schema" not in raw:
         yield f"it has no schema number; write {SCHEMA} if it has the shape of `attnbench schema`"
     key = record.spec.key()
@@ -31,7 +31,7 @@ def errors(record: Record, raw: dict[str, Any]) -> Iterator[str]:
 
 
 def warnings(record: Record, raw: dict[str, Any], variants: Collection[str], tasks: Collection[str]) -> Iterator[str]:
-    """Why to look twice. variants and tasks: the names that are known here."""
+    """Yield every reason to doubt the record. raw: as in `errors`; variants, tasks: the names that are registered here."""
     written = raw.get("schema", SCHEMA)
     if written != SCHEMA:
         yield f"schema {written} is migrated to {SCHEMA} when it is read"
@@ -72,7 +72,7 @@ def _status_errors(record: Record) -> Iterator[str]:
 
 
 def _sample_errors(record: Record) -> Iterator[str]:
-    """That samples are finite is the decoder's to see: JSON has no other numbers."""
+    """Yield the errors of the samples. The decoder has already checked that they are finite: JSON has no other numbers."""
     for metric, samples in record.measurements.items():
         if not samples:
             yield f"{metric} has no samples"

@@ -1,4 +1,4 @@
-"""What a check of a variant found: one finding a check, plain data that needs no torch."""
+"""The report of the checks of a variant, with one finding per check; plain data that needs no torch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Status = Literal["passed", "failed", "skipped", "reported"]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one check found. detail: what was measured and what is allowed, in words; value and allowed: the same as numbers.
+    """The result of one check. detail: what was measured and what is allowed, in words; value, allowed: the same as numbers.
 
-    status: "skipped" where the mechanism has nothing to check, "reported" where the outcome decides nothing.
+    status: "skipped" where the mechanism has nothing to check, "reported" where the result cannot fail the check.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What every check of a variant found on a device. fingerprint: of the sources and parameters that were checked, if known."""
+    """The findings of all checks of a variant on a device. fingerprint: of the sources and parameters that were checked, if known."""
 
     schema: int = SCHEMA
     variant: str
@@ -40,7 +40,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed."""
+        """Whether no check failed."""
         return not self.failed()
 
     def failed(self) -> list[str]:
@@ -49,7 +49,7 @@ class Report:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The report as plain JSON values, for programs: `ok` is said, not left to be derived."""
+    """The report as plain JSON values, with `ok`, so that programs need not derive it."""
     return {"variant": report.variant, "fingerprint": report.fingerprint, "ok": report.ok, **dataclasses.asdict(report)}
 
 
@@ -59,7 +59,7 @@ def encode(report: Report) -> bytes:
 
 
 def decode(document: bytes) -> Report | None:
-    """The report of a document that `encode` wrote; None for anything else, a torn or a foreign file for example."""
+    """The report in a document that `encode` wrote; None for anything else, such as a damaged file."""
     try:
         report = msgspec.json.decode(document, type=Report, strict=True)
     except (msgspec.DecodeError, ValueError):

@@ -1,4 +1,4 @@
-"""The JSON schema of a record, for who reads or writes the store without attnbench."""
+"""The JSON schema of a record, for programs that read or write the store without attnbench."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attnbench.store.record import CLOCKS, SCHEMA, Record
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-# Said here, for spec.py must run where msgspec is not installed.
+# Kept here and not beside the axes, because attnbench.spec must run where msgspec is not installed.
 _AXES: dict[str, str] = {
     "track": "what is measured: one call, a stack of layers, or learning a task",
     "variant": "the mechanism's name",
@@ -38,13 +38,13 @@ _CHOICES = {"track": TRACKS, "mode": MODES, "block": (*BLOCKS, None), "device": 
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of one line of a session's file, in the shape that attnbench writes today.
+    """The JSON schema of one line of a session's file, as the current attnbench writes it.
 
-    Axes that take one of a few values say which.
+    An axis that takes one of a few values lists them.
     """
     schema = msgspec.json.schema(Record)
     record, spec = schema["$defs"]["Record"], schema["$defs"]["Spec"]
-    record["required"].insert(0, "schema")  # written always; its default is for who makes a Record
+    record["required"].insert(0, "schema")  # always written; it has a default only for code that makes a Record
     record["properties"]["schema"]["const"] = SCHEMA
     record["properties"]["clocks"]["additionalProperties"] = {"enum": list(CLOCKS)}
     for axis, description in _AXES.items():

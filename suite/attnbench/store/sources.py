@@ -1,4 +1,4 @@
-"""The files that a file imports, directly or not, and what of a file's text decides what it does."""
+"""Finds the files that a file imports, directly or not, and the part of a file's text that changes what it does."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, to
 def closure(files: Iterable[Path]) -> set[Path]:
     """These files and every file that they import, directly or not, wherever in the file the import stands.
 
-    Followed are modules of this package, and modules beside a file: in its own folder, and in the package that the folder is a part of.
-    Not followed are imports for type checkers, and the front door `attnbench/__init__.py`, which imports on demand what no cell runs.
+    Imports are followed to modules of this package, of a file's own folder, and of the package that this folder belongs to. Imports for
+    type checkers are not followed, nor those of `attnbench/__init__.py`, which imports on demand what no cell runs.
     """
     found: set[Path] = set()
     waiting = [file.resolve() for file in files]
@@ -31,7 +31,7 @@ def closure(files: Iterable[Path]) -> set[Path]:
 
 @cache
 def _imported(file: Path) -> tuple[Path, ...]:
-    """The files that a file imports itself."""
+    """The files that a file imports directly."""
     tree = _parsed(file)
     if tree is None or file == PACKAGE / "__init__.py":
         return ()
@@ -50,7 +50,7 @@ def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _modules(node: ast.AST, file: Path) -> Iterator[str]:
-    """The absolute names that an import statement asks for; of `from a import b` the name a.b, which may be a module or stand in a."""
+    """Yield the absolute names that an import statement imports; for `from a import b` a.b, which is a module or a name in module a."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
@@ -62,7 +62,7 @@ def _modules(node: ast.AST, file: Path) -> Iterator[str]:
 
 
 def _top(folder: Path) -> list[str]:
-    """The names of the packages that a folder is a part of, the outermost first; none where it is no package."""
+    """The names of the packages that a folder belongs to, the outermost first; empty where it is not a package."""
     names: list[str] = []
     while (folder / "__init__.py").is_file():
         names.insert(0, folder.name)
@@ -71,7 +71,7 @@ def _top(folder: Path) -> list[str]:
 
 
 def _located(module: str, importer: Path) -> list[Path]:
-    """The file of a module, or of the module in which the last part of the name stands; none for what is neither ours nor beside."""
+    """The file of a module, or of the module that defines the last part of the name; empty if neither ours nor beside the importer."""
     roots = [importer.parents[len(_top(importer.parent))], importer.parent, PACKAGE.parent]
     parts = module.split(".")
     for root in dict.fromkeys(roots):
@@ -84,14 +84,14 @@ def _located(module: str, importer: Path) -> list[Path]:
 
 
 def place(file: Path) -> str:
-    """A file's name that is the same wherever the checkout lies: its path with the packages that it is a part of, or its own name."""
+    """A file's name that does not depend on where the checkout is: its path from its outermost package, or its own name."""
     depth = len(_top(file.parent))
     return file.relative_to(file.parents[depth]).as_posix()
 
 
 @cache
 def _parsed(file: Path) -> ast.Module | None:
-    """The syntax tree of a file; None where it has none."""
+    """The syntax tree of a file; None if it is not valid Python."""
     try:
         return ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
@@ -100,7 +100,7 @@ def _parsed(file: Path) -> ast.Module | None:
 
 @cache
 def content(file: Path) -> str:
-    """The text of a file without comments, docstrings, blank lines and blanks at the ends of lines; as it is where it is no Python."""
+    """The text of a file without comments, docstrings, blank lines and trailing blanks; unchanged if it is not valid Python."""
     tree = _parsed(file)
     if tree is None:
         return file.read_bytes().decode("latin-1")
@@ -110,7 +110,7 @@ def content(file: Path) -> str:
 
 
 def _docstring_lines(tree: ast.Module, lines: Sequence[str]) -> set[int]:
-    """The numbers of the lines that docstrings take up, of those that share no line with other code."""
+    """The numbers of the lines of docstrings, except of docstrings that share a line with other code."""
     found: set[int] = set()
     for node in ast.walk(tree):
         if (
@@ -126,8 +126,8 @@ def _docstring_lines(tree: ast.Module, lines: Sequence[str]) -> set[int]:
 
 
 def _without_comments(lines: Sequence[str], left_out: set[int]) -> str:
-    """The lines that hold code, each cut at its comment; a line that ends inside a token, in a text of several lines, is kept whole."""
-    ends: dict[int, int] = {}  # by the number of a line, the column where its code ends
+    """The lines that hold code, without their comments; a line inside a text of several lines is kept unchanged."""
+    ends: dict[int, int] = {}  # line number -> column where its code ends
     whole: set[int] = set()
     for token in tokenize.generate_tokens(iter(lines).__next__):
         if token.type not in _NO_CODE:

@@ -1,4 +1,4 @@
-"""The store: records/MACHINE/SESSION.jsonl under a results folder. Appended at once, crash-safe, never rewritten by readers."""
+"""The store of records: the files records/MACHINE/SESSION.jsonl of a results folder. Records are appended, safe against crashes."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Problem:
 
 
 class StoreFull(AttnbenchError):
-    """A record could not be written; what was there before is whole."""
+    """Raised when a record could not be written; the records stored before are unharmed."""
 
 
 class Store:
-    """A results folder. It is made by the first append; reading one that is not there raises BadInput."""
+    """Reads and writes the records of a results folder. The first append makes the folder; reading a missing one raises BadInput."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.records = self.folder / "records"
 
     def append(self, record: Record) -> None:
-        """Write one record to its session's file and flush it to the disk, under a lock that other processes obey.
+        """Write one record to its session's file and flush it to the disk, holding a lock against other processes.
 
         Raises StoreFull when the line could not be written whole; the file is then as it was before.
         """
@@ -48,8 +48,8 @@ class Store:
         file = self._file(record)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("a+b", buffering=0) as stream:  # a buffer would be flushed again by close, after the file was cut back
-                fcntl.flock(stream, fcntl.LOCK_EX)  # of the file itself: nothing is left behind, and a killed writer gives it back
+            with file.open("a+b", buffering=0) as stream:  # close would flush a buffer again, after a failed write was undone
+                fcntl.flock(stream, fcntl.LOCK_EX)  # on the file itself: leaves no lock file, and ends with a killed writer
                 if stream.seek(0, os.SEEK_END) == 0:
                     self._flush_names(file)
                 _append_whole(stream, line)
@@ -60,7 +60,7 @@ class Store:
             ) from error
 
     def read(self, problems: list[Problem] | None = None) -> Iterator[Record]:
-        """Every readable record, in the order of files and lines; unreadable lines are added to `problems` and skipped.
+        """Yield every readable record, in the order of files and lines; adds unreadable lines to `problems` and skips them.
 
         Raises BadInput when the results folder does not exist.
         """
@@ -70,9 +70,9 @@ class Store:
             yield from _read_file(file, problems)
 
     def finished(self, machine: str, fingerprint: str = "") -> dict[tuple[str, str], Record]:
-        """The newest record of every (id, fingerprint) that attnbench measured on this machine, not of what it imported.
+        """The newest record of every (id, fingerprint) that attnbench measured on this machine; imported records are left out.
 
-        fingerprint: only of these sources, which spares decoding all the others.
+        fingerprint: if given, only records of these sources; the others are not decoded.
         """
         files = sorted((self.records / machine).glob("*.jsonl"))
         records = (record for file in files for record in _read_file(file, None, fingerprint.encode()))
@@ -87,7 +87,7 @@ class Store:
         return self.records / record.machine / f"{record.session}.jsonl"
 
     def _flush_names(self, file: Path) -> None:
-        """Flush the folders that hold the names of a new session's file and its parents, which fsync of the file need not do."""
+        """Flush the folders that hold a new session's file, so that its name is on the disk; fsync of the file may not do that."""
         for folder in (file.parent, self.records, self.folder):
             handle = os.open(folder, os.O_RDONLY)
             with suppress(OSError):  # some file systems refuse this for a folder
@@ -101,7 +101,7 @@ def _append_whole(stream: FileIO, line: bytes) -> None:
     if size:
         stream.seek(-1, os.SEEK_END)
         if stream.read(1) != b"\n":
-            line = b"\n" + line  # a writer was killed in its line; ours starts on its own
+            line = b"\n" + line  # a killed writer left half a line; start a new one
     try:
         while line:
             line = line[stream.write(line) :]
@@ -112,7 +112,7 @@ def _append_whole(stream: FileIO, line: bytes) -> None:
 
 
 def _read_file(file: Path, problems: list[Problem] | None, holding: bytes = b"") -> Iterator[Record]:
-    """The records of the lines that hold some bytes."""
+    """Yield the records of a file; only of lines that contain the bytes `holding`."""
     with file.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if line.isspace() or holding not in line:

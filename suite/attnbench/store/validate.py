@@ -1,4 +1,4 @@
-"""What is wrong with a results folder: every line of every session, check reports, peaks of machines, and files that do not belong."""
+"""Finds the faults of a results folder: in every line of every session, check reports, peaks of machines, and files out of place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAYOUT = "records/MACHINE/SESSION.jsonl, checks/NAME-FINGERPRINT.json, machines/
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong, and where. line: None when it is the whole file."""
+    """Something wrong in a results folder, and its place. line: None when it concerns the whole file."""
 
     file: Path
     line: int | None
@@ -35,9 +35,9 @@ class Fault:
 
 
 def validate(results: Path, seen: Counter[str]) -> Iterator[Fault]:
-    """Every fault of a results folder, in the order of files and lines, asv's last. Files are read line by line.
+    """Yield every fault of a results folder, in the order of files and lines, asv's last. Files are read line by line.
 
-    seen: counts what was looked at.
+    seen: counts the records, reports and files that were examined, by kind.
 
     Raises BadInput when the folder does not exist.
     """
@@ -72,7 +72,7 @@ Found = tuple[int, Literal["error", "warning"], str]
 
 @dataclass(frozen=True)
 class _Session:
-    """A session's file: what its place says of it, and which names are known here."""
+    """A session's file: machine and session by its path, and the names of variants and tasks that are registered here."""
 
     machine: str
     session: str

@@ -1,1 +1,1 @@
-"""The static site: pages, charts and tables made from the answers of analysis and claims."""
+"""The static site: makes pages, charts and tables from the results of analysis and claims."""

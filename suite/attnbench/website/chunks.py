@@ -1,4 +1,4 @@
-"""A page's views as scripts, for `fetch` is blocked on file://: an index of them all, and the views themselves in files of their own."""
+"""Writes the views of a page as scripts, because `fetch` is blocked on file://: an index of all views, and files that hold them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Draw = Callable[[View, str, int], str]
 
 
 def scripts(page: Page, draw: Draw) -> Iterator[tuple[str, bytes]]:
-    """Every script of a page: its index data/PAGE.js, and data/PAGE-CHUNK.js for each chunk.
+    """Yield every script of a page: its index data/PAGE.js, and data/PAGE-CHUNK.js for each chunk.
 
     draw: the HTML of a view, given its section and number. The first view of every section is in the page itself.
     """
@@ -38,20 +38,20 @@ def scripts(page: Page, draw: Draw) -> Iterator[tuple[str, bytes]]:
 
 
 def chunk_files(page: Page) -> list[str]:
-    """The scripts with which a page begins: its index, and the chunk of every section's first view."""
+    """The scripts that a page loads first: its index, and the chunk of every section's first view."""
     stem = page.path.removesuffix(".html")
     first = dict.fromkeys(section.views[0].chunk for section in page.sections if section.views)
     return [f"data/{stem}.js", *(f"data/{stem}-{name}.js" for name in first)]
 
 
 def figure_names(section: str, number: int, view: View) -> dict[str, Mapping[str, Any]]:
-    """The figures of a view by the names that tie them to their places in the page."""
+    """The figures of a view, by the names of their places in the page."""
     charts = [chart for block in view.blocks if isinstance(block, Charts) for chart in block.charts]
     return {f"{section}-{number}-{place}": chart.figure for place, chart in enumerate(charts)}
 
 
 def figures_script(name: str, figures: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """The figures of a page that has no views to choose from."""
+    """The script with the figures of a page that has no views to choose from."""
     return _call("index", {"page": name, "axes": [], "sections": {}, "chunks": []}) + _call(
         "chunk", {"name": "figures", "sections": {}, "figures": figures}
     )

@@ -1,4 +1,4 @@
-"""The pages that show one of many views at a time: what is on each, and in which words."""
+"""The contents of the pages that show one of many views at a time: their titles, sections and texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RUN = "attnbench run --preset quick"
 
 
 def first_pages(results: Results, checks: Checks) -> Iterator[Page]:
-    """The leaderboard and what is learnt. One page at a time, for all charts of a large store together are too much."""
+    """Yield the leaderboard and the accuracy page, one at a time, because all charts of a large store need too much memory."""
     yield Page(
         "index.html",
         "Leaderboard",
@@ -47,7 +47,7 @@ def first_pages(results: Results, checks: Checks) -> Iterator[Page]:
 
 
 def other_pages(results: Results) -> Iterator[Page]:
-    """The others."""
+    """Yield the other pages with views."""
     yield Page(
         "scaling.html",
         "Scaling",

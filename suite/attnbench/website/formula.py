@@ -1,4 +1,4 @@
-"""Formulas in LaTeX as MathML."""
+"""Converts formulas from LaTeX to MathML."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _SIMPLE = frozenset({"i", "n", "o", "td", "tr", "sub", "sup", "subsup", "over", 
 
 
 def formula_html(formula: str) -> Markup:
-    """The formula of a `Variant`: LaTeX as a MathML element; text that has no LaTeX command as it was written."""
+    """The formula of a `Variant` as HTML: a MathML element if it has a LaTeX command, else the text as it was written."""
     return mathml(formula) if "\\" in formula else _as_text(formula)
 
 
 def mathml(latex: str) -> Markup:
-    """LaTeX as a MathML element; as text where it cannot be read."""
+    """LaTeX as a MathML element; as plain text where it cannot be converted."""
     try:
         found = convert(latex)
         is_formula = all(_is_harmless(element) for element in ElementTree.fromstring(found).iter())
-    except Exception:  # a formula is anybody's text, and the library raises whatever it comes upon
+    except Exception:  # a formula may be any text, and the library may raise any error
         is_formula = False
     return Markup(found) if is_formula else _as_text(latex)
 
@@ -32,7 +32,7 @@ def _as_text(formula: str) -> Markup:
 
 
 def _is_harmless(element: ElementTree.Element) -> bool:
-    """Whether an element is of MathML and has no attribute that does anything: the library does not escape the text of \\text."""
+    """Whether an element is MathML and has no attribute that could run a script: the library does not escape the text of \\text."""
     space, _, name = element.tag.rpartition("}")
     known = name == "math" or name.removeprefix("m") in _WITHIN | _SIMPLE
     return space == _MATHML and known and not any(key == "href" or key.startswith("on") for key in element.keys())  # noqa: SIM118

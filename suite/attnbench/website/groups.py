@@ -1,4 +1,4 @@
-"""Groups of records that may stand in one table, and the axes on which they are told apart."""
+"""Groups of records that may be shown in one table, and the axes on which groups differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from attnbench.store.record import Record
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis on which results are told apart: its name, its value in links, and its value for people."""
+    """One axis on which groups differ: its name, its value in links, and its value as readers see it."""
 
     name: str
     value: str
@@ -25,29 +25,29 @@ class Axis:
 
 @dataclass(frozen=True)
 class Group:
-    """Records of one track that may stand in one table: same machine, device, dtype, masking and shape."""
+    """Records of one track that may be shown in one table: same machine, device, dtype, masking and shape."""
 
     axes: tuple[Axis, ...]
     records: tuple[Record, ...]
 
     @property
     def name(self) -> str:
-        """A name for the file that holds its views, together with those of other stacks and recipes of the same task."""
+        """The name of the file that holds its views, and those of other stacks and recipes of the same task."""
         return chunk_name(self.records[0].spec.track, self.axes)
 
     @property
     def device(self) -> tuple[Axis, ...]:
-        """What ties tracks together: hardware, dtype and software."""
+        """The axes that all tracks share: hardware, device, dtype and torch."""
         return tuple(axis for axis in self.axes if axis.name in ("hardware", "device", "dtype", "torch"))
 
     @property
     def machine(self) -> str:
-        """Where they were measured."""
+        """The machine that measured them."""
         return self.records[0].machine
 
     @cached_property
     def by_variant(self) -> Mapping[str, Sequence[Record]]:
-        """The records of every mechanism that has any here."""
+        """The records of the group, by variant."""
         return by_variant(self.records)
 
     @cached_property
@@ -57,7 +57,7 @@ class Group:
 
     @property
     def variants(self) -> set[str]:
-        """Mechanisms that gave a number here."""
+        """The variants that have a number here."""
         return {record.spec.variant for record in self.records if record.status == "ok"}
 
 
@@ -69,23 +69,23 @@ def by_variant(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def chunk_name(track: str, axes: Iterable[Axis]) -> str:
-    """The same for all groups of a track that differ in block, depth, mode or recipe alone."""
+    """The name of the file of a group's views; groups of a track that differ only in block, depth, mode or recipe share one."""
     told = [axis.value for axis in axes if axis.name not in ("block", "num_layers", "recipe", "mode")]
     return f"{track}-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]}"
 
 
 def axes(record: Record) -> tuple[Axis, ...]:
-    """The axes of a record's group: what must be equal for two results to stand side by side, which is SETTING without CHOSEN."""
+    """The axes of a record's group, which must be equal for two results to be shown in one table: those of SETTING without CHOSEN."""
     return tuple(Axis(name, *_SHOWN.get(name, _as_it_is)(record, name)) for name in PAGE_AXES[record.spec.track])
 
 
 def page_axis(track: str, axis: str) -> str:
-    """The axis of the pages that an axis of SETTING is shown by, alone or with others."""
+    """The axis of the pages that shows an axis of SETTING, alone or together with others."""
     return _TOGETHER[track].get(axis) or _TOGETHER["all"].get(axis) or axis
 
 
 def recipe(spec: Spec) -> tuple[str, ...]:
-    """How a task's model was trained, in words; as many for all of one dtype."""
+    """How a task's model was trained, as texts; their number is the same for all records of one dtype."""
     precision = ("mixed precision",) if spec.dtype == "bfloat16" else ()
     return (epochs_text(spec), rate_text(spec), f"batch {spec.batch_size}", f"{spec.num_heads} heads of {spec.head_dim}", *precision)
 
@@ -94,7 +94,7 @@ def _task_label(task: str | None, data: str | None) -> str:
     return f"{task}" + (f" ({data})" if data else "")
 
 
-Shown = tuple[str, str]  # a value in links, and for people
+Shown = tuple[str, str]  # a value in links, and as readers see it
 
 
 def _as_it_is(record: Record, axis: str) -> Shown:
@@ -135,7 +135,7 @@ def _recipe(record: Record, axis: str) -> Shown:
     return ".".join(told).replace(", ", ".").replace(" ", "-"), ", ".join(told)
 
 
-# Axes of SETTING that are shown together, under what name; every other is shown by itself.
+# The axes of SETTING that are shown together, with the name of the common axis; every other axis is shown by itself.
 _SHAPE, _RECIPE = ("batch_size", "num_heads", "head_dim"), ("batch_size", "num_heads", "head_dim", "epochs", "rate")
 _TOGETHER: Mapping[str, Mapping[str, str]] = {
     "all": {"machine": "hardware", "data": "task"},
@@ -146,9 +146,9 @@ _TOGETHER: Mapping[str, Mapping[str, str]] = {
 _SHOWN: Mapping[str, Callable[[Record, str], Shown]] = {
     "hardware": _hardware, "torch": _torch, "causal": _causal, "task": _task, "num_layers": _num_layers, "shape": _shape, "recipe": _recipe,
 }  # fmt: skip
-# What a page's views choose within a group.
+# The axes of SETTING on which the views of one group differ.
 CHOSEN: Mapping[str, tuple[str, ...]] = {"kernel": ("mode", "seq_len"), "depth": ("block", "num_layers"), "task": ()}
-# The axes of a group by track, in the order of SETTING but the recipe last.
+# The axes of a group by track, in the order of SETTING, except that the recipe is last.
 PAGE_AXES: Mapping[str, tuple[str, ...]] = {
     track: tuple(sorted(dict.fromkeys(page_axis(track, a) for a in setting if a not in CHOSEN[track]), key="recipe".__eq__))
     for track, setting in SETTING.items()

@@ -1,4 +1,4 @@
-"""Where things stand on the site: files, and places in them. Names never change as a store grows, so that links stay good."""
+"""The addresses of cells and other things on the site. They do not change as a store grows, so that links stay valid."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from attnbench.website.palette import slug
 
 
 def cell_file(record: Record) -> str:
-    """The page that holds a cell, with those whose ids end alike: some 256 pages, however many cells there are."""
+    """The page that holds a cell, together with the cells whose ids end alike: about 256 pages for any number of cells."""
     return f"cells/{slug(record.id)[-2:]}.html"
 
 
 def cell_anchor(record: Record, session: str = "") -> str:
-    """The cell's place on that page; session: of an earlier measurement of it."""
+    """The anchor of a cell on that page. session: for an earlier measurement of the cell, the session that made it."""
     return f"cell-{slug(record.id)}.{slug(record.machine)}" + (f".{slug(session)}" if session else "")
 
 

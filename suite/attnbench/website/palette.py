@@ -1,4 +1,4 @@
-"""One colour, marker and dash per variant, by family, the same on every page and in every build."""
+"""Assigns a colour, marker and dash to each variant, by family, the same on every page and in every build."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-# (light, dark): every colour keeps a contrast of 4.5 with the page behind it, for they colour text too.
+# (light, dark): every colour has a contrast of at least 4.5 with the page, because text is coloured too.
 FAMILIES: dict[str, tuple[tuple[str, str], ...]] = {
     "softmax": (
         ("#33383d", "#e2e5e9"), ("#6a7078", "#a4abb4"), ("#4f5862", "#c3c9d0"), ("#7a6f66", "#b8ada3"), ("#5a6b6b", "#9fb5b5"),
@@ -42,7 +42,7 @@ MARKERS = {
 }
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
-# First of their family, whatever comes later.
+# These variants always come first in their family.
 PINNED = {"softmax": 0, "softmax_math": 1, "orthogonal": 0, "polynomial": 0}
 
 _SLUG = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*_?")
@@ -69,12 +69,12 @@ class Style:
         return MARKERS[self.marker]
 
 
-NEUTRAL = Style("-neutral", "#6a7078", "#a4abb4", "circle", "solid")  # of what belongs to no variant; no slug begins like that
+NEUTRAL = Style("-neutral", "#6a7078", "#a4abb4", "circle", "solid")  # for what belongs to no variant; no slug begins with "-"
 
 
 @lru_cache(4096)
 def slug(name: str) -> str:
-    """A name for files, anchors and CSS variables: the name itself where that is safe, else a cleaned one with a hash.
+    """A variant's name for files, anchors and CSS variables: the name itself where it is safe, else a cleaned name with a hash.
 
     >>> slug("softmax_math")
     'softmax_math'
@@ -110,7 +110,7 @@ def css(styles: Iterable[Style]) -> str:
 
 
 def _free(wanted: int, taken: set[int], colours: int) -> int:
-    """The place itself or the nearest later one whose colour is free; beyond the colours, with another marker."""
+    """The wanted place, or the next one whose colour is free; if all colours are taken, a place with another marker."""
     free_colours = set(range(colours)) - {place % colours for place in taken}
     if free_colours:
         return min(free_colours, key=lambda colour: (colour - wanted) % colours)

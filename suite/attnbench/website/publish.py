@@ -1,4 +1,4 @@
-"""Records -> the static site: reads the store, writes what `attnbench.website.site` makes of it."""
+"""Publishes the static site: reads the store, and writes the files that `attnbench.website.site` makes of it."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from attnbench.website.site import render as render
 from attnbench.website.sources import load_sources as load_sources
 
 PLOTLY = "assets/plotly.min.js"
-WRITTEN = "assets/files.txt"  # what a build wrote, so that the next one knows what it may remove
-LARGE = 5_000  # records from which on two processes are worth their start
+WRITTEN = "assets/files.txt"  # lists the files that a build wrote, which the next one may remove
+LARGE = 5_000  # number of records from which on a second process saves more time than its start takes
 
-_inherited: Site | None = None  # what a forked process sees without reading it again
+_inherited: Site | None = None  # the site that a forked process inherits, so that it need not read the store again
 
 
 def publish(results: Path, out: Path, err: Console, first: str | None = None) -> Path:
     """Build the site of a results folder in `out` and return its front page.
 
-    What an earlier build wrote and this one does not is removed; other files in `out` stay as they are. first: the machine whose results a
-    page begins with; if None, whose are the most. Lines that cannot be read are named on `err`.
+    Files that an earlier build wrote and this one does not are removed; other files in `out` stay as they are. first: the machine whose
+    results come first on a page; if None, the one with most results. Lines that cannot be read are listed on `err`.
 
     Raises BadInput when the results folder does not exist, holds nothing of that machine, or `out` cannot be written.
     """
@@ -66,7 +66,7 @@ def publish(results: Path, out: Path, err: Console, first: str | None = None) ->
 
 
 def _write_all(site: Site, out: Path, in_two: bool) -> list[str]:
-    """Write every file; the names of all. in_two: with the help of a second process."""
+    """Write every file, and return their names. in_two: with the help of a second process."""
     if not in_two:
         return [
             *_write_files(site.cells(), out),
@@ -75,7 +75,7 @@ def _write_all(site: Site, out: Path, in_two: bool) -> list[str]:
             *_write_more(site, out),
         ]
     with _second_process(site, "cells", out) as cells:
-        site.results.standings.prepare()  # what the other two parts need
+        site.results.standings.prepare()  # the statistics that both other parts need
         names = cells.result()
     with _second_process(site, "back", out) as back:
         return [*names, *_write_files(site.front(), out), *_write_more(site, out), *back.result()]
@@ -83,9 +83,9 @@ def _write_all(site: Site, out: Path, in_two: bool) -> list[str]:
 
 @contextmanager
 def _second_process(site: Site, part: Literal["cells", "back"], out: Path) -> Iterator[Future[list[str]]]:
-    """Context manager: a forked process writes one part of the site; the future holds the names of its files, or what was raised.
+    """Context manager: a forked process writes one part of the site; the future holds the names of its files, or the error raised.
 
-    The process ends with the block, early if the block raises. Raises AttnbenchError where the future is waited for and the process died.
+    The process ends with the block, at once if the block raises. Raises AttnbenchError if the process died before the future was done.
     """
     global _inherited
     _inherited, process = site, None
@@ -93,8 +93,8 @@ def _second_process(site: Site, part: Literal["cells", "back"], out: Path) -> It
         with ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _end_with_parent) as pool:
             try:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads, of which the part needs none
-                    pid = pool.submit(os.getpid).result()  # the process starts with the first that is asked of it
+                    warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of a fork beside threads; this part uses none
+                    pid = pool.submit(os.getpid).result()  # the first call starts the process
                 process = next((child for child in multiprocessing.active_children() if child.pid == pid), None)
                 yield pool.submit(_write_part, part, out)
             except BaseException:
@@ -109,7 +109,7 @@ def _second_process(site: Site, part: Literal["cells", "back"], out: Path) -> It
 
 
 def _end_with_parent() -> None:
-    """In the second process: leave Ctrl-C to the first, which ends this one; and end when the first was killed."""
+    """In the second process: ignore Ctrl-C, on which the first process ends this one, and end if the first process is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -122,13 +122,13 @@ def _end_with_parent() -> None:
 
 
 def _write_part(part: str, out: Path) -> list[str]:
-    """In the second process: write a part of the site that it inherited."""
+    """In the second process: write a part of the inherited site, and return the names of its files."""
     assert _inherited is not None
     return _write_files(getattr(_inherited, part)(), out)
 
 
 def _write_more(site: Site, out: Path) -> list[str]:
-    """Write plotly's script and all data as a Parquet file."""
+    """Write plotly's script, and all data as a Parquet file; return their names."""
     names = _write_files([(PLOTLY, _plotly())], out)
     (out / PARQUET).parent.mkdir(parents=True, exist_ok=True)
     with (out / PARQUET).open("wb") as stream:
@@ -137,14 +137,14 @@ def _write_more(site: Site, out: Path) -> list[str]:
 
 
 def _reports(results: Path) -> Iterator[Report]:
-    """The reports of checks that can be read."""
+    """Yield the reports of checks; those that cannot be read are left out."""
     for file in sorted((results / "checks").glob("*.json")):
         if report := decode(file.read_bytes()):
             yield report
 
 
 def _plotly() -> bytes:
-    """The plotly script from the installed Python package, which is not imported for it."""
+    """The plotly script from the installed Python package, read without importing it. Raises BadInput if it is not installed."""
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
         raise BadInput("plotly is not installed, and the site's plots need its script; pip install plotly")
@@ -152,7 +152,7 @@ def _plotly() -> bytes:
 
 
 def _write_files(files: Iterable[File], out: Path) -> list[str]:
-    """Write files unless they hold these bytes already; their names."""
+    """Write files, except those that have this content already; return the names of all."""
     names, made = [], set[str]()
     for name, content in files:
         file = f"{out}/{name}"
@@ -167,7 +167,7 @@ def _write_files(files: Iterable[File], out: Path) -> list[str]:
 
 
 def _holds(file: str, content: bytes) -> bool:
-    """Whether a file has just this content."""
+    """Whether a file has exactly this content."""
     try:
         return os.stat(file).st_size == len(content) and Path(file).read_bytes() == content  # noqa: PTH116
     except FileNotFoundError:
@@ -175,7 +175,7 @@ def _holds(file: str, content: bytes) -> bool:
 
 
 def _remove_stale(out: Path, written: list[str]) -> None:
-    """Remove what the last build wrote and this one did not; of what somebody else wrote into the list only files of `out`."""
+    """Remove the files that the last build wrote and this one did not; never a file outside `out`, whatever the list says."""
     listing = out / WRITTEN
     before = listing.read_text(encoding="utf-8", errors="replace").splitlines() if listing.is_file() else []
     root = out.resolve()

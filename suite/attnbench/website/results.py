@@ -1,4 +1,4 @@
-"""Records as the pages want them: the newest of each cell, in one order, grouped so that only like is set beside like."""
+"""The records as the pages need them: the one that counts for each cell, sorted, in groups that may be compared."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Results:
         self._first = first
         ordered = _by_start(records)
         self._all = ordered
-        # What has a place on the pages: of a cell measured twice in a session the one that counts.
+        # The records that the pages show: one per cell and session, the one that counts.
         counting = set(map(id, newest(ordered, lambda record: (record.machine, record.session, record.id))))
         self.sessions = [record for record in ordered if id(record) in counting]
         self.declared = declared
@@ -47,7 +47,7 @@ class Results:
         families = {name: variant.family for name, variant in declared.items()}
         families = {**{r.spec.variant: "other" for r in self.records}, **families}
         self.styles: dict[str, Style] = assign(families, shipped)
-        self.charts: dict[object, Any] = {}  # that stand on several pages
+        self.charts: dict[object, Any] = {}  # charts that several pages show
         self._groups: dict[str, list[Group]] = {}
 
     @cached_property
@@ -57,7 +57,7 @@ class Results:
 
     @cached_property
     def standings(self) -> Standings:
-        """What the statistics say."""
+        """The statistics of all settings."""
         return Standings(self.table, self._labels)
 
     @cached_property
@@ -90,11 +90,11 @@ class Results:
         return self._label_of[key]
 
     def flag(self, record: Record) -> str | None:
-        """Why the times of a record do not rank; None if they do."""
+        """The reason why the times of a record do not rank; None if they do."""
         return self._flags.get((record.machine, record.session))
 
     def groups(self, track: str) -> list[Group]:
-        """The groups of a track, of the first machine, then with most variants and most results. Tuning trials, no results, are in none."""
+        """The groups of a track: the first machine's first, then those with most variants, then most results. Without tuning trials."""
         if track not in self._groups:
             found: dict[tuple[Axis, ...], list[Record]] = {}
             for record in self.records:
@@ -108,7 +108,7 @@ class Results:
 
 
 def by_label(results: Results, records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Records by the label of their mechanism, in the order in which they come."""
+    """The records by the label of their mechanism, in the order given."""
     found: dict[str, list[Record]] = {}
     for record in records:
         found.setdefault(results.label(record), []).append(record)
@@ -116,7 +116,7 @@ def by_label(results: Results, records: Iterable[Record]) -> dict[str, list[Reco
 
 
 def _by_start(records: Iterable[Record]) -> list[Record]:
-    """From the oldest on, those of one session in the order given: a record counts as begun no earlier than those before it there."""
+    """The records, oldest first, those of a session in the order given: there a record counts as begun no earlier than those before."""
     began: dict[tuple[str, str], str] = {}
 
     def key(record: Record) -> tuple[str, str, str]:
@@ -124,7 +124,7 @@ def _by_start(records: Iterable[Record]) -> list[Record]:
         began[session] = max(began.get(session, ""), record.started_at)
         return began[session], *session
 
-    return sorted(records, key=key)  # which asks for the key of each record once, in their order
+    return sorted(records, key=key)  # `key` depends on being called once for each record, in their order, as sorted does
 
 
 def _order(record: Record) -> tuple[object, ...]:

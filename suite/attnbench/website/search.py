@@ -1,4 +1,4 @@
-"""What the search in every page's head finds: pages, mechanisms, tasks, machines and claims."""
+"""The entries of the search in every page's head: pages, mechanisms, tasks, machines and claims."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from attnbench.website.results import Results
 from attnbench.website.sources import Sources
 from attnbench.website.tables.table import clip
 
-Entry = tuple[str, str, str, str]  # title, kind, what is said of it, address
+Entry = tuple[str, str, str, str]  # title, kind, description, address
 
 
 def entries(results: Results, sources: Sources, pages: Sequence[tuple[str, str]]) -> list[Entry]:
-    """In the order in which equal matches are listed."""
+    """The entries of the search, in the order in which equal matches are listed."""
     found: list[Entry] = [(title, "page", "", href) for title, href in dict.fromkeys(pages)]
     found += [(clip(name, 80), "variant", clip(sources.summaries.get(name, ""), 120), variant_file(name)) for name in results.variants]
     tasks = {axis.value: axis.label for group in results.groups("task") for axis in group.axes if axis.name == "task"}

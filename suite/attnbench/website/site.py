@@ -1,4 +1,4 @@
-"""The whole site as files: a pure function of the store and the sources."""
+"""Makes all files of the site; they depend only on the store and the sources."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from attnbench.website.tables.html import table_html
 from attnbench.website.view import Page
 
 PARQUET = "data/attnbench.parquet"
-METRICS = "data/metrics.js"  # the table of metrics, by which scripts write numbers
+METRICS = "data/metrics.js"  # the table of metrics, by which scripts format numbers
 LINKS = ("Scaling", "Accuracy", "Depth", "Claims", "Variants", "Compare", "Machines", "Method", "Submit")
 File = tuple[str, bytes]
 
 
 @dataclass(frozen=True)
 class Site:
-    """What a site is made of: results and sources, reports of checks, machines' peaks by device, and whether asv's pages are beside it."""
+    """The inputs of a site. reports: of checks; peaks: by machine, then device; has_asv: whether asv's pages are beside the site."""
 
     results: Results
     sources: Sources
@@ -49,14 +49,14 @@ class Site:
     peaks: Mapping[str, Mapping[str, Peaks]] | None = None
 
     def cells(self) -> Iterator[File]:
-        """The pages of cells by their paths, which need no statistics. The same records give the same bytes, here as in the other parts."""
+        """Yield the pages of cells; they need no statistics. In this part as in the others, equal records give equal bytes."""
         for file, body, script in cell_pages(self.results):
             beside = file.removesuffix(".html") + ".js"
             yield beside, script
             yield self._draw.page(file, "cells.html", body=body, scripts=[METRICS, beside])
 
     def front(self) -> Iterator[File]:
-        """Half of the other files: of a large store they are too many to hold at once."""
+        """Yield half of the other files, one at a time: those of a large store need too much memory together."""
         draw, results = self._draw, self.results
         yield from self.sources.assets.items()
         yield "assets/palette.css", palette.css(results.styles.values()).encode()
@@ -76,7 +76,7 @@ class Site:
         yield "data/search.js", b"attnbench.search = %s;\n" % msgspec.json.encode(entries(results, self.sources, pages))
 
     def back(self) -> Iterator[File]:
-        """The other half, about as much work."""
+        """Yield the other half, which takes about as much work."""
         for page in other_pages(self.results):
             yield from self._draw.view_page(page, [])
         yield from self._variant_pages()
@@ -105,14 +105,14 @@ def render(
     records: Iterable[Record], sources: Sources, has_asv: bool = False, first: str | None = None, reports: Sequence[Report] = (),
     peaks: Mapping[str, Mapping[str, Peaks]] | None = None,
 ) -> dict[str, bytes]:  # fmt: skip
-    """Every file of the site by its path, but for plotly and the Parquet file."""
+    """Every file of the site by its path, without plotly and the Parquet file."""
     results = Results(records, sources.declared, shipped=sources.summaries, first=first)
     site = Site(results, sources, has_asv, reports, peaks)
     return dict([*site.cells(), *site.front(), *site.back()])
 
 
 class _Drawing:
-    """The templates, and what every page has."""
+    """Draws pages from the templates, with the parts that every page has."""
 
     def __init__(self, sources: Sources, has_asv: bool) -> None:
         self._environment = jinja2.Environment(
@@ -125,7 +125,7 @@ class _Drawing:
         self._view = self._environment.get_template("view.html")
 
     def page(self, path: str, template: str, scripts: Sequence[str] = (), **values: Any) -> File:
-        """A page; scripts: those that are its own, in this order."""
+        """A page. scripts: the page's own scripts, in the order of loading."""
         root = "../" * path.count("/")
         shared = {"links": self.links, "more": self.more, "run": RUN, "parquet": PARQUET, "scripts": scripts}
         return path, self._environment.get_template(template).render(path=path, root=root, **shared, **values).encode()
@@ -137,7 +137,7 @@ class _Drawing:
 
 
 def _facts(results: Results) -> list[tuple[str, str]]:
-    """The data line: what there is, how new, from which code."""
+    """The facts about the data, as pairs of name and text: how much there is, how new it is, and the code that measured it."""
     if not results.records:
         return []
     latest = results.sessions[-1]

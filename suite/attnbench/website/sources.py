@@ -1,4 +1,4 @@
-"""What the site is made from besides the store: templates, assets, pages, and what is registered here."""
+"""Loads the inputs of the site besides the store: templates, assets, pages, and the registered variants and claims."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attnbench.errors import AttnbenchError, BadInput
 
 @dataclass(frozen=True)
 class Sources:
-    """Templates, assets, pages; variants with their declarations, summaries and files; claims. By name."""
+    """Templates, assets, pages, claims, and the declarations, summaries and files of variants, each by name."""
 
     templates: Path
     assets: Mapping[str, bytes]

@@ -1,4 +1,4 @@
-"""What a page is made of: sections, each showing one of its views; a view holds tables and charts of one setting."""
+"""The parts of a page: sections, each of which shows one of its views; a view holds the tables and charts of one setting."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Charts:
 
 @dataclass(frozen=True)
 class View:
-    """One choice of every axis, and what is then shown. chunk: the file of the page's views that it comes in.
+    """One choice of every axis, and what is shown for it. chunk: the file of the page's views that holds it.
 
-    extra: what the page's own script needs besides, as JSON. rows: what a file of the view holds, if not the data of its tables.
+    extra: JSON values for the page's own script. rows: the rows of the view's download, if not the data of its tables.
     """
 
     axes: tuple[Axis, ...]
@@ -39,7 +39,7 @@ class View:
 
 @dataclass(frozen=True)
 class Section:
-    """Views of which one is shown at a time, the first by default. `empty` says what to run when there is none."""
+    """Views of which one is shown at a time, the first by default. empty: text that says what to run when there is none."""
 
     name: str
     title: str
@@ -49,7 +49,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the site: where it is written, its title, one sentence, its sections."""
+    """One page of the site: its path, title, introduction of one sentence, and sections."""
 
     path: str
     title: str
@@ -58,7 +58,8 @@ class Page:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
-# Of the controls: what is chosen first leaves the others what there is with it. The depths of a task, not the tasks of a depth.
+# The order of the controls. A choice limits the controls after it to values that exist with it: a task limits the depths, not the other
+# way round.
 ORDER = (
     "track",
     "hardware",

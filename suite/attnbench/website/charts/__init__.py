@@ -1,1 +1,1 @@
-"""Charts as values: scales, marks, labels, and what plotly needs to draw them."""
+"""Charts: scales, marks, labels, and the figures that plotly draws."""

@@ -1,4 +1,4 @@
-"""Charts as values: a plotly figure whose colours are CSS variables, and the same data as a table."""
+"""Makes charts: a plotly figure, whose colours are CSS variables, and the same data as a table."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from attnbench.website.tables.table import Cell, Column, Table, clip
 
 HEIGHT = 330
 MARGINS = {"t": 12, "b": 48}
-PLOT_WIDTH = 330  # assumed where labels are kept apart; the real width is the reader's
+PLOT_WIDTH = 330  # pixels, assumed when labels are placed; the real width depends on the reader's window
 LABEL_GAP = 15
 FAILURE_MARKERS = {"oom": "x", "timeout": "hourglass", "error": "asterisk-open", "incorrect": "asterisk-open"}
 
 
 @dataclass(frozen=True)
 class Point:
-    """A measured point; `low` and `high` bound y, `note` is added to what a pointer shows, `hollow` draws its outline only."""
+    """A measured point. low, high: bounds of y; note: added to the text that a pointer shows; hollow: draw only the outline."""
 
     x: float
     y: float
@@ -43,7 +43,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell without a number: drawn at the top of the plot, at the first size where it happened."""
+    """A mechanism that gave no number; drawn at the top of the plot, at the first size where it failed."""
 
     label: str
     style: Style
@@ -54,7 +54,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Chart:
-    """A titled plot, the table of its numbers, and what could not be drawn."""
+    """A titled plot, the table of its numbers, and notes below it, such as what could not be drawn."""
 
     title: str
     figure: Mapping[str, Any]
@@ -72,9 +72,9 @@ def line_chart(
     notes: Sequence[str] = (), reference: Reference | None = None, marks: Sequence[Line] = (),
     marked: bool = True,
 ) -> Chart:  # fmt: skip
-    """Lines with markers, labelled at their right ends; failures as crosses along the top; marks as rings with an interval in x.
+    """A chart of lines, labelled at their right ends; failures are crosses along the top, marks are rings with an interval in x.
 
-    marked: whether every point has a marker; of hundreds they would hide the line.
+    marked: whether every point gets a marker; hundreds of markers would hide the line.
     """
     height = max(HEIGHT, LABEL_GAP * len(lines) + 90)
     y = _with_room(y, failures)
@@ -95,7 +95,7 @@ def line_chart(
 
 
 def scatter_chart(title: str, x: Scale, y: Scale, points: Sequence[Line], caption: str = "", notes: Sequence[str] = ()) -> Chart:
-    """One labelled point per variant: what a cost buys."""
+    """A chart with one labelled point per variant, such as its test result against its cost."""
     height = max(HEIGHT, LABEL_GAP * len(points) + 90)
     data = [_trace(line, x, y, "markers") for line in points]
     shape = layout(x, y, height, _margin(points)) | {"annotations": _labels(points, x, y, height)}
@@ -124,7 +124,7 @@ def _hollow(points: Sequence[Point]) -> str:
 
 
 def error_bar(values: Sequence[float], lows: Sequence[float], highs: Sequence[float], style: Style) -> dict[str, Any]:
-    """Thin bars from low to high around each value."""
+    """Plotly's settings for thin bars from low to high around each value."""
     return {
         "type": "data", "symmetric": False, "color": style.colour, "thickness": 1, "width": 3,
         "array": [h - v for v, h in zip(values, highs, strict=True)],
@@ -133,7 +133,7 @@ def error_bar(values: Sequence[float], lows: Sequence[float], highs: Sequence[fl
 
 
 def _mark_trace(mark: Line) -> dict[str, Any]:
-    """A ring at a point of interest; its low and high bound x."""
+    """A ring at a point of interest; its low and high are bounds of x."""
     (point,) = mark.points
     return {
         "type": "scatter", "mode": "markers", "name": plotly_text(mark.label), "showlegend": False, "x": [point.x], "y": [point.y],
@@ -144,7 +144,7 @@ def _mark_trace(mark: Line) -> dict[str, Any]:
 
 
 def _failure_traces(failures: Sequence[Failure], x: Scale, y: Scale) -> list[dict[str, Any]]:
-    """Marks under the top edge, one below the other where several mechanisms fail at one size."""
+    """Marks below the top edge, one under the other where several mechanisms fail at one size."""
     traces, at, step = [], dict.fromkeys((f.x for f in failures), 0), _failure_step(failures)
     for failure in failures:
         top = y.high - (0.03 + step * at[failure.x]) * (y.high - y.low)
@@ -164,7 +164,7 @@ def _failure_traces(failures: Sequence[Failure], x: Scale, y: Scale) -> list[dic
 
 
 def _with_room(y: Scale, failures: Sequence[Failure]) -> Scale:
-    """The scale with room above the lines for as many failures as one size has."""
+    """The scale with room above the lines for the largest number of failures at one size."""
     if not failures:
         return y
     share = 0.06 + _failure_step(failures) * _most_at_once(failures)
@@ -200,7 +200,7 @@ def _labels(lines: Sequence[Line], x: Scale, y: Scale, height: int) -> list[dict
 
 
 def layout(x: Scale, y: Scale, height: int, right: int) -> dict[str, Any]:
-    """The title of a chart names its y axis: a rotated title would only crowd the tick labels."""
+    """Plotly's layout of a chart. The y axis has no title, which would crowd the tick labels: the title of the chart names it."""
     vertical = y.axis()
     del vertical["title"]
     left = 20 + 7 * max((len(text) for text in vertical["ticktext"]), default=4)
@@ -243,5 +243,5 @@ def _range(point: Point, y: Scale) -> str:
 
 
 def plotly_text(text: str) -> str:
-    """Text for plotly, which reads a small HTML of its own."""
+    """Text escaped for plotly, which reads a few HTML tags."""
     return html.escape(text, quote=False)

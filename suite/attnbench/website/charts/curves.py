@@ -1,4 +1,4 @@
-"""What changes over training: columns of the training curves, and the state of the layers, means over seeds."""
+"""Charts of what changes over training: columns of the training curves and the state of the layers, as means over seeds."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _LAYER = re.compile(r"(.+)_layer_([1-9]\d{0,4})")
 def curve_chart(
     results: Results, group: Group, column: str, title: str, kind: Kind, reference: Reference | None = None
 ) -> Chart | None:  # fmt: skip
-    """One column of the curves against the seconds trained."""
+    """The chart of one column of the curves against the seconds trained."""
     return _chart(results, group, lambda record: record.curve.get(column, ()), "wall_s", title, (TRAINING_TIME, kind), reference)
 
 
 def layer_charts(results: Results, group: Group) -> list[Chart]:
-    """Size of the attention matrix and rank of the last tokens over training; of a deeper stack also the rank by layer."""
+    """Charts of the norm of the attention matrix and the rank of the last tokens over training; in deeper stacks also rank by layer."""
     found = [
         _chart(results, group, _mean_of_layers, "step", "‖A‖ over training, mean over layers", (STEP, FROBENIUS)),
         _chart(results, group, _last_layer, "step", "Effective rank after the last layer, over training", (STEP, RANK)),
@@ -61,7 +61,7 @@ def _chart(
     results: Results, group: Group, of: Callable[[Record], Values], along: str, title: str, kinds: tuple[Kind, Kind],
     reference: Reference | None = None,
 ) -> Chart | None:  # fmt: skip
-    """Means over seeds of one value an epoch, against a column of the curves."""
+    """The chart of one value per epoch, as the mean over seeds, against a column of the curves."""
     lines = [
         Line(label, results.styles[mine[0].spec.variant], points)
         for label, mine in by_label(results, group.records).items()
@@ -73,7 +73,7 @@ def _chart(
 
 
 def _mean_curve(seeds: Iterable[tuple[Values, Values, Values]], kind: Kind) -> list[Point]:
-    """Mean over seeds, entry by entry; an entry in which a seed has no finite value is left out for it."""
+    """The means over seeds, entry by entry; a seed without a finite value in an entry is left out of its mean."""
     entries: dict[int, list[tuple[float, float]]] = {}
     steps: dict[int, float] = {}
     for xs, ys, at in seeds:
@@ -94,7 +94,7 @@ def _when(step: float | None) -> str:
 
 
 def _by_layer(results: Results, group: Group) -> list[Chart | None]:
-    """Effective rank layer by layer, before training and after it, on one scale."""
+    """Charts of the effective rank by layer, before training and after it, on one scale."""
     moments = {"before": 0, "after": -1}
     lines = {moment: _layer_lines(results, group, entry) for moment, entry in moments.items()}
     points = [p for found in lines.values() for line in found for p in line.points]

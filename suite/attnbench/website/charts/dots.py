@@ -1,4 +1,4 @@
-"""Seeds as dots: one row per mechanism, every seed beside their mean and its interval."""
+"""Makes charts of seeds as dots: one row per mechanism, with every seed, their mean and its interval."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def dot_chart(
     notes: Sequence[str] = (),
     columns: tuple[str, str] = ("mean", "interval"),
 ) -> Chart:
-    """One row per variant: every seed as a ring, their mean as a filled mark with its interval; columns: what the table calls these."""
+    """A chart with a row per variant: a ring for every seed, a filled mark for the mean, with its interval.
+
+    columns: the titles of these in the chart's table.
+    """
     data: list[dict[str, Any]] = []
     for row, (label, style, mean, seeds) in enumerate(rows):
         spread = plotly_text(f"{label}: {x.kind.show(mean.value)}{_bounds(mean, x)}")

@@ -1,4 +1,4 @@
-"""Whether a machine kept its speed: the drift anchor, cell by cell."""
+"""Makes the chart of the drift anchor over cells, which shows whether a machine kept its speed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from attnbench.website.charts.scales import CELL, TIME, spaced
 from attnbench.website.palette import DASHES, NEUTRAL
 from attnbench.website.tables.table import Cell, Column, Table
 
-MOST = 400  # points of a session; of more every second, third, ... is drawn
+MOST = 400  # points that are drawn of a session; if it has more, every second, third, ... of them
 SESSIONS = 4
 
 
 def drift_chart(name: str, sessions: Sequence[tuple[str, Sequence[Record]]]) -> Chart | None:
-    """The anchor's median in every cell of the newest sessions; None where no cell has it."""
+    """The chart of the anchor's median in every cell of the newest sessions; None where no cell has it."""
     lines = []
     for turn, (session, records) in enumerate(sessions[:SESSIONS]):
         times = [median(samples) for r in records if (samples := r.measurements.get("drift_anchor_s"))]

@@ -1,4 +1,4 @@
-"""Where labels of lines go, so that they cover neither each other nor the points."""
+"""Places the labels of lines so that they cover neither each other nor the points."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class Box:
     width: float
 
     def beside(self, other: Box) -> bool:
-        """Whether the two share a stretch of the x axis."""
+        """Whether the two overlap on the x axis."""
         return other.left < self.left + self.width and self.left < other.left + other.width
 
 
 def place(boxes: Sequence[Box], height: float, low: float, high: float, points: Sequence[tuple[float, float]] = ()) -> list[float]:
-    """The middle of every label, near its own, between low and high.
+    """The new middle of every label, near its old one, between low and high.
 
-    Few labels keep clear of points too; a crowd keeps the order of its lines, which matters more there.
+    Few labels avoid the points too. Many labels are kept in the order of their lines instead, which matters more there.
     """
     return _spread(boxes, height, low, high) if len(boxes) > CROWD else _avoid(boxes, height, low, high, points)
 
 
 def _avoid(boxes: Sequence[Box], height: float, low: float, high: float, points: Sequence[tuple[float, float]]) -> list[float]:
-    """From the lowest up, each label at the nearest free place; where it is when none is free."""
+    """The middles when each label, from the lowest up, takes the nearest free place; it stays where it is if none is free."""
     placed: dict[int, float] = {}
     for i in sorted(range(len(boxes)), key=lambda i: (boxes[i].middle, i)):
         box = boxes[i]
@@ -47,7 +47,7 @@ def _avoid(boxes: Sequence[Box], height: float, low: float, high: float, points:
 
 
 def _spread(boxes: Sequence[Box], height: float, low: float, high: float) -> list[float]:
-    """Labels side by side as near to their lines as they can be without touching, in the order of their lines."""
+    """The middles of labels as near to their lines as possible without touching, in the order of their lines."""
     places = [0.0] * len(boxes)
     for group in _side_by_side(boxes):
         order = sorted(group, key=lambda i: (boxes[i].middle, i))
@@ -57,7 +57,7 @@ def _spread(boxes: Sequence[Box], height: float, low: float, high: float) -> lis
 
 
 def _side_by_side(boxes: Sequence[Box]) -> list[list[int]]:
-    """Labels in groups that share no stretch of the x axis with each other."""
+    """Groups of labels, by index, that do not overlap each other on the x axis."""
     groups: list[list[int]] = []
     reach = -math.inf
     for i in sorted(range(len(boxes)), key=lambda i: boxes[i].left):
@@ -69,9 +69,9 @@ def _side_by_side(boxes: Sequence[Box]) -> list[list[int]]:
 
 
 def _apart(middles: Sequence[float], height: float, low: float, high: float) -> list[float]:
-    """Ascending places at least a height apart, of least squared distance to ascending middles; evenly where there is no room for all.
+    """Ascending places at least a height apart, with the least squared distance to `middles`; evenly spaced where there is no room.
 
-    Each place less its number in the order times the height must be no less than the one before, which makes the regression isotonic.
+    Subtract i * height from the i-th place: the differences must not descend, so that isotonic regression finds them.
     """
     room = high - low - (len(middles) - 1) * height
     if room < 0:

@@ -1,4 +1,4 @@
-"""A value to compare the others of a chart with, drawn as a dashed line."""
+"""Reference values of charts, drawn as a dashed line."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from attnbench.website.charts.scales import Scale
 
 @dataclass(frozen=True)
 class Reference:
-    """A value, and the sentence that says what it is."""
+    """A value to compare others with, and the sentence that says what it is."""
 
     value: float
     text: str
 
     def drawn(self, on: Scale) -> bool:
-        """Whether it lies within the plot; a scale is not stretched for it."""
+        """Whether the value lies within the plot; a scale is not extended to show it."""
         return on.low <= on.place(self.value) <= on.high
 
     def told(self, on: Scale) -> str:
@@ -24,7 +24,7 @@ class Reference:
         return f"Dashed line: {self.text[:1].lower()}{self.text[1:]}" if self.drawn(on) else self.text
 
     def shapes(self, on: Scale, axis: str) -> dict[str, Any]:
-        """What plotly's layout needs for the line across, at the value on the axis "x" or "y"; nothing where it is not drawn."""
+        """The part of plotly's layout that draws the line, at the value on the axis "x" or "y"; empty where it is not drawn."""
         if not self.drawn(on):
             return {}
         across = "x" if axis == "y" else "y"

@@ -1,4 +1,4 @@
-"""Axes of plots: range and real tick labels (128, 1k, 4k; 1 ms; 10 MiB), decided here so that they are the same everywhere."""
+"""Axes of plots: their ranges and tick labels (128, 1k, 4k; 1 ms; 10 MiB), chosen here so that they are the same everywhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_TICKS = 7
 
 @dataclass(frozen=True)
 class Kind:
-    """What an axis shows: its title, how a value is written, whether it is logarithmic, and the unit in which ticks are round."""
+    """A kind of axis: its title, the format of a value, whether it is logarithmic, and the unit in which ticks are round numbers."""
 
     title: str
     show: Callable[[float], str]
@@ -32,11 +32,11 @@ class Scale:
     ticks: tuple[float, ...]
 
     def place(self, x: float) -> float:
-        """Where a value lies, in the units of low and high."""
+        """The position of a value, in the units of low and high."""
         return math.log10(x) if self.kind.log else x
 
     def axis(self) -> dict[str, Any]:
-        """The axis as plotly wants it."""
+        """The axis in plotly's form."""
         return {
             "type": "log" if self.kind.log else "linear",
             "range": [round(self.low, 6), round(self.high, 6)],
@@ -67,7 +67,7 @@ ACCURACY = Kind("test accuracy", percent, log=False)
 VALIDATION = Kind("validation accuracy", percent, log=False)
 BITS = Kind("test bits per byte", bits, log=False)
 VALIDATION_BITS = Kind("validation bits per byte", bits, log=False)
-# Of what a task's test and validation parts give, by the metric's name; "" where no run got so far.
+# The axes of results on a task's test and validation parts, by the name of the metric; "" where no run has a result.
 TEST_RESULTS = {"accuracy": ACCURACY, "bits_per_byte": BITS, "": Kind("test result", plain)}
 VALIDATION_RESULTS = {"accuracy": VALIDATION, "bits_per_byte": VALIDATION_BITS, "": Kind("validation result", plain)}
 AVERAGE_RANK = Kind("average rank", plain, log=False)
@@ -78,7 +78,7 @@ LAYER = Kind("layer", count, log=False)
 
 
 def spaced(kind: Kind, values: Iterable[float], room: float = 0.06) -> Scale | None:
-    """A scale that holds all values, with round ticks; None without a value that can be shown."""
+    """A scale that holds all values, with round ticks; None if no value can be shown."""
     shown = [x for x in values if math.isfinite(x) and (x > 0 or not kind.log)]
     if not shown:
         return None
@@ -93,7 +93,7 @@ def spaced(kind: Kind, values: Iterable[float], room: float = 0.06) -> Scale | N
 
 
 def exact(kind: Kind, values: Iterable[float], room: float = 0.04) -> Scale | None:
-    """A scale whose ticks are the measured values themselves (lengths, depths), every second one where there are many."""
+    """A scale whose ticks are the values themselves (lengths, depths); only every second one where there are many."""
     shown = sorted({x for x in values if x > 0})
     scale = spaced(kind, shown, room)
     if scale is None:
@@ -118,7 +118,7 @@ def _log_ticks(low: float, high: float, unit: float) -> tuple[float, ...]:
 
 
 def _in_unit(x: float, unit: float) -> float:
-    """A multiple of the unit that reads round; with binary units 1,000 MiB becomes 1 GiB, and 0.1 MiB 100 KiB.
+    """x times the unit, rounded so that its text is short; with binary units 1,000 MiB becomes 1 GiB, and 0.1 MiB 100 KiB.
 
     >>> _in_unit(3.0, 1.0), _in_unit(1000.0, 2.0**20) == 2.0**30
     (3.0, True)
@@ -136,7 +136,7 @@ def _linear_ticks(low: float, high: float) -> tuple[float, ...]:
 
 
 def _trim(text: str) -> str:
-    """The text of a tick without zeros that say nothing: 1.00 ms is 1 ms."""
+    """The text of a tick without trailing zeros: 1.00 ms is 1 ms."""
     number, gap, unit = text.partition("\u2009")
     times = "×" if number.endswith("×") else ""
     number = number.removesuffix("×")

@@ -1,4 +1,4 @@
-"""What was learnt: a task's metric with its seeds, what it cost, and what changed over training."""
+"""The accuracy page: a task's metric with its seeds, its costs, and what changed over training."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def charts(results: Results, group: Group) -> list[Chart]:
 
 
 def seeds_chart(results: Results, group: Group) -> Chart | None:
-    """Every seed, their mean and its interval, by variant."""
+    """The chart of every seed, their mean and its interval, by variant."""
     metric = metric_of(group.records)
     rows = []
     for label, mine in by_label(results, group.records).items():
@@ -64,7 +64,7 @@ def seeds_chart(results: Results, group: Group) -> Chart | None:
 
 
 def pareto(results: Results, group: Group, against: Against) -> Chart | None:
-    """The metric against training time or memory: to the left is better, and up or down; what is surely dominated is hollow."""
+    """The chart of the metric against training time or memory; mechanisms that are surely dominated are hollow."""
     metric = metric_of(group.records)
     cost, kind, told = COSTS[against]
     places = results.standings.frontier(against, group.records[0])
@@ -87,7 +87,7 @@ def pareto(results: Results, group: Group, against: Against) -> Chart | None:
 
 
 def target_chart(results: Results, group: Group) -> Chart | None:
-    """Training time until the task's target was reached, every seed that did."""
+    """The chart of the training time until the task's target was reached, for every seed that reached it."""
     rows, never = [], []
     for label, mine in by_label(results, group.records).items():
         if reached := over_seeds(mine, "time_to_target_s"):
@@ -101,7 +101,7 @@ def target_chart(results: Results, group: Group) -> Chart | None:
 
 
 def chance(metric: Metric, group: Group) -> Reference | None:
-    """What knowing nothing gives."""
+    """The value of guessing by frequency alone, as a reference line; None where it was not measured."""
     value = metric.known_nothing(group.records)
     return None if value is None else Reference(value, metric.chance_text(group.records))
 

@@ -1,4 +1,4 @@
-"""The leaderboard: one table per setting, mode and size, mechanisms in the order of their ranks."""
+"""The leaderboard: one table per setting, mode and size, with the mechanisms in the order of their ranks."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _growth(results: Results) -> Extra:
 
 
 def _task_rank(results: Results) -> Extra:
-    """Average rank over the tasks of the same bench, with the range of places that the critical difference leaves."""
+    """The column of the average rank over the tasks of the same bench, with the range of places that the critical difference leaves."""
 
     def show(record: Record) -> Cell:
         over, place = _over_tasks(results, record)
@@ -101,7 +101,7 @@ def _task_rank(results: Results) -> Extra:
 
 
 def _bench(record: Record) -> dict[str, str]:
-    """What the address of a page says to show the record's bench."""
+    """The parameters in a page's address that show the record's bench."""
     return {axis.name: axis.value for axis in axes(record) if axis.name in ("hardware", "device", "dtype", "torch")}
 
 

@@ -1,7 +1,7 @@
-"""Every cell in full: what it was, what came out, on what, from which code, and the command that measures it again.
+"""The pages of cells: what each cell was, its numbers, its machine and code, and the command that measures it again.
 
-Cells whose ids end alike share a page, which needs no script; beside each page lies a script with the same records as they are stored, from
-which the page draws raw samples and compares any two cells.
+Cells whose ids end alike share a page, which can be read without scripts. A script beside each page holds the same records as they are
+stored; with it the page draws raw samples and compares any two cells.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _BEFORE_ROWS = (
     f'<div class="scroll" tabindex="0" role="region" aria-label="Measurements"><table class="metrics"><caption><span>{CAPTION}</span>'
     f"</caption><thead><tr>{_HEAD}</tr></thead><tbody>"
 )
-SHOWN = 16  # values that are told one by one
+SHOWN = 16  # most values that are listed one by one
 _SHOWN_BY_UNIT = {"s": seconds, "B": size}
 
 
 def cell_pages(results: Results) -> Iterator[tuple[str, Markup, bytes]]:
-    """Every page of cells: its file, what stands in it, and the script beside it."""
+    """Yield every page of cells: its file, its content, and the script beside it."""
     earlier: dict[tuple[str, str], list[Record]] = {}
     newest = {id(record) for record in results.records}
     for record in results.sessions:
@@ -77,7 +77,7 @@ def _article(results: Results, record: Record, anchor: str, before: Sequence[tup
 
 
 def cell_title(results: Results, record: Record) -> str:
-    """What the cell was, in a line."""
+    """A line that says what the cell was."""
     s = record.spec
     label = results.label(record)
     found = f"{s.label()} · {s.device}, {s.dtype}, {'causal' if s.causal else 'bidirectional'} · batch {s.batch_size}"
@@ -102,14 +102,14 @@ def _metric_head(metric: str) -> str:
 
 @lru_cache(1024)
 def _shown(metric: str) -> tuple[Callable[[float], str], bool]:
-    """How a metric is written, and whether several samples of it are of one thing, so that they have a median."""
+    """The format of a metric, and whether its samples repeat one measurement, so that a median makes sense."""
     named = TASK_METRICS.get(metric.removeprefix("validation_").removeprefix("target_"))
     of = metric_of(metric)
     return named.told if named else _SHOWN_BY_UNIT.get(of.unit, plain), of.is_time or metric == "anchor_ratio"
 
 
 def metric_text(metric: str, samples: Sequence[float]) -> tuple[str, str]:
-    """A metric's value with its unit, and its interval; of layers and heads each value."""
+    """A metric's value with its unit, and its interval; for a metric by layer or head, each value."""
     show, is_repeated = _shown(metric)
     if len(samples) == 1:
         return show(samples[0]), ""

@@ -1,4 +1,4 @@
-"""What the papers claim: each claim with its verdict, its rule, the paper as cited, and the evidence as small plots and a table."""
+"""The claims page: each claim with its verdict, its rule, the paper, and the evidence as small plots and a table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """A claim and what the results say of it, for the page."""
+    """A claim with its judgement, as the page shows them."""
 
     name: str
     claim: Claim
@@ -53,7 +53,7 @@ def judged_claims(results: Results, claims: Mapping[str, Claim]) -> list[JudgedC
 
 
 def summary_table(found: Sequence[JudgedClaim]) -> Table:
-    """All claims and their verdicts at a glance."""
+    """The table of all claims with their verdicts."""
     columns = [Column("Claim", kind="text wide"), Column("Verdict", kind="text"), Column("Source", kind="text wide")]
     rows = [
         [
@@ -109,7 +109,7 @@ def _by_place(results: Results, rows: Sequence[Row], unit: str, bench: str) -> C
 
 
 def _unit(row: Row) -> str:
-    """The unit; one number of evidence that counts in margins has another margin than the next, and yet one axis with it."""
+    """The unit of a row's axis. Evidence in units of a margin has the size of its margin as unit; all sizes share the axis "margin"."""
     unit = str(row["unit"])
     return "margin" if unit.replace(".", "", 1).isdigit() and unit != "1" else unit
 
@@ -131,7 +131,7 @@ def _setting(bench: str) -> str:
 
 
 def _styles(results: Results, arms: Sequence[str]) -> list[Style]:
-    """The style of the mechanism that an arm is of; several arms of one differ in marker and dash."""
+    """The style of each arm: that of its mechanism; several arms of one mechanism differ in marker and dash."""
     taken: dict[str, int] = {}
     found = []
     for arm in arms:

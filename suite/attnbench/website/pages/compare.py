@@ -1,4 +1,4 @@
-"""Mechanisms side by side: a row for each setting, a column for each mechanism, of which the reader chooses."""
+"""The comparison page: a row for each setting, and a column for each mechanism that the reader chooses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOTES = (
     "the data do not tell the two apart.",
     "Each number leads to its cell; its rank is among all mechanisms of the setting.",
 )
-Row = tuple[str, str, Sequence[Record]]  # what is written at its head, in two lines, and the records of one setting
+Row = tuple[str, str, Sequence[Record]]  # the two lines of the row's header, and the records of one setting
 
 
 def views(results: Results) -> list[View]:
@@ -59,7 +59,7 @@ def _sizes(group: Group) -> list[Row]:
 
 
 def _stack(group: Group) -> str:
-    """What tells a task's setting from others of the task."""
+    """The text that distinguishes a setting from other settings of the same task."""
     return ", ".join(axis.label for axis in group.axes if axis.name in ("block", "num_layers", "causal", "recipe"))
 
 
@@ -85,7 +85,7 @@ def _view(results: Results, axes: tuple[Axis, ...], rows: Sequence[Row], what: W
 
 
 def _place(standing: Standing | None, labels: Sequence[str]) -> Any:
-    """The columns that it cannot be told from, and a score of which less is better; None without a rank."""
+    """The columns that a mechanism cannot be told from, and a score, the smaller the better; None without a rank."""
     if standing is None or standing.rank is None or standing.interval is None:
         return None
     tied = set(standing.ties)

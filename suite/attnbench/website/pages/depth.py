@@ -1,4 +1,4 @@
-"""What stacking does: cost against num_layers, and the stack at initialisation, residual beside skipless."""
+"""The depth page: costs against num_layers, and the state of stacks at initialisation, residual beside skipless."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def blocks_of(group: Group) -> list[str]:
 
 
 def cost_charts(results: Results, group: Group, what: str) -> list[Chart]:
-    """Time or memory against num_layers, a chart for each block, on one scale."""
+    """The charts of time or memory against num_layers, one for each block, on one scale."""
     name, kind, measure = {"time": ("Time", TIME, call_time), "memory": ("Peak memory", MEMORY, peak_memory)}[what]
     found: list[Chart | None] = []
     for block in blocks_of(group):
@@ -77,7 +77,7 @@ def cost_charts(results: Results, group: Group, what: str) -> list[Chart]:
 
 
 def state_charts(results: Results, group: Group, kind: Kind, metrics: Sequence[tuple[str, str]]) -> list[Chart]:
-    """One chart per metric, given with its title, and block, on one common scale, for they are there to be compared."""
+    """A chart for each metric and block, all on one scale, so that they can be compared. metrics: pairs of name and title."""
     values = {metric: [v for r in group.records if (v := single(r, metric)) is not None] for _, metric in metrics}
     y = spaced(kind, [v for found in values.values() for v in found])
     x = exact(LAYERS, [float(n) for n in by_coverage(group.records, lambda r: r.spec.num_layers)])

@@ -1,4 +1,4 @@
-"""On what it was measured: hardware and versions of every machine, and its sessions."""
+"""The machines page: hardware, versions and sessions of every machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OF_GPU = ("name", "driver_version", "memory.total", "power.limit")
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine as its newest record describes it, what it can do at most, and what was measured on it."""
+    """A machine as its newest record describes it, its peak rates, and its sessions."""
 
     name: str
     anchor: str
@@ -38,7 +38,7 @@ class Machine:
 
 
 def machines(results: Results, peaks: Mapping[str, Mapping[str, Peaks]]) -> list[Machine]:
-    """Every machine in the store. peaks: of machines by name, by device."""
+    """Every machine in the store. peaks: by the machine's name, then by device."""
     mine: dict[str, list[Record]] = {}
     for record in results.sessions:
         mine.setdefault(record.machine, []).append(record)
@@ -46,7 +46,7 @@ def machines(results: Results, peaks: Mapping[str, Mapping[str, Peaks]]) -> list
 
 
 def commit_text(environment: dict[str, Any]) -> str:
-    """Short commit of the code that measured, with a mark when it had local changes."""
+    """The short commit of the code that measured, with a mark if it had local changes."""
     commit = environment.get("commit")
     return (str(commit)[:7] if commit else "unknown") + (" + changes" if environment.get("dirty") else "")
 
@@ -62,7 +62,7 @@ def _machine(results: Results, name: str, records: Sequence[Record], peaks: Mapp
 
 
 def _peaks(peaks: Mapping[str, Peaks]) -> Table | None:
-    """The fastest products and copies that were measured; None where none were."""
+    """The table of the measured peaks of matrix products and of memory; None where none were measured."""
     columns = [Column("Device", kind="text"), Column("What", kind="text"), Column("At most")]
     rows = []
     for device, found in sorted(peaks.items()):

@@ -1,4 +1,4 @@
-"""Over tasks: average ranks with Nemenyi's critical difference, one view for each machine, device, dtype and torch."""
+"""Average ranks over tasks with Nemenyi's critical difference, one view for each machine, device, dtype and torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOW = (
 
 
 def views(results: Results) -> list[View]:
-    """One view per bench that has average ranks, or a reason why it has none."""
+    """One view per bench, with its average ranks, or with the reason why it has none."""
     found: dict[tuple[Axis, ...], View] = {}
     for group in results.groups("task"):
         over = results.standings.over_tasks(group.records[0])

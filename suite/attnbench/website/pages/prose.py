@@ -1,4 +1,4 @@
-"""Pages that people write in Markdown, with formulas between dollar signs."""
+"""Converts pages that people write in Markdown, with formulas between dollar signs, to HTML."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attnbench.website.formula import mathml
 
 
 def html_of(markdown: str) -> Markup:
-    """CommonMark with tables and $formulas$; HTML in it stays text."""
+    """The HTML of CommonMark with tables and $formulas$; HTML in the source is shown as text."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.use(dollarmath_plugin, renderer=lambda formula, options: mathml(formula), allow_digits=False)
     return Markup(parser.render(markdown))

@@ -1,4 +1,4 @@
-"""Cost against seq_len: time, its ratio to softmax, memory and throughput; exponents beside the claimed ones, and crossovers."""
+"""The scaling page: time, its ratio to softmax, memory and throughput against seq_len; measured and claimed exponents; crossovers."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def views(results: Results) -> list[View]:
 
 
 def size_chart(results: Results, group: Group, mode: str, what: str) -> Chart | None:
-    """One cost of one mode against seq_len; None where there is nothing to draw. what: "time", "ratio", "memory" or "throughput".
+    """The chart of one cost of one mode against seq_len; None where there is nothing to draw.
 
-    Time and memory stand on the leaderboard too, and are kept.
+    what: "time", "ratio", "memory" or "throughput". The leaderboard shows time and memory too; these charts are made once and kept.
     """
     if what not in ("time", "memory"):
         return _size_chart(results, group, mode, what)
@@ -81,7 +81,7 @@ def peak_memory(record: Record) -> Interval | None:
 
 
 def _throughput(record: Record) -> Interval | None:
-    """Tokens of the whole batch a second; in decoding one of each row."""
+    """Tokens per second over the whole batch; a decoding step counts one token for each row of the batch."""
     time, s = call_time(record), record.spec
     tokens = s.batch_size * (1 if s.mode == "decode" else s.seq_len or 1)
     return Interval(tokens / time.value, tokens / time.high, tokens / time.low, time.confidence) if time else None
@@ -98,7 +98,7 @@ def _ratio(results: Results, records: Sequence[Record]) -> Measure:
 
 
 def _crossings(results: Results, records: Sequence[Record]) -> list[Line]:
-    """Where mechanisms become cheaper than softmax, as points on the line at 1."""
+    """The sizes at which mechanisms become cheaper than softmax, as points on the line at 1."""
     found = []
     for label, mine in by_label(results, records).items():
         crossing = results.standings.crossings("time", mine[0]).get(label, {}).get(BASELINE)
@@ -114,9 +114,9 @@ def cost_chart(
     of: Callable[[Record], int | None], sizes: Kind = LAYERS, beside: Sequence[Record] = (), reference: Reference | None = None,
     marks: Sequence[Line] = (),
 ) -> Chart | None:  # fmt: skip
-    """A positive metric against a size, medians with their intervals, and the first size at which each mechanism failed.
+    """The chart of a positive metric against a size: medians with intervals, and the first size at which each mechanism failed.
 
-    beside: records that the y axis makes room for too, so that two charts can be compared. marks: points of interest in x.
+    beside: records of another chart, which the y axis has room for too, so that the charts can be compared. marks: points of interest in x.
     """
     lines, failures, notes = [], [], []
     bounds: list[float] = []

@@ -1,4 +1,4 @@
-"""Whether what a mechanism learns in a shallow stack it learns in a deep one too: a task's metric by block and num_layers."""
+"""A task's metric by block and num_layers, which shows whether a mechanism learns as well in a deep stack as in a shallow one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OF_STACK = ("block", "num_layers", "recipe")  # axes in which the settings of on
 
 
 def views(results: Results) -> list[View]:
-    """One view per task that was learnt in several blocks or depths."""
+    """One view per task that has results in several blocks or depths."""
     families: dict[tuple[Axis, ...], list[Group]] = {}
     for group in results.groups("task"):
         families.setdefault(tuple(axis for axis in group.axes if axis.name not in OF_STACK), []).append(group)
@@ -72,7 +72,7 @@ def _cell(results: Results, metric: Metric, label: str, seeds: dict[str, list[Re
 
 
 def beside(label: str, places: Mapping[str, Standing]) -> str:
-    """How a mechanism stands beside softmax: better, worse or undecided."""
+    """Whether a mechanism is better or worse than softmax, or undecided, as text."""
     mine, base = places.get(label), places.get(BASELINE)
     if not mine or not base or mine.rank is None or base.rank is None or label in base.ties:
         return "undecided"
@@ -82,7 +82,7 @@ def beside(label: str, places: Mapping[str, Standing]) -> str:
 def _charts(
     results: Results, metric: Metric, groups: Sequence[Group], means: Sequence[Means], told: Sequence[str], title: str
 ) -> list[Chart]:
-    """The metric against num_layers, a chart for each block and recipe, all on one scale; none where there is one depth only."""
+    """Charts of the metric against num_layers, one for each block and recipe, all on one scale; none where there is only one depth."""
     panels: dict[tuple[str, str], list[tuple[int, Means]]] = {}
     for group, found, text in zip(groups, means, told, strict=True):
         block, layers, _ = stack(group)
@@ -111,6 +111,6 @@ def _points(label: str, depths: Sequence[tuple[int, Means]]) -> list[Point]:
 
 
 def _differing(recipes: Sequence[tuple[str, ...]]) -> list[str]:
-    """Of every recipe the parts that are not the same in all."""
+    """For every recipe, the parts that are not the same in all recipes."""
     same = [len(set(parts)) == 1 for parts in zip(*recipes, strict=True)]
     return [", ".join(part for part, shared in zip(parts, same, strict=True) if not shared) for parts in recipes]

@@ -1,4 +1,4 @@
-"""One page per mechanism: what it declares, how its checks came out, and all its numbers, each leading to its cell."""
+"""The pages of mechanisms: what each declares, the results of its checks, and all its numbers, each linked to its cell."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOT_HERE = "Not registered where this site was built; only its results are known
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of what a mechanism declares."""
+    """One fact that a mechanism declares, as a line of its page."""
 
     name: str
     value: str | Markup
@@ -40,7 +40,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A mechanism's page. tables: its numbers, under a heading each; checks: its reports; compared: it and softmax, for the comparison."""
+    """What a mechanism's page shows. tables: headings with tables of its numbers; compared: the labels of it and softmax, for links."""
 
     name: str
     style: Style
@@ -52,7 +52,7 @@ class Sheet:
 
 
 def sheet(results: Results, checks: Checks, name: str, summary: str, source: str) -> Sheet:
-    """Everything known about one recorded mechanism. source: the page that shows its file; none if it is not here."""
+    """Everything known about one recorded mechanism. source: the page that shows its file; empty if it is not registered here."""
     found: list[tuple[str, list[Table]]] = [("Kernel", []), ("Depth", []), ("Tasks", []), ("Tuning trials", [])]
     for group in results.groups("kernel"):
         if name in group.by_variant:
@@ -78,7 +78,7 @@ def sheet(results: Results, checks: Checks, name: str, summary: str, source: str
 
 
 def declared_facts(declared: Variant | None) -> list[Fact]:
-    """Everything a mechanism declares; nothing for one that is not registered here."""
+    """The facts that a mechanism declares; empty for one that is not registered here."""
     if declared is None:
         return []
     arxiv = _ARXIV.search(declared.citation)
@@ -98,7 +98,7 @@ def declared_facts(declared: Variant | None) -> list[Fact]:
 
 
 def index_table(results: Results, checks: Checks, summaries: dict[str, str]) -> Table:
-    """All recorded mechanisms."""
+    """The table of all recorded mechanisms."""
     columns = [
         Column("Variant", kind="text", key="name"), Column("What it is", kind="text"), Column("Family", kind="text", key="family"),
         Column("Claimed", "time", key="claimed_time_exponent"), Column("Claimed", "memory", key="claimed_memory_exponent"),
@@ -123,7 +123,7 @@ def index_table(results: Results, checks: Checks, summaries: dict[str, str]) -> 
 
 
 def _grid(results: Results, group: Group, name: str, axis: str) -> Table:
-    """A setting's costs by size: for each mode, and each block, time, its ratio to softmax and memory."""
+    """The table of a setting's costs by size: time, its ratio to softmax and memory, for each mode and block."""
     mine = group.by_variant[name]
     kinds = sorted({_kind(r) for r in mine}, key=lambda kind: (kind[0], MODES.index(kind[1])))
     columns = [Column("Mechanism", kind="text"), Column(axis)]
@@ -167,7 +167,7 @@ def _costs(results: Results, record: Record | None, base: Record | None) -> list
 
 
 def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], name: str) -> Table:
-    """What it learnt on one bench, a row for each setting."""
+    """The table of the mechanism's test results on one bench, a row for each setting."""
     columns = [
         Column("Task", kind="text"), Column("Setting", kind="text"), Column("Test result", "mean over seeds"), Column("95 % interval"),
         Column("Rank"), Column("Seeds"), Column("Rate"), Column("Training"), Column("Memory"),
@@ -199,7 +199,7 @@ def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], n
 
 
 def _trials(results: Results, trials: Sequence[Record]) -> Table:
-    """Every rate that was tried, judged on the validation part."""
+    """The table of every learning rate that was tried, with its result on the validation part."""
     columns = [
         Column("Task", kind="text"),
         Column("Stack", kind="text"),

@@ -1,1 +1,1 @@
-"""Tables as values, and as HTML."""
+"""Makes the tables of the pages, and their HTML."""

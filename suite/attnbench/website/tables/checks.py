@@ -1,4 +1,4 @@
-"""Reports of the contract checks beside the mechanisms that they are of."""
+"""Finds the reports of checks that belong to a mechanism, and shows them in tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from attnbench.website.tables.table import EMPTY, Cell, Column, Table
 class Checks:
     """The reports of a store.
 
-    Of several of one mechanism, its parameters and device, that with most checks counts; of equal ones the last by its fingerprint.
+    If there are several for a mechanism with the same parameters and device, the one with most checks counts; of equal ones the one whose
+    fingerprint sorts last.
     """
 
     def __init__(self, reports: Iterable[Report]) -> None:
@@ -44,13 +45,13 @@ class Checks:
 
 
 def _count(report: Report) -> tuple[int, int]:
-    """How many checks held, of how many that could."""
+    """The number of checks that held, and the number of those that could hold or fail."""
     decided = [finding for finding in report.checks if finding.status in ("passed", "failed")]
     return sum(finding.status == "passed" for finding in decided), len(decided)
 
 
 def report_table(report: Report) -> Table:
-    """Every check of a report with what it found."""
+    """The table of the findings of a report, one row per check."""
     held, of = _count(report)
     given = ", ".join(f"{name} = {value}" for name, value in sorted(report.params.items())) or "no parameters"
     caption = f"{held} of {of} checks hold · {report.device}, {given}, sources {report.fingerprint or 'unknown'}"

@@ -1,4 +1,4 @@
-"""A table of mechanisms by time: the ratio to softmax leads, for it travels between machines."""
+"""The table of mechanisms by time. The ratio to softmax comes first, because it can be compared between machines."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FEWER = "Intervals of times have 99 % confidence; of few samples they are the wh
 
 @dataclass(frozen=True)
 class Extra:
-    """A further column: how it is headed, what it shows of a record, and the raw values behind that by their names."""
+    """A further column: its header, the cell that it shows for a record, and the raw values of that cell by name."""
 
     column: Column
     show: Callable[[Record], Cell]
@@ -47,9 +47,9 @@ class Extra:
 class Times:
     """The times of a table's mechanisms.
 
-    times:  median and interval of those that gave one, by label.
-    lead:   what is shown first: the ratio to softmax where every time has one, else the time.
-    places: the ranks, and why some have none.
+    times:  median and interval by label, for those that have a time.
+    lead:   the values shown first: the ratio to softmax where every time has one, else the time.
+    places: the rank of every mechanism, or the reason why it has none.
     """
 
     def __init__(self, results: Results, records: Sequence[Record]) -> None:
@@ -64,7 +64,7 @@ class Times:
         self.confidences = {interval.confidence for interval in self.lead.values()}
 
     def _ratio(self, record: Record, label: str, base: Interval | None) -> Interval | None:
-        """What the ranks rest on, where that is the ratio."""
+        """The ratio to softmax that the ranks are based on; if they are based on seconds, the ratio of the two cells' times."""
         place = self.places.get(label)
         found = place.interval if place and place.metric == "anchor_ratio" else None
         if found and 1 / LARGEST < found.low <= found.high < LARGEST:
@@ -83,7 +83,7 @@ class Times:
         ]  # fmt: skip
 
     def _of_all(self) -> str:
-        """What the column of intervals is called where all have one confidence, so that it need not stand in every cell."""
+        """The title of the column of intervals; names the confidence if it is the same for all, so that cells need not repeat it."""
         if len(self.confidences) != 1 or not min(self.confidences):
             return ""
         return f"{math.floor(100 * min(self.confidences))} % interval"
@@ -114,7 +114,7 @@ class Times:
 
 
 def cost_table(results: Results, records: Sequence[Record], setting: str, extras: Sequence[Extra]) -> Table:
-    """Mechanisms by time, with their peak memory and what else the track has."""
+    """The table of mechanisms by time, with their peak memory and the track's further columns."""
     records = list({results.label(r): r for r in reversed(records)}.values())
     times = Times(results, records)
     base_memory = next((positive(r, "peak_memory_bytes") for r in records if results.label(r) == BASELINE), None)
@@ -147,7 +147,7 @@ def cost_table(results: Results, records: Sequence[Record], setting: str, extras
 
 
 def row_data(results: Results, record: Record, place: Standing | None) -> dict[str, Value]:
-    """What every table of mechanisms says of a row."""
+    """The raw values of a row that every table of mechanisms has."""
     rank = place.rank if place else None
     return {
         "rank": sum(rank) / 2 if rank else None, "rank_low": rank[0] if rank else None, "rank_high": rank[1] if rank else None,
@@ -157,7 +157,7 @@ def row_data(results: Results, record: Record, place: Standing | None) -> dict[s
 
 
 def in_order(results: Results, records: Iterable[Record], places: Mapping[str, Standing]) -> list[Record]:
-    """By rank; ties by name, never by value; what has no rank last."""
+    """The records by rank; ties by name, never by value; records without a rank last."""
 
     def key(record: Record) -> tuple[object, ...]:
         label = results.label(record)
@@ -168,5 +168,5 @@ def in_order(results: Results, records: Iterable[Record], places: Mapping[str, S
 
 
 def beside_softmax(record: Record, time: Interval, base: Interval | None) -> Interval | None:
-    """Time over that of softmax: of calls that took turns with it, or else of two cells, between which the machine may have drifted."""
+    """The ratio of a time to softmax's: from calls that took turns with it, else from two cells, between which the machine may drift."""
     return positive(record, "anchor_ratio") or (ratio_interval(time, base) if base else None)

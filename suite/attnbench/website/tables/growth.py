@@ -1,4 +1,4 @@
-"""How costs grow with seq_len, in a table: exponents beside the claimed ones, and from where on each mechanism beats softmax."""
+"""The table of how costs grow with seq_len: measured and claimed exponents, and the length from which each mechanism beats softmax."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOTES = (
 
 
 def growth_table(results: Results, records: Sequence[Record], setting: str) -> Table:
-    """Of one setting and mode, the records of all lengths."""
+    """The table of growth in one setting and mode. records: those of all lengths."""
     first = {results.label(r): r for r in reversed(records)}
     baselines = [name for name in BASELINES if name in first]
     columns = [
@@ -76,7 +76,7 @@ def _crossing_cell(crossing: Crossing | None, itself: bool) -> Cell:
 
 
 def _from(crossing: Crossing | None) -> float | None:
-    """The size for sorting: of one that is always cheaper the smallest that was measured."""
+    """The size of a crossover, for sorting; where a mechanism is always cheaper, the smallest size measured."""
     if crossing is None or crossing.found not in ("crosses", "always"):
         return None
     return crossing.smallest if crossing.found == "always" else crossing.size.value

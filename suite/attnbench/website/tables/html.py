@@ -1,4 +1,4 @@
-"""Tables as HTML, written here and not in a template: a large store has a million cells."""
+"""Writes tables as HTML; in Python and not in a template, for speed: a large store has a million cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST = 400  # characters of a cell
 
 
 def table_html(table: Table, root: str, number: int | None = None) -> Markup:
-    """A table in a region that scrolls by itself. root: the way to the site's top; number: which of its view's tables it is."""
+    """The HTML of a table, in a region that scrolls by itself. root: relative path to the site's top; number: its index in its view."""
     caption = _text(clip(table.caption, LONGEST))
     tag = "<table>" if number is None else f'<table data-table="{number}">'
     head = "".join(map(_column, table.columns))
@@ -76,5 +76,5 @@ def _bar(bar: Bar) -> str:
 
 
 def _text(text: str) -> str:
-    """Text as HTML; what is HTML already as it is."""
+    """Text escaped for HTML; Markup is left unchanged."""
     return str(text) if isinstance(text, Markup) else escape(text)

@@ -1,4 +1,4 @@
-"""The table of a task's setting: what each mechanism learnt, at which rate, and what that cost."""
+"""The table of a task's setting: the test result of each mechanism, its learning rate, and its costs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Means = dict[str, tuple[Interval, list[float]]]
 
 
 def learnt_table(results: Results, group: Group) -> Table:
-    """Mechanisms by the task's metric on the test part, seeds together."""
+    """The table of mechanisms by the task's metric on the test part, with the seeds of each in one row."""
     metric = metric_of(group.records)
     seeds = by_label(results, group.records)
     means = means_of(seeds, metric)
@@ -87,7 +87,7 @@ def learnt_table(results: Results, group: Group) -> Table:
 def _data(
     results: Results, metric: Metric, records: Sequence[Record], place: Standing | None, mean: tuple[Interval, list[float]] | None
 ) -> dict[str, Value]:
-    """What the row of a mechanism's seeds holds, as raw values."""
+    """The raw values of the row of a mechanism."""
     name, interval = metric.name or "result", mean[0] if mean else None
     found: dict[str, Value] = {
         **row_data(results, replace(records[0], origin=least_trusted(records)), place),
@@ -102,12 +102,12 @@ def _data(
 
 
 def means_of(seeds: dict[str, list[Record]], metric: Metric) -> Means:
-    """Mean, interval and seeds of the metric on the test part, by label; only those that gave one."""
+    """Mean, interval and seeds of the metric on the test part, by label, for the mechanisms that have one."""
     return {label: found for label, records in seeds.items() if (found := over_seeds(records, metric.name))}
 
 
 def _target_cell(records: Sequence[Record]) -> Cell:
-    """Seconds of training until the validation part first reached the task's target, mean over the seeds that did."""
+    """The cell of the seconds of training until the validation part first reached the task's target, mean over the seeds that did."""
     done = sum(r.status == "ok" for r in records)
     reached = over_seeds(records, "time_to_target_s")
     if reached is None:
@@ -124,7 +124,7 @@ def _seeds_cell(records: Sequence[Record], given: int) -> Cell:
 
 
 def _parameters_cell(records: Sequence[Record]) -> Cell:
-    """Of the model, all seeds of which have the same, and what of it is the mechanism's own."""
+    """The cell of the number of the model's parameters, the same for all seeds, and the number that are the mechanism's own."""
     total, own = over_seeds(records, "parameters"), over_seeds(records, "mechanism_parameters")
     return Cell(count(total[0].value), f"+{count(own[0].value)}" if own else "") if total else EMPTY
 

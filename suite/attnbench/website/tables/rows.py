@@ -1,4 +1,4 @@
-"""The numbers behind a view of plots, a row for each cell, for who takes them away as a file."""
+"""The numbers behind a view of plots, a row for each cell, for readers who download them as a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STATE = ("jacobian_condition", "attention_jacobian_condition", "effective_rank",
 
 
 def cost_rows(results: Results, records: Iterable[Record], state: Sequence[str] = ()) -> list[dict[str, Value]]:
-    """Costs of every cell, with bounds where they have any. state: further metrics, means over layers."""
+    """The costs of every cell, with bounds where they have any. state: names of further metrics, which are averaged over layers."""
     found = list[dict[str, Value]]()
     records = list(records)
     bases = {_size(r): positive(r, f"{r.spec.mode}_s") for r in records if results.label(r) == BASELINE}

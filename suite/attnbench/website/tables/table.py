@@ -1,4 +1,4 @@
-"""Tables as values: what the templates draw, with the cells that several pages share."""
+"""The tables that pages show, and the cells that several pages share."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Bar(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One cell: its text, more in small type, what a pointer shows, where it leads.
+    """One cell. small: text in small type; title: text that a pointer shows; href: link.
 
-    more: what is told on demand, as paragraphs, the last of them a command; the text is then what opens it.
+    more: paragraphs that are shown when the reader opens the cell's text; the last one is a command.
     """
 
     text: str = ""
@@ -49,7 +49,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """key: under which the table's data have what the column shows, so that it can be sorted by; the smallest first unless `falling`."""
+    """A column. key: the name of its values in the table's data, by which readers sort; the smallest first unless `falling`."""
 
     title: str
     small: str = ""
@@ -60,9 +60,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A captioned table. The cell of kind "variant" or "head" is the header of its row.
+    """A table with a caption. The cell of kind "variant" or "head" is the header of its row.
 
-    data: of every row the raw values, for sorting, filtering and downloads; `name` and `trust` among them can be filtered by.
+    data: the raw values of every row, for sorting, filtering (by `name` and `trust`) and downloads.
     """
 
     caption: str
@@ -73,26 +73,26 @@ class Table:
     kind: str = "table"
 
 
-LEAST_CONFIDENCE = 0.945  # of which no mention is made: 99 % of times is asked for, and 95 % of results
-LONGEST = 60  # characters of a label that are shown; a name may be anything
+LEAST_CONFIDENCE = 0.945  # intervals below it say their confidence; 99 % is asked for of times, and 95 % of results
+LONGEST = 60  # most characters of a label that are shown; a name may have any length
 EMPTY = Cell("–", kind="number none")
 
 
 def variant_cell(results: Results, record: Record) -> Cell:
-    """The variant with its mark, leading to its page."""
+    """The cell of a variant: its name with its mark, linked to its page."""
     style = results.styles[record.spec.variant]
     return Cell(clip(results.label(record), LONGEST), href=variant_file(record.spec.variant), kind="variant", style=style)
 
 
 def status_cell(record: Record, span: int = 1) -> Cell:
-    """What became of a cell that has no numbers; why, and how to try it again, on demand."""
+    """The status of a cell that has no numbers; when opened, it shows the reason and the command that tries again."""
     reason = record.reason or (f"at stage {record.stage}" if record.stage else "no reason was given")
     more = (clip(reason, 2000), clip(record.command, 2000))
     return Cell(status_word(record), href=cell_href(record), kind=f"status {record.status}", span=span, more=more)
 
 
 def failures_table(results: Results, records: Iterable[Record], caption: str) -> Table:
-    """What became of cells none of which gave a number that could be drawn."""
+    """The table of the statuses of cells, where none of them has a number that could be drawn."""
     rows = [[variant_cell(results, r), Cell(r.spec.label(), kind="text"), status_cell(r)] for r in records if r.status != "ok"]
     return Table(caption, [Column("Variant", kind="text"), Column("Cell", kind="text"), Column("Status", kind="text")], rows)
 
@@ -104,7 +104,7 @@ def clip(text: str, length: int) -> str:
 
 
 def rank_cell(place: Standing | None) -> Cell:
-    """A rank, with those that it cannot be told from; a flagged time has none."""
+    """The cell of a rank, with the mechanisms that it cannot be told from; a flagged time has no rank."""
     if place and place.flagged:
         return Cell("flagged", title=place.why or "", kind="number warn")
     others = f"cannot be told from {', '.join(place.ties)}" if place and place.ties else ""
@@ -112,7 +112,7 @@ def rank_cell(place: Standing | None) -> Cell:
 
 
 def interval_text(interval: Interval, show: Callable[[float], str] = digits) -> str:
-    """The bounds of an interval; few samples say which confidence theirs has, and a single one that it has none."""
+    """The bounds of an interval as text, with its confidence where few samples make it low; "1 sample, no interval" for one sample."""
     if not interval.confidence:
         return "1 sample, no interval"
     less = "" if interval.confidence > LEAST_CONFIDENCE else f" {math.floor(100 * interval.confidence)}\u2009%"
@@ -120,7 +120,7 @@ def interval_text(interval: Interval, show: Callable[[float], str] = digits) -> 
 
 
 def exponent_cell(grown: Growth | None) -> Cell:
-    """A measured growth n^x beside the claimed one."""
+    """The cell of a measured growth n^x, with the claimed one."""
     if grown is None:
         return EMPTY
     said = f"({power_text(grown.claimed)})" if grown.claimed is not None else ""
@@ -133,7 +133,7 @@ def exponent_cell(grown: Growth | None) -> Cell:
 
 
 def power(exponent: str) -> Markup:
-    """n to a power."""
+    """The HTML of n to a power."""
     return Markup("n<sup>{}</sup>").format(exponent)
 
 
@@ -149,7 +149,7 @@ def scale(intervals: Iterable[Interval], include: float | None = None) -> tuple[
 
 
 def bounds_data(name: str, interval: Interval | None) -> dict[str, Value]:
-    """A value and its bounds under their names; missing bounds where they are not finite."""
+    """A value and its bounds by their names; bounds that are not finite are missing."""
     values = (interval.value, interval.low, interval.high) if interval else (None, None, None)
     names = (name, f"{name}_low", f"{name}_high")
     return {key: x if x is not None and math.isfinite(x) else None for key, x in zip(names, values, strict=True)}
@@ -165,13 +165,13 @@ def linear_scale(intervals: Iterable[Interval]) -> tuple[float, float] | None:
 
 
 def linear_bar(interval: Interval, on: tuple[float, float]) -> Bar:
-    """Where an interval lies on a linear scale."""
+    """The bar of an interval on a linear scale."""
     low, value, high = (round(100 * (x - on[0]) / (on[1] - on[0]), 2) for x in (interval.low, interval.value, interval.high))
     return Bar(low, value, high)
 
 
 def bar(interval: Interval, on: tuple[float, float], base: float | None = None) -> Bar:
-    """Where an interval lies on a scale."""
+    """The bar of an interval on a logarithmic scale."""
 
     def place(x: float) -> float:
         return round(100 * (math.log10(x) - on[0]) / (on[1] - on[0]), 2)
