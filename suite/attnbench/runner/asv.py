@@ -77,6 +77,8 @@ class Benchmark:
         cls.params = [list(dict.fromkeys(column)) for column in columns]
         # The preset's cells are a part of the product that asv makes of the columns.
         cls.skip_params = [values for values in itertools.product(*cls.params) if values not in cells]
+        for spec in cells.values():  # reads every source once, in the process that asv forks for each parameter and metric
+            resolve(spec)
 
     results: Path
     params: list[list[Any]]

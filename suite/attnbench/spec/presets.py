@@ -120,7 +120,7 @@ PRESETS = {
     "quick": Preset(
         "a first look and CI: four mechanisms, minutes on two cores",
         (
-            Grid("kernel", CORE, {"mode": ("forward", "training"), "seq_len": (256, 512, 1024, 2048, 4096)}, _KERNEL),
+            Grid("kernel", CORE, {"mode": ("forward", "training"), "seq_len": (128, 256, 512, 1024, 2048)}, _KERNEL),
             Grid("depth", CORE, {"block": ("residual", "skipless"), "num_layers": (1, 2, 3, 4)}, _DEPTH),
             TaskGrid(("mnist",), CORE, seeds=1, fixed={**_RESIDUAL, "epochs": 2}),
             TaskGrid(("sotu_era",), CORE, seeds=1, fixed={**_RESIDUAL, "num_layers": 1, "epochs": 2}),
