@@ -55,8 +55,8 @@ def compare(seq_len: int, device: str) -> list[Row]:
     """A row for each clock that there is on the device."""
     import torch
 
-    from attnbench.measurement.anchor import drift_anchor
     from attnbench.measurement.clock import Samples, Turn, take_turns, warm_up
+    from attnbench.measurement.drift_anchor import drift_anchor
     from attnbench.measurement.guard import Guard
     from attnbench.measurement.timed import VerifiedTrial
     from attnbench.measurement.tracks.call import KernelTrial

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from attnbench.analysis.quantity import size
+from attnbench.analysis.number_format import size
 from attnbench.store import environment
 from attnbench.store.peaks import SLACK, floor_s, from_json, known_peaks, store_peaks
 from helpers.command import cli

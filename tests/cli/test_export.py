@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 import attnbench
-from attnbench.analysis import formats, frame
+from attnbench.analysis import file_formats, frame
 from attnbench.analysis.columns import columns
 from attnbench.cli.export import export_frame
 from attnbench.errors import BadInput
@@ -108,7 +108,7 @@ def test_some_of_the_records_can_be_chosen(stored: Path, tmp_path: Path, ending:
 def test_json_is_one_row_a_line_however_many_are_written_at_once(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, pieces = tmp_path / "whole.json", tmp_path / "pieces.json"
     exported(stored, whole)
-    monkeypatch.setattr(formats, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(file_formats, "_ROWS_AT_ONCE", 2)
     exported(stored, pieces)
     assert whole.read_bytes() == pieces.read_bytes()
     first, *rows, last = whole.read_text().rstrip("\n").split("\n")
@@ -121,7 +121,7 @@ def test_parquet_holds_the_same_rows_however_many_make_a_group(stored: Path, tmp
 
     whole, pieces = tmp_path / "whole.parquet", tmp_path / "pieces.parquet"
     exported(stored, whole)
-    monkeypatch.setattr(formats, "_ROWS_OF_A_GROUP", 2)
+    monkeypatch.setattr(file_formats, "_ROWS_OF_A_GROUP", 2)
     exported(stored, pieces)
     assert read(pieces) == read(whole)
     assert [pyarrow.parquet.read_metadata(file).num_row_groups for file in (whole, pieces)] == [1, (len(read(whole)) + 1) // 2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from attnbench.measurement.value import Stage
+from attnbench.measurement.cell_result import Stage
 from attnbench.runner.jobs import CellJob, Limits, Result
 from attnbench.runner.parent import run_in_child
 from helpers.records import make_spec

@@ -16,9 +16,9 @@ import attnbench
 from attnbench import registry
 from attnbench.errors import Incorrect
 from attnbench.measurement import flops
+from attnbench.measurement.cell_result import Measurement
 from attnbench.measurement.clock import ClockError, StoppingRule, Turn, take_turns, wall_clock_s
 from attnbench.measurement.tracks import measure_cell
-from attnbench.measurement.value import Measurement
 from helpers.records import make_spec
 
 pytestmark = pytest.mark.alone

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import attnbench
+from attnbench.measurement.cell_result import Stage
 from attnbench.measurement.memory import ResidentPeak, held_bytes, peak_memory_bytes
-from attnbench.measurement.value import Stage
 from attnbench.runner.jobs import CellJob, Limits
 from attnbench.runner.parent import run_in_child
 from helpers.misbehaving import Errand

@@ -13,9 +13,9 @@ import torch
 
 import attnbench
 from attnbench import registry
+from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.tracks import task as track
 from attnbench.measurement.tracks.depth import architecture
-from attnbench.measurement.value import Measurement, Stage
 from attnbench.spec.axes import Spec
 from attnbench.training import checkpoint
 from attnbench.training.model import count_mechanism_parameters, count_parameters, for_task

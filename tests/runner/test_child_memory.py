@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from attnbench.measurement.allocator import keep_freed_memory
-from attnbench.measurement.value import Stage
+from attnbench.measurement.cell_result import Stage
 from attnbench.runner.parent import run_in_child
 from helpers.misbehaving import Errand
 

@@ -13,8 +13,8 @@ import pytest
 
 from attnbench import registry
 from attnbench.errors import BadInput
+from attnbench.measurement.cell_result import Stage
 from attnbench.measurement.clock import ClockError, Turn, take_turns
-from attnbench.measurement.value import Stage
 from attnbench.runner.child import LARGEST_FILE_BYTES
 from attnbench.runner.parent import run_in_child
 from attnbench.store.record import decode, encode

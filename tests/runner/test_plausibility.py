@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.measurement.value import Measurement
+from attnbench.measurement.cell_result import Measurement
 from attnbench.runner.plausibility import clocks_disagree, moved_bytes, too_fast
 from attnbench.store.peaks import SLACK, Peaks
 from helpers.records import make_spec

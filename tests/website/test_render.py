@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from attnbench.analysis.quantity import digits, percent, seconds, short_count, size
+from attnbench.analysis.number_format import digits, percent, seconds, short_count, size
 from attnbench.website import palette
 from attnbench.website.charts.label_layout import Box, place
 from attnbench.website.charts.scales import MEMORY, SEQ_LEN, exact, spaced

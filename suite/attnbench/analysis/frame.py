@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from attnbench.analysis.asv import FLAG, AsvCell, with_asv
-from attnbench.analysis.collector import collector_paused
 from attnbench.analysis.drift import Drifts, SessionKey
+from attnbench.analysis.gc_pause import collector_paused
 from attnbench.spec.axes import Spec
 from attnbench.store.metrics import CURVE, unit
 from attnbench.store.record import Record

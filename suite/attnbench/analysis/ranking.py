@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from attnbench.analysis.collector import collector_paused
+from attnbench.analysis.gc_pause import collector_paused
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.settings import SETTING, codes, comparable, samples_by_record
 from attnbench.errors import unknown_name

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from attnbench.analysis.measured import single
-from attnbench.analysis.quantity import bits, percent, plain
+from attnbench.analysis.number_format import bits, percent, plain
+from attnbench.analysis.samples import single
 from attnbench.stats import Interval
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from attnbench.analysis.measured import BASELINE, by_coverage, pooled, positive, ratio_to_softmax, status_word
-from attnbench.analysis.quantity import count, digits, power_text, rank_text, ratio, seconds, size
+from attnbench.analysis.number_format import count, digits, power_text, rank_text, ratio, seconds, size
+from attnbench.analysis.samples import BASELINE, by_coverage, pooled, positive, ratio_to_softmax, status_word
 from attnbench.analysis.scaling import Cost
 from attnbench.analysis.settings import ALONG
 from attnbench.analysis.standings import Crossing, Growth, Standing, Standings

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from attnbench.analysis.labels import rates_text
-from attnbench.analysis.measured import over_seeds, single, status_word
+from attnbench.analysis.number_format import count, rank_text, seconds, size
 from attnbench.analysis.overall import Aggregate
-from attnbench.analysis.quantity import count, rank_text, seconds, size
+from attnbench.analysis.samples import over_seeds, single, status_word
 from attnbench.analysis.standings import Standings
 from attnbench.analysis.task_metrics import metric_of
 from attnbench.cli._show_costs import LAST, Label

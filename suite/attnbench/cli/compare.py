@@ -16,7 +16,7 @@ from rich.text import Text
 from attnbench.analysis.compare import Comparison, Pair, compare
 from attnbench.analysis.frame import load
 from attnbench.analysis.labels import setting_text
-from attnbench.analysis.quantity import bits, percent, ratio, seconds, size
+from attnbench.analysis.number_format import bits, percent, ratio, seconds, size
 from attnbench.analysis.ranking import What
 from attnbench.cli.filters import Filter, filtered
 from attnbench.cli.terminal import new_table, print_table

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from attnbench.analysis.quantity import size
+from attnbench.analysis.number_format import size
 from attnbench.errors import unknown_name
 from attnbench.runner.lock import measurement_lock
 from attnbench.runner.roofline import busy, measure_peaks

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from rich.console import Console
 
-from attnbench.analysis.formats import WRITERS
+from attnbench.analysis.file_formats import WRITERS
 from attnbench.analysis.frame import load
 from attnbench.cli.filters import Filter, filtered
 from attnbench.errors import BadInput

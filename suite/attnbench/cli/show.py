@@ -12,8 +12,8 @@ from rich.table import Table
 from attnbench.analysis.drift import Drifts
 from attnbench.analysis.frame import frame
 from attnbench.analysis.labels import epochs_text, rate_text, rates_text
-from attnbench.analysis.measured import is_trial
 from attnbench.analysis.overall import task_ranks
+from attnbench.analysis.samples import is_trial
 from attnbench.analysis.scaling import Cost
 from attnbench.analysis.settings import ALONG, grouped, labels_of, newest_of_cells, setting_of, without
 from attnbench.analysis.standings import Standings

@@ -7,11 +7,11 @@ from time import perf_counter
 
 from attnbench.errors import is_out_of_memory
 from attnbench.measurement import flops, memory
-from attnbench.measurement.anchor import drift_anchor
+from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.clock import Samples, Turn, seconds, take_turns, warm_up
+from attnbench.measurement.drift_anchor import drift_anchor
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.timed import Trial, VerifiedTrial
-from attnbench.measurement.value import Measurement, Stage
 
 DRIFT_CALLS = 3  # of the drift anchor, before the turns and after them, or before training and after each epoch
 ANCHOR_PATIENCE_S = 2.0  # an anchor's call that takes longer is not interleaved; the session's softmax cell serves instead

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from attnbench.errors import Unavailable, Unsupported, is_out_of_memory, text_of
-from attnbench.measurement.value import Stage
+from attnbench.measurement.cell_result import Stage
 from attnbench.runner.jobs import Job, Result
 
 LONGEST_REASON = 500  # characters

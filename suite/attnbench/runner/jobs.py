@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from attnbench.errors import BadInput, Unavailable
-from attnbench.measurement.value import Stage
+from attnbench.measurement.cell_result import Stage
 from attnbench.spec.axes import Spec
 from attnbench.store.peaks import Peaks
 from attnbench.store.report import Report
@@ -116,7 +116,7 @@ class PeaksJob:
 
         from attnbench.measurement import clock
         from attnbench.measurement.allocator import keep_freed_memory
-        from attnbench.measurement.anchor import drift_anchor
+        from attnbench.measurement.drift_anchor import drift_anchor
         from attnbench.measurement.peaks import measure_peaks
 
         if self.device == "cuda" and not torch.cuda.is_available():

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import psutil
 
 from attnbench.errors import text_of
-from attnbench.measurement.value import Stage
+from attnbench.measurement.cell_result import Stage
 from attnbench.runner.child import run_job
 from attnbench.runner.jobs import Job, Limits, Result
 

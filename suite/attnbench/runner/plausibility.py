@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from attnbench.measurement.value import Measurement
+from attnbench.measurement.cell_result import Measurement
 from attnbench.spec.axes import Spec
 from attnbench.store.peaks import SLACK, Peaks, floor_s, roofline_fraction
 

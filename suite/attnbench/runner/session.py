@@ -16,7 +16,7 @@ from statistics import median
 import psutil
 
 from attnbench import registry
-from attnbench.measurement.value import Measurement
+from attnbench.measurement.cell_result import Measurement
 from attnbench.runner.cell import Cell, Refusal
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import CellJob, Limits, Result

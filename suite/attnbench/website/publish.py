@@ -17,8 +17,8 @@ from typing import Literal
 
 from rich.console import Console
 
-from attnbench.analysis.collector import collector_paused
-from attnbench.analysis.formats import write_parquet
+from attnbench.analysis.file_formats import write_parquet
+from attnbench.analysis.gc_pause import collector_paused
 from attnbench.errors import AttnbenchError, BadInput, unknown_name
 from attnbench.store.environment import SAFE_NAME
 from attnbench.store.peaks import stored_peaks

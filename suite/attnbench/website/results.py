@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attnbench.analysis.drift import Drifts
 from attnbench.analysis.frame import frame
 from attnbench.analysis.labels import Labels, canonical
-from attnbench.analysis.measured import is_trial, pooled
+from attnbench.analysis.samples import is_trial, pooled
 from attnbench.analysis.settings import newest_of_cells
 from attnbench.analysis.standings import Standings
 from attnbench.attention import Variant

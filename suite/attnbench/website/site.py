@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import msgspec
 
-from attnbench.analysis.quantity import count
+from attnbench.analysis.number_format import count
 from attnbench.store.metrics import as_plain
 from attnbench.store.peaks import Peaks
 from attnbench.store.record import Record

@@ -10,7 +10,7 @@ import torch
 
 from attnbench.errors import Unavailable
 from attnbench.measurement.allocator import keep_freed_memory
-from attnbench.measurement.value import Measurement, Stage
+from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.spec.axes import Spec
 
 

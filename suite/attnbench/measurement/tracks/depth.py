@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from attnbench import registry
 from attnbench.attention import Variant
-from attnbench.measurement.anchor import ANCHOR
+from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.cost import cost
+from attnbench.measurement.drift_anchor import ANCHOR
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.inputs import RolledInputs
 from attnbench.measurement.tracks.kernel import softmax_of
-from attnbench.measurement.value import Measurement, Stage
 from attnbench.spec.axes import Spec
 from attnbench.spec.construct import construct
 from attnbench.training import diagnose

@@ -6,11 +6,11 @@ import dataclasses
 from pathlib import Path
 
 from attnbench.measurement import memory
-from attnbench.measurement.anchor import ANCHOR, SEQ_LEN
+from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.cost import ANCHOR_PATIENCE_S, cost
+from attnbench.measurement.drift_anchor import ANCHOR, SEQ_LEN
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.tracks.call import DecodeTrial, KernelTrial
-from attnbench.measurement.value import Measurement, Stage
 from attnbench.spec.axes import Spec
 
 TRAINING_FACTOR = 3.5  # a training step of softmax attention, in forward passes

@@ -9,12 +9,12 @@ import torch
 
 from attnbench import registry
 from attnbench.measurement import memory
-from attnbench.measurement.anchor import drift_anchor
+from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.clock import seconds, warm_up
 from attnbench.measurement.cost import DRIFT_CALLS
+from attnbench.measurement.drift_anchor import drift_anchor
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.tracks.depth import architecture
-from attnbench.measurement.value import Measurement, Stage
 from attnbench.spec.axes import Spec
 from attnbench.training import diagnose
 from attnbench.training.checkpoint import FileCheckpoint

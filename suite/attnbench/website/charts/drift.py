@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from attnbench.analysis.quantity import seconds
+from attnbench.analysis.number_format import seconds
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
 from attnbench.website.charts.scales import CELL, TIME, spaced

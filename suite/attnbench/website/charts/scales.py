@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from attnbench.analysis.quantity import bits, count, digits, percent, plain, ratio, seconds, short_count, size, superscript
+from attnbench.analysis.number_format import bits, count, digits, percent, plain, ratio, seconds, short_count, size, superscript
 
 MOST_TICKS = 7
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Literal
 
-from attnbench.analysis.measured import over_seeds, values
+from attnbench.analysis.samples import over_seeds, values
 from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.website.charts.chart import Chart, Line, Point, scatter_chart
 from attnbench.website.charts.curves import LEAD, curve_chart, layer_charts

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from attnbench.analysis.measured import by_coverage, single
+from attnbench.analysis.number_format import plain, rank_text
 from attnbench.analysis.overall import Aggregate
-from attnbench.analysis.quantity import plain, rank_text
+from attnbench.analysis.samples import by_coverage, single
 from attnbench.analysis.standings import AveragePlace
 from attnbench.store.record import Record
 from attnbench.website.groups import Axis, axes

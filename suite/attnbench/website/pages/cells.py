@@ -14,8 +14,8 @@ from html import escape
 import msgspec
 from markupsafe import Markup
 
-from attnbench.analysis.measured import is_trial, status_word, values
-from attnbench.analysis.quantity import plain, seconds, size
+from attnbench.analysis.number_format import plain, seconds, size
+from attnbench.analysis.samples import is_trial, status_word, values
 from attnbench.analysis.task_metrics import METRICS as TASK_METRICS
 from attnbench.stats import median_interval
 from attnbench.store.metrics import metric as metric_of

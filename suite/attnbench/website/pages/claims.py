@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from attnbench.analysis.labels import setting_text
-from attnbench.analysis.quantity import digits, plain, seconds, size
+from attnbench.analysis.number_format import digits, plain, seconds, size
 from attnbench.claim import Claim
 from attnbench.claims._judge import Judgement, judged
 from attnbench.stats import Interval

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attnbench.analysis.quantity import rank_text, ratio, seconds, size
+from attnbench.analysis.number_format import rank_text, ratio, seconds, size
 from attnbench.analysis.ranking import What
 from attnbench.analysis.standings import Standing
 from attnbench.analysis.task_metrics import metric_of

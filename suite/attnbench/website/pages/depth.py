@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnbench.analysis.measured import by_coverage, single
+from attnbench.analysis.samples import by_coverage, single
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
 from attnbench.website.charts.scales import CONDITION, FROBENIUS, GRADIENT, LAYERS, MEMORY, RANK, TIME, Kind, Scale, exact, spaced

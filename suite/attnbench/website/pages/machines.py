@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnbench.analysis.drift import LIMIT, Drift
-from attnbench.analysis.quantity import count, digits, seconds, size
+from attnbench.analysis.number_format import count, digits, seconds, size
 from attnbench.store.peaks import Peaks
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart

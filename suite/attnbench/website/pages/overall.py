@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from attnbench.analysis.number_format import rank_text
 from attnbench.analysis.overall import LEAST_SEEDS, Aggregate
-from attnbench.analysis.quantity import rank_text
 from attnbench.stats import Interval, rank_ranges, ties
 from attnbench.website.charts.dots import dot_chart
 from attnbench.website.charts.scales import AVERAGE_RANK, spaced

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attnbench.analysis.measured import BASELINE, positive, status_word
+from attnbench.analysis.samples import BASELINE, positive, status_word
 from attnbench.stats import Interval
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Failure, Line, Point, line_chart

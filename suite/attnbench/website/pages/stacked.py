@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attnbench.analysis.measured import BASELINE
+from attnbench.analysis.samples import BASELINE
 from attnbench.analysis.standings import Standing
 from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.store.record import Record

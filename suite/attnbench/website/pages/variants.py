@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from attnbench.analysis.labels import epochs_text, rates_text
-from attnbench.analysis.measured import BASELINE, is_trial, over_seeds, positive, single, values
-from attnbench.analysis.quantity import count, power_text, rank_text, ratio, seconds, size
+from attnbench.analysis.number_format import count, power_text, rank_text, ratio, seconds, size
+from attnbench.analysis.samples import BASELINE, is_trial, over_seeds, positive, single, values
 from attnbench.analysis.task_metrics import metric_of
 from attnbench.attention import Variant
 from attnbench.spec.axes import MODES

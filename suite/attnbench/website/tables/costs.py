@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from attnbench.analysis.measured import BASELINE, LARGEST, positive
-from attnbench.analysis.quantity import digits, ratio, seconds, size
+from attnbench.analysis.number_format import digits, ratio, seconds, size
+from attnbench.analysis.samples import BASELINE, LARGEST, positive
 from attnbench.analysis.standings import Standing
 from attnbench.stats import MARGIN, Interval, ratio_interval
 from attnbench.store.record import Record

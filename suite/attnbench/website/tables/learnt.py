@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from attnbench.analysis.labels import rate_text, rates_text
-from attnbench.analysis.measured import least_trusted, over_seeds, single
-from attnbench.analysis.quantity import count, plain, seconds, size
+from attnbench.analysis.number_format import count, plain, seconds, size
+from attnbench.analysis.samples import least_trusted, over_seeds, single
 from attnbench.analysis.standings import Standing
 from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.stats import Interval

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attnbench.analysis.measured import BASELINE, positive, single
+from attnbench.analysis.samples import BASELINE, positive, single
 from attnbench.store.record import Record
 from attnbench.website.results import Results
 from attnbench.website.tables.costs import beside_softmax

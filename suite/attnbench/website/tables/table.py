@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from attnbench.analysis.measured import status_word
-from attnbench.analysis.quantity import digits, power_text, rank_text
+from attnbench.analysis.number_format import digits, power_text, rank_text
+from attnbench.analysis.samples import status_word
 from attnbench.analysis.standings import Growth, Standing
 from attnbench.stats import Interval
 from attnbench.store.record import Record
