@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import json
 import math
 from pathlib import Path
@@ -86,8 +88,8 @@ def test_failures_reach_asv_as_failures_and_skips_as_skips(measured: Project) ->
     with pytest.raises(ValueError, match="NaN"):
         json.loads(file.read_text(), parse_constant=lambda name: pytest.fail(name) if name != "NaN" else float("no NaN in JSON"))
     written = json.loads(file.read_text())["results"]["kernel.Kernel.time_call"]
-    variants = [name.strip("'") for name in written[1][0]]
-    values = {variant: written[0][variants.index(variant) * len(written[0]) // len(variants)] for variant in variants}
+    places = zip(itertools.product(*written[1]), written[0], strict=True)
+    values = {ast.literal_eval(place[0]): value for place, value in places if place[1] == "'forward'" and place[3] == "256"}
     assert values["polynomial"] is None
     assert math.isnan(values["softmax_math"])
     assert [rows(measured, "kernel.Kernel.time_call", variant) for variant in ("polynomial", "softmax_math")] == [[], []]

@@ -13,26 +13,26 @@ from helpers.command import cli_here
 from helpers.misbehaving import PATIENCE_S, write_variant
 
 MISHAPS = """
-if seq_len == 256:
+if seq_len == 128:
     raise ValueError("half a pair: \\ud800")
-if seq_len == 512:
+if seq_len == 256:
     class Mute(Exception):
         def __str__(self):
             raise RuntimeError("no text")
     raise Mute
-if seq_len == 1024:
+if seq_len == 512:
     raise Unsupported("x" * 10**7)
-if seq_len == 2048:
+if seq_len == 1024:
     os.kill(os.getpid(), signal.SIGSEGV)
-if seq_len == 4096:
+if seq_len == 2048:
     v = v * torch.nan
 """
 OUTCOMES = {
-    256: ("error", "ValueError: half a pair: \\ud800"),
-    512: ("error", "Mute: (its text cannot be had: RuntimeError)"),
-    1024: ("skipped", "xxxx"),
-    2048: ("error", "died of SIGSEGV"),
-    4096: ("incorrect", "the output holds values that are not finite"),
+    128: ("error", "ValueError: half a pair: \\ud800"),
+    256: ("error", "Mute: (its text cannot be had: RuntimeError)"),
+    512: ("skipped", "xxxx"),
+    1024: ("error", "died of SIGSEGV"),
+    2048: ("incorrect", "the output holds values that are not finite"),
 }
 
 
