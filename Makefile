@@ -65,7 +65,7 @@ repeatability: $(RUN)  ## two quick kernel sessions, and whether they say the sa
 trainer: $(RUN)  ## samples a second of the trainer against those of a bare loop; a minute
 	$(BIN)/python tools/trainer.py
 
-scale: $(RUN)  ## large stores: loading, ranking and the site, as ratios to reading the same bytes
+scale: $(RUN)  ## large stores: loading, ranking and the site, as ratios to simpler work of the same run
 	$(BIN)/python tools/scale.py
 
 clean:  ## remove what make made; results stay

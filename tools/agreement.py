@@ -1,11 +1,11 @@
 """Our clock against those of others: softmax attention timed by take_turns, by torch's Timer and, on CUDA, by Triton's do_bench.
 
     make agreement                                       # on this machine's CPU
-    python tools/agreement.py --device cuda         # needs torch and triton, nothing else
+    python tools/agreement.py --device cuda         # needs torch, triton, jaxtyping and psutil
 
 All take turns in one process, for machines drift. Exits with 1 when a median of ours is further than 10 % from another's. The last column
 is no comparison of clocks: the same call as a cell times it, on inputs that have just changed and with another call between, which finds
-less of what it needs in the caches. No asv benchmark lives here; asv imports this file and finds none.
+less of what it needs in the caches.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The floors of the mechanism library, measured: ratios of calls that alternate in one process, never absolute times.
+"""The floors of the mechanism library, measured: ratios of calls that alternate in one process, and the seconds that `check` takes.
 
     make floors                                      # on this machine's CPU
     python tools/floors.py --device cuda        # the GPU's own table; needs torch, triton and jaxtyping, nothing else
 
-Exits with 1 when a floor is not met. No asv benchmark lives here; asv imports this file and finds none.
+Exits with 1 when a floor is not met.
 """
 
 from __future__ import annotations

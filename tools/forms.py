@@ -1,8 +1,6 @@
 """Polynomial attention by tiles and by symmetric features: both times around their crossing, and what the cost model chooses.
 
-    make forms      # the constants of attnbench/kernels/polynomial.py come from this table
-
-No asv benchmark lives here; asv imports this file and finds none.
+make forms      # the constants of attnbench/kernels/polynomial.py come from this table
 """
 
 from __future__ import annotations

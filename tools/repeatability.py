@@ -4,7 +4,7 @@
     python tools/repeatability.py A B      # compares two results folders that are there already
 
 Exits with 1 when fewer than 95 % of the cells have intervals that overlap, or when the median relative half-width of an interval is above
-10 %. No asv benchmark lives here; asv imports this file and finds none.
+10 %.
 """
 
 from __future__ import annotations

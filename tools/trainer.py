@@ -1,11 +1,10 @@
-"""The training engine against others: samples a second of the same model on the same data with the same recipe.
+"""Our trainer against others: samples a second of the same model on the same data with the same recipe.
 
     make trainer                                        # against a bare PyTorch loop
     pip install lightning && python tools/trainer.py # and against Lightning's Trainer, which is measured where it is installed
 
 Each round trains the same model for an epoch with each of them, in an order drawn anew; machines drift, so only a round's ratios count.
-Validation is left out of all of them. Exits with 1 when ours is below 0.95 of the bare loop, or below Lightning. No asv benchmark lives
-here; asv imports this file and finds none.
+Validation is left out of all of them. Exits with 1 when ours is below 0.95 of the bare loop, or below Lightning.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def measured(table: pd.DataFrame, track: str, metric: str, **where: object) -> p
     reproduced by leaving them out.
 
     where: column=value, or a tuple of values, for example variant="softmax" or mode=("forward", "training"). Besides the columns of the
-    frame there are `label` and `rate`, see comparable.comparable.
+    frame there are `label` and `rate`, see analysis.settings.comparable.
     """
     mask = (table["track"] == track).to_numpy()
     for name in (name for name in where if name in table.columns):

@@ -14,7 +14,7 @@ from attnbench.errors import BadInput
 
 KINDS = ("vision", "language", "synthetic")
 SOURCES = ("embedded", "generated", "hub")
-METRICS = ("accuracy", "bits_per_byte")  # what the training engine can measure; store.metrics says the rest of them
+METRICS = ("accuracy", "bits_per_byte")  # what the trainer can measure; store.metrics says the rest of them
 IGNORED = -100  # the target of a position that is not asked; torch's cross-entropy leaves it out
 
 

@@ -42,11 +42,13 @@ def swapped(table: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
 
 
 REFUTED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "orthogonal_conditions_depth": lambda t: swapped(t, "orthogonal", "softmax"),
+    "orthogonal_conditions_depth": lambda t: scaled(t, "orthogonal", "jacobian_condition", lambda row: 1e8),
     "orthogonal_is_linear": lambda t: scaled(t, "orthogonal", "forward_s", lambda row: row.seq_len),
     "orthogonal_stays_orthogonal": lambda t: scaled(t, "orthogonal", "orthogonality_error", lambda row: 1e6 if row.seed == 1 else 1.0),
     "orthogonal_trains_skipless": lambda t: scaled(t, "orthogonal", "accuracy", lambda row: 0.3),
-    "polynomial_matches_softmax": lambda t: t,
+    "polynomial_matches_softmax": lambda t: scaled(
+        scaled(t, "polynomial", "accuracy", lambda row: 0.5), "polynomial", "bits_per_byte", lambda row: 2.0
+    ),
     "polynomial_norm_is_bounded": lambda t: scaled(t, "polynomial", "attention_frobenius", lambda row: row.seq_len),
     "softmax_loses_rank": lambda t: scaled(t, "softmax", "effective_rank", lambda row: row.num_layers),
     "softmax_norm_is_bounded": lambda t: scaled(t, "softmax", "attention_frobenius", lambda row: 100 if row.seed == 2 else 1.0),

@@ -13,6 +13,7 @@ from rich.console import Console
 from attnbench.store.record import Origin, Record
 from attnbench.website.publish import publish
 from helpers import site_records
+from helpers.misbehaving import PATIENCE_S
 from helpers.site_page import Watched
 from helpers.site_reports import write_reports
 
@@ -56,7 +57,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tab(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
     """One page for all tests, for plotly takes a second to load in each new one; and what goes wrong in it. The network is off."""
     context = browser.new_context(offline=True, accept_downloads=True)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(1000 * PATIENCE_S)
     page, faults = context.new_page(), list[str]()
     page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: faults.append(str(error)))

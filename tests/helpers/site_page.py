@@ -8,6 +8,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
+from helpers.misbehaving import PATIENCE_S
+
 
 @dataclass
 class Watched:
@@ -25,7 +27,7 @@ class Watched:
 
     def until(self, expression: str) -> None:
         """Wait until an expression holds. Playwright's own wait needs eval, which the policy of the pages forbids."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while not self.page.evaluate(expression):
             assert time.monotonic() < deadline, f"never came true: {expression}"
             self.page.wait_for_timeout(20)

@@ -62,7 +62,7 @@ def test_newton_schulz_finds_the_polar_factor() -> None:
     assert not polar_factor(torch.zeros_like(tall)).any()
 
 
-@pytest.mark.timeout(100)
+@pytest.mark.timeout(600)  # for what hangs; nothing else comes near it
 @names
 def test_wide_heads_and_long_sequences_come_to_an_end(name: str) -> None:
     """With two threads torch's batched LU never returned from matrices of 192 rows, nor from the dense definition's."""

@@ -42,7 +42,9 @@ _OWN = MappingProxyType(
         "torch": Column("text", "version of torch"),
         "flagged": Column("text", "why the times of the session do not rank; missing where they do"),
         "metric": Column("text", "what was measured; missing where the record holds no measurement"),
-        "unit": Column("text", "unit of value and samples: s, B, FLOP, token/s, bit/B, nat, or 1 for counts, shares and ratios"),
+        "unit": Column(
+            "text", "unit of value and samples: s, B, FLOP, token/s, bit/B, nat, 1/s for other rates, or 1 for counts, shares and ratios"
+        ),
         "clock": Column("text", "of a time, wall (what a user waits for) or device (the span on the GPU); else missing"),
         "value": Column("number", "the median of the samples; of a training curve the last of them; missing without samples"),
         "samples": Column(

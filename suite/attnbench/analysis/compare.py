@@ -13,6 +13,7 @@ from attnbench.analysis.name_kinds import Kind, resolved
 from attnbench.analysis.ranking import METRICS, TRACKS, Entry, Lookup, What, settings
 from attnbench.analysis.settings import SETTING, comparable, labels_of
 from attnbench.errors import BadInput
+from attnbench.spec.axes import MODES
 from attnbench.stats import MARGIN, Interval, cost_p_values, exact_cheaper, mean_interval, median_ratio, paired_p_values, rejected
 from attnbench.store.metrics import RESULTS, higher_is_better
 
@@ -23,7 +24,7 @@ Difference = Literal["better", "worse", "undecided", "failed", "not compared"]
 LEVEL = {"time": 0.01, "memory": 0.01, "result": 0.05}
 BAD = ("oom", "timeout", "error", "incorrect")
 FIRST: dict[str, What] = {"kernel": "time", "depth": "time", "task": "result"}  # by track, where the failure of a cell is reported, once
-TIMES = ("forward_s", "training_s", "decode_s")
+TIMES = tuple(f"{mode}_s" for mode in MODES)
 DRIFT = "drift_anchor_s"
 DRIFT_RATIO = "drift_ratio"  # seconds of a call divided by those of the drift anchor, timed beside it
 IGNORED: dict[Kind, tuple[str, ...]] = {"variant": (), "machine": ("machine", "torch"), "commit": ()}

@@ -16,7 +16,7 @@ import numpy as np
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.ranking import rankings, settings
 from attnbench.analysis.scaling import series_of
-from attnbench.analysis.settings import SETTING, comparable
+from attnbench.analysis.settings import SETTING, as_texts, comparable
 from attnbench.stats import (  # fmt: skip
     AverageRanks,
     average_ranks,
@@ -76,7 +76,7 @@ def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | No
             held = max(sound, key=len)
             sign = 1.0 if held.empty or higher_is_better(held["metric"].iloc[0]) else -1.0
             scores[str(name)] = {label: sign * _rounded(value) for label, value in zip(held["label"], held["value"], strict=True)}
-        found.append(_aggregate(tuple(map(str, bench)), scores, sorted(set(mine["label"]))))
+        found.append(_aggregate(as_texts(bench), scores, sorted(set(mine["label"]))))
     return found
 
 

@@ -90,7 +90,7 @@ def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None) ->
     """The rows of a track's records that count, without tuning trials: one record for each mechanism, setting and seed.
 
     table: the rows of a session are in the order of its file; store.newest decides which record counts. Three columns are added: `record`,
-    a number for each record; `rate`, how the learning rate was set, "3e-3" or "of 1e-3 3e-3"; and `label`, the mechanism's name with the
+    a number for each record; `rate`, how the learning rate was set, "0.003" or "of 0.001 0.003"; and `label`, the mechanism's name with the
     parameters that differ from its defaults. labels: those of the whole table, if `table` is only a part of it, so that a mechanism has the
     same label in all parts.
     """

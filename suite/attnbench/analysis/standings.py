@@ -148,7 +148,7 @@ class Standings:
     def over_tasks(self, record: Record) -> Aggregate | None:
         """Average ranks over the tasks of residual models on the record's machine, device, dtype and torch."""
         s = record.spec
-        return self._over_tasks.get((record.machine, s.device, s.dtype, str(record.environment.get("torch"))))
+        return self._over_tasks.get(as_texts((record.machine, s.device, s.dtype, record.environment.get("torch"))))
 
     def _setting(self, record: Record) -> Setting:
         """The record's setting, computed once. id() is a safe key: the records live as long as the results that hold them."""

@@ -117,7 +117,7 @@ def compare(
     from attnbench.cli.compare import show_comparison
     from attnbench.cli.filters import Filter
 
-    raise typer.Exit(show_comparison(results, a, b, Filter(track, variant, machine), margin, as_json, out))
+    raise typer.Exit(show_comparison(results, a, b, Filter(track, variant, machine), margin, as_json, out, err))
 
 
 @app.command()

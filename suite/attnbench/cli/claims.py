@@ -15,7 +15,7 @@ from attnbench.analysis.frame import load
 from attnbench.analysis.labels import setting_text
 from attnbench.claim import Claim
 from attnbench.claims._judge import HOW, Judgement, judged
-from attnbench.cli.terminal import new_table, print_indented, print_table
+from attnbench.cli.terminal import new_table, print_indented, print_problems, print_table
 from attnbench.errors import BadInput
 from attnbench.store.store import Problem
 
@@ -33,8 +33,7 @@ def show_claims(results: Path, names: list[str], as_json: bool, evidence: bool, 
     claims = {registry.stem(name): _claim(name) for name in names or registry.names("claims")}
     problems: list[Problem] = []
     table = load(results, problems, curves=True)
-    for problem in problems:
-        err.print(f"skipped an unreadable line: {problem}", style="yellow", markup=False, soft_wrap=True)
+    print_problems(err, problems)
     found = {name: judged(claim, table) for name, claim in claims.items()}
     if as_json:
         print(json.dumps([_as_json(name, claims[name], found[name]) for name in claims], indent=2, ensure_ascii=False))

@@ -19,9 +19,10 @@ from attnbench.analysis.labels import setting_text
 from attnbench.analysis.number_format import bits, percent, ratio, seconds, size
 from attnbench.analysis.ranking import What
 from attnbench.cli.filters import Filter, filtered
-from attnbench.cli.terminal import new_table, print_table
+from attnbench.cli.terminal import new_table, print_problems, print_table
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.metrics import metric as metric_of
+from attnbench.store.store import Problem
 
 TITLES: dict[What, str] = {"time": "Time", "memory": "Peak memory", "result": "Test result"}
 TOLD: dict[What, str] = {
@@ -33,12 +34,14 @@ STYLES = {"better": "green", "worse": "red", "failed": "red", "undecided": "dim"
 SHOWN: dict[str, Callable[[float], str]] = {"s": seconds, "B": size, "bit/B": bits}  # by unit
 
 
-def show_comparison(results: Path, a: str, b: str, wanted: Filter, margin: float, as_json: bool, out: Console) -> int:
+def show_comparison(results: Path, a: str, b: str, wanted: Filter, margin: float, as_json: bool, out: Console, err: Console) -> int:
     """Print the comparison, and return the exit code: 1 when the second is surely worse somewhere, or failed.
 
     Raises BadInput as `compare` does, and when there is nothing to compare.
     """
-    table = filtered(load(results), results, wanted)
+    problems: list[Problem] = []
+    table = filtered(load(results, problems), results, wanted)
+    print_problems(err, problems)
     found = compare(table, a, b, margin)
     if as_json:
         print(json.dumps(_as_json(found), indent=2, ensure_ascii=False))

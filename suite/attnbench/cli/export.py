@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from attnbench.analysis.file_formats import WRITERS
 from attnbench.analysis.frame import load
 from attnbench.cli.filters import Filter, filtered
+from attnbench.cli.terminal import print_problems
 from attnbench.errors import BadInput
+from attnbench.store.files import whole
 from attnbench.store.store import Problem
 
 if TYPE_CHECKING:
@@ -44,30 +43,14 @@ def export_frame(
         raise BadInput(f"the file's name, {file.name!r}, {came}; give one that ends in {', '.join(WRITERS)}")
     problems: list[Problem] = []
     table = load(results, problems, curves)
-    for problem in problems:
-        err.print(f"skipped an unreadable line: {problem}", style="yellow", markup=False, soft_wrap=True)
+    print_problems(err, problems)
     table = filtered(table, results, Filter(track, variant, machine))
     try:
-        with _whole(file) as stream:
+        with whole(file) as stream:
             write(table, stream)
     except OSError as error:
         raise BadInput(f"{file} cannot be written: {error.strerror or error}") from error
     out.print(f"Wrote {_counts(table)} to {file}", markup=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _whole(file: Path) -> Iterator[BinaryIO]:
-    """Context manager: a stream whose content replaces `file` when all is written; store.files.write_whole is for content in memory."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _counts(table: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from attnbench import registry
 from attnbench.errors import unknown_name
+from attnbench.spec import presets
 
 KINDS = (*registry.GROUPS, "presets", "columns")
 
@@ -21,8 +22,6 @@ def show_list(what: str, as_json: bool, out: Console) -> None:
     if what not in KINDS:
         raise unknown_name("list", what, KINDS, "attnbench list --help")
     if what == "presets":
-        from attnbench.spec import presets  # imported here, because it imports torch, which the other lists do not need
-
         rows = [{"name": name, "summary": p.summary, "cells": len(p.specs())} for name, p in presets.PRESETS.items()]
     elif what == "columns":
         from attnbench.analysis.columns import dictionary

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from attnbench.analysis.drift import Drifts
+from attnbench.cli.terminal import print_problems
 from attnbench.runner.cell import Cell
 from attnbench.runner.engines import local
 from attnbench.runner.finished import Finished
@@ -118,8 +119,7 @@ def _report_problems(results: Path, console: Console) -> None:
     problems: list[Problem] = []
     for _ in Store(results).read(problems):
         pass
-    for problem in problems:
-        console.print(f"skipped an unreadable line: {problem}", style="yellow", markup=False, soft_wrap=True)
+    print_problems(console, problems)
 
 
 def _summary(records: Sequence[Record], results: Path, took_s: float, console: Console) -> None:

@@ -21,7 +21,7 @@ from attnbench.analysis.task_metrics import metric_of
 from attnbench.cli._show_costs import Label, cost_table
 from attnbench.cli._show_tasks import print_average_ranks, task_table
 from attnbench.cli.filters import Filter, filtered
-from attnbench.cli.terminal import print_table
+from attnbench.cli.terminal import print_problems, print_table
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
 from attnbench.store.store import Problem, Store
@@ -36,8 +36,7 @@ def show_results(results: Path, wanted: Filter, out: Console, err: Console) -> N
     """
     problems: list[Problem] = []
     stored = list(Store(results).read(problems))
-    for problem in problems:
-        err.print(f"skipped an unreadable line: {problem}", style="yellow", markup=False, soft_wrap=True)
+    print_problems(err, problems)
     whole = frame(stored)
     table, labels = filtered(whole, results, wanted), labels_of(whole)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from attnbench.store.store import Problem
 
 WIDEST = 1000
 
@@ -17,6 +21,12 @@ def new_table(*columns: str, left: tuple[str, ...] = ()) -> Table:
     for column in columns:
         table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
     return table
+
+
+def print_problems(out: Console, problems: Iterable[Problem]) -> None:
+    """Print a line for each line of the store that could not be read."""
+    for problem in problems:
+        out.print(f"skipped an unreadable line: {problem}", style="yellow", markup=False, soft_wrap=True)
 
 
 def print_table(out: Console, table: Table) -> None:

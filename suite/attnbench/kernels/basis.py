@@ -25,10 +25,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from attnbench.kernels.phi1 import phi1_times
+from attnbench.kernels.phi1 import FLOAT32_NORM, phi1_times
 from attnbench.kernels.skew import Rotate, apply_j
-
-FLOAT32_NORM = 8.0
 
 Square = Float[Tensor, "batch heads rank rank"]
 

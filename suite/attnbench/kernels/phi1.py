@@ -20,7 +20,7 @@ from attnbench.kernels.series import pairs_needed, phi1_series, pull_back_series
 # On CUDA the number of doublings is fixed, for reading the norm back would stall the device; 2^20 covers norms up to a million.
 DOUBLINGS_WITHOUT_READING = 20
 MOST_DOUBLINGS = 60
-FLOAT32_NORM = 8.0
+FLOAT32_NORM = 8.0  # up to which float32 does; beyond it float64 is used
 SERIES_NORM = 4.0  # the terms of the series grow to 13 times its sum there, which costs one digit
 SERIES_TERMS = 16  # at norm 1 the first dropped term is 1/17! = 3e-15
 _COEFFICIENTS = [1 / math.factorial(k + 1) for k in range(SERIES_TERMS)]

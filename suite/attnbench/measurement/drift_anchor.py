@@ -6,8 +6,8 @@ import torch
 
 from attnbench.measurement.clock import Call
 from attnbench.spec.construct import construct
+from attnbench.store.fingerprint import ANCHOR as ANCHOR
 
-ANCHOR = "softmax"
 SEQ_LEN, NUM_HEADS, HEAD_DIM = 1024, 4, 64
 SETS = 4  # of inputs, which take turns
 

@@ -10,12 +10,12 @@ import importlib
 
 from attnbench import registry
 from attnbench.measurement import memory
+from attnbench.spec.axes import TRACKS
 from attnbench.store import hardware
 
 # What torch imports at the first gradient or FLOP count, which takes seconds: symbolic shapes, and the compiler.
 _TORCH = ("torch.fx.experimental.symbolic_shapes", "torch._dynamo")
-_TRACKS = ("kernel", "depth", "task")
-_HARNESS = ("attnbench.measurement.checks", *(f"attnbench.measurement.tracks.{track}" for track in _TRACKS))
+_HARNESS = ("attnbench.measurement.checks", *(f"attnbench.measurement.tracks.{track}" for track in TRACKS))
 for _name in (*_TORCH, *_HARNESS):
     importlib.import_module(_name)
 if not hardware.has_nvidia_driver():

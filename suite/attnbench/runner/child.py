@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from attnbench.errors import Unavailable, Unsupported, is_out_of_memory, text_of
+from attnbench.errors import Incorrect, Unavailable, Unsupported, is_out_of_memory, text_of
 from attnbench.measurement.cell_result import Stage
 from attnbench.runner.jobs import Job, Result
 
@@ -80,8 +80,6 @@ def _work(job: Job, tell: Stage) -> Any:
 
 def _classify(error: BaseException) -> tuple[str, str]:
     """A record's status and reason for an error, whatever it is."""
-    from attnbench.errors import Incorrect
-
     text = text_of(error)[:LONGEST_REASON]
     if isinstance(error, Unsupported):
         return "skipped", text

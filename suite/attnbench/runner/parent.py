@@ -17,7 +17,7 @@ import psutil
 
 from attnbench.errors import text_of
 from attnbench.measurement.cell_result import Stage
-from attnbench.runner.child import run_job
+from attnbench.runner.child import LONGEST_REASON, run_job
 from attnbench.runner.jobs import Job, Limits, Result
 
 Start = Literal["forkserver", "fork", "spawn"]
@@ -95,7 +95,7 @@ def _receive_result(process: Any, receiving: Any, limits: Limits, stages: _Stage
         except (EOFError, OSError):
             return _died(process, stages.current)
         except Exception as error:  # a mechanism wrote into the pipe, or gave what cannot be unpickled here
-            return Result("error", stages.current, f"sent what cannot be read: {type(error).__name__}: {text_of(error)[:500]}")
+            return Result("error", stages.current, f"sent what cannot be read: {type(error).__name__}: {text_of(error)[:LONGEST_REASON]}")
         if kind == "result":
             assert isinstance(content, Result)
             stages.enter("end")

@@ -69,7 +69,10 @@ def gpus() -> list[dict[str, str]]:
         return []
     for fields in (GPU_FIELDS, BASIC_GPU_FIELDS):  # an older nvidia-smi refuses a whole query for one field that it does not know
         command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
-        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        try:
+            found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        except (OSError, subprocess.TimeoutExpired):  # a driver that hangs, or a file that cannot be run: facts left out, not a failed run
+            return []
         if found.returncode == 0:
             return parse_gpus(found.stdout, fields)
     return []

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 CURVE = "curve."  # prefix that makes the name of a curve's column the name of a metric
 RESULTS = ("accuracy", "bits_per_byte")  # the test metrics; a task measures one of them
+SATURATED = 1e15  # above this a condition number in float64 is rounding
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from attnbench.store.metrics import SATURATED
+
 Probe = Callable[[nn.Module], Mapping[str, float]]
 
-SATURATED = 1e15  # above this a condition number in float64 is rounding
 _ROWS_AT_ONCE = 128
 
 

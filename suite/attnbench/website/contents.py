@@ -13,7 +13,7 @@ RUN = "attnbench run --preset quick"
 
 
 def first_pages(results: Results, checks: Checks) -> Iterator[Page]:
-    """Yield the leaderboard and the accuracy page, one at a time, because all charts of a large store need too much memory."""
+    """Yield all pages with views but Scaling, one at a time, because all charts of a large store need too much memory."""
     yield Page(
         "index.html",
         "Leaderboard",
@@ -46,9 +46,9 @@ def first_pages(results: Results, checks: Checks) -> Iterator[Page]:
     )
 
 
-def other_pages(results: Results) -> Iterator[Page]:
-    """Yield the other pages with views."""
-    yield Page(
+def scaling_page(results: Results) -> Page:
+    """How time and memory grow with the sequence length; it takes about as much work as all the others."""
+    return Page(
         "scaling.html",
         "Scaling",
         "Time, its ratio to softmax, peak memory and throughput against sequence length, on logarithmic axes: a straight line is a power "

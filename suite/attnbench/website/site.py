@@ -17,7 +17,7 @@ from attnbench.store.record import Record
 from attnbench.store.report import Report
 from attnbench.website import palette
 from attnbench.website.chunks import chunk_files, figures_script, scripts
-from attnbench.website.contents import RUN, first_pages, other_pages
+from attnbench.website.contents import RUN, first_pages, scaling_page
 from attnbench.website.links import variant_file
 from attnbench.website.pages.cells import cell_pages
 from attnbench.website.pages.claims import judged_claims, summary_table
@@ -77,8 +77,7 @@ class Site:
 
     def back(self) -> Iterator[File]:
         """Yield the other half, which takes about as much work."""
-        for page in other_pages(self.results):
-            yield from self._draw.view_page(page, [])
+        yield from self._draw.view_page(scaling_page(self.results), [])
         yield from self._variant_pages()
 
     def _variant_pages(self) -> Iterator[File]:

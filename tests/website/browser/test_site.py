@@ -44,7 +44,7 @@ def test_a_page_loads_without_error_or_request_at_every_width_and_axe_finds_noth
     for plot in page.locator("[data-figure]").all():
         if plot.is_visible():
             plot.scroll_into_view_if_needed()
-            plot.locator("svg.main-svg").first.wait_for(timeout=5000)
+            plot.locator("svg.main-svg").first.wait_for()
     page.evaluate("document.querySelectorAll('details').forEach((one, place) => { one.open = place < 3; })")
     for theme, rules in RULES.items() if name in EVERY_TYPE else ():
         page.emulate_media(color_scheme="dark" if theme == "dark" else "light")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,6 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     import datasets
-import hashlib
 
 DATA = Path(__file__).parents[1] / "data"
 

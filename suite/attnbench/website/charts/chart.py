@@ -80,7 +80,7 @@ def line_chart(
     y = _with_room(y, failures)
     data = [
         *(_trace(line, x, y, "lines+markers" if marked else "lines") for line in lines),
-        *_failure_traces(failures, x, y),
+        *_failure_traces(failures, y),
         *(_mark_trace(mark) for mark in marks),
     ]
     shape = layout(x, y, height, _margin(lines)) | {"annotations": _labels(lines, x, y, height)}
@@ -143,7 +143,7 @@ def _mark_trace(mark: Line) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _failure_traces(failures: Sequence[Failure], x: Scale, y: Scale) -> list[dict[str, Any]]:
+def _failure_traces(failures: Sequence[Failure], y: Scale) -> list[dict[str, Any]]:
     """Marks below the top edge, one under the other where several mechanisms fail at one size."""
     traces, at, step = [], dict.fromkeys((f.x for f in failures), 0), _failure_step(failures)
     for failure in failures:

@@ -90,7 +90,7 @@ def _by_size(results: Results, rows: Sequence[Row], axis: str, unit: str, bench:
     ]
     x = exact(_SIZES[axis], [float(row["at"]) for row in rows])
     y = spaced(kind, [x for row in rows for x in (row["low"], row["high"])], room=0.1)
-    return line_chart(_title(kind, unit), x, y, lines, caption=f"{kind.title} · {bench}", notes=(_setting(bench),)) if x and y else None
+    return line_chart(_title(unit), x, y, lines, caption=f"{kind.title} · {bench}", notes=(_setting(bench),)) if x and y else None
 
 
 def _by_place(results: Results, rows: Sequence[Row], unit: str, bench: str) -> Chart | None:
@@ -102,7 +102,7 @@ def _by_place(results: Results, rows: Sequence[Row], unit: str, bench: str) -> C
         for row, style in zip(rows, styles, strict=True)
     ]
     return (
-        dot_chart(_title(kind, unit), x, shown, f"{kind.title} · {bench}", notes=(_setting(bench),), columns=("median", "least, most"))
+        dot_chart(_title(unit), x, shown, f"{kind.title} · {bench}", notes=(_setting(bench),), columns=("median", "least, most"))
         if x
         else None
     )
@@ -122,7 +122,7 @@ def _kind(unit: str, lows: Sequence[float], highs: Sequence[float]) -> Kind:
     return Kind("value" if unit == "1" else unit, plain, log=wide)
 
 
-def _title(kind: Kind, unit: str) -> str:
+def _title(unit: str) -> str:
     return {"s": "Time", "B": "Peak memory", "margin": "Difference to softmax, in margins"}.get(unit, "Evidence")
 
 

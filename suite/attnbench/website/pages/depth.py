@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnbench.analysis.samples import by_coverage, single
+from attnbench.store.metrics import SATURATED
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
 from attnbench.website.charts.scales import CONDITION, FROBENIUS, GRADIENT, LAYERS, MEMORY, RANK, TIME, Kind, Scale, exact, spaced
@@ -16,7 +17,6 @@ from attnbench.website.tables.rows import cost_rows
 from attnbench.website.tables.table import failures_table
 from attnbench.website.view import Charts, View
 
-SATURATED = 1e15
 # Title, kind, charts by title and metric, lead.
 STATE: tuple[tuple[str, Kind, tuple[tuple[str, str], ...], str], ...] = (
     (

@@ -66,7 +66,7 @@ def sheet(results: Results, checks: Checks, name: str, summary: str, source: str
             benches.setdefault(group.device, []).append(group)
     found[2][1].extend(_tasks(results, bench, groups, name) for bench, groups in benches.items())
     if trials := [r for r in results.by_variant[name] if is_trial(r)]:
-        found[3][1].append(_trials(results, trials))
+        found[3][1].append(_trials(trials))
     reports = [report_table(report) for report in checks.of_variant(name)]
     facts = [
         *declared_facts(results.declared.get(name)),
@@ -198,7 +198,7 @@ def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], n
     return Table(", ".join(axis.label for axis in bench), columns, rows)
 
 
-def _trials(results: Results, trials: Sequence[Record]) -> Table:
+def _trials(trials: Sequence[Record]) -> Table:
     """The table of every learning rate that was tried, with its result on the validation part."""
     columns = [
         Column("Task", kind="text"),
