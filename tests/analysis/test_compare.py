@@ -187,7 +187,7 @@ def stored(results: Path) -> Path:
 
 def printed(results: Path, a: str, b: str, as_json: bool = False, wanted: Filter | None = None) -> tuple[int, str]:
     out = io.StringIO()
-    code = show_comparison(results, a, b, wanted or Filter(), 1.05, as_json, Console(file=out, width=60))
+    code = show_comparison(results, a, b, wanted or Filter(), 1.05, as_json, Console(file=out, width=60), Console(file=out))
     return code, out.getvalue().replace("\u2009", " ")
 
 
