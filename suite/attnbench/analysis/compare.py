@@ -27,7 +27,7 @@ FIRST: dict[str, What] = {"kernel": "time", "depth": "time", "task": "result"}  
 TIMES = tuple(f"{mode}_s" for mode in MODES)
 DRIFT = "drift_anchor_s"
 DRIFT_RATIO = "drift_ratio"  # seconds of a call divided by those of the drift anchor, timed beside it
-IGNORED: dict[Kind, tuple[str, ...]] = {"variant": (), "machine": ("machine", "torch"), "commit": ()}
+IGNORED: dict[Kind, tuple[str, ...]] = {"variant": (), "machine": ("machine", "gpu", "threads", "torch"), "commit": ()}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def compare(
     differ if they differ by more than `margin` and a rank test says so, at a false discovery rate of 1 % over all cells; two results, if a
     t-test paired by seed says so, at 5 %; two memories, if they differ by more than 1 % in all seeds. Times are compared as ratios to
     softmax in the same rounds where both have them; between machines as seconds; softmax's own between commits as ratios to the drift
-    anchor. Times of flagged sessions are not compared.
+    anchor. Times of flagged sessions are not compared. Where a machine measured a cell with several numbers of threads, GPUs or versions of
+    torch, that with most threads counts, then that whose name sorts last.
 
     Raises BadInput for names that are not in the results, of two kinds, or the same, and when they have no cell in common.
     """

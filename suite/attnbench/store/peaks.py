@@ -128,11 +128,14 @@ def roofline_fraction(peaks: Peaks, dtype: str, flops: float, moved_bytes: float
 SCHEMA = 1
 
 
-def known_peaks(results: Path, machine: str, device: str, threads: int) -> Peaks | None:
-    """The stored peaks of a device if they are valid now: same number of threads and same version of torch; else None."""
+def known_peaks(results: Path, machine: str, device: str, threads: int, gpu: str | None = None) -> Peaks | None:
+    """The stored peaks of a device if they are valid now: same number of threads and same version of torch; else None.
+
+    gpu: the name of the GPU that is used now, of several; peaks of another are not valid. None for any.
+    """
     peaks = stored_peaks(results, machine).get(device)
     fits = peaks is not None and (peaks.threads, peaks.torch) == (threads, environment.version_of("torch"))
-    return peaks if fits else None
+    return peaks if peaks is not None and fits and gpu in (None, peaks.device_name) else None
 
 
 def stored_peaks(results: Path, machine: str) -> dict[str, Peaks]:
