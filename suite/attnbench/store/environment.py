@@ -30,8 +30,8 @@ def physical_cores() -> int:
     beyond which OpenMP starts no threads whatever torch asks for, is a limit too.
     """
     allowed = fact(lambda: len(os.sched_getaffinity(0))) or os.cpu_count() or 1
-    limits = (hardware.cores(), processor_quota(), fact(lambda: int(os.environ["OMP_THREAD_LIMIT"])))
-    return max(1, min(allowed, *(int(limit) for limit in limits if limit is not None)))
+    limits = (allowed, hardware.cores(), processor_quota(), fact(lambda: int(os.environ["OMP_THREAD_LIMIT"])))
+    return max(1, min(int(limit) for limit in limits if limit is not None))
 
 
 @cache
