@@ -63,7 +63,7 @@ def facts(device: str) -> dict[str, object]:
 def ran_here() -> Callable[[Record], bool]:
     """A function that says whether a record of this machine was measured with as many threads as a cell has now, and on the same GPU.
 
-    Where there is no GPU now, a record of any counts: to measure again would give nothing.
+    Where there is no GPU now, a record of any counts: to measure again would give nothing. So does one that does not say its threads.
     """
     part_now = cache(lambda device: ran_on(device, facts(device)))
 
@@ -71,6 +71,6 @@ def ran_here() -> Callable[[Record], bool]:
         device = record.spec.device
         now, then = part_now(device), ran_on(device, record.environment)
         names = {then.gpu, only_gpu(record.environment.get("gpus"))}  # an older record has the second alone
-        return now.threads == then.threads and (device != "cuda" or not now.gpu or now.gpu in names)
+        return then.threads in (None, now.threads) and (device != "cuda" or not now.gpu or now.gpu in names)
 
     return counts
