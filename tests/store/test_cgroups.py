@@ -13,7 +13,10 @@ UNLIMITED_V1 = str(2**63 - 4096)
 
 
 def make(root: Path, mine: str, **files: str) -> tuple[Path, Path]:
-    """The folder of control groups and the file that names this process's own. files: contents by path, "__" for a slash, "_dot_" for a dot."""
+    """The folder of control groups, and the file that names this process's own.
+
+    files: contents by path, "__" for a slash, "_dot_" for a dot.
+    """
     mounted = root / "cgroup"
     for name, content in files.items():
         file = mounted / name.replace("__", "/").replace("_dot_", ".")

@@ -11,7 +11,11 @@ from attnbench.store import environment, identity
 from attnbench.store.identity import Identity, identity_from
 
 GOOD = "3d1219c7c4c5404aaa1f6d2a48adfda4"
-MADE_UP, OF_A_CONTAINER, OF_A_CARD = 0x7F3A51C09D22, 0x0242AC110002, 0x3C7C3F1D2A55  # addresses: sent to many, given by software, its maker's
+MADE_UP, OF_A_CONTAINER, OF_A_CARD = (
+    0x7F3A51C09D22,
+    0x0242AC110002,
+    0x3C7C3F1D2A55,
+)  # addresses: sent to many, given by software, its maker's
 BAD = ["", "\n", "uninitialized\n", "0" * 32, "no id here", "\udcff".encode("utf-8", "surrogatepass").decode("latin-1")]
 
 

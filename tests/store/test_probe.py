@@ -23,7 +23,9 @@ def test_what_a_command_prints() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["no-such-program"], ["/etc/passwd"], ["/"], ["bad\0name"], ["sh", "-c", "echo said; exit 3"], ["sh", "-c", "kill -9 $$"]], ids=repr
+    "command",
+    [["no-such-program"], ["/etc/passwd"], ["/"], ["bad\0name"], ["sh", "-c", "echo said; exit 3"], ["sh", "-c", "kill -9 $$"]],
+    ids=repr,
 )
 def test_a_command_that_fails_says_nothing(command: list[str]) -> None:
     assert probe.output_of(command) is None

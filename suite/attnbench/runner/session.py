@@ -32,6 +32,7 @@ from attnbench.spec.axes import Spec
 from attnbench.store import environment, hardware, record
 from attnbench.store.peaks import Peaks
 from attnbench.store.probe import fact
+from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
 
 _IMPORTED = time.time()  # about when this process began
@@ -53,10 +54,12 @@ class Session:
     checkpoints: Path | None = None
 
     def checkpoint(self, cell: Cell) -> Path | None:
-        """The file that keeps a training run's state until its record is made."""
+        """The file that keeps a training run's state until its record is made: one for each number of threads and GPU, which change it."""
         if self.checkpoints is None or cell.spec.track != "task":
             return None
-        return self.checkpoints / f"{cell.spec.key()}-{cell.fingerprint}.pt"
+        part = ran_on(cell.spec.device, here.facts(cell.spec.device))
+        digest = hashlib.sha256(f"{part.threads} {part.gpu}".encode()).hexdigest()[:6]
+        return self.checkpoints / f"{cell.spec.key()}-{cell.fingerprint}-{digest}.pt"
 
 
 def run(cell: Cell, session: Session) -> Record:
