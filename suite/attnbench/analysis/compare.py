@@ -148,7 +148,8 @@ def _matched(table: pd.DataFrame, labels: Labels, kind: Kind, names: tuple[str, 
     for name, side in zip(names, sides, strict=True):
         part = table[(table[column] == name).to_numpy()] if whole is None else None
         rows = comparable(part, track, labels) if part is not None else whole[(whole[column] == name).to_numpy()]  # type: ignore[index]
-        for values, entries, lookup in settings(rows, track, (*METRICS[what], DRIFT)):
+        found = list(settings(rows, track, (*METRICS[what], DRIFT)))
+        for values, entries, lookup in sorted(found, key=lambda one: _counts(kind, dict(zip(SETTING[track], one[0], strict=True)))):
             setting = {axis: value for axis, value in zip(SETTING[track], values, strict=True) if axis not in IGNORED[kind]}
             for entry in entries:
                 label = "" if kind == "variant" else entry.label
@@ -157,6 +158,13 @@ def _matched(table: pd.DataFrame, labels: Labels, kind: Kind, names: tuple[str, 
         setting, label, _ = sides[0].get(key) or sides[1][key]
         one, other = (side[key][2] if key in side else None for side in sides)
         yield key, setting, label, one, other
+
+
+def _counts(kind: Kind, setting: dict[str, Any]) -> tuple[float, ...]:
+    """Sort key of a setting: of those that differ in an ignored axis alone, the last counts."""
+    known = sum(setting[axis] is not None and setting[axis] == setting[axis] for axis in IGNORED[kind])
+    threads = setting["threads"] if "threads" in IGNORED[kind] else None
+    return known, 0.0 if threads is None or threads != threads else threads
 
 
 def _pair(
