@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from attnbench.analysis.labels import threads_text
 from attnbench.analysis.number_format import size
 from attnbench.errors import unknown_name
 from attnbench.runner import here
@@ -77,7 +78,7 @@ def _measure(device: str, err: Console) -> Peaks:
 
 
 def _print_peaks(peaks: Peaks, out: Console) -> None:
-    threads = "" if peaks.device == "cuda" else f", {peaks.threads} thread{'s' * (peaks.threads > 1)}"
+    threads = "" if peaks.device == "cuda" else f", {threads_text(peaks.threads)}"
     out.print(f"{peaks.device_name}{threads}, torch {peaks.torch}, {peaks.measured_at}", highlight=False)
     products = [(dtype, f"{rate / 1e9:,.0f}") for dtype, rate in peaks.flops_per_s.items()]
     out.print(_table(("matrix product", "GFLOP/s"), products))
@@ -96,7 +97,7 @@ def _table(titles: tuple[str, str], rows: Sequence[tuple[str, str]]) -> Table:
 
 
 def _facts(results: Path) -> dict[str, Any]:
-    machine, threads, torch = environment.machine_name(), environment.physical_cores(), here.torch_says()
+    machine, threads, torch = environment.machine_name(), here.threads(), here.torch_says()
     has_cuda = torch is not None and torch.gpu is not None
     known = {device: known_peaks(results, machine, device, threads, here.gpu() if device == "cuda" else None) for device in DEVICES}
     return {

@@ -60,6 +60,12 @@ def facts(device: str) -> dict[str, object]:
     return found if name is None else {**found, "gpu": name}
 
 
+def threads() -> float:
+    """How many threads a cell on the CPU would have now, or which share of one processor."""
+    found = ran_on("cpu", facts("cpu")).threads
+    return environment.physical_cores() if found is None else found
+
+
 def ran_here() -> Callable[[Record], bool]:
     """A function that says whether a record of this machine was measured with as many threads as a cell has now, and on the same GPU.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ def measure_peaks(device: str, start: Start, watch: Tell = lambda stage: None) -
             f"the peaks of this machine could not be measured: {result.status} at {result.stage!r}, {result.reason}; "
             "free its memory and processors, and try attnbench doctor --peaks"
         )
-    return result.value
+    return dataclasses.replace(result.value, threads=here.threads())
 
 
 def busy() -> str | None:
@@ -53,7 +54,7 @@ def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Te
 
     Raises Unavailable when there is no such device, AttnbenchError when measuring fails.
     """
-    machine, threads = environment.machine_name(), environment.physical_cores()
+    machine, threads = environment.machine_name(), here.threads()
     gpu = here.gpu() if device == "cuda" else None
     known = known_peaks(results, machine, device, threads, gpu)
     if known is not None:

@@ -45,7 +45,9 @@ def commit() -> dict[str, object]:
     if not fact((root / ".git").exists):
         return {"commit": None, "dirty": None}
     changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", "suite", "benchmarks")
-    return {"commit": _git(root, "rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
+    head = _git(root, "rev-parse", "HEAD")
+    is_commit = re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", head or "")
+    return {"commit": head if is_commit else None, "dirty": None if changed is None else bool(changed)}
 
 
 def _git(root: Path, *arguments: str) -> str | None:
