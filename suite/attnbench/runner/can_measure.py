@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from importlib import import_module
 from multiprocessing import get_all_start_methods
 
 from attnbench.errors import AttnbenchError
+from attnbench.store.probe import fact
 
 
 class CannotMeasure(AttnbenchError):
@@ -23,7 +25,8 @@ def require_measuring() -> None:
 
 def why_not() -> str | None:
     """Why nothing can be measured on this system; None if it can."""
-    if hasattr(os, "killpg") and "forkserver" in get_all_start_methods() and sys.platform != "win32":
+    has_modules = all(fact(lambda name=name: import_module(name)) for name in ("fcntl", "resource"))  # type: ignore[misc]
+    if has_modules and hasattr(os, "killpg") and "forkserver" in get_all_start_methods() and sys.platform != "win32":
         return None
     return (
         f"{_system()} cannot measure: attnbench gives each cell a process of its own, forked from one that is ready, and kills it with "
