@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from attnbench.analysis.settings import BENCH as BENCH  # never mixed in one judgement
 from attnbench.analysis.settings import comparable, needed_rows
 from attnbench.store.metrics import is_time
 
@@ -23,7 +24,6 @@ Verdict = Literal["reproduced", "not reproduced", "inconclusive"]
 Decision = tuple[Verdict, str]
 
 SEEDS = 3  # the least that any claim may ask for
-BENCH = ("machine", "device", "dtype", "torch")  # never mixed in one judgement
 ROW = ("arm", "at", "seed", "value", "unit", "id", "status")
 FAILED = ("oom", "timeout", "error", "incorrect")
 

@@ -50,6 +50,18 @@ def test_variants_are_compared_within_each_setting() -> None:
     assert set(differences(records, "orthogonal", "softmax").values()) == {"worse", "better", "undecided"}
 
 
+def test_machines_are_compared_by_the_most_threads_that_each_has() -> None:
+    """Whichever was measured last; and by what is known where something is not."""
+
+    def on(machine: str, middle: float, session: str, **facts: Any) -> Record:
+        return timed("softmax", middle, machine=machine, session=session, environment={"torch": "2.13.0", **facts})
+
+    records = [on("a", 1.0, "s", threads=4), on("a", 3.0, "t", threads=1), on("a", 9.0, "u"), on("b", 2.0, "v", threads=16)]
+    for order in (records, records[::-1]):
+        (pair,) = (p for p in compare(frame(order), "a", "b").pairs if p.what == "time")
+        assert (pair.difference, round(pair.a or 0), round(pair.b or 0)) == ("worse", 1, 2)
+
+
 def test_the_margin_is_what_counts_as_alike() -> None:
     records = [timed("softmax", 1.0), timed("orthogonal", 1.2)]
     assert differences(records, "softmax", "orthogonal")["time", 1024] == "worse"

@@ -12,7 +12,7 @@ import pytest
 
 from attnbench.analysis.frame import frame
 from attnbench.analysis.ranking import COLUMNS, ranking, rankings
-from attnbench.analysis.settings import SETTING, codes
+from attnbench.analysis.settings import SETTING, codes, grouped
 from attnbench.errors import BadInput
 from attnbench.store.record import PYTEST_BENCHMARK, Origin, Record
 from helpers import site_records
@@ -109,12 +109,33 @@ def test_times_of_a_flagged_session_do_not_rank_but_their_memory_does() -> None:
 
 @pytest.mark.parametrize(
     "apart",
-    [{"machine": "other"}, {"dtype": "bfloat16"}, {"device": "cuda"}, {"environment": {"torch": "2.11.0"}}],
-)
+    [
+        {"machine": "other"}, {"dtype": "bfloat16"}, {"device": "cuda"}, {"environment": {"torch": "2.11.0"}},
+        {"environment": {"torch": "2.13.0", "threads": 2}},
+    ],
+)  # fmt: skip
 def test_what_differs_in_hardware_or_software_is_never_mixed(apart: dict[str, Any]) -> None:
     table = ranking(frame([timed("softmax", 1.0), timed("orthogonal", 9.0, **apart)]), "time", "kernel")
     assert table.rank_high.tolist() == [1, 1]
     assert len(set(codes(table, SETTING["kernel"]).tolist())) == 2
+
+
+ONE = {"environment": {"torch": "2.13.0", "threads": 1}}
+TWO = {"environment": {"torch": "2.13.0", "threads": 2}}
+HALF = {"environment": {"torch": "2.13.0", "threads": 1, "processor_quota": 0.5}}
+H100 = {"device": "cuda", "environment": {"torch": "2.13.0", "threads": 2, "gpu": "NVIDIA H100"}}
+A100 = {"device": "cuda", "environment": {"torch": "2.13.0", "threads": 2, "gpu": "NVIDIA A100"}}
+
+
+@pytest.mark.parametrize(("one", "other"), [(ONE, TWO), (ONE, HALF), (H100, A100)])
+def test_parts_of_one_machine_have_tables_of_their_own(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Each with both mechanisms, of which the newest in that part counts."""
+    records = [timed("softmax", 1.0, **one), timed("orthogonal", 9.0, **one)]
+    records += [timed("softmax", 2.0, session="z", **other), timed("orthogonal", 3.0, session="z", **other)]
+    table = ranking(frame(records), "time", "kernel")
+    assert sorted(zip(table["label"], table["rank_low"], strict=True)) == [("orthogonal", 2)] * 2 + [("softmax", 1)] * 2
+    assert sorted(table["value"].round()) == [1, 2, 3, 9]
+    assert len(grouped(records)) == 2
 
 
 @pytest.mark.parametrize("apart", [{"data": "hub:00000000"}, {"data": "embedded:11111111"}, {"epochs": 2}, {"lr": 0.2}, {"num_layers": 4}])

@@ -12,6 +12,7 @@ import pytest
 from attnbench.analysis.frame import frame
 from attnbench.analysis.overall import frontiers, profile, task_ranks, time_to_target
 from attnbench.analysis.scaling import crossovers, feasible, growth
+from attnbench.analysis.settings import BENCH
 from attnbench.errors import BadInput
 from attnbench.store.record import Record
 from helpers.records import learnt, make_record, make_spec, timed
@@ -149,6 +150,9 @@ def test_what_an_average_leaves_out_is_said() -> None:
     assert alone.found is None
     benches = task_ranks(frame([*records, *(dataclasses.replace(r, machine="other") for r in records)]))
     assert [of.bench[0] for of in benches] == ["desk", "other"]
+    alone = [dataclasses.replace(r, session="t", environment={**r.environment, "threads": 1}) for r in records]
+    benches = task_ranks(frame([*records, *alone]))
+    assert [of.bench[BENCH.index("threads")] for of in benches] == ["1", ""]
 
 
 def test_a_profile_counts_failures_and_leaves_out_what_was_not_run() -> None:

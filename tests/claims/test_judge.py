@@ -64,6 +64,14 @@ def test_a_claim_with_one_length_is_inconclusive(shipped: pd.DataFrame, name: st
     assert found.verdict == "inconclusive" and found.missing
 
 
+@pytest.mark.parametrize("name", CLAIMS)
+def test_arms_of_different_threads_are_not_judged_together(shipped: pd.DataFrame, name: str) -> None:
+    """As if every other seed had been measured with one thread: on neither bench there are enough."""
+    apart = shipped.assign(threads=(shipped["seed"] % 2).to_numpy() + 1.0)
+    found = judge(claim(name), apart)
+    assert found.verdict == "inconclusive" and found.missing
+
+
 @pytest.mark.parametrize(("name", "arm"), [(name, arm.name) for name in CLAIMS for arm in claim(name).arms])
 def test_a_claim_without_one_of_its_arms_is_inconclusive(shipped: pd.DataFrame, name: str, arm: str) -> None:
     whole = claim(name)

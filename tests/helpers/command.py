@@ -17,10 +17,17 @@ WIDTH = 160
 LONGEST_S = 1800  # after which a command hangs, on any machine
 
 
-def cli(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`attnbench ARGUMENTS` in a process of its own, 160 columns wide. It imports torch, which takes seconds: see `cli_here`."""
+def cli(
+    *arguments: str, cwd: Path | None = None, before: str = ":", processors: set[int] | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """`attnbench ARGUMENTS` in a process of its own, 160 columns wide. It imports torch, which takes seconds: see `cli_here`.
+
+    before: what a shell does first, such as setting limits. processors: those that the command may use, if not all.
+    """
     environment = {**os.environ, "COLUMNS": str(WIDTH), **variables}
-    command = [sys.executable, "-m", "attnbench", *arguments]
+    pin = f"import os; os.sched_setaffinity(os.getppid(), {processors})"
+    first = before if processors is None else f'{sys.executable} -c "{pin}"'
+    command = ["sh", "-c", f'{first} && exec "$@"', "sh", sys.executable, "-m", "attnbench", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=LONGEST_S)
 
 

@@ -15,7 +15,7 @@ from attnbench import registry
 from attnbench.errors import BadInput
 from attnbench.measurement.cell_result import Stage
 from attnbench.measurement.clock import ClockError, Turn, take_turns
-from attnbench.runner.child import LARGEST_FILE_BYTES
+from attnbench.runner.limits import LARGEST_FILE_BYTES
 from attnbench.runner.parent import run_in_child
 from attnbench.store.record import decode, encode
 from helpers.misbehaving import PATIENCE_S, Errand, is_gone, run_cell

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import platform
 import re
 import subprocess
@@ -37,6 +38,17 @@ cpu MHz\t\t: 2600.100
 GPUS = """NVIDIA H200, 570.133.20, 143771 MiB, 700.00 W, 700.00 W, 345 MHz, 3201 MHz, 1980 MHz, 3201 MHz, Enabled, Disabled
 NVIDIA GeForce GTX 1650, 570.133.20, 4096 MiB, [N/A], [N/A], 300 MHz, 405 MHz, 2100 MHz, 4001 MHz, Disabled, [N/A]
 """
+
+# Answers that cannot be understood: of a broken driver, of another format, of another program.
+STRANGE = (
+    "Failed to initialize NVML: Driver/library version mismatch",
+    "| NVIDIA-SMI 570.133.20     Driver Version: 570.133.20     CUDA Version: 12.8     |",
+    "name, driver_version, memory.total [MiB], power.limit [W]",
+    '{"gpus": [1, 2, 3, 4]}',
+    "one, two, three, four, five, six, seven, eight, nine, ten, eleven",
+    "NVIDIA H200; 570.133.20; 143771 MiB; 700.00 W",
+    ",,,",
+)
 
 VERSION_FILE = """from typing import Optional
 
@@ -110,6 +122,125 @@ def test_an_older_nvidia_smi_is_asked_for_less(tmp_path: Path, monkeypatch: pyte
         assert hardware.gpus() == []
     finally:
         hardware.gpus.cache_clear()
+
+
+@pytest.mark.parametrize("said", STRANGE)
+def test_an_answer_of_another_format_is_no_gpu(said: str) -> None:
+    for fields in (hardware.GPU_FIELDS, hardware.BASIC_GPU_FIELDS):
+        assert hardware.parse_gpus(said, fields) == []
+
+
+# Scripts of an nvidia-smi, each with what is known of the GPUs all the same.
+UNHELPFUL = {
+    "bytes that are no text": (r"printf '\377\376\200\n'", []),
+    "a name that is no text": (r"printf 'GPU \377, 570.1, 81559 MiB, 700.00 W\n'", ["GPU \ufffd"]),
+    "another format": ("echo '<?xml version=\"1.0\" ?>'", []),
+    "an error": ("echo 'No devices were found' >&2; exit 6", []),
+    "death": ("kill -11 $$", []),
+    "no end of output": ("exec head -c 9999999 /dev/zero", []),
+}
+
+
+@pytest.mark.parametrize(("script", "names"), UNHELPFUL.values(), ids=UNHELPFUL)
+def test_an_nvidia_smi_that_is_of_no_help(script: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        fake_nvidia_smi(tmp_path, script, monkeypatch)
+        assert [gpu["name"] for gpu in hardware.gpus()] == names
+    finally:
+        hardware.gpus.cache_clear()
+
+
+def test_where_nvidia_smi_hangs_the_names_are_the_drivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the machine, whose name is made from them, is the same one as before."""
+    card = write(tmp_path / "gpus" / "0000:18:00.0", information="Model: \t\t NVIDIA H100 80GB HBM3\nIRQ:   \t\t 18")
+    write(tmp_path / "gpus" / "0000:99:00.0", information="")
+    assert hardware.gpus_of_driver(card.parent) == [{"name": "NVIDIA H100 80GB HBM3"}]
+    assert hardware.gpus_of_driver(tmp_path / "none") == []
+    monkeypatch.setattr(hardware, "NVIDIA_GPUS", card.parent)
+    monkeypatch.setattr(hardware, "gpus_of_driver", lambda: [{"name": "NVIDIA H100 80GB HBM3"}])
+    monkeypatch.setattr(hardware, "result_of", lambda command: (None, ""))
+    try:
+        hardware.gpus.cache_clear()
+        assert hardware.gpus() == [{"name": "NVIDIA H100 80GB HBM3"}]
+    finally:
+        hardware.gpus.cache_clear()
+
+
+@pytest.mark.parametrize("said", ["unknown", "-1", "2599,9", "nan", "inf", "1e999", "", "\u00b2", "\x00"])
+def test_a_clock_that_is_no_number_is_left_out(said: str, tmp_path: Path) -> None:
+    write(tmp_path / "cpufreq", scaling_cur_freq=said, cpuinfo_max_freq=said)
+    write(tmp_path, cpuinfo=f"cpu MHz\t\t: {said}")
+    assert hardware.clock(tmp_path, tmp_path / "cpuinfo") == {}
+
+
+@pytest.mark.parametrize("size", ["9" * 30 + "K", "48.5K", "\u00b2K", "-1K", "48 kB", "K"])
+def test_a_size_that_is_no_whole_number_is_left_out(size: str, tmp_path: Path) -> None:
+    write(tmp_path / "cache" / "index0", level="1", type="Data", size=size)
+    assert hardware.caches_bytes(tmp_path) == {}
+
+
+def test_files_of_the_system_need_not_be_text(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_bytes(b"cpu MHz\t: \xff\nmodel name\t: \xfe\xff processor\n")
+    (tmp_path / "version.py").write_bytes(b"# \xff\ncuda = '13.0'\n")
+    assert hardware.clock(tmp_path, tmp_path / "cpuinfo") == {}
+    assert environment.torch_cuda(tmp_path / "version.py")["cuda_version"] == "13.0"
+
+
+def test_a_build_for_rocm_is_not_called_one_for_cuda(tmp_path: Path) -> None:
+    text = VERSION_FILE.format(cuda="None").replace("hip: Optional[str] = None", "hip: Optional[str] = '6.4.43482-0f2d60242'")
+    write(tmp_path, **{"version.py": text})
+    assert environment.torch_cuda(tmp_path / "version.py") == {"hip_version": "6.4.43482-0f2d60242"}
+
+
+def test_damaged_metadata_of_a_package_are_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "odd_package-1.0.dist-info").mkdir()
+    (tmp_path / "odd_package-1.0.dist-info" / "METADATA").write_bytes(b"Name: odd-package\nVersion: \xff\xfe\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert environment.version_of("odd-package") in (None, "\ufffd\ufffd")
+    assert environment.version_of("no-such-package") is None
+
+
+def test_a_commit_that_git_cannot_tell_in_time_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for script in (r"printf '\377'; exit 0", "exit 128", "kill -9 $$"):
+        program = tmp_path / "git"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        environment.commit.cache_clear()
+        try:
+            assert environment.commit()["commit"] is None
+        finally:
+            environment.commit.cache_clear()
+
+
+def test_threads_are_within_every_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads(cores: int | None, allowed: int, quota: float | None, **variables: str) -> int:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "sched_getaffinity", lambda _: set(range(allowed)))
+            patch.setattr(hardware, "cores", lambda: cores)
+            patch.setattr(environment, "processor_quota", lambda: quota)
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            return environment.physical_cores()
+
+    monkeypatch.delenv("OMP_THREAD_LIMIT", raising=False)
+    assert threads(8, 16, None) == 8
+    assert threads(8, 3, None) == 3
+    assert threads(None, 5, None) == 5
+    assert threads(8, 16, 2.9) == 2
+    assert threads(8, 16, 0.5) == 1
+    assert threads(2, 2, 64.0) == 2
+    assert threads(8, 16, None, OMP_THREAD_LIMIT="2") == 2
+    assert threads(8, 16, None, OMP_THREAD_LIMIT="two") == 8
+    assert threads(8, 16, None, OMP_NUM_THREADS="2") == 8  # which torch.set_num_threads overrides
+
+
+def test_memory_is_that_of_the_machine_or_of_its_control_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = hardware.memory_bytes()
+    assert whole is not None
+    for limit, expected in ((2**30, 2**30), (2**62, whole), (None, whole)):
+        monkeypatch.setattr(hardware, "memory_limit_bytes", lambda limit=limit: limit)
+        assert hardware.memory_bytes() == expected
 
 
 @pytest.mark.parametrize(("cuda", "expected"), [("'13.0'", {"cuda_version": "13.0"}), ("None", {})])

@@ -23,6 +23,7 @@ OTHER = {
     "device": "cuda", "dtype": "bfloat16", "causal": True, "batch_size": 2, "num_heads": 2, "head_dim": 32, "mode": "training",
     "seq_len": 64, "block": "skipless", "num_layers": 3, "task": "digits", "data": "embedded:2", "epochs": 2,
 }  # fmt: skip
+ELSEWHERE = {"torch": "1.0", "threads": 7, "gpu": "another GPU"}  # axes that are in the environment
 EVERY = [(track, axis) for track, setting in SETTING.items() for axis in setting]
 FIXED = [("depth", "dtype"), ("depth", "causal")]  # a depth cell of another value is refused
 
@@ -33,8 +34,9 @@ def changed(track: str, axis: str) -> tuple[Record, Record]:
     record = make_record(spec)
     if axis == "machine":
         return record, dataclasses.replace(record, machine="other")
-    if axis == "torch":
-        return record, dataclasses.replace(record, environment={"torch": "1.0"})
+    if axis in ELSEWHERE:
+        record = dataclasses.replace(record, spec=dataclasses.replace(spec, device="cuda"))
+        return record, dataclasses.replace(record, environment={**record.environment, axis: ELSEWHERE[axis]})
     return record, make_record(dataclasses.replace(spec, **{"lr": 0.2} if axis == "rate" else {axis: OTHER[axis]}))
 
 

@@ -218,7 +218,7 @@ def test_views_of_tasks_differ_in_axes_that_a_reader_knows(usual_results: Result
     assert last_axes(accuracy.views(usual_results)) == expected
     assert last_axes([view for view in board_plots.views(usual_results) if view.axes[0].value == "task"]) == expected
     names = [axis["name"] for axis in index_of(usual, "accuracy")["axes"]]
-    assert names == ["hardware", "device", "dtype", "torch", "task", "causal", "block", "num_layers", "recipe"]
+    assert names == ["hardware", "device", "threads", "dtype", "torch", "task", "causal", "block", "num_layers", "recipe"]
 
 
 def test_mixed_precision_is_said() -> None:

@@ -40,6 +40,10 @@ _OWN = MappingProxyType(
         "trust": Column("text", "how far the numbers can be trusted: self, as reported, or rerun, measured again by the project"),
         "attnbench_commit": Column("text", "commit of the installed attnbench, 40 hex digits"),
         "torch": Column("text", "version of torch"),
+        "threads": Column(
+            "number", "torch's threads on the CPU, or the share of one processor that a quota allowed; missing where unknown"
+        ),
+        "gpu": Column("text", "the GPU's own name; missing on the CPU, and where the record does not say which of several it was"),
         "flagged": Column("text", "why the times of the session do not rank; missing where they do"),
         "metric": Column("text", "what was measured; missing where the record holds no measurement"),
         "unit": Column(

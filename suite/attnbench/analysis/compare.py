@@ -27,7 +27,7 @@ FIRST: dict[str, What] = {"kernel": "time", "depth": "time", "task": "result"}  
 TIMES = tuple(f"{mode}_s" for mode in MODES)
 DRIFT = "drift_anchor_s"
 DRIFT_RATIO = "drift_ratio"  # seconds of a call divided by those of the drift anchor, timed beside it
-IGNORED: dict[Kind, tuple[str, ...]] = {"variant": (), "machine": ("machine", "torch"), "commit": ()}
+IGNORED: dict[Kind, tuple[str, ...]] = {"variant": (), "machine": ("machine", "gpu", "threads", "torch"), "commit": ()}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def compare(
     differ if they differ by more than `margin` and a rank test says so, at a false discovery rate of 1 % over all cells; two results, if a
     t-test paired by seed says so, at 5 %; two memories, if they differ by more than 1 % in all seeds. Times are compared as ratios to
     softmax in the same rounds where both have them; between machines as seconds; softmax's own between commits as ratios to the drift
-    anchor. Times of flagged sessions are not compared.
+    anchor. Times of flagged sessions are not compared. Where a machine measured a cell with several numbers of threads, GPUs or versions of
+    torch, that with most threads counts, then that whose name sorts last.
 
     Raises BadInput for names that are not in the results, of two kinds, or the same, and when they have no cell in common.
     """
@@ -147,7 +148,8 @@ def _matched(table: pd.DataFrame, labels: Labels, kind: Kind, names: tuple[str, 
     for name, side in zip(names, sides, strict=True):
         part = table[(table[column] == name).to_numpy()] if whole is None else None
         rows = comparable(part, track, labels) if part is not None else whole[(whole[column] == name).to_numpy()]  # type: ignore[index]
-        for values, entries, lookup in settings(rows, track, (*METRICS[what], DRIFT)):
+        found = list(settings(rows, track, (*METRICS[what], DRIFT)))
+        for values, entries, lookup in sorted(found, key=lambda one: _counts(kind, dict(zip(SETTING[track], one[0], strict=True)))):
             setting = {axis: value for axis, value in zip(SETTING[track], values, strict=True) if axis not in IGNORED[kind]}
             for entry in entries:
                 label = "" if kind == "variant" else entry.label
@@ -156,6 +158,13 @@ def _matched(table: pd.DataFrame, labels: Labels, kind: Kind, names: tuple[str, 
         setting, label, _ = sides[0].get(key) or sides[1][key]
         one, other = (side[key][2] if key in side else None for side in sides)
         yield key, setting, label, one, other
+
+
+def _counts(kind: Kind, setting: dict[str, Any]) -> tuple[float, ...]:
+    """Sort key of a setting: of those that differ in an ignored axis alone, the last counts."""
+    known = sum(setting[axis] is not None and setting[axis] == setting[axis] for axis in IGNORED[kind])
+    threads = setting["threads"] if "threads" in IGNORED[kind] else None
+    return known, 0.0 if threads is None or threads != threads else threads
 
 
 def _pair(

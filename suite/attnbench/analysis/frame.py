@@ -15,6 +15,7 @@ from attnbench.analysis.drift import Drifts, SessionKey
 from attnbench.analysis.gc_pause import collector_paused
 from attnbench.spec.axes import Spec
 from attnbench.store.metrics import CURVE, unit
+from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
 from attnbench.store.store import Problem
 
@@ -25,7 +26,7 @@ AXES = tuple(f.name for f in dataclasses.fields(Spec))
 COLUMNS = (
     *AXES,
     "d_model", "id", "cell", "fingerprint", "status", "reason", "stage", "machine", "session", "started_at", "duration_s", "by", "trust",
-    "attnbench_commit", "torch", "command", "flagged", "metric", "unit", "clock", "value", "samples",
+    "attnbench_commit", "torch", "threads", "gpu", "command", "flagged", "metric", "unit", "clock", "value", "samples",
 )  # fmt: skip
 
 _TEXT_AXES = tuple(name for name, hint in get_type_hints(Spec).items() if hint in (str, str | None))
@@ -37,12 +38,13 @@ _TEXTS = {
     "trust": "origin.trust",
 }
 _FACTS = {"attnbench_commit": "commit", "torch": "torch"}  # texts of the environment
-_ALL_TEXTS = (*_TEXTS, "cell", *_FACTS)
+_ALL_TEXTS = (*_TEXTS, "cell", *_FACTS, "gpu")
 _NUMBERS = {
     **{axis: f"spec.{axis}" for axis in AXES if axis not in (*_TEXT_AXES, "params")},
     "d_model": "spec.d_model",
     "duration_s": "duration_s",
 }
+_ALL_NUMBERS = (*_NUMBERS, "threads")
 
 
 def load(results: str | Path, problems: list[Problem] | None = None, curves: bool = False) -> pd.DataFrame:
@@ -82,7 +84,7 @@ def _table(found: _Gathered) -> pd.DataFrame:
     columns: dict[str, Any] = {"params": np.repeat(_objects(found.params), rows)}
     for name, texts in zip(_ALL_TEXTS, _transposed(found.texts, len(_ALL_TEXTS)), strict=True):
         columns[name] = _text(texts).repeat(rows)
-    for name, numbers in zip(_NUMBERS, _transposed(found.numbers, len(_NUMBERS)), strict=True):
+    for name, numbers in zip(_ALL_NUMBERS, _transposed(found.numbers, len(_ALL_NUMBERS)), strict=True):
         columns[name] = np.repeat(np.array(numbers, dtype=np.float64 if None in numbers else None), rows)
     flags = found.drifts.flags()
     columns["flagged"] = _text([FLAG if session is None else flags.get(session) for session in found.sessions]).repeat(rows)
@@ -130,9 +132,10 @@ def _gather(records: Iterable[Record | AsvCell], curves: bool) -> _Gathered:
     same = dict[str | None, str | None]().setdefault  # equal texts of all records become one object
     for record in records:
         facts = [record.environment.get(fact) for fact in _FACTS.values()]  # an environment may hold anything
-        texts = (*texts_of(record), _cell(record), *(fact if isinstance(fact, str) else None for fact in facts))
+        part = ran_on(record.spec.device, record.environment)
+        texts = (*texts_of(record), _cell(record), *(fact if isinstance(fact, str) else None for fact in facts), part.gpu or None)
         found.texts.append(tuple(map(same, texts, texts)))
-        found.numbers.append(numbers_of(record))
+        found.numbers.append((*numbers_of(record), part.threads))
         found.params.append(record.spec.params)
         if isinstance(record, Record):
             found.sessions.append((record.machine, record.session))

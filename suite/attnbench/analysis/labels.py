@@ -61,6 +61,14 @@ def rates_text(records: Iterable[Record]) -> str:
     return ", ".join(f"{lr:g}" for lr in sorted({r.spec.lr for r in records if r.spec.lr is not None})) or "–"
 
 
+def threads_text(threads: float | str | None) -> str:
+    """A number of threads as text: "2 threads", "0.5 of a thread"; "" where it is not known."""
+    if threads in (None, ""):
+        return ""
+    number = float(threads)
+    return f"{number:g} of a thread" if number < 1 else f"{number:g} thread{'' if number == 1 else 's'}"
+
+
 def setting_text(setting: Mapping[str, Any]) -> str:
     """A setting as text: numbers with their names, other values as they are; missing values are left out.
 

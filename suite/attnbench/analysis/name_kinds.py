@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING, Literal
 
 from attnbench.analysis.labels import Labels
 from attnbench.errors import BadInput
+from attnbench.store.probe import output_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,16 +55,8 @@ def _commit(name: str, known: set[str]) -> str | None:
     """The recorded commit that a name stands for; None if there is none. Raises BadInput if several begin with the name."""
     found = [commit for commit in sorted(known) if commit.startswith(name.lower()) and len(name) >= SHORTEST]
     if not found:
-        try:
-            done = subprocess.run(
-                ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"],
-                capture_output=True,
-                text=True,
-                timeout=10,
-            )
-        except (OSError, subprocess.TimeoutExpired):  # without git only recorded commits have names
-            return None
-        found = [commit for commit in known if commit == done.stdout.strip()]
+        said = output_of(["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"])
+        found = [commit for commit in known if commit == said]  # without git only recorded commits have names
     if len(found) > 1:
         raise BadInput(f"{name!r} may be any of the commits {', '.join(commit[:12] for commit in found)}; give more digits")
     return found[0] if found else None

@@ -16,7 +16,7 @@ import numpy as np
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.ranking import rankings, settings
 from attnbench.analysis.scaling import series_of
-from attnbench.analysis.settings import SETTING, as_texts, comparable
+from attnbench.analysis.settings import BENCH, SETTING, as_texts, comparable
 from attnbench.stats import (  # fmt: skip
     AverageRanks,
     average_ranks,
@@ -39,7 +39,7 @@ FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)  # of a performance 
 
 @dataclass(frozen=True)
 class Aggregate:
-    """Average ranks over tasks on one bench (machine, device, dtype and torch).
+    """Average ranks over tasks on one bench (machine, device, GPU, threads, dtype and torch).
 
     labels: the mechanisms that take part, best average rank first. ranks: their average ranks, in the same order. tasks: the tasks that the
     ranks were averaged over. left_out: the mechanisms and tasks that are not part of it, each with the reason. found: the ranks with their
@@ -55,7 +55,7 @@ class Aggregate:
 
 
 def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | None = None) -> list[Aggregate]:
-    """Average ranks over tasks with Nemenyi's critical difference, one aggregate for each machine, device, dtype and torch.
+    """Average ranks over tasks with Nemenyi's critical difference, one aggregate for each bench.
 
     block: the kind of block whose models are ranked. The score of a mechanism on a task is its mean over seeds. Where a task was run with
     several depths or recipes, the one with most mechanisms that have three seeds counts. A mechanism that has such a result on less than
@@ -66,7 +66,7 @@ def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | No
         name=[f"{task} ({data})" if isinstance(data, str) else task for task, data in zip(rows["task"], rows["data"], strict=True)]
     )
     found = []
-    for bench, mine in rows.groupby(["machine", "device", "dtype", "torch"], sort=True, dropna=False):
+    for bench, mine in rows.groupby([*BENCH], sort=True, dropna=False):
         scores: dict[str, dict[str, float]] = {}
         for name, of_task in mine.groupby("name", sort=True):
             recipes = [

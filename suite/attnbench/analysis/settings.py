@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 from attnbench.analysis.labels import Labels, canonical
 from attnbench.errors import BadInput
 from attnbench.store.newest import newest, newest_places
+from attnbench.store.ran_on import ran_on
 from attnbench.store.record import PYTEST_BENCHMARK, Record
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHARED = ("machine", "device", "dtype", "torch", "causal", "batch_size", "num_heads", "head_dim")
-# The axes on which two results of a track must agree to be compared. The machine stands for its hardware; data for source and fingerprint.
+# What a result was computed on and with: two that differ in it are never compared, averaged or judged together.
+BENCH = ("machine", "device", "gpu", "threads", "dtype", "torch")
+_SHARED = (*BENCH, "causal", "batch_size", "num_heads", "head_dim")
+# The axes on which two results of a track must agree to be compared. The machine stands for its hardware, of which threads and the GPU are
+# the part that was used; data for source and fingerprint.
 # A metric whose meaning changes gets a new name, so that two versions of it are never mixed either.
 SETTING = {
     "kernel": (*_SHARED, "mode", "seq_len"),
@@ -33,9 +37,21 @@ Setting = tuple[str, ...]
 
 def setting_of(record: Record) -> Setting:
     """The setting of a record: its values on the axes of SETTING, as texts, "" for one that is missing."""
-    spec, torch = record.spec, record.environment.get("torch")
-    beside = {"machine": record.machine, "torch": torch if isinstance(torch, str) else None, "rate": _rate(spec.lr, spec.lr_grid)}
+    spec = record.spec
+    beside = {**_outside_spec(record), "rate": _rate(spec.lr, spec.lr_grid)}
     return as_texts(beside[axis] if axis in beside else getattr(spec, axis) for axis in SETTING[spec.track])
+
+
+def bench_of(record: Record) -> Setting:
+    """The bench of a record: its values on the axes of BENCH, as texts."""
+    beside = _outside_spec(record)
+    return as_texts(beside[axis] if axis in beside else getattr(record.spec, axis) for axis in BENCH)
+
+
+def _outside_spec(record: Record) -> dict[str, object]:
+    """The values of a record on those axes of BENCH that are not its spec's."""
+    torch, part = record.environment.get("torch"), ran_on(record.spec.device, record.environment)
+    return {"machine": record.machine, "torch": torch if isinstance(torch, str) else None, "threads": part.threads, "gpu": part.gpu}
 
 
 def as_texts(values: Iterable[object]) -> Setting:

@@ -11,7 +11,7 @@ from attnbench.analysis.labels import Labels
 from attnbench.analysis.overall import Aggregate, frontiers, task_ranks
 from attnbench.analysis.ranking import What, rankings
 from attnbench.analysis.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
-from attnbench.analysis.settings import ALONG, SETTING, Setting, as_texts, setting_of, without
+from attnbench.analysis.settings import ALONG, SETTING, Setting, as_texts, bench_of, setting_of, without
 from attnbench.stats import Interval, rank_ranges
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
@@ -146,9 +146,8 @@ class Standings:
         return self._frontiers[against].get(self._setting(record), {})
 
     def over_tasks(self, record: Record) -> Aggregate | None:
-        """Average ranks over the tasks of residual models on the record's machine, device, dtype and torch."""
-        s = record.spec
-        return self._over_tasks.get(as_texts((record.machine, s.device, s.dtype, record.environment.get("torch"))))
+        """Average ranks over the tasks of residual models on the record's bench."""
+        return self._over_tasks.get(bench_of(record))
 
     def _setting(self, record: Record) -> Setting:
         """The record's setting, computed once. id() is a safe key: the records live as long as the results that hold them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnbench.claim import SEEDS, Arm, Claim, Decision, join, measured
+from attnbench.claim import BENCH, SEEDS, Arm, Claim, Decision, join, measured
 from attnbench.stats import Interval, mean_interval
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ def query(table: pd.DataFrame) -> pd.DataFrame:
 
 def _best_rate(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of each arm's best learning rate, given or tuned: that which was best on the validation part, if it has enough seeds."""
-    validation = measured(table, "task", "validation_accuracy").drop_duplicates(["machine", "id"]).set_index(["machine", "id"])["value"]
-    known = rows.assign(validation=[validation.get((m, i), -1.0) for m, i in zip(rows["machine"], rows["id"], strict=True)])
-    same = ["machine", "device", "dtype", "torch", *APART, "arm", "at"]
-    if known.empty:
-        return known
+    if rows.empty:
+        return rows.assign(validation=rows["value"])
+    cell = ["id", *BENCH]
+    validation = measured(table, "task", "validation_accuracy").drop_duplicates(cell)[[*cell, "value"]]
+    known = rows.merge(validation.rename(columns={"value": "validation"}), on=cell, how="left").fillna({"validation": -1.0})
+    same = [*BENCH, *APART, "arm", "at"]
     recipes = known.groupby([*same, "rate"], dropna=False)
     mean = recipes["validation"].transform("mean").where(recipes["seed"].transform("nunique") >= SEEDS, -1.0)
     best = mean.groupby([known[name] for name in same], dropna=False).transform("max")

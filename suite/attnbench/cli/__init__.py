@@ -202,9 +202,11 @@ def doctor(
 ) -> None:
     """Say what this machine is, what it can run and, with --peaks, how fast it is at most."""
     if machine:
-        from attnbench.store.environment import machine_name
+        from attnbench.store.environment import machine_name, shared_name
 
         print(machine_name())
+        if (said := shared_name()) is not None:
+            print(said, file=sys.stderr)
         return
     from attnbench.cli.doctor import Inquiry, show_doctor
 

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from attnbench.analysis.labels import rates_text
+from attnbench.analysis.labels import rates_text, threads_text
 from attnbench.analysis.number_format import count, rank_text, seconds, size
 from attnbench.analysis.overall import Aggregate
 from attnbench.analysis.samples import over_seeds, single, status_word
+from attnbench.analysis.settings import BENCH
 from attnbench.analysis.standings import Standings
 from attnbench.analysis.task_metrics import metric_of
 from attnbench.cli._show_costs import LAST, Label
@@ -85,7 +86,9 @@ def print_average_ranks(aggregate: Aggregate, out: Console) -> None:
         table.add_row(f"{rank:.2f}", label, "any" if everyone else ", ".join(others))
     out.print(f"[bold]average rank over {len(aggregate.tasks)} tasks, residual[/]", highlight=False)
     names = ", ".join(task.partition(" (")[0] for task in aggregate.tasks)
-    out.print(f"{names}; {', '.join(aggregate.bench[:3])}", style="dim", markup=False, highlight=False)
+    bench = {**dict(zip(BENCH, aggregate.bench, strict=True)), "torch": ""}
+    bench["threads"] = threads_text(bench["threads"])
+    out.print(f"{names}; {', '.join(filter(None, bench.values()))}", style="dim", markup=False, highlight=False)
     out.print(
         f"Told apart beyond {found.critical_difference:.2f} ranks (Nemenyi, 5 %) if at all (Friedman, p = {found.friedman_p:.2g}).",
         style="dim", markup=False, highlight=False,

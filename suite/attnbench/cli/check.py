@@ -16,6 +16,7 @@ from rich.text import Text
 
 from attnbench import registry
 from attnbench.errors import BadInput, unknown_name
+from attnbench.runner.can_measure import require_measuring
 from attnbench.runner.jobs import CheckJob, Limits, Result
 from attnbench.runner.lock import measurement_lock
 from attnbench.runner.parent import run_in_child
@@ -45,6 +46,7 @@ def check_variants(request: Request, json_wanted: bool, out: Console, err: Conso
     Raises BadInput for an unknown name, or a file that is missing or cannot be imported.
     """
     sources = _sources(request)
+    require_measuring()
     reports = []
     for number, source in enumerate(sources, start=1):
         place = f"[{number}/{len(sources)}] " if len(sources) > 1 else ""

@@ -13,10 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from attnbench.analysis.labels import threads_text
 from attnbench.analysis.number_format import size
 from attnbench.errors import unknown_name
-from attnbench.runner.lock import measurement_lock
-from attnbench.runner.roofline import busy, measure_peaks
+from attnbench.runner import here
+from attnbench.runner.can_measure import lacking, require_measuring, why_not
 from attnbench.spec import presets
 from attnbench.spec.axes import DEVICES
 from attnbench.store import environment
@@ -41,6 +42,9 @@ def show_doctor(inquiry: Inquiry, out: Console, err: Console) -> None:
     if inquiry.device not in DEVICES:
         raise unknown_name("device", inquiry.device, DEVICES, "attnbench doctor --help")
     if inquiry.peaks:
+        require_measuring()
+        from attnbench.runner.lock import measurement_lock
+
         with measurement_lock():
             peaks = _measure(inquiry.device, err)
             if not inquiry.as_json:
@@ -49,6 +53,8 @@ def show_doctor(inquiry: Inquiry, out: Console, err: Console) -> None:
         if not inquiry.as_json:
             return
     facts = _facts(inquiry.results)
+    if (said := environment.shared_name()) is not None:
+        err.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if inquiry.as_json:
         print(json.dumps(facts, indent=2))
     else:
@@ -56,6 +62,8 @@ def show_doctor(inquiry: Inquiry, out: Console, err: Console) -> None:
 
 
 def _measure(device: str, err: Console) -> Peaks:
+    from attnbench.runner.roofline import busy, measure_peaks  # here, with all that a measurement needs: describing a machine needs none
+
     warning = busy()
     if warning is not None:
         err.print(warning, style="yellow", highlight=False)
@@ -70,7 +78,7 @@ def _measure(device: str, err: Console) -> Peaks:
 
 
 def _print_peaks(peaks: Peaks, out: Console) -> None:
-    threads = "" if peaks.device == "cuda" else f", {peaks.threads} thread{'s' * (peaks.threads > 1)}"
+    threads = "" if peaks.device == "cuda" else f", {threads_text(peaks.threads)}"
     out.print(f"{peaks.device_name}{threads}, torch {peaks.torch}, {peaks.measured_at}", highlight=False)
     products = [(dtype, f"{rate / 1e9:,.0f}") for dtype, rate in peaks.flops_per_s.items()]
     out.print(_table(("matrix product", "GFLOP/s"), products))
@@ -89,18 +97,39 @@ def _table(titles: tuple[str, str], rows: Sequence[tuple[str, str]]) -> Table:
 
 
 def _facts(results: Path) -> dict[str, Any]:
-    import torch
-
-    machine, threads = environment.machine_name(), environment.physical_cores()
-    known = {device: known_peaks(results, machine, device, threads) for device in DEVICES}
-    has_cuda = torch.cuda.is_available()
+    machine, threads, torch = environment.machine_name(), here.threads(), here.torch_says()
+    has_cuda = torch is not None and torch.gpu is not None
+    known = {device: known_peaks(results, machine, device, threads, here.gpu() if device == "cuda" else None) for device in DEVICES}
     return {
         "machine": machine,
+        "machine_is_unique": environment.shared_name() is None,
         **environment.describe(),
         "cuda": has_cuda,
+        "devices": _devices(torch),
+        "measures": why_not() or lacking() or "everything",
         "presets": presets.fitting(has_cuda),
         "peaks": {device: peaks.as_json() for device, peaks in known.items() if peaks is not None},
     }
+
+
+def _devices(torch: here.TorchSays | None) -> dict[str, str]:
+    """The devices of this torch, each with what attnbench does on it."""
+    if torch is None:
+        return {"cpu": "not measured: torch gave no answer, see python -c 'import torch'"}
+    measured = "not measured on this system" if why_not() else "measured"
+    found = {"cpu": measured}
+    if torch.gpu is not None and torch.hip:
+        found["cuda"] = (
+            f"{torch.gpu} through ROCm {torch.hip}, which torch calls cuda: {measured}, but no one has tried it on such a GPU yet"
+        )
+    elif torch.gpu is not None:
+        found["cuda"] = f"{torch.gpu}: {measured}"
+    else:
+        build = f"CUDA {torch.cuda}" if torch.cuda else f"ROCm {torch.hip}" if torch.hip else "the CPU alone"
+        found["cuda"] = f"none here (this torch is built for {build})"
+    if torch.accelerator not in (None, *DEVICES):
+        found[str(torch.accelerator)] = "not measured: attnbench has no clock and no memory counter for it; cells run on the CPU"
+    return found
 
 
 def _print_facts(facts: dict[str, Any], out: Console) -> None:

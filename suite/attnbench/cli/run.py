@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,17 +13,19 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from attnbench.analysis.drift import Drifts
 from attnbench.cli.terminal import print_problems
+from attnbench.runner.can_measure import lacking, require_measuring
 from attnbench.runner.cell import Cell
 from attnbench.runner.engines import local
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
+from attnbench.runner.here import ran_here
 from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import RanOut
 from attnbench.runner.plan import Choice, Plan, choose
 from attnbench.runner.roofline import Roof
 from attnbench.runner.session import Session, session_name
 from attnbench.spec.axes import Spec
-from attnbench.store.environment import machine_name
+from attnbench.store.environment import machine_name, shared_name
 from attnbench.store.record import Record
 from attnbench.store.store import Problem, Store
 
@@ -41,7 +44,7 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     """Run the chosen cells and return the exit code: 1 when a cell ended in error or incorrect, 130 on Ctrl-C, else 0."""
     cells = choose(choice)
     store = Store(results)
-    finished = store.finished(machine_name()) if results.is_dir() else {}
+    finished = store.finished(machine_name(), ran_here=ran_here()) if results.is_dir() else {}
     limits, gate = Limits(timeout_s=timeout_s), Gate(results)
     known = Finished({} if rerun else finished, gate, limits)
     plan = Plan(cells, finished, lambda cell: known.record(cell) is not None)
@@ -55,6 +58,10 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     if not todo:
         console.print(f"Nothing to do: all {len(cells)} cells are finished in {results} (--rerun measures them again).")
         return int(any(record.status in BAD for record in kept))
+    require_measuring()
+    for said in (lacking(), shared_name()):
+        if said is not None:
+            print(said, file=sys.stderr)
     if len(todo) < len(cells):
         console.print(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already; {len(todo)} to run.")
     records: list[Record] = []

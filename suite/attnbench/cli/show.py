@@ -11,7 +11,7 @@ from rich.table import Table
 
 from attnbench.analysis.drift import Drifts
 from attnbench.analysis.frame import frame
-from attnbench.analysis.labels import epochs_text, rate_text, rates_text
+from attnbench.analysis.labels import epochs_text, rate_text, rates_text, threads_text
 from attnbench.analysis.overall import task_ranks
 from attnbench.analysis.samples import is_trial
 from attnbench.analysis.scaling import Cost
@@ -23,6 +23,7 @@ from attnbench.cli._show_tasks import print_average_ranks, task_table
 from attnbench.cli.filters import Filter, filtered
 from attnbench.cli.terminal import print_problems, print_table
 from attnbench.spec.axes import Spec
+from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
 from attnbench.store.store import Problem, Store
 
@@ -84,7 +85,9 @@ def _print_task(rows: Sequence[Record], standings: Standings, label: Label, trie
 def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: Console) -> None:
     """Print a table below a title that says what was run, and on what. facts: sentences about the table; empty ones are left out."""
     spec = first.spec
-    shape = f"batch {spec.batch_size}, {spec.num_heads} heads, head_dim {spec.head_dim}, {spec.dtype}, {spec.device}, {first.machine}"
+    part = ran_on(spec.device, first.environment)
+    where = ", ".join(filter(None, (spec.device, first.machine, part.gpu, threads_text(part.threads))))
+    shape = f"batch {spec.batch_size}, {spec.num_heads} heads, head_dim {spec.head_dim}, {spec.dtype}, {where}"
     if spec.track == "task":
         shape = f"{rate_text(spec)}, {shape}"
     out.print(f"[bold]{escape(_title(spec))} · {title}[/]\n[dim]{escape(shape)}[/]", highlight=False)

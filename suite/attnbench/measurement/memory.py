@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
+
+from attnbench.store.probe import text_of_file
 
 Call = Callable[[int], object]
 
@@ -82,19 +86,18 @@ class ResidentPeak:
     """
 
     def __init__(self) -> None:
-        reset = Path("/proc/self/clear_refs")
         self._before: int | None = None
-        if reset.exists() and Path("/proc/self/status").exists():
-            reset.write_text("5")
+        with suppress(OSError):  # no Linux, or a sandbox without it
+            Path("/proc/self/clear_refs").write_text("5")
             self._before = _high_water_bytes()
 
     def bytes(self) -> float | None:
         """Growth until now; None where it cannot be told."""
-        return None if self._before is None else float(_high_water_bytes() - self._before)
+        now = None if self._before is None else _high_water_bytes()
+        return None if self._before is None or now is None else float(now - self._before)
 
 
-def _high_water_bytes() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("this kernel reports no VmHWM in /proc/self/status")
+def _high_water_bytes() -> int | None:
+    """The high-water mark; None where the kernel does not report it."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", text_of_file(Path("/proc/self/status")) or "", re.M)
+    return None if found is None else int(found[1]) * 1024

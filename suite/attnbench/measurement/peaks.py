@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from time import perf_counter
 
-import psutil
 import torch
 from torch import Tensor
 
 from attnbench.measurement.clock import synchronise
+from attnbench.store import hardware
 from attnbench.store.environment import version_of
-from attnbench.store.hardware import cpu_model
 from attnbench.store.peaks import Peaks
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -42,7 +41,7 @@ def measure_peaks(device: str, threads: int, anchor: Callable[[], list[float]], 
     stage("anchor")
     return Peaks(
         device=device,
-        device_name=torch.cuda.get_device_name() if device == "cuda" else cpu_model(),
+        device_name=torch.cuda.get_device_name() if device == "cuda" else hardware.cpu_model(),
         threads=threads,
         torch=version_of("torch") or torch.__version__,
         flops_per_s=products,
@@ -78,7 +77,7 @@ def _product_flops_per_s(name: str, device: str) -> float:
 
 
 def _memory_bytes(device: str) -> int:
-    return torch.cuda.mem_get_info()[1] if device == "cuda" else psutil.virtual_memory().total
+    return torch.cuda.mem_get_info()[1] if device == "cuda" else hardware.memory_bytes() or SMALLEST_SET
 
 
 def working_sets(memory_bytes: int) -> list[int]:

@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import itertools
 import os
+import sys
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -21,6 +22,7 @@ from attnbench.runner.cell import Cell, resolve
 from attnbench.runner.engines import local
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
+from attnbench.runner.here import ran_here
 from attnbench.runner.jobs import Limits
 from attnbench.runner.parent import Start
 from attnbench.runner.roofline import Roof
@@ -29,7 +31,7 @@ from attnbench.runner.tuning import choose_rate
 from attnbench.spec import presets, tuning
 from attnbench.spec.asv_params import AXES, SETTING, Values, values_of
 from attnbench.spec.axes import Spec
-from attnbench.store.environment import machine_name
+from attnbench.store.environment import machine_name, shared_name
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 
@@ -134,9 +136,11 @@ def _record(cell: Cell, results: Path) -> Record:
     Only records of the same sources are read, for no other decides anything, and asv starts a process for every parameter and metric.
     """
     store, gate, session = Store(results), Gate(results), session_name(of_parent=True)
-    finished = Finished(store.finished(machine_name(), cell.fingerprint), gate, Limits(), session)
+    finished = Finished(store.finished(machine_name(), cell.fingerprint, ran_here()), gate, Limits(), session)
     if found := finished.record(cell):
         return found
+    if (said := shared_name()) is not None:
+        print(said, file=sys.stderr)
     shared = Session(session, gate, start=START, roof=Roof(results, START), checkpoints=results / "checkpoints")
     (record,) = local.run_cells([cell], shared, ran_out=finished.ran_out)
     store.append(record)

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
-import resource
 import signal
 import sys
 import traceback
 from contextlib import suppress
 from multiprocessing import connection
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 from typing import Any
-
-import psutil
 
 from attnbench.errors import Incorrect, Unavailable, Unsupported, is_out_of_memory, text_of
 from attnbench.measurement.cell_result import Stage
 from attnbench.runner.jobs import Job, Result
+from attnbench.runner.limits import limit_file_size, limit_memory, memory_budget_bytes
 
 LONGEST_REASON = 500  # characters
-LARGEST_FILE_BYTES = 2**28  # that a job may write, so that one which never stops printing cannot fill the disk
 TRACEBACK_FRAMES, TRACEBACK_BYTES = 4, 1200  # of its end, which names the place
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
@@ -70,9 +65,9 @@ def _work(job: Job, tell: Stage) -> Any:
     import torch
 
     torch.set_num_threads(job.threads)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE_BYTES, LARGEST_FILE_BYTES))
+    limit_file_size()
     if job.device == "cpu":
-        _limit_address_space(int(psutil.virtual_memory().total * job.limits.memory_share))
+        limit_memory(memory_budget_bytes(job.limits))
     elif torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(job.limits.memory_share)
     return job.work(tell)
@@ -102,14 +97,6 @@ def _print_traceback(printed: int) -> None:
         os.write(printed, b"\n" + text[-TRACEBACK_BYTES:])
 
 
-def _limit_address_space(budget: int) -> None:
-    """Cap this process at what it holds now plus the budget; what exceeds it fails as an allocation, not as a kill."""
-    statm = Path("/proc/self/statm")
-    if statm.is_file():
-        held = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (held + budget, held + budget))
-
-
 def _adopt_orphans() -> None:
     """Have Linux give this process the children of its dead children, so that a daemon it starts is found among its family."""
     if sys.platform == "linux":
@@ -122,6 +109,8 @@ def _die_with_parent(lifeline: int) -> None:
     PR_SET_PDEATHSIG would watch the fork server, which outlives the parent for as long as one of its children runs.
     """
     if sys.platform == "linux":
+        import fcntl
+
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)

@@ -8,15 +8,18 @@ from attnbench.runner.cell import Cell
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import NOT_TRIED, RanOut
+from attnbench.runner.limits import memory_budget_bytes
 from attnbench.store.record import Record
 
+WIDER = 1.05  # times the memory of before, from which on it counts as more
 Key = tuple[str, str]  # id and fingerprint of a cell
 
 
 class Finished:
     """The finished cells of a machine.
 
-    records: the newest record of every cell, by id and fingerprint (Store.finished). limits: of this run. session: records of it count as
+    records: the newest record of every cell that was measured with as many threads and on the same GPU as a cell would be now, by id and
+    fingerprint (Store.finished, here.ran_here). limits: of this run. session: records of it count as
     they are, so that a session tries nothing twice; none if empty.
 
     A record counts unless a wider limit, something that was missing, other checks of the variant, or a smaller size that succeeded since
@@ -41,8 +44,17 @@ def is_settled(record: Record, limits: Limits) -> bool:
     if record.status == "timeout":
         return limits.timeout_s <= float(record.environment.get("timeout_s", 0.0))
     if record.status == "oom":
-        return limits.memory_share <= float(record.environment.get("memory_share", 0.0))
+        return limits.memory_share <= float(record.environment.get("memory_share", 0.0)) and not _has_more_memory(record, limits)
     return record.status != "unavailable"
+
+
+def _has_more_memory(record: Record, limits: Limits) -> bool:
+    """Whether a cell has more memory now than when a record was made: in another container, or without a limit of the shell that ran it.
+
+    The memory of a machine differs by a little from start to start of its system. Older records do not say.
+    """
+    then, now = record.environment.get("memory_budget_bytes"), memory_budget_bytes(limits)
+    return record.spec.device == "cpu" and isinstance(then, (int, float)) and now is not None and now > WIDER * then
 
 
 def _is_stale(record: Record, cell: Cell, gate: Gate, ran_out: RanOut) -> bool:

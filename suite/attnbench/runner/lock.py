@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 
 @contextmanager
 def measurement_lock() -> Iterator[None]:
     """Context manager: holds the lock that every attnbench of this user takes while it measures."""
-    lock = FileLock(Path(tempfile.gettempdir()) / f"attnbench-measuring-{os.getuid()}.lock")
+    from filelock import FileLock, Timeout  # here: doctor reads this module, also where no measurement is possible
+
+    user = os.getuid() if hasattr(os, "getuid") else ""  # Windows gives each user a folder of temporary files
+    lock = FileLock(Path(tempfile.gettempdir()) / f"attnbench-measuring-{user}.lock")
     try:
         lock.acquire(timeout=0.2)
     except Timeout:

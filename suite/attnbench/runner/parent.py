@@ -17,6 +17,7 @@ import psutil
 
 from attnbench.errors import text_of
 from attnbench.measurement.cell_result import Stage
+from attnbench.runner.can_measure import require_measuring
 from attnbench.runner.child import LONGEST_REASON, run_job
 from attnbench.runner.jobs import Job, Limits, Result
 
@@ -30,7 +31,10 @@ def run_in_child(job: Job, start: Start, watch: Stage = lambda stage: None) -> R
 
     start: "forkserver" forks a clean process that holds torch already (the default); "fork" this very process, for a caller that has
     imported torch and computed nothing; "spawn" starts from nothing, which CUDA needs where this process may have used it.
+
+    Raises CannotMeasure on a system that cannot run a job so.
     """
+    require_measuring()
     context = _context(start, job.preload)
     receiving, sending = context.Pipe()
     lifeline, held = context.Pipe(duplex=False)  # the parent alone holds the other end, until it dies
@@ -145,7 +149,7 @@ def _let_end(process: Any, receiving: Any) -> None:
     """Kill what a process started, and let the process, which has sent its result, end by itself: it cleans up behind itself."""
     if process.exitcode is None:
         for one in _stopped_family(process.pid):
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.Error):
                 if one.pid == process.pid:
                     one.resume()
                 else:
@@ -160,7 +164,7 @@ def _kill(process: Any) -> None:
         return
     if process.exitcode is None:
         for one in _stopped_family(process.pid):
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.Error):
                 one.kill()
     try:
         os.killpg(process.pid, signal.SIGKILL)
@@ -172,12 +176,12 @@ def _kill(process: Any) -> None:
 def _stopped_family(pid: int) -> set[psutil.Process]:
     """A process and its descendants, which include its orphans (see child.py), stopped so that none starts another meanwhile."""
     family: set[psutil.Process] = set()
-    with suppress(psutil.NoSuchProcess):
+    with suppress(psutil.Error):
         leader = psutil.Process(pid)
         while more := {leader, *leader.children(recursive=True)} - family:
             family |= more
             for one in more:
-                with suppress(psutil.NoSuchProcess):
+                with suppress(psutil.Error):
                     one.suspend()
     return family
 

@@ -6,7 +6,6 @@ compares an edit with the code before it.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from attnbench.measurement.tracks.call import KernelTrial
 from attnbench.runner.cell import Cell, resolve
 from attnbench.runner.lock import measurement_lock
 from attnbench.spec.axes import Spec
-from attnbench.store import environment
+from attnbench.store import environment, hardware
 from attnbench.store.pytest_benchmark_files import EXTRA, Facts
 
 BUDGET_S = 0.5  # of timed calls
@@ -48,7 +47,7 @@ def benchmark_kernel(benchmark: Pedantic, spec: Spec) -> None:
     cell = resolve(spec)
     torch.set_num_threads(environment.physical_cores())
     with measurement_lock():
-        load = os.getloadavg()[0]
+        load = hardware.load_average()
         began_at, began = datetime.now(UTC), time.monotonic()
         guard = Guard()
         verified = VerifiedTrial(KernelTrial(cell.spec, cell.variant_source), guard)
@@ -69,8 +68,8 @@ def benchmark_kernel(benchmark: Pedantic, spec: Spec) -> None:
     benchmark.extra_info[EXTRA] = _facts(cell, began_at, duration_s, load).as_json()
 
 
-def _facts(cell: Cell, began_at: datetime, duration_s: float, load: float) -> Facts:
-    more = {"threads": environment.physical_cores(), "load_average": round(load, 2)}
+def _facts(cell: Cell, began_at: datetime, duration_s: float, load: float | None) -> Facts:
+    more = {"threads": environment.physical_cores(), "load_average": load}
     versions = {"pytest_benchmark": environment.version_of("pytest-benchmark")}
     return Facts(
         spec=cell.spec,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from attnbench.errors import AttnbenchError, Unavailable
+from attnbench.runner import here
 from attnbench.runner.jobs import Limits, PeaksJob
 from attnbench.runner.lock import measurement_lock
 from attnbench.runner.parent import Start, run_in_child
-from attnbench.store import environment
+from attnbench.store import environment, hardware
 from attnbench.store.peaks import Peaks, best_of, known_peaks, store_peaks
 
 TIMEOUT_S = 180.0  # of a measurement that takes about 15 s
@@ -35,13 +35,13 @@ def measure_peaks(device: str, start: Start, watch: Tell = lambda stage: None) -
             f"the peaks of this machine could not be measured: {result.status} at {result.stage!r}, {result.reason}; "
             "free its memory and processors, and try attnbench doctor --peaks"
         )
-    return result.value
+    return dataclasses.replace(result.value, threads=here.threads())
 
 
 def busy() -> str | None:
     """A warning that other programs are computing now, or None; peaks would come out too low. Looks for half a second."""
-    percent = psutil.cpu_percent(interval=0.5)
-    if percent < BUSY_PERCENT:
+    percent = hardware.busy_percent()
+    if percent is None or percent < BUSY_PERCENT:
         return None
     return f"other programs use {percent:.0f} % of the processors: the peaks will come out too low; measure again when this machine is idle"
 
@@ -54,12 +54,13 @@ def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Te
 
     Raises Unavailable when there is no such device, AttnbenchError when measuring fails.
     """
-    machine, threads = environment.machine_name(), environment.physical_cores()
-    known = known_peaks(results, machine, device, threads)
+    machine, threads = environment.machine_name(), here.threads()
+    gpu = here.gpu() if device == "cuda" else None
+    known = known_peaks(results, machine, device, threads, gpu)
     if known is not None:
         return known
     with measurement_lock():
-        known = known_peaks(results, machine, device, threads)  # another process may have been at it
+        known = known_peaks(results, machine, device, threads, gpu)  # another process may have been at it
         if known is not None:
             return known
         announce(f"measuring what this machine's {device} can do at most: about 15 s, once for a results folder")
@@ -95,7 +96,7 @@ class Roof:
                 self._found[device] = peaks_of_this_machine(self.results, device, self.start, self.announce)
             except Unavailable:  # as every cell of the device will say
                 pass
-            except AttnbenchError as error:
+            except (AttnbenchError, OSError) as error:  # the second of temporary files: no reason to measure nothing
                 self.announce(f"{error}; times are not compared with the roofline")
         return self._found[device]
 
@@ -113,7 +114,7 @@ class Roof:
             with measurement_lock():
                 better = best_of(known, measure_peaks(device, self.start))
                 store_peaks(self.results, environment.machine_name(), better)
-        except AttnbenchError as error:
+        except (AttnbenchError, OSError) as error:
             self.announce(str(error))
             return None
         self._found[device] = better

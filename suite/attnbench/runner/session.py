@@ -8,6 +8,7 @@ import os
 import shlex
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,19 +18,24 @@ import psutil
 
 from attnbench import registry
 from attnbench.measurement.cell_result import Measurement
+from attnbench.runner import here
 from attnbench.runner.cell import Cell, Refusal
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import CellJob, Limits, Result
 from attnbench.runner.larger_sizes import NOT_TRIED
+from attnbench.runner.limits import memory_budget_bytes
 from attnbench.runner.lock import measurement_lock
 from attnbench.runner.parent import Start, run_in_child
 from attnbench.runner.plausibility import clocks_disagree, too_fast
 from attnbench.runner.roofline import Roof
 from attnbench.spec.axes import Spec
-from attnbench.store import environment, record
+from attnbench.store import environment, hardware, record
 from attnbench.store.peaks import Peaks
+from attnbench.store.probe import fact
+from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
 
+_IMPORTED = time.time()  # about when this process began
 RESUMED = ("timeout", "oom")  # ends of a training run after which its checkpoint stays, for a run with wider limits to go on
 
 
@@ -48,10 +54,12 @@ class Session:
     checkpoints: Path | None = None
 
     def checkpoint(self, cell: Cell) -> Path | None:
-        """The file that keeps a training run's state until its record is made."""
+        """The file that keeps a training run's state until its record is made: one for each number of threads and GPU, which change it."""
         if self.checkpoints is None or cell.spec.track != "task":
             return None
-        return self.checkpoints / f"{cell.spec.key()}-{cell.fingerprint}.pt"
+        part = ran_on(cell.spec.device, here.facts(cell.spec.device))
+        digest = hashlib.sha256(f"{part.threads} {part.gpu}".encode()).hexdigest()[:6]
+        return self.checkpoints / f"{cell.spec.key()}-{cell.fingerprint}-{digest}.pt"
 
 
 def run(cell: Cell, session: Session) -> Record:
@@ -62,12 +70,17 @@ def run(cell: Cell, session: Session) -> Record:
     """
     spec, limits = cell.spec, session.limits
     checkpoint = session.checkpoint(cell)
-    job = CellJob(spec, cell.variant_source, cell.task_source, environment.physical_cores(), limits, checkpoint=checkpoint)
+    threads, facts = environment.physical_cores(), here.facts(spec.device)  # asked first: no question of them can lose what was measured
+    job = CellJob(spec, cell.variant_source, cell.task_source, threads, limits, checkpoint=checkpoint)
     # A fork must come before CUDA: the fork server never uses it (preload.py), but asv's process may have.
     start: Start = "spawn" if spec.device == "cuda" and session.start == "fork" else session.start
     peaks = session.roof.of(spec.device) if session.roof else None
+    if peaks is not None and peaks.anchor_s:
+        facts[record.DRIFT_BASELINE] = median(peaks.anchor_s)
+    if spec.device == "cpu":
+        facts["memory_budget_bytes"] = memory_budget_bytes(limits)
     with measurement_lock():
-        load = os.getloadavg()[0]
+        facts["load_average"] = hardware.load_average()
         began_at, began = datetime.now(UTC), time.monotonic()
         result = session.gate.refusal(cell.check_request, start, limits) or run_in_child(job, start)
         if _why_no_clock(result):  # this process may have been held up: two disagreements are no accident
@@ -76,17 +89,15 @@ def run(cell: Cell, session: Session) -> Record:
     if isinstance(result.value, Measurement):
         result = _judged(spec, result, session.roof, peaks)
     if checkpoint is not None and result.status not in RESUMED:
-        for done in checkpoint.parent.glob(f"{spec.key()}-*.pt"):  # its own, and those of sources that have changed since
-            done.unlink(missing_ok=True)
-    more: dict[str, object] = {"load_average": round(load, 2), **(result.value.facts if result.value else {})}
-    if peaks is not None:
-        more[record.DRIFT_BASELINE] = median(peaks.anchor_s)
-    return _record(cell, session, result, began_at, duration_s, more)
+        with suppress(OSError):  # what may not be removed is only in the way
+            for done in checkpoint.parent.glob(f"{spec.key()}-*.pt"):  # its own, and those of sources that have changed since
+                done.unlink(missing_ok=True)
+    return _record(cell, session, result, began_at, duration_s, facts)
 
 
 def not_tried(cell: Cell, session: Session, refusal: Refusal) -> Record:
     """The record of a cell that is not tried, because of what other records show."""
-    return _record(cell, session, Result(refusal.status, NOT_TRIED, refusal.reason), datetime.now(UTC), 0.0, {})
+    return _record(cell, session, Result(refusal.status, NOT_TRIED, refusal.reason), datetime.now(UTC), 0.0, here.facts(cell.spec.device))
 
 
 def _judged(spec: Spec, result: Result, roof: Roof | None, peaks: Peaks | None) -> Result:
@@ -106,7 +117,7 @@ def _why_no_clock(result: Result) -> str | None:
     return clocks_disagree(result.value, result.stages_s.get("time", 0.0))
 
 
-def _record(cell: Cell, session: Session, result: Result, began_at: datetime, duration_s: float, more: Mapping[str, object]) -> Record:
+def _record(cell: Cell, session: Session, result: Result, began_at: datetime, duration_s: float, facts: Mapping[str, object]) -> Record:
     measured: Measurement = result.value or Measurement()
     limits = dataclasses.asdict(session.limits)
     return Record(
@@ -122,7 +133,7 @@ def _record(cell: Cell, session: Session, result: Result, began_at: datetime, du
         curve=measured.curve,
         clocks=measured.clocks,
         stages_s=result.stages_s,
-        environment={**environment.describe(), "threads": environment.physical_cores(), **more, **limits},
+        environment={**facts, **measured.facts, **limits},
         started_at=began_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         duration_s=duration_s,
         command=_command(cell),
@@ -144,7 +155,8 @@ def session_name(of_parent: bool = False) -> str:
 
     asv starts a process for each benchmark; there the session is the parent's, which lives as long as asv's run of one commit.
     """
-    process = psutil.Process(os.getppid() if of_parent else os.getpid())
-    began = datetime.fromtimestamp(process.create_time(), UTC)
-    digest = hashlib.sha256(f"{process.pid} {process.create_time()}".encode()).hexdigest()[:6]
+    pid = os.getppid() if of_parent else os.getpid()
+    created = fact(lambda: psutil.Process(pid).create_time()) or _IMPORTED
+    began = datetime.fromtimestamp(created, UTC)
+    digest = hashlib.sha256(f"{pid} {created}".encode()).hexdigest()[:6]
     return f"{began:%Y%m%dT%H%M%SZ}-{digest}"

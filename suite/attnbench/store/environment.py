@@ -8,16 +8,15 @@ import json
 import os
 import platform
 import re
-import subprocess
-import uuid
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
-
 from attnbench.errors import BadInput
 from attnbench.store import hardware
+from attnbench.store.cgroups import processor_quota
+from attnbench.store.identity import identity
+from attnbench.store.probe import fact, output_of, text_of_file
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # names of machines and sessions, which become names of files
 
@@ -25,75 +24,76 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def physical_cores() -> int:
-    """The number of physical cores that this process may use, limited by its CPU affinity."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(psutil.cpu_count(logical=False) or allowed, allowed)
+    """The number of physical cores that this process may use: those of the machine, its affinity, and its control group's quota.
+
+    A quota of 1.5 processors gives one, because two threads would be stopped in turn; so does one of half a processor. OMP_THREAD_LIMIT,
+    beyond which OpenMP starts no threads whatever torch asks for, is a limit too.
+    """
+    allowed = fact(lambda: len(os.sched_getaffinity(0))) or os.cpu_count() or 1
+    limits = (allowed, hardware.cores(), processor_quota(), fact(lambda: int(os.environ["OMP_THREAD_LIMIT"])))
+    return max(1, min(int(limit) for limit in limits if limit is not None))
 
 
 @cache
 def commit() -> dict[str, object]:
     """Commit of the installed code and whether it was dirty: from git beside an editable install, else from the wheel."""
     built = _PACKAGE / "_built_from.json"
-    if built.is_file():
-        return dict(json.loads(built.read_text(encoding="utf-8")))
+    said = fact(lambda: dict(json.loads(built.read_bytes())))
+    if said is not None:
+        return said
     root = _PACKAGE.parents[1]
-    if not (root / ".git").exists():
+    if not fact((root / ".git").exists):
         return {"commit": None, "dirty": None}
     changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", "suite", "benchmarks")
-    return {"commit": _git(root, "rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
+    head = _git(root, "rev-parse", "HEAD")
+    is_commit = re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", head or "")
+    return {"commit": head if is_commit else None, "dirty": None if changed is None else bool(changed)}
 
 
 def _git(root: Path, *arguments: str) -> str | None:
     """The output of a git command; None if git fails, is missing or too slow. A cell is measured even if the commit is unknown."""
-    try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return output_of(["git", "-C", str(root), *arguments])
 
 
 def version_of(package: str) -> str | None:
     """The installed version of a package, without importing it; None if it is not installed."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    return fact(lambda: importlib.metadata.version(package))
 
 
 def torch_cuda(version_file: Path | None = None) -> dict[str, str]:
-    """cuda_version and cudnn_version of the installed torch build, without importing it; empty for a build without CUDA.
+    """cuda_version and cudnn_version of the installed torch build, or hip_version of one for ROCm, without importing it; empty for neither.
 
     version_file: torch/version.py; searched for if not given. The version of cuDNN is that of the package that a CUDA build depends on.
     """
-    if version_file is None:
-        spec = find_spec("torch")
-        if spec is None or spec.origin is None:
-            return {}
-        version_file = Path(spec.origin).parent / "version.py"
-    text = version_file.read_text(encoding="utf-8") if version_file.is_file() else ""
-    built_for = re.search(r"""^cuda\b.*=\s*["']([\d.]+)["']""", text, re.M)
-    if built_for is None:
-        return {}
-    cudnn = version_of(f"nvidia-cudnn-cu{built_for[1].partition('.')[0]}")
-    return {"cuda_version": built_for[1], **({"cudnn_version": cudnn} if cudnn else {})}
+    text = text_of_file(version_file or _torch_folder() / "version.py") or ""
+    built_for = {name: re.search(rf"""^{name}\b.*=\s*["']([\w.+-]+)["']""", text, re.M) for name in ("cuda", "hip")}
+    found = {f"{name}_version": version[1] for name, version in built_for.items() if version}
+    cudnn = version_of(f"nvidia-cudnn-cu{found['cuda_version'].partition('.')[0]}") if "cuda_version" in found else None
+    return {**found, **({"cudnn_version": cudnn} if cudnn else {})}
+
+
+def _torch_folder() -> Path:
+    spec = fact(lambda: find_spec("torch"))
+    return Path(spec.origin).parent if spec and spec.origin else Path()
 
 
 @cache
 def describe() -> dict[str, object]:
     """The facts about machine and software that may influence a measurement, by name."""
-    memory = psutil.virtual_memory()
+    quota = processor_quota()
     return {
         "cpu": hardware.cpu_model(),
-        "cores": psutil.cpu_count(logical=False),
-        "logical_cores": psutil.cpu_count(),
+        "cores": hardware.cores(),
+        "logical_cores": hardware.logical_cores(),
         "threads": physical_cores(),
+        **({} if quota is None else {"processor_quota": round(quota, 2)}),
         "caches_bytes": hardware.caches_bytes(),
         **hardware.clock(),
-        "memory_bytes": memory.total,
+        "memory_bytes": hardware.memory_bytes(),
         "gpus": hardware.gpus(),
         "os": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
-        "libc": " ".join(platform.libc_ver()).strip() or None,
+        "libc": fact(lambda: " ".join(platform.libc_ver()).strip()) or None,
         "python": platform.python_version(),
         "torch": version_of("torch"),
         **torch_cuda(),
@@ -114,11 +114,20 @@ def machine_name() -> str:
         if not SAFE_NAME.fullmatch(given):
             raise BadInput(f"ATTNBENCH_MACHINE is {given!r}; use letters, digits, '.', '_' and '-', 100 at most")
         return given
-    identity = Path("/etc/machine-id")
-    unique = identity.read_text().strip() if identity.is_file() else str(uuid.getnode())
-    parts = [unique, hardware.cpu_model(), str(psutil.cpu_count()), *(gpu.get("name", "") for gpu in hardware.gpus())]
+    cores = hardware.logical_cores()
+    parts = [identity().text, hardware.cpu_model(), str(cores), *(gpu.get("name", "") for gpu in hardware.gpus())]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
-    return f"{platform.machine()}-{psutil.cpu_count()}c-{digest}".lower().replace("_", "-")
+    return f"{platform.machine()}-{cores}c-{digest}".lower().replace("_", "-")
+
+
+def shared_name() -> str | None:
+    """A warning that other computers may have this machine's name, so that results of theirs would be taken for its own; else None."""
+    if os.environ.get("ATTNBENCH_MACHINE") or identity().unique:
+        return None
+    return (
+        f"nothing tells this machine from others with the same processor (no machine-id, no network card of its own), and they would all "
+        f"be called {machine_name()}: name it with ATTNBENCH_MACHINE=NAME"
+    )
 
 
 def anonymous(text: str) -> str:

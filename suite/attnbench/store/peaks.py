@@ -29,7 +29,7 @@ SLACK = 0.8
 class Peaks:
     """The peak rates of a device, measured in one run of runner.roofline.measure_peaks.
 
-    threads:     the number of torch's threads on the CPU. torch: torch's version.
+    threads:     the number of torch's threads on the CPU, or the share of a processor that a quota allowed. torch: torch's version.
     flops_per_s: of a square matrix product, by dtype; "tensorfloat32" is float32 with that arithmetic allowed, on CUDA.
     bandwidth:   (working_set_bytes, bytes_per_s) of a stream that reads and writes the working set, ascending.
     anchor_s:    wall seconds of every timed call of the drift anchor.
@@ -40,7 +40,7 @@ class Peaks:
 
     device: str
     device_name: str
-    threads: int
+    threads: float
     torch: str
     flops_per_s: Mapping[str, float]
     bandwidth: tuple[tuple[int, float], ...]
@@ -51,7 +51,7 @@ class Peaks:
         sets = [working_set for working_set, _ in self.bandwidth]
         if not self.flops_per_s or not sets or any(one >= other for one, other in pairwise(sets)):
             raise BadInput(f"peaks need flops_per_s and bandwidth at ascending working sets; there are {self.flops_per_s} and {sets}")
-        numbers = [*self.flops_per_s.values(), *sets, *(rate for _, rate in self.bandwidth), *self.anchor_s]
+        numbers = [self.threads, *self.flops_per_s.values(), *sets, *(rate for _, rate in self.bandwidth), *self.anchor_s]
         if self.device not in DEVICES or not all(0 < number < math.inf for number in numbers):
             raise BadInput(f"peaks of device {self.device!r} hold {numbers}; every one must be positive and finite")
 
@@ -66,10 +66,11 @@ def from_json(value: Any) -> Peaks:
     Raises BadInput for anything else.
     """
     try:
+        threads = float(value["threads"])
         texts = {name: str(value[name]) for name in ("device", "device_name", "torch", "measured_at")}
         return Peaks(
             **texts,
-            threads=int(value["threads"]),
+            threads=int(threads) if threads.is_integer() else threads,
             flops_per_s={str(dtype): float(rate) for dtype, rate in value["flops_per_s"].items()},
             bandwidth=tuple((int(working_set), float(rate)) for working_set, rate in value["bandwidth"]),
             anchor_s=tuple(map(float, value["anchor_s"])),
@@ -128,11 +129,14 @@ def roofline_fraction(peaks: Peaks, dtype: str, flops: float, moved_bytes: float
 SCHEMA = 1
 
 
-def known_peaks(results: Path, machine: str, device: str, threads: int) -> Peaks | None:
-    """The stored peaks of a device if they are valid now: same number of threads and same version of torch; else None."""
+def known_peaks(results: Path, machine: str, device: str, threads: float, gpu: str | None = None) -> Peaks | None:
+    """The stored peaks of a device if they are valid now: same number of threads and same version of torch; else None.
+
+    gpu: the name of the GPU that is used now, of several; peaks of another are not valid. None for any.
+    """
     peaks = stored_peaks(results, machine).get(device)
     fits = peaks is not None and (peaks.threads, peaks.torch) == (threads, environment.version_of("torch"))
-    return peaks if fits else None
+    return peaks if peaks is not None and fits and gpu in (None, peaks.device_name) else None
 
 
 def stored_peaks(results: Path, machine: str) -> dict[str, Peaks]:

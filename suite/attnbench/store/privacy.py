@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
 
-import psutil
+from attnbench.store.probe import fact
 
 # Names of accounts and hosts that are so common that they identify nobody.
 _EVERYBODY = {"root", "localhost", "runner", "user", "users", "admin", "ubuntu", "debian", "docker", "container"}
@@ -65,4 +65,11 @@ def pattern(host: str, user: str) -> re.Pattern[str]:
 
 @cache
 def _here() -> re.Pattern[str]:
-    return pattern(platform.node(), psutil.Process().username())
+    return pattern(platform.node(), fact(_user) or "")
+
+
+def _user() -> str:
+    import psutil
+
+    name: str = psutil.Process().username()
+    return name.rpartition("\\")[2]  # on Windows it follows that of the domain

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from attnbench.errors import AttnbenchError, BadInput
 from attnbench.store.environment import SAFE_NAME
+from attnbench.store.file_lock import locked
 from attnbench.store.newest import newest
 from attnbench.store.record import PYTEST_BENCHMARK, Record, UnreadableRecord, decode, encode
 
@@ -48,8 +48,7 @@ class Store:
         file = self._file(record)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("a+b", buffering=0) as stream:  # close would flush a buffer again, after a failed write was undone
-                fcntl.flock(stream, fcntl.LOCK_EX)  # on the file itself: leaves no lock file, and ends with a killed writer
+            with file.open("a+b", buffering=0) as stream, locked(stream, file):  # a buffer would be flushed again when a write was undone
                 if stream.seek(0, os.SEEK_END) == 0:
                     self._flush_names(file)
                 _append_whole(stream, line)
@@ -69,14 +68,17 @@ class Store:
         for file in sorted(self.records.glob("*/*.jsonl")):
             yield from _read_file(file, problems)
 
-    def finished(self, machine: str, fingerprint: str = "") -> dict[tuple[str, str], Record]:
+    def finished(
+        self, machine: str, fingerprint: str = "", ran_here: Callable[[Record], bool] = lambda record: True
+    ) -> dict[tuple[str, str], Record]:
         """The newest record of every (id, fingerprint) that attnbench measured on this machine; imported records are left out.
 
-        fingerprint: if given, only records of these sources; the others are not decoded.
+        fingerprint: if given, only records of these sources; the others are not decoded. ran_here: whether a record was measured on the
+        part of the machine that counts; the others are left out, so that the newest is the newest of that part.
         """
         files = sorted((self.records / machine).glob("*.jsonl"))
         records = (record for file in files for record in _read_file(file, None, fingerprint.encode()))
-        measured = (record for record in records if record.origin.by != PYTEST_BENCHMARK)
+        measured = (record for record in records if record.origin.by != PYTEST_BENCHMARK and ran_here(record))
         counting = newest(measured, cell=lambda record: (record.id, record.fingerprint))
         return {(record.id, record.fingerprint): record for record in counting}
 
@@ -89,10 +91,12 @@ class Store:
     def _flush_names(self, file: Path) -> None:
         """Flush the folders that hold a new session's file, so that its name is on the disk; fsync of the file may not do that."""
         for folder in (file.parent, self.records, self.folder):
-            handle = os.open(folder, os.O_RDONLY)
-            with suppress(OSError):  # some file systems refuse this for a folder
-                os.fsync(handle)
-            os.close(handle)
+            with suppress(OSError):  # Windows opens no folder, and some file systems refuse to flush one
+                handle = os.open(folder, os.O_RDONLY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
 
 
 def _append_whole(stream: FileIO, line: bytes) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from attnbench.analysis.labels import epochs_text, rate_text
+from attnbench.analysis.labels import epochs_text, rate_text, threads_text
 from attnbench.analysis.settings import SETTING
 from attnbench.spec.axes import Spec
+from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
 
 
@@ -37,8 +38,8 @@ class Group:
 
     @property
     def device(self) -> tuple[Axis, ...]:
-        """The axes that all tracks share: hardware, device, dtype and torch."""
-        return tuple(axis for axis in self.axes if axis.name in ("hardware", "device", "dtype", "torch"))
+        """The axes that all tracks share: hardware, device, threads with the GPU, dtype and torch."""
+        return tuple(axis for axis in self.axes if axis.name in BENCH_AXES)
 
     @property
     def machine(self) -> str:
@@ -106,6 +107,12 @@ def _hardware(record: Record, axis: str) -> Shown:
     return record.machine, record.machine
 
 
+def _threads(record: Record, axis: str) -> Shown:
+    part = ran_on(record.spec.device, record.environment)
+    told = ", ".join(filter(None, (part.gpu, threads_text(part.threads))))
+    return told.replace(", ", ".").replace(" ", "-"), told or "threads unknown"
+
+
 def _torch(record: Record, axis: str) -> Shown:
     version = str(record.environment.get("torch"))
     return version, f"torch {version}"
@@ -138,14 +145,16 @@ def _recipe(record: Record, axis: str) -> Shown:
 # The axes of SETTING that are shown together, with the name of the common axis; every other axis is shown by itself.
 _SHAPE, _RECIPE = ("batch_size", "num_heads", "head_dim"), ("batch_size", "num_heads", "head_dim", "epochs", "rate")
 _TOGETHER: Mapping[str, Mapping[str, str]] = {
-    "all": {"machine": "hardware", "data": "task"},
+    "all": {"machine": "hardware", "gpu": "threads", "data": "task"},
     "kernel": dict.fromkeys(_SHAPE, "shape"),
     "depth": dict.fromkeys((*_SHAPE, "seq_len"), "shape"),
     "task": dict.fromkeys(_RECIPE, "recipe"),
 }
 _SHOWN: Mapping[str, Callable[[Record, str], Shown]] = {
-    "hardware": _hardware, "torch": _torch, "causal": _causal, "task": _task, "num_layers": _num_layers, "shape": _shape, "recipe": _recipe,
+    "hardware": _hardware, "threads": _threads, "torch": _torch, "causal": _causal, "task": _task, "num_layers": _num_layers,
+    "shape": _shape, "recipe": _recipe,
 }  # fmt: skip
+BENCH_AXES = ("hardware", "device", "threads", "dtype", "torch")
 # The axes of SETTING on which the views of one group differ.
 CHOSEN: Mapping[str, tuple[str, ...]] = {"kernel": ("mode", "seq_len"), "depth": ("block", "num_layers"), "task": ()}
 # The axes of a group by track, in the order of SETTING, except that the recipe is last.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
+from attnbench.analysis.settings import bench_of
 from attnbench.store.record import Record
 from attnbench.website.palette import slug
 
@@ -12,8 +15,12 @@ def cell_file(record: Record) -> str:
 
 
 def cell_anchor(record: Record, session: str = "") -> str:
-    """The anchor of a cell on that page. session: for an earlier measurement of the cell, the session that made it."""
-    return f"cell-{slug(record.id)}.{slug(record.machine)}" + (f".{slug(session)}" if session else "")
+    """The anchor of a cell on that page: a cell that was measured with another number of threads, GPU or torch has its own.
+
+    session: for an earlier measurement of the cell, the session that made it.
+    """
+    bench = hashlib.sha256("\0".join(bench_of(record)).encode("utf-8", "replace")).hexdigest()[:6]
+    return f"cell-{slug(record.id)}.{slug(record.machine)}-{bench}" + (f".{slug(session)}" if session else "")
 
 
 def cell_href(record: Record) -> str:

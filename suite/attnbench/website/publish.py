@@ -58,7 +58,7 @@ def publish(results: Path, out: Path, err: Console, first: str | None = None) ->
     site = Site(read, sources, (out / "asv" / "index.html").is_file(), list(_reports(results)), peaks)
     try:
         with collector_paused():
-            written = _write_all(site, out, in_two=len(records) >= LARGE)
+            written = _write_all(site, out, in_two=len(records) >= LARGE and "fork" in multiprocessing.get_all_start_methods())
         _remove_stale(out, written)
     except OSError as error:
         raise BadInput(f"could not write the site to {str(out)!r} ({error.strerror}); give another folder with --out") from error

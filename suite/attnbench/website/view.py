@@ -64,6 +64,7 @@ ORDER = (
     "track",
     "hardware",
     "device",
+    "threads",
     "dtype",
     "torch",
     "task",

@@ -35,4 +35,8 @@ def measure_cell(spec: Spec, variant_source: str, task_source: str | None, stage
     torch.manual_seed(spec.seed)
     # By name: a cell runs the file of its own track, and an edit of another makes nothing due again.
     measure: Measure = importlib.import_module(f"{__name__}.{spec.track}").measure
-    return measure(spec, variant_source, task_source, stage, checkpoint)
+    # Of several that which CUDA_VISIBLE_DEVICES and CUDA's order choose; asked now, when there is nothing to lose and no mechanism to lie.
+    gpu = {"gpu": torch.cuda.get_device_name()} if spec.device == "cuda" else {}
+    measured = measure(spec, variant_source, task_source, stage, checkpoint)
+    measured.facts |= gpu
+    return measured

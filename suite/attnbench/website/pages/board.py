@@ -9,7 +9,7 @@ from attnbench.analysis.overall import Aggregate
 from attnbench.analysis.samples import by_coverage, single
 from attnbench.analysis.standings import AveragePlace
 from attnbench.store.record import Record
-from attnbench.website.groups import Axis, axes
+from attnbench.website.groups import BENCH_AXES, Axis, axes
 from attnbench.website.results import Results
 from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.costs import Extra, cost_table
@@ -102,7 +102,7 @@ def _task_rank(results: Results) -> Extra:
 
 def _bench(record: Record) -> dict[str, str]:
     """The parameters in a page's address that show the record's bench."""
-    return {axis.name: axis.value for axis in axes(record) if axis.name in ("hardware", "device", "dtype", "torch")}
+    return {axis.name: axis.value for axis in axes(record) if axis.name in BENCH_AXES}
 
 
 def _over_tasks(results: Results, record: Record) -> tuple[Aggregate | None, AveragePlace | None]:

@@ -16,9 +16,11 @@ from markupsafe import Markup
 
 from attnbench.analysis.number_format import plain, seconds, size
 from attnbench.analysis.samples import is_trial, status_word, values
+from attnbench.analysis.settings import Setting, bench_of
 from attnbench.analysis.task_metrics import METRICS as TASK_METRICS
 from attnbench.stats import median_interval
 from attnbench.store.metrics import metric as metric_of
+from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
 from attnbench.website.links import cell_anchor, cell_file, machine_href, variant_file
 from attnbench.website.results import Results
@@ -37,18 +39,18 @@ _SHOWN_BY_UNIT = {"s": seconds, "B": size}
 
 def cell_pages(results: Results) -> Iterator[tuple[str, Markup, bytes]]:
     """Yield every page of cells: its file, its content, and the script beside it."""
-    earlier: dict[tuple[str, str], list[Record]] = {}
+    earlier: dict[tuple[Setting, str], list[Record]] = {}
     newest = {id(record) for record in results.records}
     for record in results.sessions:
         if id(record) not in newest:
-            earlier.setdefault((record.machine, record.id), []).append(record)
+            earlier.setdefault((bench_of(record), record.id), []).append(record)
     pages: dict[str, list[Record]] = {}
     for record in results.records:
         pages.setdefault(cell_file(record), []).append(record)
     for file, records in sorted(pages.items()):
         articles, lines = [], []
         for record in records:
-            before = earlier.get((record.machine, record.id), [])[::-1]
+            before = earlier.get((bench_of(record), record.id), [])[::-1]
             anchors = [cell_anchor(record), *(cell_anchor(record, of.session) for of in before)]
             articles.append(_article(results, record, anchors[0], list(zip(anchors[1:], before, strict=True))))
             articles += [_article(results, of, anchor, []) for anchor, of in zip(anchors[1:], before, strict=True)]
@@ -126,7 +128,7 @@ def _facts(record: Record) -> str:
     found = (
         ("cell", record.id), ("session", record.session), ("measured", record.started_at),
         ("took", seconds(record.duration_s)), ("commit", commit), ("torch", str(e.get("torch") or "unknown")),
-        ("threads", str(e.get("threads") or "unknown")), ("sources", record.fingerprint),
+        ("threads", str(e.get("threads") or "unknown")), ("GPU", ran_on(record.spec.device, e).gpu), ("sources", record.fingerprint),
         ("origin", f"{record.origin.by}, {record.origin.trust}"), ("stage", record.stage or ""),
     )  # fmt: skip
     rows = [f"<div><dt>{name}</dt><dd>{escape(clip(value, LONGEST))}</dd></div>" for name, value in found if value]

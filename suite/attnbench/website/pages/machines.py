@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnbench.analysis.drift import LIMIT, Drift
+from attnbench.analysis.labels import threads_text
 from attnbench.analysis.number_format import count, digits, seconds, size
 from attnbench.store.peaks import Peaks
+from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart
 from attnbench.website.charts.drift import drift_chart
@@ -65,7 +67,8 @@ def _peaks(peaks: Mapping[str, Peaks]) -> Table | None:
     """The table of the measured peaks of matrix products and of memory; None where none were measured."""
     columns = [Column("Device", kind="text"), Column("What", kind="text"), Column("At most")]
     rows = []
-    for device, found in sorted(peaks.items()):
+    for name, found in sorted(peaks.items()):
+        device = name if name == "cuda" else f"{name}, {threads_text(found.threads)}"
         rows += [
             [Cell(device, kind="head"), Cell(f"matrix product, {dtype}", kind="text"), Cell(f"{digits(x / 1e9)} GFLOP/s")]
             for dtype, x in sorted(found.flops_per_s.items())
@@ -79,8 +82,8 @@ def _peaks(peaks: Mapping[str, Peaks]) -> Table | None:
 
 def _sessions(results: Results, name: str, sessions: dict[str, list[Record]]) -> Table:
     columns = [
-        Column("Session", kind="text"), Column("Started", "UTC", kind="text"), Column("Cells"), Column("Ok"), Column("torch"),
-        Column("Commit", kind="text"), Column("Anchor", "softmax at 1,024"), Column("Drift", f"up to {LIMIT:g} ranks"),
+        Column("Session", kind="text"), Column("Started", "UTC", kind="text"), Column("Threads"), Column("Cells"), Column("Ok"),
+        Column("torch"), Column("Commit", kind="text"), Column("Anchor", "softmax at 1,024"), Column("Drift", f"up to {LIMIT:g} ranks"),
     ]  # fmt: skip
     rows = []
     for session, records in sorted(sessions.items(), key=lambda item: (item[1][0].started_at, item[0]), reverse=True):
@@ -89,6 +92,7 @@ def _sessions(results: Results, name: str, sessions: dict[str, list[Record]]) ->
             [
                 Cell(clip(session, 60), kind="head code"),
                 Cell(first.started_at.replace("T", " ").removesuffix("Z"), kind="text"),
+                Cell(threads_text(ran_on(first.spec.device, first.environment).threads) or "–"),
                 Cell(count(len(records))),
                 Cell(count(sum(r.status == "ok" for r in records))),
                 Cell(str(first.environment.get("torch") or "–")),

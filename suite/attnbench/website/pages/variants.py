@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from attnbench.analysis.labels import epochs_text, rates_text
+from attnbench.analysis.labels import epochs_text, rates_text, threads_text
 from attnbench.analysis.number_format import count, power_text, rank_text, ratio, seconds, size
 from attnbench.analysis.samples import BASELINE, is_trial, over_seeds, positive, single, values
 from attnbench.analysis.task_metrics import metric_of
 from attnbench.attention import Variant
 from attnbench.spec.axes import MODES
+from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
 from attnbench.website.formula import formula_html
 from attnbench.website.groups import Axis, Group
@@ -211,7 +212,14 @@ def _trials(trials: Sequence[Record]) -> Table:
     for record in trials:
         s, metric = record.spec, metric_of([record])
         value, diverged = single(record, f"validation_{metric.name}"), single(record, "diverged")
-        setting = [record.machine, s.device, s.dtype, *(["causal"] if s.causal else []), epochs_text(s)]
+        part = ran_on(s.device, record.environment)
+        setting = [
+            *filter(None, (record.machine, part.gpu, threads_text(part.threads))),
+            s.device,
+            s.dtype,
+            *(["causal"] if s.causal else []),
+            epochs_text(s),
+        ]
         shown = status_cell(record) if value is None else Cell(metric.told(value), "diverged" if diverged else "", href=cell_href(record))
         rows.append(
             [Cell(str(s.task), kind="head"), Cell(f"{s.block}, {s.depth_label()}", kind="text"), Cell(", ".join(setting), kind="text"),

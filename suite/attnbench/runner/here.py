@@ -1,0 +1,82 @@
+"""What a cell would run on now: how many threads, and which GPU."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from attnbench.store import environment, hardware
+from attnbench.store.probe import fact, output_of
+from attnbench.store.ran_on import only_gpu, ran_on
+from attnbench.store.record import Record
+
+ASK_TORCH = """
+import json, torch
+found = torch.accelerator.current_accelerator(check_available=True)
+gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+print(json.dumps({"accelerator": found.type if found else None, "gpu": gpu, "hip": torch.version.hip, "cuda": torch.version.cuda}))
+"""
+TORCH_S = 120.0  # that torch may take to start, from a cold disk
+
+
+@dataclass(frozen=True)
+class TorchSays:
+    """What torch says of its devices.
+
+    accelerator: the kind that it found ("cuda", "mps", "xpu"), None without one. gpu: the name of the GPU in use, on CUDA or ROCm.
+    hip, cuda: the version of ROCm or CUDA that it was built for.
+    """
+
+    accelerator: str | None = None
+    gpu: str | None = None
+    hip: str | None = None
+    cuda: str | None = None
+
+
+@cache
+def torch_says() -> TorchSays | None:
+    """What torch says of its devices, asked in a process of its own, for a driver may hang; None where torch gives no answer."""
+    said = output_of([sys.executable, "-P", "-c", ASK_TORCH], TORCH_S)
+    return fact(lambda: TorchSays(**json.loads((said or "").rpartition("\n")[2])))
+
+
+@cache
+def gpu() -> str | None:
+    """The name of the GPU that a cell will run on; None where there is none.
+
+    torch is asked, since CUDA_VISIBLE_DEVICES and CUDA's order decide; not where all GPUs have one name.
+    """
+    asked = None if (shared := only_gpu(hardware.gpus())) else torch_says()
+    return shared or (asked.gpu if asked else None)
+
+
+def facts(device: str) -> dict[str, object]:
+    """The environment of a record of a cell that begins now."""
+    found = {**environment.describe(), "threads": environment.physical_cores()}
+    name = gpu() if device == "cuda" else None
+    return found if name is None else {**found, "gpu": name}
+
+
+def threads() -> float:
+    """How many threads a cell on the CPU would have now, or which share of one processor."""
+    found = ran_on("cpu", facts("cpu")).threads
+    return environment.physical_cores() if found is None else found
+
+
+def ran_here() -> Callable[[Record], bool]:
+    """A function that says whether a record of this machine was measured with as many threads as a cell has now, and on the same GPU.
+
+    Where there is no GPU now, a record of any counts: to measure again would give nothing. So does one that does not say its threads.
+    """
+    part_now = cache(lambda device: ran_on(device, facts(device)))
+
+    def counts(record: Record) -> bool:
+        device = record.spec.device
+        now, then = part_now(device), ran_on(device, record.environment)
+        names = {then.gpu, only_gpu(record.environment.get("gpus"))}  # an older record has the second alone
+        return then.threads in (None, now.threads) and (device != "cuda" or not now.gpu or now.gpu in names)
+
+    return counts
