@@ -6,7 +6,7 @@ import torch
 
 from attnbench.attention import Unsupported
 from attnbench.measurement.checks.finding import Finding, Worst, failed, form, passed, skipped
-from attnbench.measurement.checks.subject import BATCH, GROUPS, HEAD_DIM, SEQ_LEN, Subject, attend, exact, own_matrix, relative_error, times
+from attnbench.measurement.checks.subject import BATCH, GROUPS, HEAD_DIM, SEQ_LEN, Subject, attend, own_matrix, relative_error, times
 
 ROUNDING = 1e-10  # of float64 sums over a few hundred terms, with room for an exponential or an inverse
 LENGTHS = (1, 2, 3, 63, 65, 100)  # below, at and beyond the blocks that a kernel may cut a sequence into
@@ -24,7 +24,7 @@ def build(subject: Subject) -> Finding:
 def shape(subject: Subject) -> Finding:
     """out has the shape, dtype and device of v, in every dtype, causal or not, padded or not."""
     for dtype in DTYPES:
-        module = subject.build().to(dtype)
+        module = subject.build(dtype=dtype)
         inputs = {key: x.to(dtype) for key, x in subject.draw().items()}
         for causal in subject.forms:
             for mask in (None, subject.masks("right", "holes")):
@@ -48,7 +48,7 @@ def matrix(subject: Subject) -> Finding:
     worst = Worst("relative difference of forward and matrix() @ v in float64")
     for causal in subject.forms:
         for length, mask in ((SEQ_LEN, None), (SEQ_LEN, subject.masks(*ALL_MASKS)), (LONGER, None)):
-            module = exact(subject.build(length))
+            module = subject.exact(length)
             batch = 1 if length == LONGER else BATCH if mask is None else len(mask)
             inputs = {key: x.double() for key, x in subject.draw(batch, length).items()}
             own = own_matrix(module, inputs, causal, mask)
@@ -67,7 +67,7 @@ def reference(subject: Subject) -> Finding:
     worst = Worst("relative difference from the float64 reference")
     for causal in subject.forms:
         for mask in (None, subject.masks(*ALL_MASKS)):
-            module = exact(subject.build())
+            module = subject.exact()
             inputs = {key: x.double() for key, x in subject.draw(BATCH if mask is None else len(mask)).items()}
             wanted, v = subject.dense(module, inputs, causal, mask), inputs["v"]
             case = _case(causal, SEQ_LEN, mask)
@@ -84,7 +84,7 @@ def lengths(subject: Subject) -> Finding:
     worst = Worst("relative difference from the definition in float64")
     for causal in subject.forms:
         for length in LENGTHS:
-            module = exact(subject.build(length))
+            module = subject.exact(length)
             inputs = {key: x.double() for key, x in subject.draw(seq_len=length).items()}
             out = attend(module, inputs, causal)
             case = form(causal, f"seq_len {length}")

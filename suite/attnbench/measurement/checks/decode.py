@@ -11,7 +11,7 @@ from attnbench.attention import Decodes, prefilled
 from attnbench.measurement.checks.agreement import ROUNDING
 from attnbench.measurement.checks.finding import Finding, Worst, failed, skipped
 from attnbench.measurement.checks.precision import TIMES_PLAIN
-from attnbench.measurement.checks.subject import BATCH, Inputs, Subject, attend, exact, relative_error, select
+from attnbench.measurement.checks.subject import BATCH, Inputs, Subject, attend, relative_error, select
 from attnbench.measurement.checks.tokens import CLOSE
 
 LENGTH = 41  # odd, and beyond two doublings of a cache with room for 8 or 16 tokens
@@ -34,17 +34,17 @@ def decode(subject: Subject) -> Finding:
     worst = Worst("relative difference of decoding and causal forward")
     with torch.no_grad():
         for dtype in (torch.float64, torch.float32):
-            complaint = _compare(worst, subject, module, dtype)
+            complaint = _compare(worst, subject, dtype)
             if complaint:
                 return failed(complaint)
     return worst.finding()
 
 
-def _compare(worst: Worst, subject: Subject, module: nn.Module, dtype: torch.dtype) -> str | None:
+def _compare(worst: Worst, subject: Subject, dtype: torch.dtype) -> str | None:
     """Add the errors of decoding in a dtype to `worst`; gives what is wrong with the shape or dtype of an output, None if nothing."""
     drawn = [subject.draw(seq_len=LENGTH, seed=seed) for seed in (1, 2)]
-    wanted = [attend(exact(module), {key: x.double() for key, x in inputs.items()}, causal=True) for inputs in drawn]
-    one: Any = exact(module).to(dtype)
+    wanted = [attend(subject.exact(LENGTH), {key: x.double() for key, x in inputs.items()}, causal=True) for inputs in drawn]
+    one: Any = subject.build(LENGTH, dtype=dtype)
     sequences = [{key: x.to(dtype) for key, x in inputs.items()} for inputs in drawn]
     allowed = ROUNDING
     if dtype != torch.float64:

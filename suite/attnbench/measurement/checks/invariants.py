@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from attnbench.measurement.checks.finding import Finding, Worst, form, skipped
-from attnbench.measurement.checks.subject import Subject, attend, exact, own_matrix
+from attnbench.measurement.checks.subject import Subject, attend, own_matrix
 
 ROUNDING = 1e-9
 SIZES = (8, 64)
@@ -16,7 +16,7 @@ def row_sums(subject: Subject) -> Finding:
     if not subject.variant.normalises_rows:
         return skipped("normalises_rows is not declared")
     worst = Worst("largest distance of a row's sum from one")
-    module, inputs = exact(subject.build()), {key: x.double() for key, x in subject.draw().items()}
+    module, inputs = subject.exact(), {key: x.double() for key, x in subject.draw().items()}
     inputs["v"] = torch.ones_like(inputs["v"])
     for causal in subject.forms:
         for kind in ("none", "right", "left", "holes"):
@@ -32,7 +32,7 @@ def orthogonality(subject: Subject) -> Finding:
         return skipped("orthogonal is not declared")
     worst = Worst("‖AᵀA - I‖_F in float64")
     for size in SIZES:
-        module = exact(subject.build(size, head_dim=size))
+        module = subject.exact(size, head_dim=size)
         inputs = {key: x.double() for key, x in subject.draw(seq_len=size, head_dim=size).items()}
         identity = torch.eye(size, dtype=torch.float64, device=subject.device)
         inputs["v"] = identity.expand_as(inputs["v"])
