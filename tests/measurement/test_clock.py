@@ -165,6 +165,15 @@ def test_a_depth_cell_says_that_it_diverged() -> None:
     assert calm.samples["orthogonality_error"] == pytest.approx([0.0] * 3, abs=1e-3)
 
 
+def test_a_map_that_is_zero_at_the_start_has_no_good_condition(tmp_path: Path) -> None:
+    axes = {"track": "depth", "seq_len": 8, "num_heads": 2, "head_dim": 4, "num_layers": 2, "block": "skipless", "mode": "training"}
+    for returned in ("v * torch.zeros((), requires_grad=True)", "torch.zeros_like(v)"):
+        file = tmp_path / f"zero_{len(returned)}.py"
+        samples = cell_of(file, returned, **axes).samples
+        assert samples["jacobian_condition"] == samples["attention_jacobian_condition"] == [1e15]
+        assert samples["effective_rank"] == [1.0] and samples["diverged"] == [0.0]
+
+
 @pytest.mark.parametrize("variant", ["softmax", "softmax_math", "polynomial"])
 def test_flops_are_the_two_products_of_attention(variant: str) -> None:
     q, k, v = torch.randn(3, 1, 4, 128, 16)

@@ -13,7 +13,7 @@ import torch.profiler
 import torch.utils.flop_counter
 
 from attnbench.errors import Incorrect
-from attnbench.measurement.threads import left_behind
+from attnbench.measurement.threads import left_at_work
 
 _TORCH: dict[Any, tuple[str, ...]] = {
     torch: ("equal", "empty", "empty_like", "randn", "no_grad"),
@@ -53,7 +53,7 @@ class Guard:
 
     def check_threads(self) -> None:
         """Check that no Python thread runs on when a call has returned; those of autograd and of torch's compiler may."""
-        more = left_behind(self._threads)
+        more = left_at_work(self._threads)
         if more:
             raise Incorrect(f"the call returned and left {len(more)} thread(s) running ({more[0]}); finish all work before returning")
 

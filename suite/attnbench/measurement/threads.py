@@ -1,7 +1,7 @@
-"""Tells threads that wait for work of torch's compiler, and of the libraries it uses, from threads that a mechanism left behind.
+"""Tells threads that wait for work of torch's compiler, or of a library that it uses, from threads that a mechanism left at work.
 
-A thread is known by the code that it runs, not by its name, its class or its target, which anyone can set: the outermost function must be
-one of those listed here, and every function that this has called one of the same libraries.
+A thread is known by the code that it is in, not by its name, class or target, which anyone can set: the outermost function must be one of
+those listed here, and all that this has called must be of the same few modules.
 """
 
 from __future__ import annotations
@@ -11,25 +11,19 @@ import threading
 from collections.abc import Iterator
 from types import CodeType, FrameType
 
-# Where such a thread begins: module, and function or method.
-_ROOTS = (
-    ("tqdm._monitor", "TMonitor.run"),
-    ("torch._inductor.compile_worker.subproc_pool", "SubprocPool._read_thread"),
-    ("torch._inductor.compile_worker.timer", "Timer.check"),
-    ("concurrent.futures.thread", "_worker"),
-    ("concurrent.futures.process", "_ExecutorManagerThread.run"),
-    ("multiprocessing.queues", "Queue._feed"),
-)
-# The modules whose functions such a thread may be in. That of executors runs work that is handed in from a method of its own.
-_WAITING = (
-    *(module for module, _ in _ROOTS),
-    "threading", "queue", "selectors", "weakref", "multiprocessing.connection", "multiprocessing.synchronize", "multiprocessing.context",
-)  # fmt: skip
-_AT_WORK = (("concurrent.futures.thread", "_WorkItem.run"), ("concurrent.futures.process", "_ExecutorManagerThread.process_result_item"))
+# Where such a thread begins: module, and function or method; and the attribute of its object that holds unfinished work.
+_ROOTS = {
+    ("tqdm._monitor", "TMonitor.run"): None,
+    ("torch._inductor.compile_worker.subproc_pool", "SubprocPool._read_thread"): "pending_futures",
+    ("torch._inductor.compile_worker.timer", "Timer.check"): None,
+    ("concurrent.futures.thread", "_worker"): None,
+}
+_WAITING = (*(module for module, _ in _ROOTS), "threading")
+_AT_WORK = ("concurrent.futures.thread", "_WorkItem.run")  # what was handed in runs from here, be it Python's code or not
 
 
-def left_behind(known: set[threading.Thread]) -> list[str]:
-    """The names of the threads, other than those known, that run Python code and do not just wait for the compiler.
+def left_at_work(known: set[threading.Thread]) -> list[str]:
+    """The names of the threads, other than those known, that do not just wait for the compiler.
 
     A thread that Python did not start, such as autograd's, may run on.
     """
@@ -40,15 +34,20 @@ def left_behind(known: set[threading.Thread]) -> list[str]:
 
 def _waits(innermost: FrameType | None) -> bool:
     """Whether a thread with these frames waits for work of a library that is known here."""
-    frames = list(_outwards(innermost))[::-1]
-    inside = [frame for frame in frames if frame.f_globals is not vars(threading)]  # a thread begins with frames of `threading`
-    if not inside or inside[0].f_code not in _codes(_ROOTS):
+    outermost_first = list(_outwards(innermost))[::-1]
+    # A thread begins with frames of `threading`.
+    inside = [frame for frame in outermost_first if frame.f_globals is not vars(threading)]
+    roots = {_code_of(*place): pending for place, pending in _ROOTS.items()}
+    if not inside or inside[0].f_code not in roots:
         return False
-    if inside[0].f_locals.get("initializer") is not None:  # of an executor: it may be at that, and not at its queue
+    began_with = inside[0].f_locals
+    if began_with.get("initializer") is not None:  # of an executor: it may be at that, and not at its queue
         return False
-    trusted = [id(vars(sys.modules[name])) for name in _WAITING if name in sys.modules]
-    working = _codes(_AT_WORK)
-    return all(id(frame.f_globals) in trusted and frame.f_code not in working for frame in inside)
+    pending = roots[inside[0].f_code]
+    if pending is not None and getattr(began_with.get("self"), pending, True):
+        return False
+    modules = [id(vars(sys.modules[name])) for name in _WAITING if name in sys.modules]
+    return all(id(frame.f_globals) in modules and frame.f_code is not _code_of(*_AT_WORK) for frame in inside)
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
@@ -57,14 +56,10 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _codes(places: tuple[tuple[str, str], ...]) -> set[CodeType]:
-    """The code of functions and methods, by module and name; without those whose module is not loaded, or lacks them."""
-    found = set()
-    for module, path in places:
-        owner: object = sys.modules.get(module)
-        for name in path.split("."):
-            owner = vars(owner).get(name) if owner is not None else None
-        code = getattr(owner, "__code__", None)
-        if isinstance(code, CodeType):
-            found.add(code)
-    return found
+def _code_of(module: str, path: str) -> CodeType | None:
+    """The code of a function or method; None where its module is not loaded, or has none of that name."""
+    owner: object = sys.modules.get(module)
+    for name in path.split("."):
+        owner = None if owner is None else vars(owner).get(name)
+    code = getattr(owner, "__code__", None)
+    return code if isinstance(code, CodeType) else None

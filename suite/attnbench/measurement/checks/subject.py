@@ -88,8 +88,8 @@ class Subject:
         return self._gradient_trouble[causal]
 
     def has_gradients(self) -> bool:
-        """Whether every form has a backward pass."""
-        return all(self.gradient_trouble(causal) is None for causal in self.forms)
+        """Whether some form has a backward pass."""
+        return any(self.gradient_trouble(causal) is None for causal in self.forms)
 
     def _ask_for_gradients(self, causal: bool) -> Exception | None:
         if not self.variant.training:
