@@ -27,6 +27,8 @@ class Attention(Protocol):
     may keep tables that it makes when it needs them, in a precision that serves every dtype it is called in; it is held against a module
     built anew from the file, in float64, with its parameters and persistent buffers.
 
+    It has a form in float32, and may lack one in another dtype: it raises Unsupported there. `matrix` and a reference have one in float64.
+
     A module may also have `matrix(q, k, causal=, padding_mask=)`, the dense attention matrix, and
     `init_projections(w_q, w_k, w_v, w_o)`, the mechanism's own initialisation, in place (nn.Linear layout, heads contiguous).
 

@@ -30,9 +30,11 @@ def finite(subject: Subject) -> Finding:
                 if found.isfinite().all():
                     asked += 1
                     continue
-                wanted = _outcome(subject, subject.exact(like=module), drawn, torch.float64, causal)
+                finest = subject.finest()
+                wanted = _outcome(subject, subject.build(dtype=finest, like=module), drawn, finest, causal)
                 if not wanted.isfinite().all():
-                    return failed(f"inputs of size {scale:g} give values that are not finite, even in float64{bracketed(form(causal))}")
+                    even = f"even in {str(finest).removeprefix('torch.')}{bracketed(form(causal))}"
+                    return failed(f"inputs of size {scale:g} give values that are not finite, {even}")
                 if float(wanted.abs().max()) <= ROOM * torch.finfo(dtype).max:
                     name = str(dtype).removeprefix("torch.")
                     return failed(f"inputs of size {scale:g} give values that are not finite in {name}{bracketed(form(causal))}")

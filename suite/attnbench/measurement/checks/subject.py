@@ -17,6 +17,8 @@ from attnbench.measurement.anew import Blueprint, load_anew
 BATCH, GROUPS, SEQ_LEN, HEAD_DIM = 2, 3, 11, 5  # distinct primes: no two axes can be confused
 PADDED = {"right": [7, 8, 9, 10], "left": [0, 1, 2], "holes": [2, 5, 6], "all": list(range(SEQ_LEN)), "none": []}
 STIR = 0.1
+# Of sums over a few hundred terms, with room for an exponential or an inverse. Float32 serves where there is no form in float64.
+ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-4}
 
 Inputs = dict[str, Tensor]  # q, k, v, and hidden where the mechanism wants it
 
@@ -33,6 +35,7 @@ class Subject:
     params: Mapping[str, Any]
     device: str = "cpu"
     _executions: dict[torch.dtype, Variant] = field(default_factory=dict)
+    _finest: list[torch.dtype] = field(default_factory=list)
     _gradient_trouble: dict[bool, Exception | None] = field(default_factory=dict)
 
     @property
@@ -66,10 +69,6 @@ class Subject:
             module.load_state_dict(like.state_dict())
         return module
 
-    def exact(self, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: int = GROUPS, like: nn.Module | None = None) -> nn.Module:
-        """The same module in float64."""
-        return self.build(seq_len, head_dim, groups, torch.float64, like)
-
     def executed(self, dtype: torch.dtype) -> Variant:
         """The variant by the execution of its file that belongs to a dtype."""
         if dtype == torch.float32:
@@ -77,6 +76,24 @@ class Subject:
         if dtype not in self._executions:
             self._executions[dtype] = load_anew(self.source)
         return self._executions[dtype]
+
+    def finest(self) -> torch.dtype:
+        """Float64; float32 where a mechanism raises Unsupported in float64, as a compiled kernel may, and only there."""
+        if not self._finest:
+            self._finest.append(torch.float32 if self._lacks(torch.float64) and not self._lacks(torch.float32) else torch.float64)
+        return self._finest[0]
+
+    def _lacks(self, dtype: torch.dtype) -> bool:
+        inputs = {key: x.to(dtype) for key, x in self.draw().items()}
+        try:
+            with torch.no_grad():
+                attend(self.build(dtype=dtype), inputs)
+        except Unsupported:
+            return True
+        except Exception as error:  # whatever a third party's mechanism does: the checks will say what is wrong
+            if is_out_of_memory(error):
+                raise
+        return False
 
     def gradient_trouble(self, causal: bool) -> Exception | None:
         """What is raised where gradients are asked for, though the output alone can be had; None if nothing is.

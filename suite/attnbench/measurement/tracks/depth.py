@@ -36,26 +36,36 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     result.samples["diagnosed_seq_len"] = [float(DIAGNOSED_SEQ_LEN)]
     exact = Stack(architecture(spec, variant_source, DIAGNOSED_SEQ_LEN)).to(spec.device).double().eval()
     tokens = unit_rms(torch.randn(1, DIAGNOSED_SEQ_LEN, spec.d_model, device=spec.device, dtype=torch.float64))
+    for diagnosis in (_conditions, _state):
+        with suppress(Unsupported):  # a mechanism without a backward pass, or without a form in float64
+            result.samples |= diagnosis(trial.variant, exact, tokens)
     with suppress(Unsupported):
-        result.samples |= _by_gradients(trial, exact, tokens)
-    with torch.no_grad():
-        result.samples["effective_rank"] = [diagnose.effective_rank(exact(tokens)[0])]
-    result.samples |= diagnose.attention_norms(exact, tokens)
+        result.samples["gradient_norm"] = [_gradient_norm(trial)]
     return result.without_infinities()
 
 
-def _by_gradients(trial: StackTrial, exact: Stack, tokens: Tensor) -> dict[str, list[float]]:
-    """What takes gradients to tell. Raises Unsupported for a mechanism without a backward pass."""
-    require_backward(trial.variant)
-    trial.clear()
-    trial.train_step(trial.inputs.copies()[0])
-    gradient = diagnose.gradient_norm(trial.stack)
-    trial.clear()
+def _conditions(variant: Variant, exact: Stack, tokens: Tensor) -> dict[str, list[float]]:
+    """Raises Unsupported for a mechanism without a backward pass."""
+    require_backward(variant)
     return {
         "jacobian_condition": [diagnose.jacobian_condition(exact, tokens[0])],
         "attention_jacobian_condition": [diagnose.jacobian_condition(exact.mix, tokens[0])],
-        "gradient_norm": [gradient],
     }
+
+
+def _state(variant: Variant, exact: Stack, tokens: Tensor) -> dict[str, list[float]]:
+    with torch.no_grad():
+        rank = diagnose.effective_rank(exact(tokens)[0])
+    return {"effective_rank": [rank], **diagnose.attention_norms(exact, tokens)}
+
+
+def _gradient_norm(trial: StackTrial) -> float:
+    require_backward(trial.variant)
+    trial.clear()
+    trial.train_step(trial.inputs.copies()[0])
+    norm = diagnose.gradient_norm(trial.stack)
+    trial.clear()
+    return norm
 
 
 class StackTrial:
