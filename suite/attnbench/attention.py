@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,6 +21,13 @@ PaddingMask = Bool[Tensor, "batch seq_len"]
 
 class Attention(Protocol):
     """What `build` returns: an `nn.Module` that is called with queries, keys and values.
+
+    A module is checked and timed in eval mode and trained in train mode: dropout that follows `self.training`, as nn.Dropout does, is left
+    out of both, and anything else random is drawn once, in `build`. What a module keeps between calls must not change what it gives. It
+    may keep tables that it makes when it needs them, in a precision that serves every dtype it is called in; it is held against a module
+    built anew from the file, in float64, with its parameters and persistent buffers.
+
+    It has a form in float32, and may lack one in another dtype: it raises Unsupported there. `matrix` and a reference have one in float64.
 
     A module may also have `matrix(q, k, causal=, padding_mask=)`, the dense attention matrix, and
     `init_projections(w_q, w_k, w_v, w_o)`, the mechanism's own initialisation, in place (nn.Linear layout, heads contiguous).
@@ -78,6 +86,8 @@ class Variant:
     time_exponent, memory_exponent: claimed growth in seq_len, 1.0 for linear, 2.0 for quadratic.
     params:    tunable parameters with their defaults.
     needs:     what it cannot run without: "cuda", "triton", or the import name of a package.
+    training:  whether it has a backward pass; without one, cells that train are skipped. Where it lacks one on some device, in some
+               dtype or form alone, raise Unsupported there, in forward or in backward.
     needs_hidden: whether it is also given hidden=[batch, seq_len, d_model].
     head_group: how many heads work together; num_heads must be a multiple.
     reference: float64 dense matrix by definition, called as reference(module, q, k, causal, padding_mask); where it is
@@ -96,6 +106,7 @@ class Variant:
     needs: tuple[str, ...] = ()
     equivariant: bool = False
     orthogonal: bool = False
+    training: bool = True
     needs_hidden: bool = False
     head_group: int = 1
     reference: Callable[[nn.Module, Heads, Heads, bool, PaddingMask | None], Matrix] | None = None
@@ -132,6 +143,14 @@ def hide_padding(padding_mask: PaddingMask | None, *tensors: Float[Tensor, "batc
 def at_least_float32(x: Tensor) -> Tensor:
     """The tensor in float32 if it is in half precision, else as it is: long sums, norms and exponents are computed so."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Context manager: every operation keeps the dtype that it is given, in mixed-precision training too.
+
+    There torch would round the factors of a matrix product to half precision, those in float32 as well, and fail on what has no half form.
+    """
+    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
 
 
 def visible_keys(

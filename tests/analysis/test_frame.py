@@ -10,7 +10,9 @@ import pytest
 
 import attnbench
 from attnbench.analysis import frame
+from attnbench.analysis.samples import single
 from attnbench.errors import BadInput
+from attnbench.store.metrics import SATURATED
 from attnbench.store.store import Store
 from helpers.records import make_record, make_spec
 
@@ -151,3 +153,15 @@ def test_axes_are_columns_of_every_track(results: Path) -> None:
     table = attnbench.load(results)
     assert set(table.track) == {"task", "kernel"}
     assert table[table.track == "task"].task.unique().tolist() == ["mnist"]
+
+
+def test_a_condition_of_zero_is_read_as_saturated(results: Path) -> None:
+    """Records of before hold 0 for a stack whose output does not depend on its input; the record itself stays as it is."""
+    spec = make_spec(track="depth", block="skipless", num_layers=2, mode="training")
+    metrics = ("jacobian_condition", "attention_jacobian_condition")
+    record = make_record(spec, measurements={"training_s": [0.25], "jacobian_condition": [0.0], "attention_jacobian_condition": [3.0]})
+    Store(results).append(record)
+    table = attnbench.load(results).set_index("metric")
+    assert [table.loc[metric, "value"] for metric in metrics] == [SATURATED, 3.0]
+    assert [single(record, metric) for metric in metrics] == [SATURATED, 3.0]
+    assert record.measurements["jacobian_condition"] == [0.0]

@@ -23,6 +23,7 @@ SCORES = "scores = q @ k.mT / math.sqrt(q.shape[-1])"
 VISIBLE = "visible = visible_keys(q.shape[-2], causal, padding_mask, q.device, never_empty=True)"
 MATRIX = "return hide_padding(padding_mask, scores.softmax(-1))[0]"
 OUT = "self.matrix(q, k, causal, padding_mask) @ v"
+DROPOUT = "torch.nn.functional.dropout"
 BUILD = "build=lambda shape: MyAttention(),"
 DOCSTRING = 'True = padding."""'
 NEXT = "\n        "
@@ -110,7 +111,7 @@ FAULTS: Mapping[str, tuple[dict[str, str], set[str]]] = {
     "a mean over the heads": ({SCORES: f"{SCORES}{NEXT}scores = scores + 0.001 * scores.mean(1, True)"}, {"heads"}),
     "the first call decides": (
         {SCORES: f"self.first = self.__dict__.get('first', q.detach().mean()); q = q - self.first{NEXT}{SCORES}"},
-        {"deterministic"},
+        {"earlier_calls"},
     ),
     "noise at every call": (
         {FORWARD: f"out = {OUT}; return out * (1 + 2e-7 * torch.rand_like(out)) if out.dtype == torch.float32 else out"},
@@ -124,9 +125,11 @@ FAULTS: Mapping[str, tuple[dict[str, str], set[str]]] = {
         },
         {"deterministic"},
     ),
-    "something else in eval mode": (
-        {FORWARD: f"return {OUT} * (1.000001 if q.dtype == torch.float32 and not self.training else 1)"},
-        {"deterministic"},
+    "dropout that follows self.training": ({FORWARD: f"return {DROPOUT}({OUT}, 0.1, self.training)"}, set()),
+    "dropout at every call": ({FORWARD: f"return {DROPOUT}({OUT}, 0.1)"}, {"deterministic"}),
+    "a backward pass that raises": (
+        {HIDE_V: f"if q.requires_grad: raise NotImplementedError('no backward pass'){NEXT}{HIDE_V}"},
+        {"gradients"},
     ),
     "work in place": ({SCORES: "scores = q.div_(math.sqrt(q.shape[-1])) @ k.mT"}, {"unchanged"}),
     "a count of its calls": (

@@ -19,6 +19,7 @@ from attnbench.measurement import flops
 from attnbench.measurement.cell_result import Measurement
 from attnbench.measurement.clock import ClockError, StoppingRule, Turn, take_turns, wall_clock_s
 from attnbench.measurement.tracks import measure_cell
+from helpers.changed_template import FORWARD, write
 from helpers.records import make_spec
 
 pytestmark = pytest.mark.alone
@@ -163,6 +164,15 @@ def test_a_depth_cell_says_that_it_diverged() -> None:
     assert calm.samples["diverged"] == [0.0]
     assert 1.0 <= calm.samples["jacobian_condition"][0] < 1e15
     assert calm.samples["orthogonality_error"] == pytest.approx([0.0] * 3, abs=1e-3)
+
+
+def test_a_map_that_is_zero_at_the_start_has_no_good_condition(tmp_path: Path) -> None:
+    axes = {"track": "depth", "seq_len": 8, "num_heads": 2, "head_dim": 4, "num_layers": 2, "block": "skipless", "mode": "training"}
+    for returned in ("v * torch.zeros((), requires_grad=True)", "torch.zeros_like(v)"):
+        source = write(tmp_path, {FORWARD: f"return {returned}"})
+        samples = measure_cell(make_spec(variant="mine", **axes), source, None, lambda _: None).samples
+        assert samples["jacobian_condition"] == samples["attention_jacobian_condition"] == [1e15]
+        assert samples["effective_rank"] == [1.0] and samples["diverged"] == [0.0]
 
 
 @pytest.mark.parametrize("variant", ["softmax", "softmax_math", "polynomial"])

@@ -128,7 +128,7 @@ def test_a_check_that_does_not_end_is_no_verdict(results: Path, tmp_path: Path) 
     """It is a timeout of the cell, met once by a command, and tried again by the next."""
     source = write(tmp_path / "slow", TEMPLATE.replace("(v,) =", "__import__('time').sleep(600); (v,) =", 1))
     records = run(source, results, 16, 32, timeout_s=5.0)
-    assert [(record.status, record.stage) for record in records] == [("timeout", "check: shape")] * 2
+    assert [(record.status, record.stage) for record in records] == [("timeout", "check: deterministic")] * 2
     assert records[1].stages_s == {}, "it was checked twice"
     assert not (results / "checks").exists()
 

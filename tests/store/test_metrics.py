@@ -100,3 +100,11 @@ def test_a_rate_is_no_time_and_more_of_it_is_better() -> None:
 )
 def test_units_come_from_names(name: str, told: str) -> None:
     assert unit(name) == told
+
+
+def test_a_condition_below_one_is_read_as_saturated() -> None:
+    """As it was stored for a Jacobian of zeros, and would be the best of all."""
+    assert all(name in METRICS for name in metrics.CONDITIONS)
+    for name in metrics.CONDITIONS:
+        assert metrics.as_meant(name, [0.0, 1.0, 5.0]) == [metrics.SATURATED, 1.0, 5.0]
+    assert metrics.as_meant("gradient_norm", [0.0]) == [0.0]

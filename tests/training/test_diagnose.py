@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -67,6 +68,32 @@ def test_the_condition_of_a_nonlinear_map_is_taken_at_the_tokens() -> None:
 def test_the_condition_saturates(factor: float) -> None:
     factors = torch.tensor([[1.0, factor]], dtype=torch.float64)
     assert diagnose.jacobian_condition(Linear(factors), torch.ones(1, 2, dtype=torch.float64)) == 1e15
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        torch.zeros_like,  # no history at all
+        lambda x: 0 * x,
+        lambda x: x * torch.zeros((), dtype=x.dtype, requires_grad=True),
+        lambda x: torch.ones_like(x) * torch.ones((), dtype=x.dtype, requires_grad=True),  # a history, and no input in it
+        lambda x: x[..., :1] * 1e-305 + 0 * x,
+    ],
+)
+def test_a_map_without_a_condition_is_saturated(of: Callable[[Tensor], Tensor]) -> None:
+    assert diagnose.jacobian_condition(of, torch.ones(2, 2, dtype=torch.float64)) == 1e15
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1.0, 1e300])
+def test_no_condition_is_below_one(factor: float) -> None:
+    found = diagnose.jacobian_condition(Linear(torch.full((2, 2), factor, dtype=torch.float64)), torch.ones(2, 2, dtype=torch.float64))
+    assert found == pytest.approx(1.0)
+    assert found >= 1.0
+
+
+def test_nothing_has_a_gradient_of_zero() -> None:
+    assert diagnose.gradient_norm(nn.Linear(2, 1)) == 0.0
+    assert diagnose.effective_rank(torch.zeros(3, 2)) == 1.0
 
 
 def test_effective_rank_of_known_tokens() -> None:

@@ -14,7 +14,7 @@ from attnbench.analysis.asv import FLAG, AsvCell, with_asv
 from attnbench.analysis.drift import Drifts, SessionKey
 from attnbench.analysis.gc_pause import collector_paused
 from attnbench.spec.axes import Spec
-from attnbench.store.metrics import CURVE, unit
+from attnbench.store.metrics import CURVE, as_meant, unit
 from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
 from attnbench.store.store import Problem
@@ -149,7 +149,7 @@ def _gather(records: Iterable[Record | AsvCell], curves: bool) -> _Gathered:
         found.rows.append(len(measured))
         found.metrics.extend(measured)
         found.clocks.extend(map(record.clocks.get, measured))
-        found.samples.extend(measured.values())
+        found.samples.extend(as_meant(metric or "", samples) for metric, samples in measured.items())
     return found
 
 

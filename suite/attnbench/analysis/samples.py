@@ -10,6 +10,7 @@ from operator import attrgetter
 from attnbench.analysis.labels import canonical
 from attnbench.spec.axes import Spec
 from attnbench.stats import Interval, mean_interval, median_interval, median_ratio, within
+from attnbench.store.metrics import as_meant
 from attnbench.store.record import Origin, Record
 
 BASELINE = "softmax"
@@ -30,7 +31,7 @@ def is_trial(record: Record) -> bool:
 
 def values(record: Record, metric: str) -> list[float]:
     """The samples of a metric that can be a measurement; empty when the cell has none."""
-    return [x for x in record.measurements.get(metric, ()) if abs(x) < LARGEST]
+    return [x for x in as_meant(metric, record.measurements.get(metric, [])) if abs(x) < LARGEST]
 
 
 def positive(record: Record, metric: str) -> Interval | None:

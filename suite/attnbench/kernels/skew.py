@@ -11,7 +11,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Unsupported, at_least_float32, hide_padding, unit_values
+from attnbench.attention import (
+    BadInput,
+    Heads,
+    Matrix,
+    PaddingMask,
+    Shape,
+    Unsupported,
+    at_least_float32,
+    hide_padding,
+    unit_values,
+    without_autocast,
+)
 
 MOST_ROWS_IN_A_BATCH = 128
 
@@ -47,7 +58,8 @@ class SkewAttention(nn.Module):
         dtype = v.dtype
         q, k, v = (at_least_float32(x) for x in (*hide_padding(padding_mask, q, k), v))
         c = (self.alpha.to(q.dtype) / math.sqrt(self.head_dim))[:, None, None]
-        return self.rotate(q, k, v, c).to(dtype)
+        with without_autocast(q.device):
+            return self.rotate(q, k, v, c).to(dtype)
 
     def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
         """The paper's initialisation, in place: [W_Q, W_K] jointly orthonormal per head, W_V and W_O orthogonal."""

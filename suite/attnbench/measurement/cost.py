@@ -52,7 +52,10 @@ def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], 
     result.samples["peak_memory_bytes"] = [memory.peak_memory_bytes(trial.call, device)]
     stage("flops")
     subject.prepare()
-    result.samples["flops"] = [flops.flops(trial.call)]
+    try:
+        result.samples["flops"] = [flops.flops(trial.call)]
+    except flops.Uncountable as why:
+        result.facts["flops_not_counted"] = str(why)
     stage("verify")
     error = subject.verify()
     if error is not None:

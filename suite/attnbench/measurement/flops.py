@@ -7,9 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch._dynamo
 from torch.utils.flop_counter import FlopCounterMode
 
+from attnbench.errors import AttnbenchError
 from attnbench.kernels.count import reported_flops, visible_pairs
+
+_HIGHER_ORDER = ("torch.ops.higher_order", "HigherOrderOperator")  # in what torch raises for one in a mode that it has no rule for
+
+
+class Uncountable(AttnbenchError):
+    """The operations of a call cannot be counted; its time and memory can be measured all the same."""
 
 
 def flops(call: Callable[[int], object]) -> float:
@@ -17,9 +25,21 @@ def flops(call: Callable[[int], object]) -> float:
 
     A multiplication and an addition are two. Causal attention counts the pairs of a query and a key that it sees, N(N+1)/2 of N^2, not the
     blocks that a kernel happens to touch. Elementwise work, factorisations and solves are not counted.
+
+    Raises Uncountable for a call that torch's counter cannot follow.
     """
-    with reported_flops() as reported, FlopCounterMode(display=False, custom_mapping={**_ATTENTION, **_IN_PLACE}) as counter:
-        call(0)
+    try:
+        with (
+            torch.compiler.set_stance("force_eager"),  # what is compiled hides its operators; and in a mode torch refuses to compile
+            reported_flops() as reported,
+            FlopCounterMode(display=False, custom_mapping={**_ATTENTION, **_IN_PLACE}) as counter,
+        ):
+            call(0)
+    except (TypeError, NotImplementedError) as error:
+        if any(sign in str(error) for sign in _HIGHER_ORDER):
+            torch._dynamo.reset()  # or the next call of the operator fails on what was traced here
+            raise Uncountable("torch's counter does not see into an operator of higher order, such as flex_attention") from error
+        raise
     return counter.get_total_flops() + math.fsum(reported)
 
 

@@ -13,6 +13,7 @@ import torch.profiler
 import torch.utils.flop_counter
 
 from attnbench.errors import Incorrect
+from attnbench.measurement.threads import left_at_work
 
 _TORCH: dict[Any, tuple[str, ...]] = {
     torch: ("equal", "empty", "empty_like", "randn", "no_grad"),
@@ -51,8 +52,8 @@ class Guard:
         self._sealed = _present()
 
     def check_threads(self) -> None:
-        """Check that no Python thread runs on when a call has returned; that of autograd, which Python did not start, may."""
-        more = [t.name for t in threading.enumerate() if t not in self._threads and not isinstance(t, threading._DummyThread)]
+        """Check that no Python thread runs on when a call has returned; those of autograd and of torch's compiler may."""
+        more = left_at_work(self._threads)
         if more:
             raise Incorrect(f"the call returned and left {len(more)} thread(s) running ({more[0]}); finish all work before returning")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from attnbench.attention import Heads, PaddingMask, Variant, prefilled
 from attnbench.errors import Incorrect
+from attnbench.measurement.anew import Original
 
 # Positions up to which a dense float64 reference is affordable; that of an orthogonal mechanism, an exponential, is cubic in seq_len.
 COMPARED_SEQ_LEN, COMPARED_ORTHOGONAL = 1024, 256
 TOLERANCE = MappingProxyType({"float64": 1e-9, "float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2})
 _CANCELLED = 1e-3  # a result this much smaller than the largest is compared on the scale of the largest
+_ZERO = 1e-12  # where no expected number is larger, all are rounding of zero, and found numbers are compared on the scale of the inputs
 
 
 def check_finite(results: Sequence[Tensor]) -> None:
@@ -40,9 +42,7 @@ def check_repeated(timed: Sequence[Tensor], repeated: Sequence[Tensor], toleranc
         )
 
 
-def check_error(
-    variant: Variant, module: nn.Module, inputs: Sequence[Heads], causal: bool, upstream: Heads | None, timed: Sequence[Tensor]
-) -> float | None:
+def check_error(original: Original, inputs: Sequence[Heads], causal: bool, upstream: Heads | None, timed: Sequence[Tensor]) -> float | None:
     """Largest relative error (Frobenius norm) of what a timed call gave for its inputs q, k and v: the output and, with the upstream
     gradient of a training step, their gradients. None without a reference.
 
@@ -53,14 +53,16 @@ def check_error(
 
     Raises Incorrect when the error is above the dtype's tolerance.
     """
-    if variant.needs_hidden or (variant.reference is None and not hasattr(module, "matrix")):
+    variant, exact = original.definition()
+    if not _has_definition(variant, exact):
         return None
+    module = original.module
     first = [x[:1].detach() for x in inputs]
     weights = None if upstream is None else upstream[:1]
     length, dtype = first[0].shape[-2], first[0].dtype
     compared = _compared(variant)
     short = [x[:, :, :compared] for x in first]
-    expected = _expected(variant, module, short, causal, None if weights is None else weights[:, :, :compared])
+    expected = _expected(variant, exact, short, causal, None if weights is None else weights[:, :, :compared])
     if length <= compared:
         return _allowed(_largest([x[:1] for x in timed], expected), dtype)
     found = _outcome(module, short, causal, None, None if weights is None else weights[:, :, :compared])
@@ -69,23 +71,24 @@ def check_error(
     return _allowed(max(_largest(found, expected), _largest([x[:, :, :compared] for x in whole], expected)), dtype)
 
 
-def check_step(variant: Variant, module: nn.Module, inputs: Sequence[Heads], timed: Tensor) -> float | None:
+def check_step(original: Original, inputs: Sequence[Heads], timed: Tensor) -> float | None:
     """Relative error of a decoding step, the last token of q, k and v, against the last row of the float64 reference; None without one.
 
     More than 1,024 positions are cut to the last 1,024, and stepped again.
 
     Raises Incorrect when the error is above the dtype's tolerance.
     """
-    if variant.needs_hidden or (variant.reference is None and not hasattr(module, "matrix")):
+    variant, exact = original.definition()
+    if not _has_definition(variant, exact):
         return None
     compared = _compared(variant)
     short = [x[:1, :, -compared:].detach() for x in inputs]
-    (expected,) = _expected(variant, module, short, causal=True, upstream=None)
+    (expected,) = _expected(variant, exact, short, causal=True, upstream=None)
     out = timed[:1]
     if inputs[0].shape[-2] > compared:
         with torch.no_grad():
-            state = prefilled(module, *(x[:, :, :-1] for x in short))
-            out, _ = module.step(*(x[:, :, -1:] for x in short), state)  # type: ignore[operator]
+            state = prefilled(original.module, *(x[:, :, :-1] for x in short))
+            out, _ = original.module.step(*(x[:, :, -1:] for x in short), state)  # type: ignore[operator]
     return _allowed(_largest([out], [expected[:, :, -1:]]), out.dtype)
 
 
@@ -93,11 +96,12 @@ def _compared(variant: Variant) -> int:
     return COMPARED_ORTHOGONAL if variant.orthogonal else COMPARED_SEQ_LEN
 
 
-def _expected(variant: Variant, module: nn.Module, short: list[Tensor], causal: bool, upstream: Tensor | None) -> list[Tensor]:
+def _has_definition(variant: Variant, exact: nn.Module) -> bool:
+    return not variant.needs_hidden and (variant.reference is not None or hasattr(exact, "matrix"))
+
+
+def _expected(variant: Variant, exact: Any, short: list[Tensor], causal: bool, upstream: Tensor | None) -> list[Tensor]:
     """Output and gradients by definition, in float64."""
-    exact: Any = copy.deepcopy(module).double()
-    for parameter in exact.parameters():
-        parameter.grad = None
     q, k, v = (x.detach().double().requires_grad_(upstream is not None) for x in short)
     matrix = exact.matrix(q, k, causal=causal) if variant.reference is None else variant.reference(exact, q, k, causal, None)
     return _with_gradients(matrix @ v, [q, k, v], upstream)
@@ -117,9 +121,14 @@ def _with_gradients(out: Tensor, inputs: list[Tensor], upstream: Tensor | None) 
 
 
 def _largest(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
-    """The largest relative difference; a result that is far smaller than the largest is compared on that one's scale."""
+    """The largest relative difference.
+
+    A result that is far smaller than the largest is compared on that one's scale; where all are zero, on that of the inputs.
+    """
     norms = [float(x.double().norm()) for x in expected]
-    least = max(_CANCELLED * max(norms), 1e-300)
+    units = [math.sqrt(x.numel()) for x in expected]  # the norms of as many numbers of unit variance
+    all_zero = all(norm <= _ZERO * unit for norm, unit in zip(norms, units, strict=True))
+    least = max(units) if all_zero else _CANCELLED * max(norms)
     differences = [float((one.double() - other.double()).norm()) for one, other in zip(found, expected, strict=True)]
     return max(difference / max(norm, least) for difference, norm in zip(differences, norms, strict=True))
 

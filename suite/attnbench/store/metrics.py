@@ -14,7 +14,8 @@ from types import MappingProxyType
 
 CURVE = "curve."  # prefix that makes the name of a curve's column the name of a metric
 RESULTS = ("accuracy", "bits_per_byte")  # the test metrics; a task measures one of them
-SATURATED = 1e15  # above this a condition number in float64 is rounding
+SATURATED = 1e15  # above this a condition number in float64 is rounding; a map that is zero has it too
+CONDITIONS = frozenset({"jacobian_condition", "attention_jacobian_condition"})
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ _TABLE = (
     Metric(
         "jacobian_condition",
         "1",
-        "condition number of the Jacobian of the stack's output by its input at initialisation; at most 1e15",
+        "condition number of the Jacobian of the stack's output by its input at initialisation; 1 to 1e15, where it is saturated, as it is "
+        "for an output that does not depend on its input",
     ),
     Metric("attention_jacobian_condition", "1", "the same of the stack's attention alone, without its other parts"),
     Metric("effective_rank", "1", "exp of the entropy of the output tokens' normalised singular values; 1 when all tokens are parallel"),
@@ -168,6 +170,17 @@ def metric(name: str) -> Metric:
         return METRICS[shared]
     ending = next((known for known in ENDINGS if shared.removesuffix("_layer_N").endswith(known.name)), Metric("", "1"))
     return replace(ending, name=name)
+
+
+def as_meant(name: str, samples: list[float]) -> list[float]:
+    """The samples of a metric as it is meant today.
+
+    A condition number below one, which there is none of, was stored for a Jacobian of zeros: it is saturated.
+
+    >>> as_meant("jacobian_condition", [0.0, 17.0]), as_meant("effective_rank", [0.0])
+    ([1000000000000000.0, 17.0], [0.0])
+    """
+    return [SATURATED if x < 1.0 else x for x in samples] if name in CONDITIONS else samples
 
 
 def as_plain() -> dict[str, list[dict[str, str | bool]]]:

@@ -20,8 +20,9 @@ _ROWS_AT_ONCE = 128
 
 
 def jacobian_condition(stack: Callable[[Tensor], Tensor], tokens: Float[Tensor, "seq_len d_model"]) -> float:
-    """Condition number of the Jacobian of all output tokens by all input tokens, saturated at 1e15.
+    """Condition number of the Jacobian of all output tokens by all input tokens: from 1 to 1e15, where it is saturated.
 
+    It is saturated too for a Jacobian that is zero, for what does not depend on its input has no condition, and one that is not finite.
     Give a stack and tokens in float64. One backward pass serves 128 rows of the Jacobian, each on its own copy of the tokens.
     """
     size = tokens.numel()
@@ -32,17 +33,22 @@ def jacobian_condition(stack: Callable[[Tensor], Tensor], tokens: Float[Tensor, 
         out = stack(copies).flatten(1)
         seeds = torch.zeros_like(out)
         seeds[torch.arange(count), torch.arange(start, start + count)] = 1.0
-        (gradient,) = torch.autograd.grad(out, copies, seeds)
+        if out.requires_grad:
+            (gradient,) = torch.autograd.grad(out, copies, seeds, allow_unused=True, materialize_grads=True)
+        else:
+            gradient = torch.zeros_like(copies)
         rows.append(gradient.flatten(1))
     jacobian = torch.cat(rows)
     if not jacobian.isfinite().all():
         return SATURATED
     singular = torch.linalg.svdvals(jacobian)
-    return min(SATURATED, float(singular[0] / singular[-1].clamp_min(1e-300)))
+    if not singular[-1] > 0.0:
+        return SATURATED
+    return min(SATURATED, max(1.0, float(singular[0] / singular[-1])))
 
 
 def effective_rank(tokens: Float[Tensor, "seq_len d_model"]) -> float:
-    """exp of the entropy of the normalised singular values: 1 when all tokens are parallel. Roy and Vetterli 2007.
+    """exp of the entropy of the normalised singular values: 1 when all tokens are parallel, or zero. Roy and Vetterli 2007.
 
     NaN for tokens that are not finite.
     """
@@ -115,5 +121,6 @@ def _pass(stack: nn.Module, tokens: Tensor, causal: bool, padding_mask: Tensor |
 
 
 def gradient_norm(module: nn.Module) -> float:
-    """Norm of all gradients together, after a backward pass."""
-    return float(torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm())
+    """Norm of all gradients together, after a backward pass; zero where nothing has one."""
+    norms = [p.grad.norm() for p in module.parameters() if p.grad is not None]
+    return float(torch.stack(norms).norm()) if norms else 0.0

@@ -45,5 +45,6 @@ VARIANT = Variant(
     equivariant=True,  # permuting the tokens permutes the output
     time_exponent=2.0,  # claimed growth with seq_len, which the check measures
     memory_exponent=2.0,
+    # Without a backward pass: training=False. Dropout must follow self.training: what is checked and timed is eval mode.
     params={},  # names and defaults of what `build` takes beside the shape
 )

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from attnbench import registry
-from attnbench.errors import Unavailable, is_out_of_memory
+from attnbench.errors import Unavailable, Unsupported, is_out_of_memory, text_of
+from attnbench.measurement import compiler
 from attnbench.measurement.checks import agreement, decode, gradients, growth, independence, invariants, precision, range, tokens, tools
 from attnbench.measurement.checks.finding import failed, skipped
 from attnbench.measurement.checks.subject import Subject, one_thread
@@ -21,11 +22,14 @@ from attnbench.store.environment import anonymous
 from attnbench.store.fingerprint import check_fingerprint
 from attnbench.store.report import Finding, Report
 
+RAISES = "it raises"
+
 Check = Callable[[Subject], Finding]
 Stage = Callable[[str], None]
 
 CORRECTNESS: Mapping[str, Check] = {
     "build": agreement.build,
+    "deterministic": independence.deterministic,
     "shape": agreement.shape,
     "matrix": agreement.matrix,
     "reference": agreement.reference,
@@ -43,11 +47,16 @@ CORRECTNESS: Mapping[str, Check] = {
     "equivariance": tokens.equivariance,
     "batch": independence.batch,
     "heads": independence.heads,
-    "deterministic": independence.deterministic,
+    "earlier_calls": independence.earlier_calls,
     "unchanged": independence.unchanged,
     "strides": independence.strides,
     "row_sums": invariants.row_sums,
     "orthogonality": invariants.orthogonality,
+}
+# Without these there is nothing for the others to look at, and this is said of them.
+PREREQUISITES: Mapping[str, str] = {
+    "build": "it cannot be built",
+    "deterministic": "not looked at: the same call gives something else each time",
 }
 THOROUGH: Mapping[str, Check] = {
     "long": precision.long,
@@ -64,6 +73,8 @@ def check(source: str, params: Mapping[str, Any], device: str, full: bool, stage
     Raises BadInput for what cannot be loaded or a parameter it does not have, and Unavailable when it cannot run here.
     """
     stage("load")
+    compiler.prepare()
+    compiler.allow_many_forms()
     variant = load_variant(source)
     check_params(source, variant, params)
     if device == "cuda" and not torch.cuda.is_available():
@@ -71,13 +82,8 @@ def check(source: str, params: Mapping[str, Any], device: str, full: bool, stage
     given = {**variant.params, **params}
     subject = Subject(source, variant, given, device)
     chosen = {**CORRECTNESS, **THOROUGH} if full else CORRECTNESS
-    findings: list[Finding] = []
     with one_thread():
-        for name, function in chosen.items():
-            stage(name)
-            built = not findings or findings[0].status == "passed"  # "build" comes first
-            found = _carry_out(function, subject) if built else skipped("it cannot be built")
-            findings.append(dataclasses.replace(found, name=name))
+        findings = _carry_out_all(chosen, subject, stage)
     return Report(
         variant=registry.stem(source),
         fingerprint=check_fingerprint(source, given, device),
@@ -87,13 +93,37 @@ def check(source: str, params: Mapping[str, Any], device: str, full: bool, stage
     )
 
 
-def _carry_out(function: Check, subject: Subject) -> Finding:
+def _carry_out_all(chosen: Mapping[str, Check], subject: Subject, stage: Stage) -> list[Finding]:
+    """The findings of some checks, in order; those that a prerequisite leaves nothing to look at are skipped."""
+    findings: list[Finding] = []
+    pointless: str | None = None
+    for name, function in chosen.items():
+        stage(name)
+        found = _carry_out(function, subject, name) if pointless is None else skipped(pointless)
+        findings.append(dataclasses.replace(found, name=name, detail=anonymous(found.detail)))
+        if found.status == "failed" and (name == "build" or not found.detail.startswith(RAISES)):
+            pointless = pointless or PREREQUISITES.get(name)
+    return findings
+
+
+def _carry_out(function: Check, subject: Subject, name: str) -> Finding:
     try:
-        found = function(subject)
+        # A mechanism without a backward pass may refuse whatever asks for one.
+        with torch.set_grad_enabled(name == "build" or subject.has_gradients()):
+            return function(subject)
     except Unavailable:
         raise
     except Exception as error:  # whatever a third party's mechanism does
         if is_out_of_memory(error):  # says nothing of the mechanism: the same check may hold where there is more
             raise
-        found = failed(f"it raises {type(error).__name__}: {' '.join(str(error).split())[:300]}")
-    return dataclasses.replace(found, detail=anonymous(found.detail))
+        absent = compiler.absence(error)
+        if absent is not None:
+            raise Unavailable(absent) from error
+        hint = f"; {gradients.HINT}" if name == "gradients" and not isinstance(error, Unsupported) else ""
+        return failed(f"{RAISES} {_name_of(error)}: {' '.join(text_of(error).split())[:300]}{hint}")
+
+
+def _name_of(error: Exception) -> str:
+    """The name of an error's class, with its module where that is torch's, which has an Unsupported of its own."""
+    kind = type(error)
+    return f"{kind.__module__}.{kind.__name__}" if kind.__module__.startswith("torch.") else kind.__name__

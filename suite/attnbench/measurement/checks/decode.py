@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Decodes, prefilled
-from attnbench.measurement.checks.agreement import ROUNDING
 from attnbench.measurement.checks.finding import Finding, Worst, failed, skipped
 from attnbench.measurement.checks.precision import TIMES_PLAIN
-from attnbench.measurement.checks.subject import BATCH, Inputs, Subject, attend, exact, relative_error, select
+from attnbench.measurement.checks.subject import BATCH, ROUNDING, Inputs, Subject, attend, relative_error, select
 from attnbench.measurement.checks.tokens import CLOSE
 
 LENGTH = 41  # odd, and beyond two doublings of a cache with room for 8 or 16 tokens
@@ -33,21 +32,23 @@ def decode(subject: Subject) -> Finding:
         return skipped("it has no decode form: no init_state(batch_size) and step(q, k, v, state)")
     worst = Worst("relative difference of decoding and causal forward")
     with torch.no_grad():
-        for dtype in (torch.float64, torch.float32):
-            complaint = _compare(worst, subject, module, dtype)
+        for dtype in dict.fromkeys((subject.finest(), torch.float32)):
+            complaint = _compare(worst, subject, dtype)
             if complaint:
                 return failed(complaint)
     return worst.finding()
 
 
-def _compare(worst: Worst, subject: Subject, module: nn.Module, dtype: torch.dtype) -> str | None:
+def _compare(worst: Worst, subject: Subject, dtype: torch.dtype) -> str | None:
     """Add the errors of decoding in a dtype to `worst`; gives what is wrong with the shape or dtype of an output, None if nothing."""
     drawn = [subject.draw(seq_len=LENGTH, seed=seed) for seed in (1, 2)]
-    wanted = [attend(exact(module), {key: x.double() for key, x in inputs.items()}, causal=True) for inputs in drawn]
-    one: Any = exact(module).to(dtype)
+    finest = subject.finest()
+    exact = subject.build(LENGTH, dtype=finest)
+    wanted = [attend(exact, {key: x.to(finest) for key, x in inputs.items()}, causal=True) for inputs in drawn]
+    one: Any = subject.build(LENGTH, dtype=dtype)
     sequences = [{key: x.to(dtype) for key, x in inputs.items()} for inputs in drawn]
-    allowed = ROUNDING
-    if dtype != torch.float64:
+    allowed = ROUNDING[finest]
+    if dtype != finest:
         allowed = CLOSE + TIMES_PLAIN * relative_error(attend(one, sequences[0], causal=True), wanted[0])
     named = str(dtype).removeprefix("torch.")
 

@@ -6,7 +6,6 @@ half inputs and rounded. The exact value is the plain form's in float64; a mecha
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import PaddingMask, Unsupported
 from attnbench.measurement.checks.finding import Finding, Worst, form, skipped
-from attnbench.measurement.checks.subject import Inputs, Subject, attend, cast, exact, flat, gradients, relative_error, times
+from attnbench.measurement.checks.subject import Inputs, Subject, attend, cast, flat, gradients, relative_error, times
 from attnbench.measurement.reference import TOLERANCE
 
 TIMES_PLAIN = 2.0
@@ -69,11 +68,15 @@ def _compare(
     worst: Worst, subject: Subject, dtype: torch.dtype, length: int, causal: bool, mask: PaddingMask | None, with_gradients: bool
 ) -> None:
     """Add the error of the output and, if asked for, of all gradients together to `worst`."""
-    module = subject.build(length, HEAD_DIM, groups=1).to(dtype)
+    module = subject.build(length, HEAD_DIM, groups=1, dtype=dtype)
+    with_gradients = with_gradients and subject.gradient_trouble(causal) is None
     drawn = {key: x.to(dtype) for key, x in subject.draw(1, length, HEAD_DIM, groups=1).items()}
 
+    def anew(kind: torch.dtype) -> nn.Module:
+        return subject.build(length, HEAD_DIM, 1, kind, like=module)
+
     def results(one: nn.Module, kind: torch.dtype, forward: Forward) -> list[Tensor]:
-        inputs = cast(drawn, kind)
+        inputs = cast(drawn, kind, with_gradients)
         with torch.set_grad_enabled(with_gradients):
             out = forward(one, inputs, causal, mask)
             return [out, flat(gradients(out, one, inputs))] if with_gradients else [out]
@@ -86,11 +89,11 @@ def _compare(
     unit = torch.finfo(dtype).eps
     found = results(module, dtype, attend)
     if subject.has_dense():
-        wanted = results(exact(module), torch.float64, plain)
-        simple = results(copy.deepcopy(module).to(_at_least_float32(dtype)), dtype, plain)
+        wanted = results(anew(torch.float64), torch.float64, plain)
+        simple = results(anew(_at_least_float32(dtype)), dtype, plain)
         allowed = [TIMES_PLAIN * relative_error(x, y) + UNITS * unit for x, y in zip(simple, wanted, strict=True)]
     else:
-        wanted = results(exact(module), torch.float64, attend)
+        wanted = results(anew(torch.float64), torch.float64, attend)
         allowed = [UNITS_WITHOUT_PLAIN * unit] * len(found)
     most = TOLERANCE[str(dtype).removeprefix("torch.")]  # the plain form may share a fault of the module's matrix()
     for i, what in enumerate(("out", "gradients")[: len(found)]):

@@ -6,7 +6,7 @@ import torch
 
 from attnbench.attention import Unsupported
 from attnbench.measurement.checks.finding import Finding, bracketed, failed, form, passed
-from attnbench.measurement.checks.subject import Subject, attend, cast, exact, flat, gradients
+from attnbench.measurement.checks.subject import Inputs, Subject, attend, cast, flat, gradients
 
 # In float32 a cube of scores, (1e3)^6 times values of 1e3, is still far from the largest number; in float16 one of factor 2 is.
 SCALES = {torch.float32: (1e3, 1e2, 1e1, 1e-6, 0.0), torch.bfloat16: (1e2, 1e-6, 0.0), torch.float16: (2.0, 1e-6, 0.0)}
@@ -17,12 +17,12 @@ def finite(subject: Subject) -> Finding:
     """Finite wherever the exact output and gradients, by the same module in float64, are well within the dtype's range."""
     asked = 0
     for dtype, scales in SCALES.items():
-        module = subject.build().to(dtype)
+        module = subject.build(dtype=dtype)
         for scale in scales:
             drawn = {key: (scale * x).to(dtype) for key, x in subject.draw().items()}
             for causal in subject.forms:
                 try:
-                    found = _outcome(module, drawn, dtype, causal)
+                    found = _outcome(subject, module, drawn, dtype, causal)
                 except Unsupported:
                     if dtype == torch.float32:
                         raise
@@ -30,16 +30,21 @@ def finite(subject: Subject) -> Finding:
                 if found.isfinite().all():
                     asked += 1
                     continue
-                wanted = _outcome(exact(module), drawn, torch.float64, causal)
+                finest = subject.finest()
+                wanted = _outcome(subject, subject.build(dtype=finest, like=module), drawn, finest, causal)
                 if not wanted.isfinite().all():
-                    return failed(f"inputs of size {scale:g} give values that are not finite, even in float64{bracketed(form(causal))}")
+                    even = f"even in {str(finest).removeprefix('torch.')}{bracketed(form(causal))}"
+                    return failed(f"inputs of size {scale:g} give values that are not finite, {even}")
                 if float(wanted.abs().max()) <= ROOM * torch.finfo(dtype).max:
                     name = str(dtype).removeprefix("torch.")
                     return failed(f"inputs of size {scale:g} give values that are not finite in {name}{bracketed(form(causal))}")
     return passed(f"finite in {asked} cases: float32 at sizes 1e3 to 1e-6 and 0, bfloat16 at 1e2, float16 at 2")
 
 
-def _outcome(module: torch.nn.Module, drawn: dict[str, torch.Tensor], dtype: torch.dtype, causal: bool) -> torch.Tensor:
-    inputs = cast(drawn, dtype)
+def _outcome(subject: Subject, module: torch.nn.Module, drawn: Inputs, dtype: torch.dtype, causal: bool) -> torch.Tensor:
+    """The output and, where the mechanism has a backward pass, all gradients."""
+    with_gradients = subject.gradient_trouble(causal) is None
+    inputs = cast(drawn, dtype, with_gradients)
     out = attend(module, inputs, causal)
-    return torch.cat([out.detach().double().flatten(), flat(gradients(out, module, inputs))])
+    more = [flat(gradients(out, module, inputs))] if with_gradients else []
+    return torch.cat([out.detach().double().flatten(), *more])

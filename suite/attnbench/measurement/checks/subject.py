@@ -2,51 +2,130 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, PaddingMask, Variant, hide_padding
-from attnbench.spec.construct import construct
+from attnbench.attention import Heads, PaddingMask, Shape, Unsupported, Variant, hide_padding
+from attnbench.errors import is_out_of_memory
+from attnbench.measurement.anew import Blueprint, load_anew
 
 BATCH, GROUPS, SEQ_LEN, HEAD_DIM = 2, 3, 11, 5  # distinct primes: no two axes can be confused
 PADDED = {"right": [7, 8, 9, 10], "left": [0, 1, 2], "holes": [2, 5, 6], "all": list(range(SEQ_LEN)), "none": []}
 STIR = 0.1
+# Of sums over a few hundred terms, with room for an exponential or an inverse. Float32 serves where there is no form in float64.
+ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-4}
 
 Inputs = dict[str, Tensor]  # q, k, v, and hidden where the mechanism wants it
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A variant with its parameters, on a device. source: the name or path that it is loaded from."""
+    """A variant with its parameters, on a device. source: the name or path that it is loaded from.
+
+    Modules of each dtype but float32 come from an execution of the file of their own, so that no table made in one dtype serves another.
+    """
 
     source: str
     variant: Variant
     params: Mapping[str, Any]
     device: str = "cpu"
+    _executions: dict[torch.dtype, Variant] = field(default_factory=dict)
+    _finest: list[torch.dtype] = field(default_factory=list)
+    _gradient_trouble: dict[bool, Exception | None] = field(default_factory=dict)
 
     @property
     def forms(self) -> tuple[bool, ...]:
         """The values of `causal` that it takes."""
         return (False, True) if self.variant.causal else (False,)
 
-    def build(self, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: int = GROUPS) -> nn.Module:
-        """A float32 module, the same at every call; noise is added to its parameters, so that none is left without effect at 0 or 1."""
+    def build(
+        self,
+        seq_len: int = SEQ_LEN,
+        head_dim: int = HEAD_DIM,
+        groups: int = GROUPS,
+        dtype: torch.dtype = torch.float32,
+        like: nn.Module | None = None,
+    ) -> nn.Module:
+        """A module in eval mode that has never been called, the same each time.
+
+        Noise is added to its parameters, so that none is left without effect at 0 or 1. like: a module whose parameters and persistent
+        buffers it has instead, for those may be rounded.
+        """
         heads = groups * self.variant.head_group
+        blueprint = Blueprint(self.source, Shape(heads, head_dim, seq_len, heads * head_dim, layer_index=1, num_layers=3), self.params)
+        variant = self.executed(dtype)
         torch.manual_seed(0)
-        context = {"seq_len": seq_len, "d_model": heads * head_dim, "layer_index": 1, "num_layers": 3}
-        module = construct(self.source, heads, head_dim, context, self.params)
-        if not isinstance(module, nn.Module):
-            raise TypeError(f"build gives a {type(module).__name__}; an nn.Module is asked for")
+        module = blueprint.build() if variant is self.variant else blueprint.build_by(variant)
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.add_(STIR * torch.randn_like(parameter))
-        return module.to(self.device)
+        module = module.to(self.device, dtype)
+        if like is not None:
+            module.load_state_dict(like.state_dict())
+        return module
+
+    def executed(self, dtype: torch.dtype) -> Variant:
+        """The variant by the execution of its file that belongs to a dtype."""
+        if dtype == torch.float32:
+            return self.variant
+        if dtype not in self._executions:
+            self._executions[dtype] = load_anew(self.source)
+        return self._executions[dtype]
+
+    def finest(self) -> torch.dtype:
+        """Float64; float32 where a mechanism raises Unsupported in float64, as a compiled kernel may, and only there."""
+        if not self._finest:
+            self._finest.append(torch.float32 if self._lacks(torch.float64) and not self._lacks(torch.float32) else torch.float64)
+        return self._finest[0]
+
+    def _lacks(self, dtype: torch.dtype) -> bool:
+        inputs = {key: x.to(dtype) for key, x in self.draw().items()}
+        try:
+            with torch.no_grad():
+                attend(self.build(dtype=dtype), inputs)
+        except Unsupported:
+            return True
+        except Exception as error:  # whatever a third party's mechanism does: the checks will say what is wrong
+            if is_out_of_memory(error):
+                raise
+        return False
+
+    def gradient_trouble(self, causal: bool) -> Exception | None:
+        """What is raised where gradients are asked for, though the output alone can be had; None if nothing is.
+
+        It is Unsupported where the mechanism says, in its declaration or by raising it, that it has no backward pass.
+        """
+        if causal not in self._gradient_trouble:
+            self._gradient_trouble[causal] = self._ask_for_gradients(causal)
+        return self._gradient_trouble[causal]
+
+    def has_gradients(self) -> bool:
+        """Whether some form has a backward pass."""
+        return any(self.gradient_trouble(causal) is None for causal in self.forms)
+
+    def _ask_for_gradients(self, causal: bool) -> Exception | None:
+        if not self.variant.training:
+            return Unsupported("it declares training=False")
+        module, inputs = self.build(), self.draw()
+        try:
+            with torch.enable_grad():
+                leaves = cast(inputs, torch.float32)
+                gradients(attend(module, leaves, causal), module, leaves)
+        except Exception as trouble:  # whatever a third party's mechanism does
+            if is_out_of_memory(trouble):
+                raise
+            try:
+                with torch.no_grad():
+                    attend(self.build(), inputs, causal)
+            except Exception:  # gradients have no part in it: the checks of the output will say what is wrong
+                return None
+            return trouble
+        return None
 
     def draw(self, batch: int = BATCH, seq_len: int = SEQ_LEN, head_dim: int = HEAD_DIM, groups: int = GROUPS, seed: int = 1) -> Inputs:
         """Standard normal inputs in float32."""
@@ -79,8 +158,9 @@ class Subject:
 
         With by_definition=False the module's own is preferred: a reference may be cubic in seq_len.
         """
-        if self.variant.reference is not None and (by_definition or not hasattr(module, "matrix")):
-            return self.variant.reference(module, inputs["q"].clone(), inputs["k"].clone(), causal, padding_mask)
+        reference = self.executed(inputs["q"].dtype).reference
+        if reference is not None and (by_definition or not hasattr(module, "matrix")):
+            return reference(module, inputs["q"].clone(), inputs["k"].clone(), causal, padding_mask)
         return own_matrix(module, inputs, causal, padding_mask)
 
 
@@ -116,14 +196,9 @@ def times(matrix: Tensor, v: Tensor, padding_mask: PaddingMask | None) -> Tensor
     return hide_padding(padding_mask, matrix @ hide_padding(padding_mask, v)[0])[0]
 
 
-def exact(module: nn.Module) -> nn.Module:
-    """The same module in float64."""
-    return copy.deepcopy(module).double()
-
-
-def cast(inputs: Inputs, dtype: torch.dtype) -> Inputs:
+def cast(inputs: Inputs, dtype: torch.dtype, with_gradients: bool = True) -> Inputs:
     """The inputs in another dtype, as leaves that ask for gradients."""
-    return {key: x.detach().to(dtype).requires_grad_() for key, x in inputs.items()}
+    return {key: x.detach().to(dtype).requires_grad_(with_gradients) for key, x in inputs.items()}
 
 
 def select(inputs: Inputs, rows: slice, tokens: Tensor | slice = slice(None)) -> Inputs:

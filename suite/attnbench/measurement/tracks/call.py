@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from attnbench import registry
-from attnbench.attention import Variant, prefilled
+from attnbench.attention import Shape, Variant, prefilled
+from attnbench.measurement.anew import Blueprint, Original
 from attnbench.measurement.inputs import RolledInputs
 from attnbench.measurement.reference import TOLERANCE, check_error, check_finite, check_step
+from attnbench.measurement.tracks import require_backward
 from attnbench.spec.axes import Spec
-from attnbench.spec.construct import construct
 
 LARGEST_MATRIX = 2**26  # numbers, all heads together, of a matrix whose norms are taken: four heads of 4,096
 
@@ -25,7 +26,9 @@ class Mechanism:
         self.spec, self.seq_len, self.dtype = spec, spec.seq_len, getattr(torch, spec.dtype)
         self.variant: Variant = registry.load("variants", source)
         context = {"seq_len": spec.seq_len, "d_model": spec.d_model, "layer_index": 0, "num_layers": 1}
-        self.module: nn.Module = construct(source, spec.num_heads, spec.head_dim, context, spec.params).to(spec.device, self.dtype)
+        blueprint = Blueprint(source, Shape(spec.num_heads, spec.head_dim, **context), spec.params)
+        self.original = Original(blueprint, spec.device, self.dtype)
+        self.module: nn.Module = self.original.module
 
     def heads(self, tokens: int) -> torch.Size:
         """Shape of q, k, v and the output for some tokens."""
@@ -48,6 +51,8 @@ class KernelTrial:
     def __init__(self, spec: Spec, source: str) -> None:
         self.mechanism = Mechanism(spec, source)
         self.causal, self.training = spec.causal, spec.mode == "training"
+        if self.training:
+            require_backward(self.mechanism.variant)
         self.tolerance = TOLERANCE[spec.dtype]
         self.shape = self.mechanism.heads(self.mechanism.seq_len)
         self.inputs = RolledInputs(self.mechanism.draw_inputs(self.mechanism.seq_len), -2, self.training)
@@ -70,7 +75,7 @@ class KernelTrial:
         """See reference.check_error."""
         check_finite(results)
         upstream = self.upstream if self.training else None
-        return check_error(self.mechanism.variant, self.mechanism.module, inputs[:3], self.causal, upstream, results)
+        return check_error(self.mechanism.original, inputs[:3], self.causal, upstream, results)
 
     def theory_bytes(self) -> float:
         """Bytes that a forward pass allocates by what is claimed: the output, and one matrix where memory grows as seq_len squared."""
@@ -148,7 +153,7 @@ class DecodeTrial:
         """See reference.check_step."""
         check_finite(results)
         whole = [torch.cat([x, token], -2) for x, token in zip(self.before[:3], inputs[:3], strict=True)]
-        return check_step(self.mechanism.variant, self.mechanism.module, whole, results[0])
+        return check_step(self.mechanism.original, whole, results[0])
 
     def _step(self, inputs: list[Tensor], state: object) -> Tensor:
         q, k, v, *more = inputs

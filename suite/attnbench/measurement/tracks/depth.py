@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -9,11 +10,13 @@ from torch import Tensor, nn
 
 from attnbench import registry
 from attnbench.attention import Variant
+from attnbench.errors import Unsupported
 from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.cost import cost
 from attnbench.measurement.drift_anchor import ANCHOR
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.inputs import RolledInputs
+from attnbench.measurement.tracks import require_backward
 from attnbench.measurement.tracks.kernel import softmax_of
 from attnbench.spec.axes import Spec
 from attnbench.spec.construct import construct
@@ -29,21 +32,40 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     trial = StackTrial(spec, variant_source)
     result = cost(trial, spec.mode, lambda _: StackTrial(softmax_of(spec), ANCHOR), spec.device, guard, stage)
     stage("diagnose")
-    trial.clear()
-    trial.train_step(trial.inputs.copies()[0])
-    gradient = diagnose.gradient_norm(trial.stack)
-    trial.clear()
-    exact = Stack(architecture(spec, variant_source, DIAGNOSED_SEQ_LEN)).to(spec.device).double()
-    tokens = unit_rms(torch.randn(1, DIAGNOSED_SEQ_LEN, spec.d_model, device=spec.device, dtype=torch.float64))
     result.samples["parameters"] = [float(count_parameters(trial.stack))]
     result.samples["diagnosed_seq_len"] = [float(DIAGNOSED_SEQ_LEN)]
-    result.samples["jacobian_condition"] = [diagnose.jacobian_condition(exact, tokens[0])]
-    result.samples["attention_jacobian_condition"] = [diagnose.jacobian_condition(exact.mix, tokens[0])]
-    with torch.no_grad():
-        result.samples["effective_rank"] = [diagnose.effective_rank(exact(tokens)[0])]
-    result.samples |= diagnose.attention_norms(exact, tokens)
-    result.samples["gradient_norm"] = [gradient]
+    exact = Stack(architecture(spec, variant_source, DIAGNOSED_SEQ_LEN)).to(spec.device).double().eval()
+    tokens = unit_rms(torch.randn(1, DIAGNOSED_SEQ_LEN, spec.d_model, device=spec.device, dtype=torch.float64))
+    for diagnosis in (_conditions, _state):
+        with suppress(Unsupported):  # a mechanism without a backward pass, or without a form in float64
+            result.samples |= diagnosis(trial.variant, exact, tokens)
+    with suppress(Unsupported):
+        result.samples["gradient_norm"] = [_gradient_norm(trial)]
     return result.without_infinities()
+
+
+def _conditions(variant: Variant, exact: Stack, tokens: Tensor) -> dict[str, list[float]]:
+    """Raises Unsupported for a mechanism without a backward pass."""
+    require_backward(variant)
+    return {
+        "jacobian_condition": [diagnose.jacobian_condition(exact, tokens[0])],
+        "attention_jacobian_condition": [diagnose.jacobian_condition(exact.mix, tokens[0])],
+    }
+
+
+def _state(variant: Variant, exact: Stack, tokens: Tensor) -> dict[str, list[float]]:
+    with torch.no_grad():
+        rank = diagnose.effective_rank(exact(tokens)[0])
+    return {"effective_rank": [rank], **diagnose.attention_norms(exact, tokens)}
+
+
+def _gradient_norm(trial: StackTrial) -> float:
+    require_backward(trial.variant)
+    trial.clear()
+    trial.train_step(trial.inputs.copies()[0])
+    norm = diagnose.gradient_norm(trial.stack)
+    trial.clear()
+    return norm
 
 
 class StackTrial:
@@ -53,8 +75,11 @@ class StackTrial:
     tolerance = 0.1
 
     def __init__(self, spec: Spec, source: str) -> None:
-        self.stack = Stack(architecture(spec, source, spec.seq_len)).to(spec.device)
+        self.variant: Variant = registry.load("variants", source)
         self.training = spec.mode == "training"
+        if self.training:
+            require_backward(self.variant)
+        self.stack = Stack(architecture(spec, source, spec.seq_len)).to(spec.device).eval()
         self.shape = torch.Size((spec.batch_size, spec.seq_len or 1, spec.d_model))
         self.inputs = RolledInputs([unit_rms(torch.randn(self.shape, device=spec.device))], -2)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from attnbench.measurement.clock import seconds, warm_up
 from attnbench.measurement.cost import DRIFT_CALLS
 from attnbench.measurement.drift_anchor import drift_anchor
 from attnbench.measurement.guard import Guard
+from attnbench.measurement.tracks import require_backward
 from attnbench.measurement.tracks.depth import architecture
 from attnbench.spec.axes import Spec
 from attnbench.training import diagnose
@@ -34,14 +34,15 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     guard = Guard()
     training, validation = parts.train.to(spec.device), parts.validation.to(spec.device)
     torch.manual_seed(spec.seed)
-    model = for_task(task, architecture(spec, variant_source, task.seq_len)).to(spec.device)
+    model = build_model(spec, task, variant_source)
     recipe = recipe_of(spec, task)
     rows = torch.arange(min(spec.batch_size, len(training)), device=spec.device)
     stage("warm up")
     drift = drift_anchor(spec.device)
     drift_s: list[float] = []
     warm_up(drift, spec.device)
-    step(copy.deepcopy(model), training, rows, recipe)
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if spec.device == "cuda" else []):
+        step(build_model(spec, task, variant_source), training, rows, recipe)  # another: what it learns, or holds, must not stay
 
     def on_epoch(done: int) -> None:
         drift_s.extend(seconds(drift, spec.device) for _ in range(DRIFT_CALLS))
@@ -58,6 +59,7 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
         facts["data_fingerprint"] = parts.fingerprint()
     stage("memory")
     model.zero_grad(set_to_none=True)
+    model.train()
     samples["peak_memory_bytes"] = [memory.peak_memory_bytes(lambda _: step(model, training, rows, recipe), spec.device)]
     guard.check_seal()
     last = trained.curve[f"validation_{task.metric}"][-1]
@@ -76,6 +78,12 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     }
     clocks = {name: "wall" for name in ("train_s", "time_to_target_s", "drift_anchor_s") if samples[name]}
     return Measurement({name: values for name, values in samples.items() if values}, trained.curve, clocks, facts=facts)
+
+
+def build_model(spec: Spec, task: Task, variant_source: str) -> Transformer:
+    """The model of a spec, untrained. Raises Unsupported for a mechanism without a backward pass."""
+    require_backward(registry.load("variants", variant_source))
+    return for_task(task, architecture(spec, variant_source, task.seq_len)).to(spec.device)
 
 
 def recipe_of(spec: Spec, task: Task) -> Recipe:

@@ -1,0 +1,151 @@
+"""Builds a mechanism anew from its file: its definition in float64 shares nothing with the module that is measured.
+
+A copy would not do: a table that a module made in the dtype of its first call would be copied with it, and a module that holds a lock, or a
+tensor with a history, cannot be copied.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attnbench import registry
+from attnbench.attention import Shape, Variant
+from attnbench.spec.construct import construct
+from attnbench.store.sources import PACKAGE, closure
+
+SUFFIX = "_anew"
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What a module is built from. source: the name or path of the variant; params: all of them."""
+
+    source: str
+    shape: Shape
+    params: Mapping[str, Any]
+
+    def build(self) -> nn.Module:
+        """A module in float32, in eval mode. Raises Unavailable when the mechanism needs what is not here."""
+        context = {key: value for key, value in vars(self.shape).items() if key not in ("num_heads", "head_dim")}
+        return _evaluating(construct(self.source, self.shape.num_heads, self.shape.head_dim, context, self.params))
+
+    def build_by(self, variant: Variant) -> nn.Module:
+        """The same by another execution of the file."""
+        return _evaluating(variant.build(self.shape, **{**variant.params, **self.params}))
+
+
+class Original:
+    """A module that is measured, on its device and in its dtype, and what it takes to build it anew."""
+
+    def __init__(self, blueprint: Blueprint, device: str, dtype: torch.dtype) -> None:
+        registry.load("variants", blueprint.source)  # before the random state is noted: a file may draw when it is imported
+        self._blueprint, self._device, self._random = blueprint, device, _random_state()
+        self.module = blueprint.build().to(device, dtype)
+        self._state = {name: x.detach().clone() if isinstance(x, Tensor) else x for name, x in self.module.state_dict().items()}
+
+    def definition(self) -> tuple[Variant, nn.Module]:
+        """The variant by another execution of its file, and a module in float64 that has never been called.
+
+        Parameters and persistent buffers are those of the measured module as it was built, rounded to its dtype. All else is as the file
+        makes it, drawn from the same random state: what a module rounds, or makes in its first call, is an error of its own.
+        """
+        variant = load_anew(self._blueprint.source)
+        with _random_state_of(self._random):
+            module = self._blueprint.build_by(variant)
+        module = module.to(self._device, torch.float64)
+        module.load_state_dict(self._state)
+        return variant, module
+
+
+def _evaluating(built: object) -> nn.Module:
+    """What a build gave, in eval mode. Raises TypeError for what is no module."""
+    if not isinstance(built, nn.Module):
+        raise TypeError(f"build gives a {type(built).__name__}; an nn.Module is asked for")
+    return built.eval()
+
+
+def load_anew(source: str) -> Variant:
+    """The variant that a file declares, from another execution of it and of the modules beside it that it imports.
+
+    Tensors that stand at the top of the file after its import, which may be random, are those of the first execution. Where a file cannot
+    be executed twice, as one that registers an operator of torch, the variant is that of the first execution.
+    """
+    known: Variant = registry.load("variants", source)
+    file = registry.source("variants", source).resolve()
+    first = next((module for module in list(sys.modules.values()) if _file_of(module) == file), None)
+    if first is None:
+        return known
+    with _without_neighbours(file):
+        try:
+            module = _execute(first, file)
+        except Exception:  # whatever a third party's file raises the second time
+            return known
+    for name, value in vars(module).items():
+        other = vars(first).get(name)
+        if isinstance(value, Tensor) and isinstance(other, Tensor) and value.shape == other.shape and value.dtype == other.dtype:
+            setattr(module, name, other.detach().clone())
+    variant = getattr(module, "VARIANT", None)
+    return variant if isinstance(variant, Variant) else known
+
+
+def _execute(first: ModuleType, file: Path) -> ModuleType:
+    name = first.__name__ + SUFFIX
+    folders = getattr(first, "__path__", None)
+    found = importlib.util.spec_from_file_location(name, file, submodule_search_locations=None if folders is None else list(folders))
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # for dataclasses and the like, which look up where they are defined
+    found.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _without_neighbours(file: Path) -> Iterator[None]:
+    """Context manager: the modules that a file imports from its own folder are imported anew, and the first ones come back afterwards."""
+    beside = {path for path in closure([file]) if not path.is_relative_to(PACKAGE)} - {file}
+    held = {name: module for name, module in list(sys.modules.items()) if _file_of(module) in beside}
+    for name in held:
+        del sys.modules[name]
+    sys.path.insert(0, str(file.parent))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(file.parent))
+        sys.modules.update(held)
+
+
+def _file_of(module: ModuleType) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return Path(file).resolve() if isinstance(file, str) else None
+
+
+def _random_state() -> list[Tensor]:
+    """The state of torch's global generators, the processor's first, from which a mechanism may draw when it is built."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])]
+
+
+def _set_random_state(state: list[Tensor]) -> None:
+    torch.set_rng_state(state[0])
+    if state[1:]:
+        torch.cuda.set_rng_state_all(state[1:])
+
+
+@contextmanager
+def _random_state_of(state: list[Tensor]) -> Iterator[None]:
+    """Context manager: the global generators are as they were then, and afterwards as they were before."""
+    before = _random_state()
+    _set_random_state(state)
+    try:
+        yield
+    finally:
+        _set_random_state(before)
