@@ -69,6 +69,8 @@ def test_seeds_of_which_some_learned_are_shown_one_by_one_and_no_mean_is_given()
     assert data["orthogonal"]["accuracy"] is None and data["orthogonal"]["seeds_in_groups"] is True
     assert data["softmax"]["accuracy"] == pytest.approx(0.89) and data["softmax"]["seeds_in_groups"] is False
     assert any("some learned and some did not" in note for note in table.notes)
+    chart = accuracy.seeds_chart(results, group)
+    assert chart and [trace["x"] for trace in chart.figure["data"]] == [[0.9, 0.11, 0.88], [0.9, 0.89, 0.88], [pytest.approx(0.89)]]
     unknown = learnt_table(*only_group(records))  # without what knowing nothing gives there is no scale
     assert cells(unknown)["orthogonal"]["Test accuracy"] == "63.0\u2009%"
 
