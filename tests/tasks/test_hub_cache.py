@@ -149,6 +149,16 @@ def test_a_home_that_cannot_be_written_is_done_without(kind: str, server: mini_h
     assert (done.returncode, done.stdout.strip()) == (0, whole), done.stderr
 
 
+@pytest.mark.parametrize("home", ["/proc/nonexistent", "here"])
+def test_copies_are_read_without_a_cache(home: str, copies: Path, whole: str, tmp_path: Path) -> None:
+    place = tmp_path if home == "here" else Path(home)
+    command = [sys.executable, "-c", CODE, str(place)]
+    environment = {**variables(place, "http://nobody.invalid"), COPIES: str(copies)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LONGEST_S)
+    assert (done.returncode, done.stdout.strip()) == (0, whole), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_cache_on_a_full_disk_is_done_without(server: mini_hub.MiniHub, whole: str, tmp_path: Path) -> None:
     command = [f"{name}={value}" for name, value in variables(tmp_path / "disk", server.url).items()]
     done = on_a_small_disk(["env", "-i", *command, sys.executable, "-c", CODE, str(tmp_path / "disk")], tmp_path / "disk")

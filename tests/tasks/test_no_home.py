@@ -36,15 +36,18 @@ def homeless(tmp_path: Path, kind: str) -> dict[str, str]:
     return dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "HF_DATASETS_CACHE", "HF_HUB_CACHE"), place)
 
 
-@pytest.mark.parametrize("kind", ["nowhere", "a file"])
-def test_local_data_are_loaded_without_a_home(kind: str, tmp_path: Path) -> None:
+EMBEDDED = [name for name in LOCAL if declared(name).files]
+
+
+@pytest.mark.parametrize(("kind", "names"), [("nowhere", LOCAL), ("a file", EMBEDDED)])
+def test_local_data_are_loaded_without_a_home(kind: str, names: list[str], tmp_path: Path) -> None:
     """In one process, whose current folder cannot be written either."""
-    command = [sys.executable, "-c", CODE, *LOCAL]
+    command = [sys.executable, "-c", CODE, *names]
     environment = {**os.environ, **homeless(tmp_path, kind)}
     done = subprocess.run(command, env=environment, cwd="/proc", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     *lines, imported = done.stdout.splitlines()
-    assert lines == [f"{name} {loaded(name).fingerprint()}" for name in LOCAL]
+    assert lines == [f"{name} {loaded(name).fingerprint()}" for name in names]
     assert imported == ""  # neither of them, which look for caches
 
 
@@ -54,7 +57,7 @@ def test_a_cell_of_embedded_data_runs_without_a_home(results: Path, tmp_path: Pa
     assert record.status == "ok", f"{record.reason}\n{done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("name", [name for name in LOCAL if declared(name).files])
+@pytest.mark.parametrize("name", EMBEDDED)
 def test_embedded_files_are_never_copied(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("HF_HOME", str(tmp_path))

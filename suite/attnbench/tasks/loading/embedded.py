@@ -26,7 +26,7 @@ def embedded(file: str) -> pa.Table:
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     try:
-        return pq.read_table(_path(file), use_threads=False)
+        return pq.read_table(_path(file), use_threads=False, partitioning=None)  # a folder called a=b is no column
     except (OSError, ValueError) as error:  # pyarrow's own errors are among them
         raise BadInput(f"the embedded file {file} cannot be read: {text_of(error)}; install attnbench again") from error
 

@@ -44,6 +44,7 @@ def cached(name: str, config: str | None, split: str, offline: bool) -> pa.Table
         if not _cannot_write(error):
             raise
     with _temporary(usual, name) as folder:
+        _clear_damage(name, config, folder, offline=False)  # of the copy
         return _loaded(name, config, split, folder, offline)
 
 
@@ -63,7 +64,7 @@ def copied(folder: Path, config: str | None, split: str) -> pa.Table:
         if split not in files:
             raise ValueError(f"it has no split {split!r}; there are {', '.join(map(str, files)) or 'none'}")
         if all(str(file).endswith(".parquet") for file in files[split]):
-            tables = [pq.read_table(str(file), use_threads=False) for file in files[split]]
+            tables = [pq.read_table(str(file), use_threads=False, partitioning=None) for file in files[split]]
         else:
             stream = datasets.load_dataset(str(folder), config, split=split, streaming=True, cache_dir=nothing)
             tables = list(stream.with_format("arrow").iter(batch_size=1000))
