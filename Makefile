@@ -59,7 +59,7 @@ forms: $(RUN)  ## both forms of polynomial attention around their crossing
 agreement: $(RUN)  ## our clock against torch's Timer: within 10 %, or exit code 1; a minute
 	$(BIN)/python tools/agreement.py
 
-repeatability: $(RUN)  ## two quick kernel sessions, and whether they say the same; about five minutes
+repeatability: $(RUN)  ## two quick kernel sessions, and whether they say the same
 	$(BIN)/python tools/repeatability.py
 
 trainer: $(RUN)  ## samples a second of the trainer against those of a bare loop; a minute

@@ -1,6 +1,6 @@
 """Do two sessions on one machine say the same? Ratios to the anchor of every kernel cell, each with its 99 % interval.
 
-    make repeatability                          # runs the quick kernel cells twice, about six minutes on two cores
+    make repeatability                          # runs the quick kernel cells twice
     python tools/repeatability.py A B      # compares two results folders that are there already
 
 Exits with 1 when fewer than 95 % of the cells have intervals that overlap, or when the median relative half-width of an interval is above

@@ -79,7 +79,7 @@
 
   const isKept = (filter) => {
     const hasName = named(filter);
-    return (of) => hasName(of.name ?? of.setting ?? "") && (!filter.trust || of.trust === undefined || of.trust === filter.trust);
+    return (of) => hasName(of.name ?? of.setting ?? "");
   };
 
   // The rows of a view as a file: those given, or those of its tables as they are shown.

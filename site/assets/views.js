@@ -5,7 +5,7 @@
   const holders = [...document.querySelectorAll("[data-section]")];
   if (!page || !holders.length) return;
   const form = document.querySelector("form.controls");
-  const FILTERS = ["sort", "q", "trust"]; // of rows, beside the axes of views
+  const FILTERS = ["sort", "q"]; // of rows, beside the axes of views
 
   // Every view with its axes by name, from the codes of the index.
   const decoded = (codes) => {
@@ -81,17 +81,9 @@
     const [count, all] = arrange(holders[0], view);
     const told = form?.querySelector("output");
     if (told) told.textContent = count < all ? `${count} of ${all} shown` : "";
-    plots.keep(linesToKeep(view));
+    plots.keep(tables.named(filter)); // lines go by the names that are sought
     const { to } = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
     if (to) document.getElementById(to)?.scrollIntoView();
-  }
-
-  // Lines go by the names that are sought, and by the trust of the rows that bear their names.
-  function linesToKeep(view) {
-    const { rows, data } = contentOf(view, holders[0]);
-    const isNamed = tables.named(filter);
-    const untrusted = new Set((rows ?? data.flat()).filter(({ trust }) => filter.trust && trust && trust !== filter.trust).map(({ name }) => name));
-    return (name) => isNamed(name) && !untrusted.has(name);
   }
 
   function contentOf(view, holder) {
@@ -137,10 +129,6 @@
       const there = new Set(views.map(({ axes }) => axes[name]));
       views = views.filter(({ axes }) => axes[name] === state[name]);
       if (there.size > 1) selects.push(choice(name, values.filter(([value]) => there.has(value)), state[name], (value) => go(nearest(leading, { [name]: value }, state).axes, filter)));
-    }
-    if (!window.attnbench.viewExtra) {
-      const change = (value) => chooseFilter("trust", value);
-      selects.push(choice("trust", [["", "all"], ["self", "self"], ["rerun", "rerun"]], filter.trust ?? "", change));
     }
     const focused = document.activeElement?.name;
     const field = form.querySelector("input[name=q]");

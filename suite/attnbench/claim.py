@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.analysis.settings import BENCH as BENCH  # never mixed in one judgement
 from attnbench.analysis.settings import comparable, needed_rows
+from attnbench.errors import BadInput
 from attnbench.store.metrics import is_time
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Verdict = Literal["reproduced", "not reproduced", "inconclusive"]
+Standing = Literal["exploratory", "confirmatory"]
 Decision = tuple[Verdict, str]
 
+EXPLORATORY = "the rule is younger than its data"
 SEEDS = 3  # the least that any claim may ask for
 ROW = ("arm", "at", "seed", "value", "unit", "id", "status")
 FAILED = ("oom", "timeout", "error", "incorrect")
@@ -54,6 +57,7 @@ class Claim:
     statement: the claim, in a sentence.
     citation: the paper; as_reported: true where the claim was read in a secondary source, and is not verified to stand in the paper.
     rule: the decision rule in words, with its numbers.
+    standing: "confirmatory" only where the rule was committed, byte for byte, before the first of its data were measured.
     arms: the data that must be there.
     query: from a frame of attnbench.load(curves=True) to the rows that bear on the claim, one for each measurement, with the columns BENCH,
            ROW and those of `apart`, and whatever `decide` needs besides. Failed cells are among them, without a value; see `measured`.
@@ -69,6 +73,16 @@ class Claim:
     decide: Callable[[pd.DataFrame], Decision]
     apart: tuple[str, ...] = ()
     as_reported: bool = False
+    standing: Standing = "exploratory"
+
+    def __post_init__(self) -> None:
+        if self.standing not in get_args(Standing):
+            raise BadInput(f"a claim's standing is {self.standing!r}; it must be one of {', '.join(get_args(Standing))}")
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """A verdict as readers see it: what is not reproduced is so in the setting of the records, which need not be the paper's."""
+    return f"{verdict} in this setting" if verdict == "not reproduced" else verdict
 
 
 def measured(table: pd.DataFrame, track: str, metric: str, **where: object) -> pd.DataFrame:

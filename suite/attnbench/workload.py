@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnbench.errors import BadInput
+from attnbench.errors import AttnbenchError, BadInput, Unavailable, is_out_of_memory, text_of
 
 KINDS = ("vision", "language", "synthetic")
 SOURCES = ("embedded", "generated", "hub")
@@ -140,14 +140,71 @@ class Task:
         here = () if self.load is None else ("embedded" if self.files else "generated",)
         return (*here, *(("hub",) if self.load_hub else ()))
 
-    def parts(self, source: str) -> Parts:
-        """The data of one of `sources`.
+    def parts(self, source: str, test: bool = True) -> Parts:
+        """The data of one of `sources`, checked: shapes, types, and every token and class within its range.
 
-        Raises Unavailable when the hub does not give them.
+        test: whether the test part is checked too; a run that only tunes leaves it alone.
+
+        Raises Unavailable when the hub does not give them, or not as the task declares them; BadInput where the task's own are not so.
         """
         load = self.load_hub if source == "hub" else self.load
         assert load is not None, source
-        return load()
+        refused, whose = (Unavailable, f"the data of {self.hub} on the hub are") if source == "hub" else (BadInput, "its own data are")
+        try:
+            parts = load()
+        except Exception as error:
+            if source != "hub" or isinstance(error, AttnbenchError) or is_out_of_memory(error):
+                raise
+            raise Unavailable(f"{whose} not as the task expects: {type(error).__name__}: {text_of(error)}") from error
+        if not isinstance(parts, Parts):
+            raise refused(f"{whose} a {type(parts).__name__}; a task must load Parts(train, validation, test)")
+        for part in ("train", "validation", "test") if test else ("train", "validation"):
+            if why := self.fault(getattr(parts, part)):
+                raise refused(f"{whose} not as the task declares them: {part} part, {why}")
+        return parts
+
+    def fault(self, split: Split) -> str | None:
+        """What in a split is not as this task declares it, with the first row where that is so, in words; None where all is."""
+        if not (isinstance(split, Split) and isinstance(split.inputs, Tensor) and isinstance(split.targets, Tensor)):
+            return f"{type(split).__name__}; expected a Split of tensors"
+        rows = split.targets.shape[0] if split.targets.ndim else 0
+        if not rows:
+            return "no row; expected one at least"
+        return self._fault_of_inputs(split, rows) or self._fault_of_targets(split.targets, rows)
+
+    def _fault_of_inputs(self, split: Split, rows: int) -> str | None:
+        shape, mask = list(split.inputs.shape), split.padding_mask
+        if self.patch is None:
+            dtype, fits, expected = torch.int64, shape == [rows, self.seq_len], f"[{rows}, {self.seq_len}]"
+        else:
+            colours = [] if self.channels == 1 else [self.channels]
+            height, width = shape[1:3] if len(shape) == 3 + len(colours) else (0, 0)
+            whole = height * width == self.seq_len * self.patch**2 and height % self.patch == width % self.patch == 0
+            dtype, fits = torch.uint8, whole and [shape[0], *shape[3:]] == [rows, *colours]
+            expected = f"{rows} images of {self.seq_len} patches of {self.patch} x {self.patch} pixels, {self.channels} channels"
+        if not fits or split.inputs.dtype != dtype:
+            return f"inputs {shape} of {split.inputs.dtype}; expected {expected} of {dtype}"
+        if mask is not None and (list(mask.shape) != [rows, self.seq_len] or mask.dtype != torch.bool):
+            return f"a padding mask {list(mask.shape)} of {mask.dtype}; expected [{rows}, {self.seq_len}] of torch.bool"
+        return None if self.vocabulary is None else _beyond(split.inputs, self.vocabulary, "token")
+
+    def _fault_of_targets(self, targets: Tensor, rows: int) -> str | None:
+        expected = [rows, self.seq_len] if self.per_token else [rows]
+        if list(targets.shape) != expected or targets.dtype != torch.int64:
+            return f"targets {list(targets.shape)} of {targets.dtype}; expected {expected} of torch.int64"
+        asked = targets.masked_fill(targets == IGNORED, 0) if self.per_token else targets
+        if self.per_token and bool((targets == IGNORED).all()):
+            return "no position is asked; expected one at least"
+        return _beyond(asked, self.num_classes, "class")
+
+
+def _beyond(values: Tensor, bound: int, what: str) -> str | None:
+    """The first value outside 0 ... bound - 1, with its row, in words; None where there is none."""
+    wrong = (values < 0) | (values >= bound)
+    if not wrong.any():
+        return None
+    first = wrong.nonzero()[0]
+    return f"row {int(first[0])}: {what} {int(values[tuple(first)])}; expected 0 to {bound - 1}"
 
 
 def take(split: Split, rows: Tensor) -> Split:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from attnbench.analysis.frame import frame
-from attnbench.analysis.overall import frontiers, profile, task_ranks, time_to_target
+from attnbench.analysis.overall import frontiers, lengths_text, profile, task_ranks, time_to_target
 from attnbench.analysis.scaling import crossovers, feasible, growth
 from attnbench.analysis.settings import BENCH
+from attnbench.analysis.task_metrics import saturated
 from attnbench.errors import BadInput
 from attnbench.store.record import Record
 from helpers.records import learnt, make_record, make_spec, timed
@@ -137,6 +138,23 @@ def test_average_ranks_over_tasks_tell_apart_only_beyond_the_critical_difference
     )
     assert found.found is not None and found.found.critical_difference == pytest.approx(2.343 * math.sqrt(12 / 18), rel=1e-3)
     assert found.found.beats.tolist() == [[False, False, True], [False] * 3, [False] * 3]
+
+
+def test_a_task_that_all_solve_leaves_the_average_and_is_named() -> None:
+    """On the last task all are above .999, whatever their order; on the one before it one mechanism is not."""
+    records = scores(softmax=[0.9, 0.9, 0.9991, 0.9995], orthogonal=[0.8, 0.8, 0.9985, 0.9998])
+    (found,) = task_ranks(frame(records))
+    assert found.tasks == tuple(f"task{n} (embedded:00000000)" for n in range(3))
+    assert found.left_out == ("task3 (embedded:00000000): all mechanisms are above 0.999, so that it orders nothing",)
+    assert found.ranks == (1.0, 2.0)
+    assert saturated("accuracy", [0.9991, 1.0]) and not saturated("accuracy", [0.999, 1.0]) and not saturated("accuracy", [])
+    assert not saturated("bits_per_byte", [1.5, 2.0])  # of which fewer are better
+
+
+def test_the_lengths_of_tasks_are_told() -> None:
+    assert lengths_text(["mnist (embedded:1)", "mqar (generated)", "sotu_era (embedded:2)"]) == "N 32 to 128"
+    assert lengths_text(["mnist (embedded:1)", "somebodys (embedded:2)"]) == "N 49"
+    assert lengths_text(["somebodys (embedded:2)"]) == ""
 
 
 def test_what_an_average_leaves_out_is_said() -> None:

@@ -34,7 +34,7 @@ def shown(records: Sequence[Record], folder: Path, wanted: Filter | None = None)
 def test_the_terminal_shows_metrics_rates_and_trials(tmp_path: Path) -> None:
     text = shown([r for r in site_records.usual() if r.spec.track == "task"], tmp_path)
     assert re.search(
-        r"mnist · residual · 2 layers · 3 epochs · accuracy and cost\nlr tuned of 0\.001, 0\.003, .*\n.*11\.4 %\.\n10 tuning", text
+        r"mnist · residual · 2 layers · 3 epochs · accuracy and cost\nlr chosen from 0\.001, 0\.003, .*\n.*11\.4 %\.\n10 tuning", text
     )
     assert re.search(r"sotu_lm · causal .* bits per byte and cost", text)
     assert re.search(r"softmax +2\.\d{3} ± 0\.\d{3} +3 +0 +0\.003 +[\d.]+ s +[\d.]+ s \(2/3\)", text)
@@ -109,6 +109,16 @@ def test_nothing_is_cut_off_in_a_narrow_window(tmp_path: Path) -> None:
         show_results(tmp_path, Filter(track="kernel"), Console(file=out, width=width), Console(file=out))
     assert row(narrow.getvalue(), "softmax") == row(wide.getvalue(), "softmax")
     assert "…" not in narrow.getvalue()
+
+
+def test_seeds_of_which_some_learned_are_shown_one_by_one(tmp_path: Path) -> None:
+    of = {"softmax": (0.9, 0.89, 0.88), "orthogonal": (0.9, 0.11, 0.88)}
+    records = [learnt(name, seed, mean, task="mnist") for name, means in of.items() for seed, mean in enumerate(means)]
+    records = [dataclasses.replace(r, measurements={**r.measurements, "majority_share": [0.1]}) for r in records]
+    text = shown(records, tmp_path)
+    assert "11.0 %, 88.0 %, 90.0 %" in row(text, "orthogonal") and "±" not in row(text, "orthogonal")
+    assert "89.0 % ±" in row(text, "softmax")
+    assert "some learned and some did not: their values are shown, and no mean" in " ".join(text.split())
 
 
 def test_average_ranks_over_tasks_name_what_they_leave_out(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 
 import attnbench
 from attnbench import registry
+from attnbench.errors import BadInput
 from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.tracks import task as track
 from attnbench.measurement.tracks.depth import architecture
@@ -75,6 +76,13 @@ def test_tuning_never_reads_the_test_part(monkeypatch: pytest.MonkeyPatch) -> No
     assert "validation_accuracy" in found and "accuracy" not in found and "majority_share" not in found
     with pytest.raises(AssertionError, match="the test part was read"):
         measure(monkeypatch, task)
+
+
+def test_nothing_trains_on_a_class_out_of_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    stages: list[str] = []
+    with pytest.raises(BadInput, match=r"train part, row \d+: class \d; expected 0 to 1"):
+        measure(monkeypatch, make_task(num_classes=2), stage=stages.append)
+    assert stages == ["load data"]
 
 
 @pytest.mark.parametrize("per_token", [False, True])

@@ -23,6 +23,7 @@ from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.learnt import learnt_table
 from attnbench.website.tables.table import Table
 from attnbench.website.view import Charts, View
+from helpers.records import learnt
 from helpers.site_records import Files, index_of, record, task_spec, trained
 from helpers.site_sources import NO_CLAIMS, SOURCES
 
@@ -56,6 +57,34 @@ def test_every_metric_of_tasks_can_be_shown_and_has_its_direction() -> None:
     assert metric_of([record(task_spec(**GIVEN, lr=0.1), "error")]) is UNKNOWN
 
 
+def test_seeds_of_which_some_learned_are_shown_one_by_one_and_no_mean_is_given() -> None:
+    of = {"softmax": (0.9, 0.89, 0.88), "orthogonal": (0.9, 0.11, 0.88)}
+    records = [learnt(name, seed, mean, task="mnist") for name, means in of.items() for seed, mean in enumerate(means)]
+    results, group = only_group([with_chance(r, 0.1) for r in records])
+    table = learnt_table(results, group)
+    shown = cells(table)
+    assert shown["orthogonal"]["Test accuracy"] == "11.0\u2009%, 88.0\u2009%, 90.0\u2009% each seed"
+    assert shown["orthogonal"]["95 % interval"] == "groups of seeds, no mean" and shown["softmax"]["Test accuracy"] == "89.0\u2009%"
+    data = {row["name"]: row for row in table.data}
+    assert data["orthogonal"]["accuracy"] is None and data["orthogonal"]["seeds_in_groups"] is True
+    assert data["softmax"]["accuracy"] == pytest.approx(0.89) and data["softmax"]["seeds_in_groups"] is False
+    assert any("some learned and some did not" in note for note in table.notes)
+    chart = accuracy.seeds_chart(results, group)
+    assert chart and [trace["x"] for trace in chart.figure["data"]] == [[0.9, 0.11, 0.88], [0.9, 0.89, 0.88], [pytest.approx(0.89)]]
+    unknown = learnt_table(*only_group(records))  # without what knowing nothing gives there is no scale
+    assert cells(unknown)["orthogonal"]["Test accuracy"] == "63.0\u2009%"
+
+
+def test_a_task_that_all_solve_says_so() -> None:
+    for best, expected in ((0.9999, True), (0.99, False)):
+        records = [learnt(name, seed, best, task="mqar") for name in ("softmax", "orthogonal") for seed in range(3)]
+        assert any("left out of average ranks" in note for note in learnt_table(*only_group(records)).notes) is expected
+
+
+def with_chance(record: Record, share: float) -> Record:
+    return dataclasses.replace(record, measurements={**record.measurements, "majority_share": [share]})
+
+
 def test_fewer_bits_rank_first_and_more_accuracy_does(usual_results: Results) -> None:
     tables = {str(group.records[0].spec.task): learnt_table(usual_results, group) for group in usual_results.groups("task")[:3]}
     assert tables["sotu_lm"].columns[2].title == "Test bits per byte"
@@ -83,7 +112,7 @@ def test_a_setting_is_one_whatever_rate_was_chosen_and_shows_it() -> None:
     records = [trained(dataclasses.replace(spec, variant=name, lr=lr)) for name, lr in (("softmax", 1e-3), ("orthogonal", 3e-3))]
     records.append(record(dataclasses.replace(spec, variant="polynomial"), "skipped", reason="no rate could be tried"))
     results, group = only_group(records)
-    assert "lr tuned of 0.001, 0.003" in group.title
+    assert "lr chosen from 0.001, 0.003" in group.title
     found = cells(learnt_table(results, group))
     assert (found["softmax"]["Rate"], found["orthogonal"]["Rate"]) == ("0.001", "0.003")
     assert found["polynomial"]["Test accuracy"] == "skipped no rate could be tried"

@@ -52,8 +52,8 @@ def epochs_text(spec: Spec) -> str:
 
 
 def rate_text(spec: Spec) -> str:
-    """The learning rate as text; if it was tuned, the rates from which each mechanism's own was chosen."""
-    return f"lr {spec.lr:g}" if spec.lr_grid is None else f"lr tuned of {', '.join(spec.lr_grid.split())}"
+    """The learning rate as text; if it was chosen by trials, the rates from which each mechanism's own was chosen."""
+    return f"lr {spec.lr:g}" if spec.lr_grid is None else f"lr chosen from {', '.join(spec.lr_grid.split())}"
 
 
 def rates_text(records: Iterable[Record]) -> str:

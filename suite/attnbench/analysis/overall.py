@@ -6,17 +6,21 @@ No missing value is filled in. An aggregate lists what was left out of it, and w
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnbench import registry
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.ranking import rankings, settings
 from attnbench.analysis.scaling import series_of
 from attnbench.analysis.settings import BENCH, SETTING, as_texts, comparable
+from attnbench.analysis.task_metrics import SATURATED, saturated
+from attnbench.errors import AttnbenchError
 from attnbench.stats import (  # fmt: skip
     AverageRanks,
     average_ranks,
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
 LEAST_SHARE = 0.75  # share of the tasks on which a mechanism must have a result to take part in the average
 LEAST_SEEDS = 3  # seeds that such a result must have
+SOLVED = f"all mechanisms are above {SATURATED:g}, so that it orders nothing"
 FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)  # of a performance profile
 
 
@@ -59,7 +64,8 @@ def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | No
 
     block: the kind of block whose models are ranked. The score of a mechanism on a task is its mean over seeds. Where a task was run with
     several depths or recipes, the one with most mechanisms that have three seeds counts. A mechanism that has such a result on less than
-    three quarters of the tasks is left out; then every task is left out on which one of the remaining mechanisms has none.
+    three quarters of the tasks is left out; then every task is left out on which one of the remaining mechanisms has none. A task that all
+    solve, with an accuracy above .999, orders nothing and is left out before that.
     """
     rows = rankings(table[(table["block"] == block).to_numpy()], "task", labels)["result"]
     rows = rows.assign(
@@ -68,22 +74,27 @@ def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | No
     found = []
     for bench, mine in rows.groupby([*BENCH], sort=True, dropna=False):
         scores: dict[str, dict[str, float]] = {}
+        solved: list[str] = []
         for name, of_task in mine.groupby("name", sort=True):
             recipes = [
                 of for _, of in of_task.groupby([c for c in SETTING["task"] if c not in ("machine", "data")], sort=True, dropna=False)
             ]
             sound = [of[((of["status"] == "ok") & (of["records"] >= LEAST_SEEDS)).to_numpy()] for of in recipes]
             held = max(sound, key=len)
+            if not held.empty and saturated(held["metric"].iloc[0], held["value"]):
+                solved.append(str(name))
+                continue
             sign = 1.0 if held.empty or higher_is_better(held["metric"].iloc[0]) else -1.0
             scores[str(name)] = {label: sign * _rounded(value) for label, value in zip(held["label"], held["value"], strict=True)}
-        found.append(_aggregate(as_texts(bench), scores, sorted(set(mine["label"]))))
+        found.append(_aggregate(as_texts(bench), scores, sorted(set(mine["label"])), solved))
     return found
 
 
-def _aggregate(bench: tuple[str, ...], given: dict[str, dict[str, float]], everyone: Sequence[str]) -> Aggregate:
-    """The aggregate of one bench. given: scores by task and label, more is better; everyone: all labels."""
+def _aggregate(bench: tuple[str, ...], given: dict[str, dict[str, float]], everyone: Sequence[str], solved: Sequence[str]) -> Aggregate:
+    """The aggregate of one bench. given: scores by task and label, more is better; everyone: all labels; solved: tasks that all solve."""
     scores = {task: of for task, of in given.items() if of}
-    out = [f"{task}: no mechanism has {LEAST_SEEDS} seeds" for task in sorted(given.keys() - scores.keys())]
+    out = [f"{task}: {SOLVED}" for task in solved]
+    out += [f"{task}: no mechanism has {LEAST_SEEDS} seeds" for task in sorted(given.keys() - scores.keys())]
     seen = {label: sum(label in of for of in scores.values()) for label in everyone}
     labels = [label for label in everyone if seen[label] >= LEAST_SHARE * len(scores)]
     out += [f"{label}: {LEAST_SEEDS} seeds of {seen[label]} of {len(scores)} tasks" for label in everyone if label not in labels]
@@ -102,6 +113,17 @@ def _aggregate(bench: tuple[str, ...], given: dict[str, dict[str, float]], every
     sorted_ranks = [ranks.ranks[i] for i in order]
     found = AverageRanks(sorted_ranks, ranks.critical_difference, ranks.friedman_p, beats)
     return Aggregate(bench, tuple(labels[i] for i in order), tuple(sorted_ranks), tuple(tasks), tuple(out), found)
+
+
+def lengths_text(tasks: Iterable[str]) -> str:
+    """The sequence lengths N of an aggregate's tasks, the least and the most, as text; empty where no task is registered here."""
+    known = set(registry.names("tasks"))
+    found = set()
+    for task in tasks:
+        if (name := task.partition(" (")[0]) in known:
+            with suppress(AttnbenchError):  # a plug-in that cannot be imported here
+                found.add(int(registry.field("tasks", name, "seq_len")))
+    return "" if not found else f"N {min(found):,}" if len(found) == 1 else f"N {min(found):,} to {max(found):,}"
 
 
 def _rounded(mean: float) -> float:

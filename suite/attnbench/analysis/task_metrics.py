@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from attnbench.analysis.number_format import bits, percent, plain
 from attnbench.analysis.samples import single
-from attnbench.stats import Interval
+from attnbench.stats import Interval, in_groups
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
+
+SATURATED = 0.999  # accuracy that all mechanisms pass on a task which orders nothing
+SOLVED_TEXT = f"All mechanisms are above {SATURATED:g} here: the task orders nothing, and is left out of average ranks."
+LISTED = 5  # seeds whose values are shown one by one where their mean stands for none of them
+GROUPED = (
+    "Where seeds lie further apart than half the way from knowing nothing to the best result, some learned and some did not: their values "
+    "are shown, and no mean."
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,26 @@ class Metric:
         """The half width of the interval of a mean over seeds, as text: "± 1.2", or "1 seed"."""
         return f"± {self.half((interval.high - interval.low) / 2)}" if interval.confidence else "1 seed"
 
+    def learnable(self, records: Iterable[Record]) -> float:
+        """How far the best result of any seed is from that of knowing nothing, among records of one setting; 0 where either is unknown."""
+        records = list(records)
+        nothing, reached = self.known_nothing(records), [value for r in records if (value := single(r, self.name)) is not None]
+        return 0.0 if nothing is None else max((abs(value - nothing) for value in reached), default=0.0)
+
+    def over_seeds_text(self, mean: Interval, seeds: Sequence[float], learnable: float) -> str:
+        """The mean over seeds; where these fall into groups, for which no mean stands, the value of each, or of many the range."""
+        if not in_groups(seeds, learnable):
+            return self.show(mean.value)
+        return ", ".join(map(self.show, sorted(seeds))) if len(seeds) <= LISTED else f"{self.show(min(seeds))} to {self.show(max(seeds))}"
+
+    def has_groups(self, records: Iterable[Record], label: Callable[[Record], str]) -> bool:
+        """Whether the seeds of any mechanism of one setting fall into groups."""
+        seeds: dict[str, list[float]] = {}
+        for record in (records := list(records)):
+            if (value := single(record, self.name)) is not None:
+                seeds.setdefault(label(record), []).append(value)
+        return any(in_groups(of, self.learnable(records)) for of in seeds.values())
+
     def known_nothing(self, records: Iterable[Record]) -> float | None:
         """The value of guessing by frequency alone on the data of these records; None where it was not measured."""
         return next((value for r in records if (value := single(r, self.chance)) is not None), None)
@@ -52,6 +80,12 @@ class Metric:
         """`known_nothing` as a sentence; empty where it was not measured."""
         value = self.known_nothing(records)
         return "" if value is None else f"Knowing nothing but how frequent each {self.frequent} is gives {self.told(value)}."
+
+
+def saturated(metric: str, values: Iterable[float]) -> bool:
+    """Whether a task is solved by all, so that the order of the values says nothing: every accuracy is above .999."""
+    values = list(values)
+    return metric == "accuracy" and bool(values) and min(values) > SATURATED
 
 
 METRICS = {

@@ -53,4 +53,5 @@ CLAIM = Claim(
     arms=(Arm(START, "seq_len", places=3, may_fail=True), Arm(TRAINED, "num_layers", places=2, may_fail=True)),
     query=query,
     decide=decide,
+    standing="exploratory",  # the rule is younger than its data
 )

@@ -36,4 +36,5 @@ CLAIM = Claim(
     query=query,
     decide=decide,
     as_reported=True,
+    standing="exploratory",  # the rule is younger than its data
 )

@@ -11,14 +11,14 @@ from rich.text import Text
 
 from attnbench.analysis.labels import rates_text, threads_text
 from attnbench.analysis.number_format import count, rank_text, seconds, size
-from attnbench.analysis.overall import Aggregate
+from attnbench.analysis.overall import Aggregate, lengths_text
 from attnbench.analysis.samples import over_seeds, single, status_word
 from attnbench.analysis.settings import BENCH
 from attnbench.analysis.standings import Standings
 from attnbench.analysis.task_metrics import metric_of
 from attnbench.cli._show_costs import LAST, Label
 from attnbench.cli.terminal import new_table, print_table
-from attnbench.stats import ties
+from attnbench.stats import in_groups, ties
 from attnbench.store.record import Record
 
 
@@ -40,6 +40,7 @@ def task_table(rows: Sequence[Record], standings: Standings, label: Label) -> Ta
     mechanisms: dict[str, list[Record]] = {}
     for record in rows:
         mechanisms.setdefault(label(record), []).append(record)
+    learnable = metric.learnable(rows)
     ranks = {name: place.rank for name, place in standings.places("result", rows[0]).items()}
     for name, own in sorted(mechanisms.items(), key=lambda item: (ranks.get(item[0]) or LAST, item[0])):
         done = [record for record in own if single(record, metric.name) is not None]
@@ -47,8 +48,9 @@ def task_table(rows: Sequence[Record], standings: Standings, label: Label) -> Ta
         if learnt is None:
             table.add_row("–", name, Text(status_word(own[0]), style="yellow"))
             continue
-        mean = learnt[0]
-        told = metric.show(mean.value) + (f" {metric.spread(mean)}" if mean.confidence else "")
+        mean, seeds = learnt
+        spread = "" if in_groups(seeds, learnable) or not mean.confidence else f" {metric.spread(mean)}"
+        told = metric.over_seeds_text(mean, seeds, learnable) + spread
         table.add_row(rank_text(ranks.get(name)), name, told, *(of(done) for of in shown.values()))
     return table
 
@@ -86,9 +88,10 @@ def print_average_ranks(aggregate: Aggregate, out: Console) -> None:
         table.add_row(f"{rank:.2f}", label, "any" if everyone else ", ".join(others))
     out.print(f"[bold]average rank over {len(aggregate.tasks)} tasks, residual[/]", highlight=False)
     names = ", ".join(task.partition(" (")[0] for task in aggregate.tasks)
+    lengths = f" ({lengths_text(aggregate.tasks)})" if lengths_text(aggregate.tasks) else ""
     bench = {**dict(zip(BENCH, aggregate.bench, strict=True)), "torch": ""}
     bench["threads"] = threads_text(bench["threads"])
-    out.print(f"{names}; {', '.join(filter(None, bench.values()))}", style="dim", markup=False, highlight=False)
+    out.print(f"{names}{lengths}; {', '.join(filter(None, bench.values()))}", style="dim", markup=False, highlight=False)
     out.print(
         f"Told apart beyond {found.critical_difference:.2f} ranks (Nemenyi, 5 %) if at all (Friedman, p = {found.friedman_p:.2g}).",
         style="dim", markup=False, highlight=False,

@@ -13,20 +13,20 @@ from rich.markup import escape
 from attnbench import registry
 from attnbench.analysis.frame import load
 from attnbench.analysis.labels import setting_text
-from attnbench.claim import Claim
+from attnbench.claim import EXPLORATORY, Claim, Verdict, verdict_text
 from attnbench.claims._judge import HOW, Judgement, judged
 from attnbench.cli.terminal import new_table, print_indented, print_problems, print_table
 from attnbench.errors import BadInput
 from attnbench.store.store import Problem
 
-STYLES = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow"}
+STYLES: dict[Verdict, str] = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow"}
 
 
 def show_claims(results: Path, names: list[str], as_json: bool, evidence: bool, out: Console, err: Console) -> None:
     """Judge claims and print the verdicts.
 
     names: of claims, or paths of files; all registered claims if it is empty. evidence: print the numbers behind each verdict too.
-    as_json: print a list of {name, statement, verdict, why, missing, rule, citation, as_reported, evidence}.
+    as_json: print a list of {name, statement, verdict, standing, why, missing, rule, citation, as_reported, evidence}.
 
     Raises BadInput for an unknown claim, a file that declares none, or a missing results folder.
     """
@@ -40,8 +40,10 @@ def show_claims(results: Path, names: list[str], as_json: bool, evidence: bool, 
         return
     for name, claim in claims.items():
         _print(name, claim, found[name], evidence, out)
-    verdicts: list[str] = [of.verdict for of in found.values()]
-    out.print(", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in STYLES), highlight=False)
+    verdicts = [of.verdict for of in found.values()]
+    out.print(", ".join(f"{verdicts.count(verdict)} {verdict_text(verdict)}" for verdict in STYLES), highlight=False)
+    if exploratory := sum(claim.standing == "exploratory" for claim in claims.values()):
+        out.print(f"{exploratory} of {len(claims)} are exploratory: {EXPLORATORY}.", style="dim", highlight=False)
     if "inconclusive" in verdicts:
         out.print(f"What most of the missing is measured by: {HOW} --results {results}", style="dim", markup=False, highlight=False)
 
@@ -55,7 +57,7 @@ def _claim(name: str) -> Claim:
 
 def _print(name: str, claim: Claim, found: Judgement, evidence: bool, out: Console) -> None:
     style = STYLES[found.verdict]
-    out.print(f"[bold {style}]{found.verdict}[/]  [bold]{escape(name)}[/]", highlight=False)
+    out.print(f"[bold {style}]{verdict_text(found.verdict)}[/]  [bold]{escape(name)}[/]  [dim]{claim.standing}[/]", highlight=False)
     reported = " (as reported)" if claim.as_reported else ""
     for text, of in ((claim.statement, ""), (f"{claim.citation}{reported}", "dim"), (f"Rule: {claim.rule}", "dim"), (found.why, "")):
         print_indented(out, text, of)
@@ -80,6 +82,7 @@ def _print_evidence(rows: list[dict[str, Any]], out: Console) -> None:
 
 def _as_json(name: str, claim: Claim, found: Judgement) -> dict[str, Any]:
     return {
-        "name": name, "statement": claim.statement, "verdict": found.verdict, "why": found.why, "missing": list(found.missing),
-        "rule": claim.rule, "citation": claim.citation, "as_reported": claim.as_reported, "evidence": found.evidence,
+        "name": name, "statement": claim.statement, "verdict": found.verdict, "standing": claim.standing, "why": found.why,
+        "missing": list(found.missing), "rule": claim.rule, "citation": claim.citation, "as_reported": claim.as_reported,
+        "evidence": found.evidence,
     }  # fmt: skip

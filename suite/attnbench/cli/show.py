@@ -13,11 +13,11 @@ from attnbench.analysis.drift import Drifts
 from attnbench.analysis.frame import frame
 from attnbench.analysis.labels import epochs_text, rate_text, rates_text, threads_text
 from attnbench.analysis.overall import task_ranks
-from attnbench.analysis.samples import is_trial
+from attnbench.analysis.samples import is_trial, single
 from attnbench.analysis.scaling import Cost
 from attnbench.analysis.settings import ALONG, grouped, labels_of, newest_of_cells, setting_of, without
 from attnbench.analysis.standings import Standings
-from attnbench.analysis.task_metrics import metric_of
+from attnbench.analysis.task_metrics import GROUPED, SOLVED_TEXT, metric_of, saturated
 from attnbench.cli._show_costs import Label, cost_table
 from attnbench.cli._show_tasks import print_average_ranks, task_table
 from attnbench.cli.filters import Filter, filtered
@@ -78,7 +78,10 @@ def _print_costs(rows: Sequence[Record], standings: Standings, label: Label, out
 
 def _print_task(rows: Sequence[Record], standings: Standings, label: Label, tried: int, out: Console) -> None:
     metric = metric_of(rows)
-    facts = (metric.chance_text(rows), f"{_trials(tried)}." if tried else "")
+    grouped = GROUPED if metric.has_groups(rows, label) else ""
+    learnt = [value for record in rows if (value := single(record, metric.name)) is not None]
+    solved = SOLVED_TEXT if saturated(metric.name, learnt) else ""
+    facts = (metric.chance_text(rows), f"{_trials(tried)}." if tried else "", grouped, solved)
     _print(task_table(rows, standings, label), f"{metric.title} and cost", rows[0], facts, out)
 
 

@@ -27,5 +27,6 @@ from attnbench.stats.intervals import median_interval as median_interval
 from attnbench.stats.intervals import median_ratio as median_ratio
 from attnbench.stats.intervals import ratio_interval as ratio_interval
 from attnbench.stats.intervals import within as within
+from attnbench.stats.modes import in_groups as in_groups
 from attnbench.stats.ranks import rank_ranges as rank_ranges
 from attnbench.stats.ranks import ties as ties

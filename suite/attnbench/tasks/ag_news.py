@@ -8,15 +8,14 @@ Words are the 8,192 most frequent of the training part; others are one unknown t
 
 from __future__ import annotations
 
-import torch
-
-from attnbench.tasks.loading.hub import hub
+from attnbench.tasks.loading.hub import hub_texts
 from attnbench.tasks.loading.text import Labelled, classified, words
 from attnbench.workload import Parts, Size, Task
 
 HUB = "fancyzhx/ag_news"
 SEQ_LEN = 64
 VOCABULARY = 8192
+CLASSES = 4
 
 
 def load_hub() -> Parts:
@@ -24,8 +23,8 @@ def load_hub() -> Parts:
 
 
 def items(split: str) -> Labelled:
-    rows = hub(HUB, split)
-    return [words(text) for text in rows["text"]], torch.tensor(rows["label"][:])
+    texts, labels = hub_texts(HUB, split, CLASSES)
+    return [words(text) for text in texts], labels
 
 
 TASK = Task(
@@ -34,7 +33,7 @@ TASK = Task(
     hub=HUB,
     metric="accuracy",
     target=0.8,
-    num_classes=4,
+    num_classes=CLASSES,
     seq_len=SEQ_LEN,
     vocabulary=VOCABULARY,
     epoch_rows=6_000,

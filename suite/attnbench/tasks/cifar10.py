@@ -17,8 +17,8 @@ HUB = "uoft-cs/cifar10"
 
 
 def load_hub() -> Parts:
-    train, validation = hold_out(Split(*hub_images(HUB, "train", column="img", mode="RGB")), fraction=0.04)
-    return Parts(train, validation, Split(*hub_images(HUB, "test", column="img", mode="RGB")))
+    train, validation = hold_out(Split(*hub_images(HUB, "train", column="img", mode="RGB", side=32)), fraction=0.04)
+    return Parts(train, validation, Split(*hub_images(HUB, "test", column="img", mode="RGB", side=32)))
 
 
 TASK = Task(

@@ -18,16 +18,17 @@ from attnbench.workload import Parts, Size, Split, Task, hold_out
 
 FILES = ("fashion_mnist_train.parquet", "fashion_mnist_test.parquet")
 HUB = "zalando-datasets/fashion_mnist"
+SIDE = 28
 
 
 def load() -> Parts:
-    train, validation = hold_out(Split(*images(FILES[0], side=28)), fraction=0.1)
-    return Parts(train, validation, Split(*images(FILES[1], side=28)))
+    train, validation = hold_out(Split(*images(FILES[0], side=SIDE)), fraction=0.1)
+    return Parts(train, validation, Split(*images(FILES[1], side=SIDE)))
 
 
 def load_hub() -> Parts:
-    train, validation = hold_out(Split(*hub_images(HUB, "train")), fraction=0.1)
-    return Parts(train, validation, Split(*hub_images(HUB, "test")))
+    train, validation = hold_out(Split(*hub_images(HUB, "train", side=SIDE)), fraction=0.1)
+    return Parts(train, validation, Split(*hub_images(HUB, "test", side=SIDE)))
 
 
 TASK = Task(

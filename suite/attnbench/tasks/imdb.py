@@ -9,15 +9,14 @@ others are one unknown token. Maas et al. 2011.
 
 from __future__ import annotations
 
-import torch
-
-from attnbench.tasks.loading.hub import hub
+from attnbench.tasks.loading.hub import hub_texts
 from attnbench.tasks.loading.text import Labelled, classified, words
 from attnbench.workload import Parts, Size, Task
 
 HUB = "stanfordnlp/imdb"
 SEQ_LEN = 256
 VOCABULARY = 8192
+CLASSES = 2
 
 
 def load_hub() -> Parts:
@@ -25,8 +24,8 @@ def load_hub() -> Parts:
 
 
 def reviews(split: str) -> Labelled:
-    rows = hub(HUB, split)
-    return [words(text.replace("<br />", " ")) for text in rows["text"]], torch.tensor(rows["label"][:])
+    texts, labels = hub_texts(HUB, split, CLASSES)
+    return [words(text.replace("<br />", " ")) for text in texts], labels
 
 
 TASK = Task(
@@ -35,7 +34,7 @@ TASK = Task(
     hub=HUB,
     metric="accuracy",
     target=0.75,
-    num_classes=2,
+    num_classes=CLASSES,
     seq_len=SEQ_LEN,
     vocabulary=VOCABULARY,
     epoch_rows=1_500,

@@ -24,7 +24,7 @@ def load_hub() -> Parts:
 
 
 def part(split: str) -> Split:
-    text = "".join(hub(HUB, split, CONFIG)["text"])
+    text = "".join(hub(HUB, split, CONFIG).texts("text"))
     return Split(*next_byte(chunks(text, SEQ_LEN + 1, SEQ_LEN)))
 
 

@@ -24,7 +24,7 @@ def first_pages(results: Results, checks: Checks) -> Iterator[Page]:
         "accuracy.html",
         "Accuracy",
         "What each mechanism learns in the same model, from the same data, in the same number of epochs. Where learning rates were "
-        "tuned, each has the one that suits it best, among the same.",
+        "chosen by trials, each has the one of a few, the same for all, that was best on its validation part.",
         [
             Section("accuracy", "", accuracy.views(results), f"{RUN} --track task"),
             Section("stacked", "With and without skips and norms, by depth", stacked.views(results)),

@@ -136,7 +136,8 @@ def test_search_finds_pages_mechanisms_tasks_machines_and_claims(shown: Watched)
 def test_claims_have_verdict_rule_paper_and_evidence(shown: Watched) -> None:
     page = shown.open("claims", "claim-softmax_norm_is_bounded")
     section = page.locator("#claim-softmax_norm_is_bounded")
-    assert section.locator(".verdict").inner_text() in ("Reproduced", "Not reproduced", "Inconclusive")
+    assert section.locator(".verdict").inner_text() in ("Reproduced", "Not reproduced in this setting", "Inconclusive")
+    assert "exploratory" in section.inner_text()
     assert "arXiv 2410.18613" in section.inner_text() and "Rule" in section.inner_text()
     assert page.locator("section.claim").count() == 8
 

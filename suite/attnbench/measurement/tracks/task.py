@@ -29,7 +29,7 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     """Train, measure the part that the spec asks for once, and count what it cost."""
     stage("load data")
     task: Task = registry.load("tasks", task_source or str(spec.task))
-    parts = task.parts((spec.data or task.sources[0]).partition(":")[0])
+    parts = task.parts((spec.data or task.sources[0]).partition(":")[0], test=spec.evaluate == "test")
     stage("build")
     guard = Guard()
     training, validation = parts.train.to(spec.device), parts.validation.to(spec.device)

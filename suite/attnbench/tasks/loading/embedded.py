@@ -1,28 +1,34 @@
-"""Data that ship with the package, as parquet files in attnbench/tasks/data."""
+"""Data that ship with the package, parquet files in attnbench/tasks/data, read straight from there: they need no cache and no home."""
 
 from __future__ import annotations
 
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from attnbench.errors import BadInput, text_of
+
 if TYPE_CHECKING:
-    import datasets
+    import pyarrow as pa  # type: ignore[import-untyped]
 
 DATA = Path(__file__).parents[1] / "data"
 
 
-def embedded(file: str) -> datasets.Dataset:
-    """An embedded parquet file as a data set. `datasets` keeps an Arrow copy in its cache."""
-    import datasets
+def embedded(file: str) -> pa.Table:
+    """An embedded parquet file as a table.
 
-    datasets.disable_progress_bars()
-    loaded: Any = datasets.load_dataset("parquet", data_files=str(DATA / file), split="train")
-    return loaded
+    Raises BadInput for a file that is not there, or cannot be read.
+    """
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    try:
+        return pq.read_table(_path(file), use_threads=False, partitioning=None)  # a folder called a=b is no column
+    except (OSError, ValueError) as error:  # pyarrow's own errors are among them
+        raise BadInput(f"the embedded file {file} cannot be read: {text_of(error)}; install attnbench again") from error
 
 
 @cache
@@ -31,15 +37,26 @@ def images(file: str, side: int) -> tuple[Tensor, Tensor]:
     import numpy as np
 
     rows = embedded(file)
-    pixels = rows.select_columns("image").with_format("numpy", dtype=np.uint8)[:]["image"]  # else images turn int64
-    labels = rows.select_columns("label").with_format("numpy", dtype=np.int64)[:]["label"]
-    return torch.from_numpy(np.array(pixels)).view(-1, side, side), torch.from_numpy(np.array(labels))
+    pixels = rows["image"].combine_chunks().flatten().to_numpy().astype(np.uint8)  # a copy: pyarrow's own memory is read-only
+    labels = rows["label"].to_numpy().astype(np.int64)
+    return torch.from_numpy(pixels).view(-1, side, side), torch.from_numpy(labels)
 
 
 @cache
 def data_fingerprint(files: tuple[str, ...]) -> str:
-    """Hash of embedded data files, 8 hex digits."""
+    """Hash of embedded data files, 8 hex digits.
+
+    Raises BadInput for a file that is not there.
+    """
     digest = hashlib.sha256()
     for name in files:
-        digest.update((DATA / name).read_bytes())
+        digest.update(_path(name).read_bytes())
     return digest.hexdigest()[:8]
+
+
+def _path(file: str) -> Path:
+    path = DATA / file
+    if not path.is_file():
+        known = ", ".join(sorted(each.name for each in DATA.glob("*.parquet")))
+        raise BadInput(f"no embedded file is called {file!r}; there are {known}")
+    return path

@@ -14,22 +14,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from attnbench.errors import Unavailable, text_of
-
-if TYPE_CHECKING:
-    import datasets
+from attnbench.tasks.loading.columns import Columns
+from attnbench.tasks.loading.hub_cache import cached, copied
 
 COPIES = "ATTNBENCH_HUB_DIR"
 PATIENCE_S = 2.0
 
 
-def hub(name: str, split: str, config: str | None = None) -> datasets.Dataset:
-    """A split of a data set of the hub.
+def hub(name: str, split: str, config: str | None = None) -> Columns:
+    """A split of a data set of the hub, in memory.
 
     name: OWNER/NAME on the hub, or in the folder that ATTNBENCH_HUB_DIR names, which alone is read if it is set.
     config: which of the data set's parts, where it has several.
@@ -40,36 +37,38 @@ def hub(name: str, split: str, config: str | None = None) -> datasets.Dataset:
 
     datasets.disable_progress_bars()
     copies = os.environ.get(COPIES)
-    source, silence = name, None
-    if copies:
-        source = str(Path(copies).expanduser() / name)
-        if not Path(source).is_dir():
-            raise Unavailable(f"{COPIES} is set, but that folder holds no {name}; {_what_to_do(name)}")
-    else:
-        silence = why_silent()
+    silence = None if copies else why_silent()
     try:
         with _offline(bool(copies) or silence is not None):
-            found: datasets.Dataset = datasets.load_dataset(source, config, split=split)
-            return found
-    except MemoryError:
+            if copies:
+                return Columns(name, split, copied(_copy(copies, name), config, split))
+            return Columns(name, split, cached(name, config, split, offline=silence is not None))
+    except (MemoryError, Unavailable):
         raise
     except Exception as error:  # of the network, of the server, of files: no two releases of `datasets` raise the same
         if silence is not None:
             raise Unavailable(f"{name} is not in the cache, and {silence}; {_what_to_do(name)}") from error
         reason = text_of(error).strip().split("\n", 1)[0]
-        raise Unavailable(f"{name} cannot be loaded: {type(error).__name__}: {reason}; {_what_to_do(name)}") from error
+        told = f"{name} cannot be loaded: {type(error).__name__}: {reason}; split {split!r} was expected"
+        raise Unavailable(f"{told}; {_what_to_do(name)}") from error
 
 
-def hub_images(name: str, split: str, column: str = "image", mode: str = "L") -> tuple[Tensor, Tensor]:
+def hub_images(
+    name: str, split: str, column: str = "image", mode: str = "L", side: int | None = None, classes: int = 10
+) -> tuple[Tensor, Tensor]:
     """Images and labels [rows] int64 of a split with columns `column` and `label`.
 
-    mode: "L" for images [rows, height, width] uint8, "RGB" for [rows, height, width, 3]. Raises Unavailable as `hub` does.
+    mode: "L" for images [rows, height, width] uint8, "RGB" for [rows, height, width, 3]. side: of each in pixels; that of the first if it
+    is not given. classes: a label is from 0 to classes - 1. Raises Unavailable as `hub` does, and for a row that is none of this.
     """
-    import numpy as np
-
     rows = hub(name, split)
-    pixels = np.stack([np.asarray(image.convert(mode)) for image in rows[column]])
-    return torch.from_numpy(pixels), torch.tensor(rows["label"][:])
+    return rows.images(column, mode, side), rows.labels("label", classes)
+
+
+def hub_texts(name: str, split: str, classes: int) -> tuple[list[str], Tensor]:
+    """Texts and labels [rows] int64 of a split with columns `text` and `label`. Raises Unavailable as `hub_images` does."""
+    rows = hub(name, split)
+    return rows.texts("text"), rows.labels("label", classes)
 
 
 def why_silent() -> str | None:
@@ -112,6 +111,13 @@ def _offline(really: bool) -> Iterator[None]:
         yield
     finally:
         datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
+
+
+def _copy(copies: str, name: str) -> Path:
+    folder = Path(copies).expanduser() / name
+    if not folder.is_dir():
+        raise Unavailable(f"{COPIES} is set, but that folder holds no {name}; {_what_to_do(name)}")
+    return folder
 
 
 def _what_to_do(name: str) -> str:

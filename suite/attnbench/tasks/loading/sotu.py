@@ -22,7 +22,7 @@ EVALUATED_BYTES = {"validation": 2**16, "test": 2**18}  # a second or two on two
 
 def addresses() -> Iterator[tuple[str, str, int, str]]:
     """Part, name, year and text of every address."""
-    for row in embedded(FILE):
+    for row in embedded(FILE).to_pylist():
         yield part_of(row["fileid"]), row["fileid"], row["year"], row["text"]
 
 

@@ -10,9 +10,9 @@ from attnbench.website.charts.chart import Chart, error_bar, layout, plotly_text
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import Scale
 from attnbench.website.palette import Style
-from attnbench.website.tables.table import Cell, Column, Table, clip
+from attnbench.website.tables.table import EMPTY, Cell, Column, Table, clip
 
-Row = tuple[str, Style, Interval, Sequence[float]]
+Row = tuple[str, Style, Interval | None, Sequence[float]]  # without a mean where none stands for the seeds
 
 
 def dot_chart(
@@ -30,7 +30,6 @@ def dot_chart(
     """
     data: list[dict[str, Any]] = []
     for row, (label, style, mean, seeds) in enumerate(rows):
-        spread = plotly_text(f"{label}: {x.kind.show(mean.value)}{_bounds(mean, x)}")
         if len(seeds) > 1:
             data.append(
                 {
@@ -40,6 +39,9 @@ def dot_chart(
                     "hovertemplate": "%{text}<extra></extra>",
                 }
             )  # fmt: skip
+        if mean is None:
+            continue
+        spread = plotly_text(f"{label}: {x.kind.show(mean.value)}{_bounds(mean, x)}")
         data.append(
             {
                 "type": "scatter", "mode": "markers", "x": [mean.value], "y": [row], "showlegend": False,
@@ -59,7 +61,8 @@ def dot_chart(
         caption or title,
         [Column("variant", kind="text"), *map(Column, columns), Column("seeds")],
         [
-            [Cell(clip(label, 60), kind="head"), Cell(x.kind.show(mean.value)), Cell(_bounds(mean, x).strip() or "1 seed, no interval"),
+            [Cell(clip(label, 60), kind="head"),
+             *((Cell(x.kind.show(mean.value)), Cell(_bounds(mean, x).strip() or "1 seed, no interval")) if mean else (EMPTY, EMPTY)),
              Cell(", ".join(x.kind.show(seed) for seed in seeds))]
             for label, _, mean, seeds in rows
         ],

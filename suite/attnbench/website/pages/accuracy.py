@@ -7,9 +7,10 @@ from typing import Literal
 
 from attnbench.analysis.samples import over_seeds, values
 from attnbench.analysis.task_metrics import Metric, metric_of
+from attnbench.stats import in_groups
 from attnbench.website.charts.chart import Chart, Line, Point, scatter_chart
 from attnbench.website.charts.curves import LEAD, curve_chart, layer_charts
-from attnbench.website.charts.dots import dot_chart
+from attnbench.website.charts.dots import Row, dot_chart
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import LOSS, MEMORY, TARGET_TIME, TEST_RESULTS, TRAINING_TIME, VALIDATION_RESULTS, spaced
 from attnbench.website.groups import Group
@@ -51,14 +52,17 @@ def charts(results: Results, group: Group) -> list[Chart]:
 
 
 def seeds_chart(results: Results, group: Group) -> Chart | None:
-    """The chart of every seed, their mean and its interval, by variant."""
+    """The chart of every seed, their mean and its interval, by variant; no mean where seeds fall into groups."""
     metric = metric_of(group.records)
-    rows = []
+    learnable = metric.learnable(group.records)
+    rows: list[Row] = []
     for label, mine in by_label(results, group.records).items():
         found = over_seeds(mine, metric.name)
         if found:
-            rows.append((label, results.styles[mine[0].spec.variant], *found))
-    x = spaced(TEST_RESULTS[metric.name], [v for *_, mean, seeds in rows for v in (mean.low, mean.high, *seeds)], room=0.1)
+            mean, seeds = found
+            rows.append((label, results.styles[mine[0].spec.variant], None if in_groups(seeds, learnable) else mean, seeds))
+    reach = [v for *_, mean, seeds in rows for v in (*((mean.low, mean.high) if mean else ()), *seeds)]
+    x = spaced(TEST_RESULTS[metric.name], reach, room=0.1)
     title = f"Test {metric.title}, {_task(group)}"
     return dot_chart(title, x, rows, f"Test {metric.title} · {group.title}", chance(metric, group)) if x else None
 

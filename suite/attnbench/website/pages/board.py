@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from attnbench.analysis.number_format import plain, rank_text
-from attnbench.analysis.overall import Aggregate
+from attnbench.analysis.overall import Aggregate, lengths_text
 from attnbench.analysis.samples import by_coverage, single
 from attnbench.analysis.standings import AveragePlace
 from attnbench.store.record import Record
@@ -17,9 +17,6 @@ from attnbench.website.tables.learnt import learnt_table
 from attnbench.website.tables.table import EMPTY, Cell, Column, Value, bounds_data, exponent_cell
 from attnbench.website.view import View
 
-TOLD = {"self": "as reported", "rerun": "measured again by the project"}
-TRUST = {"self": "self", "rerun": "rerun"}
-
 
 def views(results: Results, checks: Checks) -> list[View]:
     """Every table of the leaderboard, the default first."""
@@ -29,11 +26,11 @@ def views(results: Results, checks: Checks) -> list[View]:
 def _kernel_views(results: Results, checks: Checks) -> list[View]:
     found = []
     for group in results.groups("kernel"):
-        extras = [_task_rank(results), _growth(results), _checks(checks), _trust()]
         for mode in ("training", "forward", "decode"):
             of_mode = [r for r in group.records if r.spec.mode == mode]
             for seq_len in by_coverage(of_mode, lambda r: r.spec.seq_len):
                 chosen = [r for r in of_mode if r.spec.seq_len == seq_len]
+                extras = [_task_rank(results, chosen[0]), _growth(results), _checks(checks)]
                 axes = (Axis("track", "kernel", "kernel"), *group.axes, Axis("mode", mode, mode))
                 axes += (Axis("seq_len", str(seq_len), f"{seq_len:,}"),)
                 setting = f"Kernel, {mode}, seq_len {seq_len:,} · {group.title}"
@@ -48,7 +45,7 @@ def _depth_views(results: Results, checks: Checks) -> list[View]:
         _single("Condition", "attention alone", "attention_jacobian_condition"),
         _single("Effective rank", "of 16 tokens", "effective_rank", falling=True),
         _single("Gradient norm", "at initialisation", "gradient_norm"),
-        _checks(checks), _trust(),
+        _checks(checks),
     ]  # fmt: skip
     for group in results.groups("depth"):
         for block in sorted({str(r.spec.block) for r in group.records}):
@@ -81,8 +78,14 @@ def _growth(results: Results) -> Extra:
     return Extra(Column("Growth", "(claim)", key="time_exponent"), show, data)
 
 
-def _task_rank(results: Results) -> Extra:
-    """The column of the average rank over the tasks of the same bench, with the range of places that the critical difference leaves."""
+def _task_rank(results: Results, timed: Record) -> Extra:
+    """The column of the average rank over the tasks of the same bench, with the range of places that the critical difference leaves.
+
+    Its head says of which sequence lengths the tasks are, beside that of the times.
+    """
+    over = results.standings.over_tasks(timed)
+    lengths = lengths_text(over.tasks) if over else ""
+    head = f"at {lengths}; times at N {timed.spec.seq_len:,}" if lengths else "(range)"
 
     def show(record: Record) -> Cell:
         over, place = _over_tasks(results, record)
@@ -97,7 +100,7 @@ def _task_rank(results: Results) -> Extra:
         _, place = _over_tasks(results, record)
         return {"mean_task_rank": place.rank if place else None}
 
-    return Extra(Column("Task rank", "(range)", key="mean_task_rank"), show, data)
+    return Extra(Column("Task rank", head, key="mean_task_rank"), show, data)
 
 
 def _bench(record: Record) -> dict[str, str]:
@@ -116,13 +119,6 @@ def _checks(checks: Checks) -> Extra:
         return {"checks_hold": report.ok if report else None}
 
     return Extra(Column("Checks", "held"), checks.cell, data)
-
-
-def _trust() -> Extra:
-    def show(record: Record) -> Cell:
-        return Cell(TRUST[record.origin.trust], title=f"{TOLD[record.origin.trust]}, by {record.origin.by}", kind="text quiet")
-
-    return Extra(Column("Trust", kind="text", key="trust"), show, lambda record: {})
 
 
 def _single(title: str, small: str, metric: str, falling: bool = False) -> Extra:

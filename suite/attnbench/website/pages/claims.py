@@ -8,7 +8,7 @@ from typing import Any
 
 from attnbench.analysis.labels import setting_text
 from attnbench.analysis.number_format import digits, plain, seconds, size
-from attnbench.claim import Claim
+from attnbench.claim import Claim, verdict_text
 from attnbench.claims._judge import Judgement, judged
 from attnbench.stats import Interval
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
@@ -20,7 +20,6 @@ from attnbench.website.tables.table import Cell, Column, Table, clip
 
 ROWS = 300  # of evidence on the page; the command prints all
 CHARTS = 4
-WORDS = {"reproduced": "Reproduced", "not reproduced": "Not reproduced", "inconclusive": "Inconclusive"}
 _SIZES = {"seq_len": SEQ_LEN, "num_layers": LAYERS}
 _SHOW = {"s": seconds, "B": size}
 Row = Mapping[str, Any]
@@ -48,17 +47,23 @@ def judged_claims(results: Results, claims: Mapping[str, Claim]) -> list[JudgedC
     for name, claim in sorted(claims.items()):
         judgement = judged(claim, results.table)
         charts, table = _charts(results, judgement.evidence), _table(judgement.evidence)
-        found.append(JudgedClaim(name, claim, judgement, charts, table, WORDS[judgement.verdict]))
+        found.append(JudgedClaim(name, claim, judgement, charts, table, verdict_text(judgement.verdict).capitalize()))
     return found
 
 
 def summary_table(found: Sequence[JudgedClaim]) -> Table:
     """The table of all claims with their verdicts."""
-    columns = [Column("Claim", kind="text wide"), Column("Verdict", kind="text"), Column("Source", kind="text wide")]
+    columns = [
+        Column("Claim", kind="text wide"),
+        Column("Verdict", kind="text"),
+        Column("Standing", kind="text"),
+        Column("Source", kind="text wide"),
+    ]
     rows = [
         [
             Cell(each.claim.statement, href=f"#claim-{each.name}", kind="head wide"),
             Cell(each.word, kind=f"verdict {each.kind}"),
+            Cell(each.claim.standing, kind="text"),
             Cell(each.claim.citation + (" (as reported)" if each.claim.as_reported else ""), kind="text wide"),
         ]
         for each in found

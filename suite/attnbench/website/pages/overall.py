@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnbench.analysis.number_format import rank_text
-from attnbench.analysis.overall import LEAST_SEEDS, Aggregate
+from attnbench.analysis.overall import LEAST_SEEDS, Aggregate, lengths_text
 from attnbench.stats import Interval, rank_ranges, ties
 from attnbench.website.charts.dots import dot_chart
 from attnbench.website.charts.scales import AVERAGE_RANK, spaced
@@ -47,7 +47,8 @@ def _view(results: Results, group: Group, over: Aggregate) -> View:
         name = Cell(clip(label, 60), kind="variant", style=styles[label])
         cells.append([Cell(rank_text(place)), name, Cell(f"{rank:.2f}"), Cell(", ".join(others) or "–", kind="text wide")])
         data.append({"name": label, "place": sum(place) / 2, "average_rank": rank})
-    told = f"Over {', '.join(over.tasks)}. Critical difference {2 * half:.2f}; Friedman's p {over.found.friedman_p:.2g}."
+    lengths = f" ({lengths_text(over.tasks)})" if lengths_text(over.tasks) else ""
+    told = f"Over {', '.join(over.tasks)}{lengths}. Critical difference {2 * half:.2f}; Friedman's p {over.found.friedman_p:.2g}."
     x = spaced(AVERAGE_RANK, [bound for bar in bars for bound in (bar.low, bar.high)])
     charts = (
         [

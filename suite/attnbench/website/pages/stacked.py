@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from attnbench.analysis.samples import BASELINE
 from attnbench.analysis.standings import Standing
-from attnbench.analysis.task_metrics import Metric, metric_of
+from attnbench.analysis.task_metrics import GROUPED, Metric, metric_of
+from attnbench.stats import in_groups
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
 from attnbench.website.charts.reference import Reference
@@ -44,31 +45,38 @@ def _view(results: Results, axes: tuple[Axis, ...], groups: Sequence[Group], tit
     metric = metric_of([record for group in groups for record in group.records])
     seeds = [by_label(results, group.records) for group in groups]
     means = [means_of(found, metric) for found in seeds]
+    learnable = [metric.learnable(group.records) for group in groups]
     told = _differing([recipe(group.records[0].spec) for group in groups])
     columns = [Column("Variant", kind="text")]
     columns += [Column(f"{stack(group)[0]}, {group.records[0].spec.depth_label()}", text) for group, text in zip(groups, told, strict=True)]
     first = {label: found[label][0] for found in reversed(seeds) for label in found}
     rows = [
-        [variant_cell(results, first[label]), *(_cell(results, metric, label, *place) for place in zip(seeds, means, strict=True))]
+        [
+            variant_cell(results, first[label]),
+            *(_cell(results, metric, label, *place) for place in zip(seeds, means, learnable, strict=True)),
+        ]
         for label in sorted(first, key=lambda label: (label != BASELINE, label))
     ]
     notes = (
         f"Better or worse than {BASELINE} in the same column where a test paired by seed says so, else undecided.",
         metric.chance_text([record for group in groups for record in group.records]),
+        GROUPED if any(in_groups(of, far) for found, far in zip(means, learnable, strict=True) for _, of in found.values()) else "",
     )
     table = Table(f"Test {metric.title} by block and depth · {title}", columns, rows, tuple(note for note in notes if note))
     drawn = _charts(results, metric, groups, means, told, title)
     return View(axes, [table, *([Charts(drawn)] if drawn else [])], title, chunk_name("task", axes))
 
 
-def _cell(results: Results, metric: Metric, label: str, seeds: dict[str, list[Record]], means: Means) -> Cell:
+def _cell(results: Results, metric: Metric, label: str, seeds: dict[str, list[Record]], means: Means, learnable: float) -> Cell:
     if label not in seeds:
         return EMPTY
     if label not in means:
         return status_cell(seeds[label][0])
-    mean = means[label][0]
+    mean, of_seeds = means[label]
+    spread = "each seed" if in_groups(of_seeds, learnable) else metric.spread(mean)
     standing = f", {beside(label, results.standings.places('result', seeds[label][0]))}" if label != BASELINE and BASELINE in means else ""
-    return Cell(metric.show(mean.value), metric.spread(mean) + standing, interval_text(mean, metric.show), cell_href(seeds[label][0]))
+    told = metric.over_seeds_text(mean, of_seeds, learnable)
+    return Cell(told, spread + standing, interval_text(mean, metric.show), cell_href(seeds[label][0]))
 
 
 def beside(label: str, places: Mapping[str, Standing]) -> str:

@@ -15,6 +15,7 @@ from attnbench.analysis.samples import BASELINE, is_trial, over_seeds, positive,
 from attnbench.analysis.task_metrics import metric_of
 from attnbench.attention import Variant
 from attnbench.spec.axes import MODES
+from attnbench.stats import in_groups
 from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
 from attnbench.website.formula import formula_html
@@ -186,12 +187,17 @@ def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], n
                 continue
             gave = [(r, x) for r in records if r.status == "ok" for x in values(r, metric.name)[:1]]
             links = Markup(" ").join(Markup('<a href="../{}">{}</a>').format(cell_href(r), metric.show(x)) for r, x in gave)
-            mean = found[0]
+            mean, of_seeds = found
+            learnable = metric.learnable(group.records)
+            grouped = in_groups(of_seeds, learnable)
             time, memory = over_seeds(records, "train_s"), over_seeds(records, "peak_memory_bytes")
             rows.append(
                 [
-                    *head, Cell(metric.told(mean.value), href=cell_href(first)),
-                    Cell(interval_text(mean, metric.show) if mean.confidence else "1 seed", kind="number quiet"),
+                    *head, Cell(metric.over_seeds_text(mean, of_seeds, learnable) + metric.unit, href=cell_href(first)),
+                    Cell(
+                        "groups of seeds, no mean" if grouped else interval_text(mean, metric.show) if mean.confidence else "1 seed",
+                        kind="number quiet",
+                    ),
                     Cell(rank_text(place.rank if place else None)), Cell(links), Cell(rates_text(records)),
                     Cell(seconds(time[0].value)) if time else EMPTY, Cell(size(memory[0].value)) if memory else EMPTY,
                 ]

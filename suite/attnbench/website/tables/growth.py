@@ -35,7 +35,7 @@ def growth_table(results: Results, records: Sequence[Record], setting: str) -> T
         growths = [results.standings.growth(what, record).get(label) for what in ("time", "memory")]
         crossings = {what: results.standings.crossings(what, record).get(label, {}) for what in ("time", "memory")}
         row = [variant_cell(results, record)]
-        told: dict[str, Value] = {"name": label, "variant": record.spec.variant, "trust": record.origin.trust}
+        told: dict[str, Value] = {"name": label, "variant": record.spec.variant}
         for what, grown in zip(("time", "memory"), growths, strict=True):
             row += [exponent_cell(grown), _bounds(grown)]
             told |= _exponent_data(what, grown)

@@ -9,8 +9,8 @@ from attnbench.analysis.labels import rate_text, rates_text
 from attnbench.analysis.number_format import count, plain, seconds, size
 from attnbench.analysis.samples import least_trusted, over_seeds, single
 from attnbench.analysis.standings import Standing
-from attnbench.analysis.task_metrics import Metric, metric_of
-from attnbench.stats import Interval
+from attnbench.analysis.task_metrics import GROUPED, SOLVED_TEXT, Metric, metric_of, saturated
+from attnbench.stats import Interval, in_groups
 from attnbench.store.record import Record
 from attnbench.website.groups import Group
 from attnbench.website.links import cell_href
@@ -45,12 +45,14 @@ def learnt_table(results: Results, group: Group) -> Table:
     means = means_of(seeds, metric)
     places = results.standings.places("result", group.records[0])
     is_tuned = group.records[0].spec.lr_grid is not None
-    on = linear_scale([mean for mean, _ in means.values()])
+    learnable = metric.learnable(group.records)
+    whole = {label: found for label, found in means.items() if not in_groups(found[1], learnable)}
+    on = linear_scale([mean for mean, _ in whole.values()])
     ends = f"{metric.show(on[0])} to {metric.show(on[1])}" if on else ""
     result = Column(f"Test {metric.title}", "mean over seeds", key=metric.name, falling=metric.more_is_better)
     columns = [
         Column("Rank", key="rank"), Column("Variant", kind="text", key="name"), result, Column("95 % interval", ends, "interval"),
-        Column("Seeds"), *([Column("Rate", "tuned")] if is_tuned else []), Column("Training", "tokens/s", key="train_s"),
+        Column("Seeds"), *([Column("Rate", "chosen")] if is_tuned else []), Column("Training", "tokens/s", key="train_s"),
         Column("To target", "validation", key="time_to_target_s"),
         Column("Inference", "tokens/s", key="inference_tokens_per_s", falling=True), Column("Memory", "peak", key="peak_memory_bytes"),
         Column("Parameters", "own", key="parameters"),
@@ -64,10 +66,11 @@ def learnt_table(results: Results, group: Group) -> Table:
             return [*head, status_cell(record, len(columns) - len(head))]
         interval, samples = means[label]
         bounds = interval_text(interval, metric.show) if interval.confidence else "1 seed, no interval"
+        spread = Cell(bounds, kind="interval", bar=linear_bar(interval, on) if on else None)
         return [
             *head,
-            Cell(metric.show(interval.value), href=cell_href(record)),
-            Cell(bounds, kind="interval", bar=linear_bar(interval, on) if on else None),
+            Cell(metric.over_seeds_text(interval, samples, learnable), "" if label in whole else "each seed", href=cell_href(record)),
+            spread if label in whole else Cell("groups of seeds, no mean", kind="interval"),
             _seeds_cell(records, len(samples)),
             *([Cell(rates_text(records))] if is_tuned else []),
             _mean(records, "train_s", seconds)._replace(small=_mean(records, "training_tokens_per_s", plain).text),
@@ -79,20 +82,29 @@ def learnt_table(results: Results, group: Group) -> Table:
 
     shown = in_order(results, [records[0] for records in seeds.values()], places)
     chosen = f"For each mechanism the learning rate was chosen by itself, on the validation part ({rate_text(group.records[0].spec)})."
-    notes = (TIES, metric.chance_text(group.records), chosen if is_tuned else "")
-    data = [_data(results, metric, seeds[results.label(r)], places.get(results.label(r)), means.get(results.label(r))) for r in shown]
+    solved = SOLVED_TEXT if saturated(metric.name, [mean.value for mean, _ in means.values()]) else ""
+    notes = (TIES, metric.chance_text(group.records), chosen if is_tuned else "", GROUPED if len(whole) < len(means) else "", solved)
+    data = [
+        _data(results, metric, seeds[label], places.get(label), means.get(label), label in whole) for label in map(results.label, shown)
+    ]
     return Table(f"Task · {group.title}", columns, [row(r) for r in shown], tuple(note for note in notes if note), data)
 
 
 def _data(
-    results: Results, metric: Metric, records: Sequence[Record], place: Standing | None, mean: tuple[Interval, list[float]] | None
+    results: Results,
+    metric: Metric,
+    records: Sequence[Record],
+    place: Standing | None,
+    mean: tuple[Interval, list[float]] | None,
+    whole: bool,
 ) -> dict[str, Value]:
-    """The raw values of the row of a mechanism."""
-    name, interval = metric.name or "result", mean[0] if mean else None
+    """The raw values of the row of a mechanism. whole: whether the mean stands for its seeds; if not, it is left out."""
+    name, interval = metric.name or "result", mean[0] if mean and whole else None
     found: dict[str, Value] = {
         **row_data(results, replace(records[0], origin=least_trusted(records)), place),
         "seeds": len(records),
         "seeds_that_gave_a_number": len(mean[1]) if mean else 0,
+        "seeds_in_groups": mean is not None and not whole,
     }
     found |= bounds_data(name, interval)
     for cost in ("train_s", "training_tokens_per_s", "time_to_target_s", "inference_tokens_per_s", "peak_memory_bytes", "parameters"):

@@ -62,7 +62,7 @@ class Column:
 class Table:
     """A table with a caption. The cell of kind "variant" or "head" is the header of its row.
 
-    data: the raw values of every row, for sorting, filtering (by `name` and `trust`) and downloads.
+    data: the raw values of every row, for sorting, filtering (by `name`) and downloads.
     """
 
     caption: str
