@@ -13,7 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from attnbench import registry
 from attnbench.analysis.number_format import size
+from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins
 from attnbench.errors import unknown_name
 from attnbench.runner.lock import measurement_lock
 from attnbench.runner.roofline import busy, measure_peaks
@@ -48,6 +50,8 @@ def show_doctor(inquiry: Inquiry, out: Console, err: Console) -> None:
             store_peaks(inquiry.results, environment.machine_name(), peaks)
         if not inquiry.as_json:
             return
+    tell_of_plugins(registry.GROUPS)
+    tell_of_no_commit()
     facts = _facts(inquiry.results)
     if inquiry.as_json:
         print(json.dumps(facts, indent=2))

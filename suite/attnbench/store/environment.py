@@ -8,11 +8,13 @@ import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 import uuid
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -37,19 +39,56 @@ def commit() -> dict[str, object]:
     if built.is_file():
         return dict(json.loads(built.read_text(encoding="utf-8")))
     root = _PACKAGE.parents[1]
-    if not (root / ".git").exists():
+    if why_no_git(root) is not None:
         return {"commit": None, "dirty": None}
     changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", "suite", "benchmarks")
-    return {"commit": _git(root, "rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
+    return {"commit": _git(root, "rev-parse", "HEAD").text, "dirty": None if changed.text is None else bool(changed.text)}
 
 
-def _git(root: Path, *arguments: str) -> str | None:
-    """The output of a git command; None if git fails, is missing or too slow. A cell is measured even if the commit is unknown."""
-    try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
+def why_no_commit() -> str | None:
+    """Why the commit of the installed code is not known; None where it is."""
+    if commit()["commit"] is not None:
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    if (_PACKAGE / "_built_from.json").is_file():
+        return "attnbench was installed from a folder whose commit git did not know"
+    return why_no_git(_PACKAGE.parents[1]) or "git does not know the commit of this folder"
+
+
+def why_no_git(root: Path) -> str | None:
+    """Why git does not know the commit of a folder, and what to do; None where it does."""
+    if not (root / ".git").exists():  # a folder, or the file of a worktree or a submodule; a repository around the folder does not count
+        return "this is no git clone (a ZIP of the repository, for example): get the code with git clone"
+    asked = _git(root, "rev-parse", "HEAD")
+    if asked.text is not None:
+        return None
+    if "dubious ownership" in asked.said:
+        return f"git refuses this folder, which belongs to another user: git config --global --add safe.directory {shlex.quote(str(root))}"
+    return f"git does not know the commit of this folder: {asked.said}"
+
+
+_OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")  # set by git for its hooks: of another repository, perhaps
+
+
+class _Answer(NamedTuple):
+    """What git gave: its output, None if it failed; and what it said instead, in a line."""
+
+    text: str | None
+    said: str = ""
+
+
+def _git(root: Path, *arguments: str) -> _Answer:
+    """The answer to a git command, also where git fails, is missing or too slow: a cell is measured even if the commit is unknown."""
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK} | {"LC_ALL": "C"}
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=environment, check=False, timeout=30)
+    except FileNotFoundError:
+        return _Answer(None, "git is not installed")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return _Answer(None, f"git cannot be run ({type(error).__name__})")
+    if done.returncode == 0:
+        return _Answer(done.stdout.strip())
+    return _Answer(None, " ".join(done.stderr.split())[:300] or f"git ended with exit code {done.returncode}")
 
 
 def version_of(package: str) -> str | None:

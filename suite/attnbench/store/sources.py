@@ -8,15 +8,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from attnbench.module_files import is_elsewhere
+
 PACKAGE = Path(__file__).parents[1]
+_CALLS = ("import_module", "__import__")  # that import the module their first argument names
+_INSTALLED = ("site-packages", "dist-packages")  # names of folders
 _NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 
 
 def closure(files: Iterable[Path]) -> set[Path]:
     """These files and every file that they import, directly or not, wherever in the file the import stands.
 
-    Imports are followed to modules of this package, of a file's own folder, and of the package that this folder belongs to. Imports for
-    type checkers are not followed, nor those of `attnbench/__init__.py`, which imports on demand what no cell runs.
+    Imports are followed to modules of this package, of a file's own folder, and of the package that this folder belongs to, as
+    `module_files` finds them; calls import_module("name") count too. Imports for type checkers are not followed, nor those of
+    `attnbench/__init__.py`, which imports on demand what no cell runs.
     """
     found: set[Path] = set()
     waiting = [file.resolve() for file in files]
@@ -49,15 +54,24 @@ def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _modules(node: ast.AST, file: Path) -> Iterator[str]:
-    """Yield the absolute names that an import statement imports; for `from a import b` a.b, which is a module or a name in module a."""
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        parent = node.module or ""
-        if node.level:
-            package = [*_top(file.parent), ""][: len(_top(file.parent)) + 1 - node.level]
-            parent = ".".join(filter(None, [*package, node.module]))
-        yield from (f"{parent}.{alias.name}" if parent else alias.name for alias in node.names)
+    """Yield the names of the modules that a statement or call imports; for `from a import b` a.b, a module or a name in module a.
+
+    A name that begins with a dot was written as a relative one: it is of the importer's own package or folder.
+    """
+    match node:
+        case ast.Import():
+            yield from (alias.name for alias in node.names)
+        case ast.ImportFrom():
+            parent = _resolved(node.module or "", node.level, file)
+            yield from (f"{parent}.{alias.name}" if parent.strip(".") else f"{parent}{alias.name}" for alias in node.names)
+        case ast.Call(func=ast.Attribute(attr=called) | ast.Name(id=called), args=[ast.Constant(value=str(name)), *_]) if called in _CALLS:
+            yield _resolved(name.lstrip("."), len(name) - len(name.lstrip(".")), file)
+
+
+def _resolved(name: str, level: int, file: Path) -> str:
+    """The name of a module that a file imports by a name with `level` dots before it."""
+    packages = _top(file.parent)
+    return "." + ".".join(filter(None, [*packages[: len(packages) + 1 - level], name])) if level else name
 
 
 def _top(folder: Path) -> list[str]:
@@ -70,16 +84,36 @@ def _top(folder: Path) -> list[str]:
 
 
 def _located(module: str, importer: Path) -> list[Path]:
-    """The file of a module, or of the module that defines the last part of the name; empty if neither ours nor beside the importer."""
-    roots = [importer.parents[len(_top(importer.parent))], importer.parent, PACKAGE.parent]
-    parts = module.split(".")
-    for root in dict.fromkeys(roots):
+    """The file of a module, or of the module that defines the last part of the name; empty if neither ours nor beside the importer.
+
+    With it the `__init__.py` of every package that it is in, which is executed too; not of those that the importer itself is in.
+    """
+    parts = module.lstrip(".").split(".")
+    for root in _roots(parts[0], importer, relative=module.startswith(".")):
         for length in (len(parts), len(parts) - 1):
             path = root.joinpath(*parts[:length])
             for file in (path.with_suffix(".py"), path / "__init__.py"):
-                if length and file.is_file() and (root != PACKAGE.parent or parts[0] == PACKAGE.name):
-                    return [file.resolve()]
+                if length and file.is_file():
+                    inside = [root.joinpath(*parts[:count], "__init__.py") for count in range(1, length) if root != PACKAGE.parent]
+                    return [one.resolve() for one in (*inside, file) if one == file or _is_new(one, importer)]
     return []
+
+
+def _roots(top: str, importer: Path, relative: bool) -> list[Path]:
+    """The folders in which a file's import of a module is followed, by the first part of its name."""
+    packages = _top(importer.parent)
+    root = importer.parents[len(packages)]
+    if relative or top in packages[:1]:
+        return [root]
+    if top == PACKAGE.name:
+        return [PACKAGE.parent]
+    if is_elsewhere(top) or root.name in _INSTALLED:  # beside an installed package are all the others
+        return []
+    return list(dict.fromkeys((root, importer.parent)))
+
+
+def _is_new(package: Path, importer: Path) -> bool:
+    return package.is_file() and package.parent not in importer.parents
 
 
 def place(file: Path) -> str:
