@@ -155,11 +155,17 @@ def test_a_broken_claim_is_left_out_by_name_and_the_others_are_judged(tmp_path: 
 
 def test_a_broken_task_whose_sizes_are_plain_gives_cells_that_say_so(tmp_path: Path, results: Path) -> None:
     text = (Path(attnbench.__file__).parent / "tasks" / "mnist.py").read_text(encoding="utf-8")
-    install(tmp_path, "theirs", {"theirs": "task_of_theirs:TASK"}, "tasks", task_of_theirs=f"import a_package_that_is_not_there\n{text}")
+    install(
+        tmp_path,
+        "theirs",
+        {"theirs": "task_of_theirs:TASK"},
+        "tasks",
+        task_of_theirs=text.replace("annotations\n", "annotations\nimport a_package_that_is_not_there\n", 1),
+    )
     with found(tmp_path):
         done = cli_here("run", "--task", "theirs", "--variant", "softmax", "--results", str(results))
     (record,) = Store(results).read()
-    assert (done.returncode, record.status, record.spec.task) == (0, "unavailable", "theirs")
+    assert (done.returncode, record.status, record.spec.task) == (0, "unavailable", "theirs"), record.reason
     assert "a_package_that_is_not_there" in (record.reason or "")
 
 

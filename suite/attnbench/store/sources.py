@@ -23,24 +23,24 @@ def closure(files: Iterable[Path]) -> set[Path]:
     `module_files` finds them; calls import_module("name") count too. Imports for type checkers are not followed, nor those of
     `attnbench/__init__.py`, which imports on demand what no cell runs.
     """
-    found: set[Path] = set()
-    waiting = [file.resolve() for file in files]
+    found: set[tuple[Path, Path]] = set()  # a file, and the folder in which the absolute imports of the first of its importers are found
+    waiting = [(file.resolve(), _root(file.resolve())) for file in files]
     while waiting:
-        file = waiting.pop()
-        if file not in found:
-            found.add(file)
-            waiting += _imported(file)
-    return found
+        file, base = waiting.pop()
+        if (file, base) not in found:
+            found.add((file, base))
+            waiting += [(path, PACKAGE.parent if PACKAGE in path.parents else base) for path in _imported(file, base)]
+    return {file for file, _ in found}
 
 
 @cache
-def _imported(file: Path) -> tuple[Path, ...]:
-    """The files that a file imports directly."""
+def _imported(file: Path, base: Path) -> tuple[Path, ...]:
+    """The files that a file imports directly. base: see closure."""
     tree = _parsed(file)
     if tree is None or file == PACKAGE / "__init__.py":
         return ()
     modules = dict.fromkeys(name for node in _nodes(tree) for name in _modules(node, file))
-    return tuple(path for name in modules for path in _located(name, file))
+    return tuple(path for name in modules for path in _located(name, file, base))
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
@@ -83,13 +83,18 @@ def _top(folder: Path) -> list[str]:
     return names
 
 
-def _located(module: str, importer: Path) -> list[Path]:
+def _root(file: Path) -> Path:
+    """The folder that holds a file, or the outermost package that it is in."""
+    return file.parents[len(_top(file.parent))]
+
+
+def _located(module: str, importer: Path, base: Path) -> list[Path]:
     """The file of a module, or of the module that defines the last part of the name; empty if neither ours nor beside the importer.
 
     With it the `__init__.py` of every package that it is in, which is executed too; not of those that the importer itself is in.
     """
     parts = module.lstrip(".").split(".")
-    for root in _roots(parts[0], importer, relative=module.startswith(".")):
+    for root in _roots(parts[0], importer, base, relative=module.startswith(".")):
         for length in (len(parts), len(parts) - 1):
             path = root.joinpath(*parts[:length])
             for file in (path.with_suffix(".py"), path / "__init__.py"):
@@ -99,17 +104,16 @@ def _located(module: str, importer: Path) -> list[Path]:
     return []
 
 
-def _roots(top: str, importer: Path, relative: bool) -> list[Path]:
+def _roots(top: str, importer: Path, base: Path, relative: bool) -> list[Path]:
     """The folders in which a file's import of a module is followed, by the first part of its name."""
-    packages = _top(importer.parent)
-    root = importer.parents[len(packages)]
-    if relative or top in packages[:1]:
+    root = _root(importer)
+    if relative or top in _top(importer.parent)[:1]:
         return [root]
     if top == PACKAGE.name:
         return [PACKAGE.parent]
     if is_elsewhere(top) or root.name in _INSTALLED:  # beside an installed package are all the others
         return []
-    return list(dict.fromkeys((root, importer.parent)))
+    return list(dict.fromkeys((base, root, importer.parent)))
 
 
 def _is_new(package: Path, importer: Path) -> bool:
