@@ -26,9 +26,9 @@ _OF_LIBRARIES = (
     "InvalidCxxCompiler", "KeyboardInterrupt", "LocalEntryNotFoundError", "NonMatchingSplitsSizesError", "NotImportable",
     "OfflineModeIsEnabled", "SubprocException", "TimeoutExpired", "UnpicklingError", "URLError",
 )  # fmt: skip
-_NAMED = re.compile(
-    r"(?:it raises |.* cannot be imported: )?(?:[\w.]*\.)?(\w+)(?::|$)"
-)  # the class of the error at the beginning of a reason
+_RAISED = "it raises "  # begins what a check found whose mechanism raised
+# The class of an error, at the beginning of a reason.
+_NAMED = re.compile(rf"(?:{_RAISED}|.* cannot be imported: )?(?:[\w.]*\.)?(\w+)(?::|$)")
 _SAID = re.compile(
     r"no space left on device|disk quota exceeded|read-only file system|permission denied|operation not permitted|too many open files"
     r"|resource temporarily unavailable|can't start new thread|input/output error|stale file handle|file too large"
@@ -64,8 +64,9 @@ def said_outside(reason: str) -> bool:
 
 
 def outside_finding(report: Report) -> tuple[str, str] | None:
-    """The name and the detail of the first failed check of a report, if all that failed may have failed for a cause outside; else None."""
+    """The name and the detail of the first failed check of a report, if its cause may lie outside the mechanism, and no check found wrong
+    numbers; else None. An error of a later check may be one that the first led to."""
     failed = [finding for finding in report.checks if finding.status == "failed"]
-    if failed and all(finding.detail.startswith("it raises ") and said_outside(finding.detail) for finding in failed):
+    if failed and said_outside(failed[0].detail) and all(finding.detail.startswith(_RAISED) for finding in failed):
         return failed[0].name, failed[0].detail
     return None
