@@ -122,15 +122,16 @@ def test_git_that_is_not_there_or_refuses_the_owner_says_what_to_do(tmp_path: Pa
         assert why_no_git(folder) is None
 
 
-@pytest.mark.parametrize(
-    "command", [("doctor", "--results", "none"), ("run", "--cell", '{"track":"kernel","variant":"softmax","seq_len":16}')]
-)
+CUDA_CELL = '{"track":"kernel","variant":"softmax","seq_len":16,"device":"cuda"}'
+
+
+@pytest.mark.parametrize("command", [("doctor", "--results", "none"), ("run", "--cell", CUDA_CELL)], ids=["doctor", "run"])
 def test_an_unknown_commit_is_told_once_and_recorded_as_unknown(command: tuple[str, ...], tmp_path: Path) -> None:
     """A copy of the package without its repository, on the path before this one."""
     shutil.copytree(REPO / "suite", tmp_path / "code" / "suite", ignore=shutil.ignore_patterns("__pycache__"))
     given = {**os.environ, "PYTHONPATH": str(tmp_path / "code" / "suite"), "CUDA_VISIBLE_DEVICES": ""}
-    arguments = [sys.executable, "-m", "attnbench", *command, *(("--device", "cuda") if command[0] == "run" else ())]
-    done = subprocess.run(arguments, cwd=tmp_path, env=given, capture_output=True, text=True, check=False)
+    command = (sys.executable, "-m", "attnbench", *command)
+    done = subprocess.run(command, cwd=tmp_path, env=given, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("this is no git clone") == 1, done.stderr
     assert "records will name no commit" in done.stderr

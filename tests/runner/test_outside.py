@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import attnbench
-from attnbench.errors import BadInput
 from attnbench.runner import asv
 from attnbench.runner.cell import resolve
 from attnbench.runner.engines import local
