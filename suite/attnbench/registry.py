@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from functools import cache
@@ -201,7 +202,8 @@ def _imported(group: str, name: str, load: Callable[[], ModuleType]) -> ModuleTy
     """The module that `load` gives. What is printed meanwhile goes to stderr; settings of the process are kept, see process_settings."""
     if group != "claims":
         importlib.import_module("torch")  # which the file would import too: its settings are to be known before
-    with process_settings.kept(f"{group[:-1]} {name!r}, when it is imported,", importing=True), redirect_stdout(sys.stderr):
+    who = f"{group[:-1]} {name!r}, when it is imported,"
+    with process_settings.kept(who, importing=True), warnings.catch_warnings(), redirect_stdout(sys.stderr):
         return load()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,7 @@ CHANGES = {
 HARMLESS = (
     "torch.manual_seed(3)", "random.seed(3)", "np.random.seed(3)", "torch.randn(3)", "torch.set_printoptions(precision=3)",
     "sys.setrecursionlimit(12345)", "os.environ['TOKENIZERS_PARALLELISM'] = 'false'", "warnings.filterwarnings('ignore', 'a warning')",
+    "warnings.simplefilter('error')",
     "os.environ['KMP_DUPLICATE_LIB_OK'] = 'True'", "import torch._dynamo", "import torch._inductor.config", "os.chdir('/')",
 )  # fmt: skip
 
@@ -112,10 +114,10 @@ def test_a_change_in_build_is_refused_by_name_and_put_back(change: str, tmp_path
 
 @pytest.mark.parametrize("use", HARMLESS)
 def test_what_changes_nobodys_numbers_is_allowed_and_random_states_are_put_back(use: str, tmp_path: Path) -> None:
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state(), list(warnings.filters)
     assert attnbench.build(write(tmp_path, at_import=use), 2, 4) is not None
     assert torch.equal(before[0], torch.get_rng_state())
-    assert before[1] == random.getstate()
+    assert before[1] == random.getstate() and before[3] == warnings.filters
     assert all(np.array_equal(a, b) for a, b in zip(before[2], np.random.get_state(), strict=True))
 
 

@@ -33,7 +33,7 @@ def load_sources() -> Sources:
     for name in names:
         try:
             declared[name] = load_variant(name)
-            files[name] = registry.source("variants", name).read_text(encoding="utf-8")
+            files[name] = registry.source("variants", name).read_text(encoding="utf-8", errors="replace")
         except BadInput:  # a plug-in that cannot be imported here has a page of records without a declaration
             continue
     return Sources(
