@@ -36,6 +36,7 @@ def load(path: Path) -> ModuleType:
         raise BadInput(f"{path.name} is not a Python file; give a file that ends in .py")
     inside = _packages(path.parent)
     root = path.parents[len(inside)]
+    # A name that no import statement can hold is made unique, for what is made of it here need not be.
     stem = path.stem if path.stem.isidentifier() else f"{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}_{len(sys.modules)}"
     name = ".".join([_package(root), *inside, stem])
     spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path)))
@@ -50,7 +51,7 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-def is_elsewhere(name: str) -> bool:
+def is_never_beside(name: str) -> bool:
     """Whether a module of the standard library or of attnbench has a name: it is never looked for beside a file."""
     return name == "attnbench" or name in sys.stdlib_module_names
 
@@ -112,7 +113,7 @@ def _import(
 ) -> ModuleType:
     """As `__import__`, for a file or a module beside it; `package` is that of its folder."""
     top = name.partition(".")[0]
-    if level == 0 and not is_elsewhere(top):
+    if level == 0 and not is_never_beside(top):
         own = str((globals or {}).get("__package__") or package)
         for place in dict.fromkeys((package, own)):
             if _is_beside(place, top):

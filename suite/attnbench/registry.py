@@ -93,20 +93,18 @@ def load(group: str, name: str) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the import of a third party's file may raise anything, SystemExit among it
-        why = _why(group, name, error)
+        why = error if isinstance(error, BadInput) else _why(group, name, error)
         if not is_path(name):
             _failed[group, name] = why
-        raise why from error
+        raise why from (None if why is error else error)
     declared = group[:-1].upper()
     if not hasattr(module, declared):
         raise BadInput(f"{name} declares no {declared}; end the file in {declared} = {declared.title()}(...)")
     return getattr(module, declared)
 
 
-def _why(group: str, name: str, error: BaseException) -> BadInput:
+def _why(group: str, name: str, error: BaseException) -> NotImportable:
     """The error for a module that could not be imported."""
-    if isinstance(error, BadInput):
-        return error
     if isinstance(error, Unavailable):
         return NotImportable(text_of(error), "unavailable")
     said = f"{group[:-1]} {stem(name)!r} cannot be imported: {type(error).__name__}: {text_of(error)}"

@@ -72,3 +72,17 @@ def test_a_file_that_takes_the_place_of_another_says_so_before_measuring(tmp_pat
         command = ("run", "--variant", str(tmp_path / folder / "mine.py"), "--cell", CELL, "--results", str(results))
         done = cli_here(*command, "--dry-run")
         assert ("1 record of mine on this machine is of another source" in done.stdout) == told, done.stdout
+
+
+def test_finished_records_behind_newer_ones_of_another_file_are_told(tmp_path: Path, results: Path) -> None:
+    """a, then b, then a again: there is nothing to do, and the tables show b."""
+    for number, (folder, text) in enumerate((("a", TEMPLATE), ("b", f"{TEMPLATE}OTHER = True\n"))):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(text)
+        cell = resolve(make_spec(variant="mine", seq_len=32), {"mine": str(tmp_path / folder / "mine.py")})
+        began = f"2026-11-2{number}T00:00:00Z"
+        Store(results).append(make_record(cell.spec, fingerprint=cell.fingerprint, machine=environment.machine_name(), started_at=began))
+    for folder, told in (("a", True), ("b", False)):
+        done = cli_here("run", "--variant", str(tmp_path / folder / "mine.py"), "--cell", CELL, "--results", str(results))
+        assert done.returncode == 0 and "Nothing to do" in done.stdout
+        assert ("The tables show 1 finished cell of mine by newer records of another source" in done.stdout) == told, done.stdout

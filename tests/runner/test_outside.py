@@ -145,7 +145,8 @@ def test_retry_errors_of_a_preset_leaves_out_what_has_no_record(results: Path) -
     assert "1 cells to run" in said and "seed 0" in said
     trial = tuning.trials(opened.spec)[0]
     Store(results).append(make_record(trial, fingerprint=opened.fingerprint, machine=machine, **error))
-    assert "tuning" in cli_here(*choice, "--retry", "errors", "--dry-run").stdout
+    said = cli_here(*choice, "--retry", "errors", "--dry-run").stdout
+    assert "tuning" in said and "2 cells to run" in said
 
 
 @pytest.mark.parametrize(

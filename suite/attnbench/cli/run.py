@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,17 +12,17 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from attnbench.analysis.drift import Drifts
 from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins
+from attnbench.cli._run_notices import announce, tell_of_errors
 from attnbench.cli.terminal import print_problems
 from attnbench.errors import BadInput
-from attnbench.registry import is_path
 from attnbench.runner.cell import Cell
 from attnbench.runner.engines import local
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import RanOut
-from attnbench.runner.plan import Choice, Key, Plan, choose
-from attnbench.runner.retry import failed_cells, newest_by_id
+from attnbench.runner.plan import Choice, Plan, choose
+from attnbench.runner.retry import failed_cells
 from attnbench.runner.roofline import Roof
 from attnbench.runner.session import Session, session_name
 from attnbench.spec.axes import Spec
@@ -55,25 +55,27 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     known = Finished({} if rerun else finished, gate, limits)
     if retry is not None:
         cells = failed_cells(cells, finished, retry)
-        newest = newest_by_id(finished.values())
-        plan = Plan(cells, finished, lambda cell: newest[cell.spec.key()].status != "error")
-    else:
-        plan = Plan(cells, finished, lambda cell: known.record(cell) is not None)
+    plan = Plan(cells, finished, lambda cell: retry is None and known.record(cell) is not None)
     todo, kept = plan.todo, plan.kept
     tell_of_plugins(("variants", "tasks"))
     if dry_run:
         for cell in todo:
             console.print(cell.spec.label(), highlight=False)
-        _announce(todo, known, finished, console)
+        announce(plan, known, finished, console)
         console.print(f"{len(todo)} cells to run, {len(cells) - len(todo)} finished already")
         return 0
     _report_problems(results, console)
     if not todo:
-        _nothing_to_do(cells, kept, results, retry, console)
+        if retry is None:
+            console.print(f"Nothing to do: all {len(cells)} cells are finished in {results} (--rerun measures them again).")
+        else:
+            console.print(f"Nothing to do: of the chosen cells, none has an error as its newest record in {results}.")
+        announce(plan, known, finished, console)
+        tell_of_errors(kept, console)
         return int(any(record.status in BAD for record in kept))
     if len(todo) < len(cells):
         console.print(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already; {len(todo)} to run.")
-    _announce(todo, known, finished, console)
+    announce(plan, known, finished, console)
     tell_of_no_commit()
     records: list[Record] = []
     began = time.monotonic()
@@ -85,58 +87,8 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
         console.print(f"Stopped. {len(records)} cells are stored; the same command goes on with the other {len(todo) - len(records)}.")
         return INTERRUPTED
     _summary(records, results, time.monotonic() - began, console)
-    _tell_of_errors((*kept, *records), console)
+    tell_of_errors((*kept, *records), console)
     return int(any(record.status in BAD for record in (*kept, *records)))
-
-
-def _nothing_to_do(cells: Sequence[Cell], kept: Sequence[Record], results: Path, retry: str | None, console: Console) -> None:
-    if retry is not None:
-        console.print(f"Nothing to do: of the chosen cells, none has an error as its newest record in {results}.")
-        return
-    console.print(f"Nothing to do: all {len(cells)} cells are finished in {results} (--rerun measures them again).")
-    _tell_of_errors(kept, console)
-
-
-def _tell_of_errors(records: Iterable[Record], console: Console) -> None:
-    errors = sum(record.status == "error" for record in records)
-    if errors:
-        console.print(f"{_cells(errors)} ended in an error: `--retry errors` measures those again, and no others.", highlight=False)
-
-
-def _announce(todo: Sequence[Cell], known: Finished, finished: Mapping[Key, Record], console: Console) -> None:
-    """Say which cells are tried again, and which records get new ones of another source in their place."""
-    again = sum(known.retries(cell) for cell in todo)
-    if again:
-        console.print(
-            f"{_cells(again)} ended in an error whose cause may lie outside {'it' if again == 1 else 'them'}, and "
-            f"{'is' if again == 1 else 'are'} tried again.",
-            highlight=False,
-        )
-    newest = newest_by_id(finished.values())
-    others = (cell for cell in todo if (found := newest.get(cell.spec.key())) is not None and found.fingerprint != cell.fingerprint)
-    replaced = Counter(name for cell in others for name in _names_of_files(cell))
-    for name, count in replaced.items():
-        console.print(
-            f"{_records(count)} of {name} on this machine {'is' if count == 1 else 'are'} of another source (another file of that name, an "
-            "earlier text of it, another attnbench or torch): the new ones take their place in the tables.",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-
-
-def _names_of_files(cell: Cell) -> list[str]:
-    """The names of a cell's variant and task, as far as they come from files that are given by their paths."""
-    named = ((cell.spec.variant, cell.variant_source), (str(cell.spec.task), cell.task_source))
-    return [name for name, source in named if source is not None and is_path(source)]
-
-
-def _cells(count: int) -> str:
-    return f"{count:,} cell{'' if count == 1 else 's'}"
-
-
-def _records(count: int) -> str:
-    return f"{count:,} record{'' if count == 1 else 's'}"
 
 
 def _measure(plan: Plan, store: Store, session: Session, ran_out: RanOut, console: Console, records: list[Record]) -> None:

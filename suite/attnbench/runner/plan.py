@@ -86,11 +86,15 @@ def _with_trials(specs: Iterable[Spec]) -> Iterator[Spec]:
 
 
 class Plan:
-    """The chosen cells: the records of finished ones in `kept`, the others in `todo`. Chooses learning rates once their trials are done."""
+    """The chosen cells: finished ones in `finished`, with their records in `kept`, the others in `todo`.
+
+    Chooses learning rates once their trials are done.
+    """
 
     def __init__(self, cells: Sequence[Cell], finished: Mapping[Key, Record], is_finished: Callable[[Cell], bool]) -> None:
         self._known = dict(finished)
         self._is_finished = is_finished
+        self.finished: list[Cell] = []
         self.kept: list[Record] = []
         self.todo: list[Cell] = []
         fresh: set[Key] = set()  # cells whose records will be new
@@ -103,6 +107,7 @@ class Plan:
                     continue
                 chosen = self._with_rate(cell)
             if self._is_finished(chosen):
+                self.finished.append(chosen)
                 self.kept.append(self._known[chosen.key])
             else:
                 fresh.add(chosen.key)

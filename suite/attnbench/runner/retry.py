@@ -23,7 +23,7 @@ def newest_by_id(records: Iterable[Record]) -> dict[str, Record]:
 
 
 def failed_cells(cells: Sequence[Cell], known: Mapping[Key, Record], what: str) -> list[Cell]:
-    """The cells whose newest record is an error; of a cell with a rate to choose, the rate is chosen first, where its trials are known.
+    """The cells whose newest record is an error. For a cell with a rate to choose it is the record with the rate that its trials choose.
 
     what: the value of --retry. Raises BadInput for any but "errors".
     """

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from attnbench.module_files import is_elsewhere
+from attnbench.module_files import is_never_beside
 
 PACKAGE = Path(__file__).parents[1]
 _CALLS = ("import_module", "__import__")  # that import the module their first argument names
@@ -111,12 +111,13 @@ def _roots(top: str, importer: Path, base: Path, relative: bool) -> list[Path]:
         return [root]
     if top == PACKAGE.name:
         return [PACKAGE.parent]
-    if is_elsewhere(top) or root.name in _INSTALLED:  # beside an installed package are all the others
+    if is_never_beside(top) or root.name in _INSTALLED:  # beside an installed package are all the others
         return []
     return list(dict.fromkeys((base, root, importer.parent)))
 
 
 def _is_new(package: Path, importer: Path) -> bool:
+    """Whether an `__init__.py` is there, of a package that the importer is not in."""
     return package.is_file() and package.parent not in importer.parents
 
 
