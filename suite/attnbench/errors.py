@@ -53,3 +53,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 class Incorrect(AttnbenchError):
     """The mechanism's output is not what it should be: its times mean nothing."""
+
+
+class NotImportable(BadInput):
+    """The file, or the installed plug-in, of a name cannot be imported.
+
+    status: of a record that says so: "unavailable" where a package that it imports is not here, else "error".
+    """
+
+    def __init__(self, message: str, status: str = "error") -> None:
+        super().__init__(message)
+        self.status = status

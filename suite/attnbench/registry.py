@@ -8,48 +8,46 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
-import importlib.util
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from attnbench.errors import AttnbenchError, BadInput, text_of, unknown_name
+from attnbench import declarations, module_files, plugins, process_settings
+from attnbench.errors import BadInput, NotImportable, Unavailable, text_of, unknown_name
 
 GROUPS = ("variants", "tasks", "claims")
 _PACKAGE = Path(__file__).parent
-_PLAIN = (
-    ast.Constant, ast.Name, ast.Load, ast.Tuple, ast.List, ast.Dict, ast.UnaryOp, ast.USub, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div,
-    ast.FloorDiv, ast.Call, ast.keyword,
-)  # fmt: skip
-_COMPUTED = (NameError, ValueError, TypeError, ArithmeticError)  # raised by `_value` for an expression that is not a plain value
+_failed: dict[tuple[str, str], BadInput] = {}  # why a plug-in could not be imported: a second try in one process may half succeed
 
 
 def names(group: str) -> list[str]:
     """Every registered name of a group ("variants", "tasks" or "claims"), sorted.
 
-    Raises BadInput for an unknown group, or when an entry point takes the name of a built-in.
+    A plug-in with the name of a built-in is left out; see `problems`. Raises BadInput for an unknown group.
     """
-    builtin = _builtin(group)
-    external = _external(group)
-    clash = sorted(builtin.keys() & external.keys())
-    if clash:
-        culprit = external[clash[0]]
-        raise BadInput(
-            f"{group[:-1]} {clash[0]!r} of the installed entry point {culprit.value!r} has the name of a built-in; "
-            "rename it, or uninstall that package"
-        )
-    return sorted([*builtin, *external])
+    return sorted(_builtin(group).keys() | _external(group).keys())
 
 
 def builtin(group: str) -> list[str]:
     """The names that ship with attnbench, sorted."""
     return sorted(_builtin(group))
+
+
+def problems(group: str) -> list[str]:
+    """A line for each installed plug-in of a group that is left out, or cannot be used, by what its package says of it."""
+    clashing = sorted(_builtin(group).keys() & _external(group).keys())
+    clashes = [
+        f"{group[:-1]} {name!r} of the installed entry point {_external(group)[name].value!r} has the name of a built-in, and is left out; "
+        "rename it, or uninstall that package"
+        for name in clashing
+    ]
+    return [*clashes, *plugins.installed(group).problems]
 
 
 def summary(group: str, name: str) -> str:
@@ -67,22 +65,52 @@ def stem(name: str) -> str:
     return Path(name).stem if is_path(name) else name
 
 
+def by_stem(group: str, sources: Iterable[str]) -> dict[str, str]:
+    """Names and paths of files by the name under which each is recorded. A file that is given twice, however it is written, is one.
+
+    Raises BadInput for an unknown name, a path without a file, and two files, or a file and something registered, of one name.
+    """
+    found: dict[str, str] = {}
+    for source in sources:
+        check(group, source)
+        known = found.setdefault(stem(source), source)
+        if is_path(known) and Path(known).resolve() != Path(source).resolve():
+            raise BadInput(
+                f"{known} and {source} would both be recorded as the {group[:-1]} {stem(source)!r}, and could not be told apart; rename one"
+            )
+    return found
+
+
 def load(group: str, name: str) -> Any:
     """The VARIANT, TASK or CLAIM that a registered module, or the file at a path, declares.
 
-    Raises BadInput when the name is unknown, the file is missing or cannot be imported, or it declares nothing.
+    Raises NotImportable when it cannot be imported; BadInput when the name is unknown, the file is missing, it declares nothing, or changes
+    settings of the whole process, which are put back.
     """
+    check(group, name)
     try:
-        module = _module(group, name)
-    except AttnbenchError:
+        module = _from_file(group, Path(name).resolve()) if is_path(name) else _registered(group, name)
+    except KeyboardInterrupt:
         raise
-    except Exception as error:  # the import of a third party's file may raise anything
-        said = f"{type(error).__name__}: {text_of(error)}"
-        raise BadInput(f"{group[:-1]} {stem(name)!r} cannot be imported: {said}; mend its file") from error
+    except BaseException as error:  # the import of a third party's file may raise anything, SystemExit among it
+        why = error if isinstance(error, BadInput) else _why(group, name, error)
+        if not is_path(name):
+            _failed[group, name] = why
+        raise why from (None if why is error else error)
     declared = group[:-1].upper()
     if not hasattr(module, declared):
         raise BadInput(f"{name} declares no {declared}; end the file in {declared} = {declared.title()}(...)")
     return getattr(module, declared)
+
+
+def _why(group: str, name: str, error: BaseException) -> NotImportable:
+    """The error for a module that could not be imported."""
+    if isinstance(error, Unavailable):
+        return NotImportable(text_of(error), "unavailable")
+    said = f"{group[:-1]} {stem(name)!r} cannot be imported: {type(error).__name__}: {text_of(error)}"
+    if isinstance(error, ImportError) and (isinstance(error, ModuleNotFoundError) or "shared object" in text_of(error)):
+        return NotImportable(f"{said}; install what it needs, or leave it out", "unavailable")
+    return NotImportable(f"{said}; mend its file")
 
 
 def declared(group: str, name: str) -> Mapping[str, Any]:
@@ -93,7 +121,7 @@ def declared(group: str, name: str) -> Mapping[str, Any]:
 
     Raises BadInput for an unknown name or a missing file.
     """
-    return _declaration(group, _file(group, name))[0]
+    return declarations.read(_file(group, name), group[:-1].upper())[0]
 
 
 def field(group: str, name: str, field: str, default: Any = ...) -> Any:
@@ -101,23 +129,36 @@ def field(group: str, name: str, field: str, default: Any = ...) -> Any:
 
     default: the value where the file leaves the field out. The file is imported if it computes the field, or has neither it nor a default.
 
-    Raises BadInput for an unknown name, a missing file, or a file that has to be imported and cannot be.
+    Raises BadInput for an unknown name, a missing file, or a file that has to be imported and cannot be, or has no such field then.
     """
-    plain, computed = _declaration(group, _file(group, name))
+    plain, computed = declarations.read(_file(group, name), group[:-1].upper())
     if field in plain:
         return plain[field]
     if default is not ... and not computed & {field, None}:
         return default
-    value = getattr(load(group, name), field)
+    loaded = load(group, name)
+    if not hasattr(loaded, field):
+        declared = group[:-1].upper()
+        raise BadInput(
+            f"{declared} of {stem(name)} is a {type(loaded).__name__} without {field}; end the file in {declared} = {declared.title()}(...)"
+        )
+    value = getattr(loaded, field)
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 
 def source(group: str, name: str) -> Path:
-    """The file that defines a registered name, or the path itself."""
-    file = _module(group, name).__file__
-    if file is None:
-        raise BadInput(f"{group[:-1]} {name!r} has no source file, so its results could not be fingerprinted")
-    return Path(file)
+    """The file that defines a registered name, or the path itself. It is imported only where nothing else can find it.
+
+    Raises BadInput when there is none, or when it has to be imported and cannot be.
+    """
+    found = _file(group, name)
+    if found is None:
+        load(group, name)
+        imported = _registered(group, name).__file__
+        if imported is None:
+            raise BadInput(f"{group[:-1]} {name!r} has no source file, so its results could not be fingerprinted")
+        found = Path(imported)
+    return found
 
 
 def is_path(name: str) -> bool:
@@ -125,37 +166,43 @@ def is_path(name: str) -> bool:
     return name.endswith(".py") or "/" in name
 
 
-def _module(group: str, name: str) -> ModuleType:
-    _check(group, name)
-    if is_path(name):
-        return _from_file(group, Path(name).resolve())
-    if name in _builtin(group):
-        return importlib.import_module(f"attnbench.{group}.{name}")
-    return importlib.import_module(_external(group)[name].module)
-
-
-def _check(group: str, name: str) -> None:
+def check(group: str, name: str) -> None:
     """Raise BadInput for a name that is not registered, a path without a file, and a file with the name of something registered."""
-    path = Path(name).resolve()
     if not is_path(name):
         if name not in names(group):
             raise unknown_name(group[:-1], name, names(group), f"attnbench list {group}")
-    elif not path.is_file():
-        raise BadInput(f"there is no file {path.name!r} at that path; run from the folder that holds it, or give its whole path")
-    elif path.stem in names(group) and path != _builtin(group).get(path.stem):
-        raise BadInput(f"{path.name} has the name of a registered {group[:-1]} {path.stem!r}; rename the file")
+    elif not Path(name).is_file():
+        raise BadInput(f"there is no file {Path(name).name!r} at that path; run from the folder that holds it, or give its whole path")
+    elif stem(name) in names(group) and Path(name).resolve() != _builtin(group).get(stem(name)):
+        raise BadInput(f"{Path(name).name} has the name of a registered {group[:-1]} {stem(name)!r}; rename the file")
 
 
 @cache
 def _from_file(group: str, path: Path) -> ModuleType:
-    module_name = f"attnbench_file_{group}_{path.stem}"
-    found = importlib.util.spec_from_file_location(module_name, path)
-    if found is None or found.loader is None:
-        raise BadInput(f"{path.name} is not a Python file; give a file that ends in .py")
-    module = importlib.util.module_from_spec(found)
-    sys.modules[module_name] = module
-    found.loader.exec_module(module)
-    return module
+    return _imported(group, path.stem, lambda: module_files.load(path))
+
+
+@cache
+def _registered(group: str, name: str) -> ModuleType:
+    """The module of a built-in or of a plug-in."""
+    if (group, name) in _failed:
+        raise _failed[group, name]
+    if name in _builtin(group):
+        module = f"attnbench.{group}.{name}"
+    else:
+        if why := plugins.installed(group).doubtful.get(name):
+            raise NotImportable(why)
+        module = _module_of(_external(group)[name])
+    return _imported(group, name, lambda: importlib.import_module(module))
+
+
+def _imported(group: str, name: str, load: Callable[[], ModuleType]) -> ModuleType:
+    """The module that `load` gives. What is printed meanwhile goes to stderr; settings of the process are kept, see process_settings."""
+    if group != "claims":
+        importlib.import_module("torch")  # which the file would import too: its settings are to be known before
+    who = f"{group[:-1]} {name!r}, when it is imported,"
+    with process_settings.kept(who, importing=True), warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        return load()
 
 
 def _builtin(group: str) -> dict[str, Path]:
@@ -164,86 +211,23 @@ def _builtin(group: str) -> dict[str, Path]:
     return {path.stem: path for path in (_PACKAGE / group).glob("[!_]*.py")}
 
 
-@cache
 def _external(group: str) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=f"attnbench.{group}")}
+    return plugins.installed(group).points
+
+
+def _module_of(point: EntryPoint) -> str:
+    module = plugins.module_of(point)
+    if module is None:
+        raise NotImportable(f"the entry point {point.name!r} has the value {point.value!r}, which names no module; mend its package")
+    return module
 
 
 def _file(group: str, name: str) -> Path | None:
     """The file of a registered name or a path, found without importing anything; None where only an import can find it."""
-    _check(group, name)
+    check(group, name)
     if is_path(name):
         return Path(name).resolve()
-    return _builtin(group).get(name) or _installed(_external(group)[name].module)
-
-
-def _installed(module: str) -> Path | None:
-    """The file of a module of an installed package, found without importing it; None if there is none."""
-    top, *inner = module.split(".")
-    found = importlib.util.find_spec(top)
-    if found is None or not inner:
-        return Path(found.origin) if found and found.origin and found.origin.endswith(".py") else None
-    places = (Path(folder, *inner) for folder in found.submodule_search_locations or ())
-    return next((file for place in places for file in (place / "__init__.py", Path(f"{place}.py")) if file.is_file()), None)
-
-
-@cache
-def _declaration(group: str, file: Path | None) -> tuple[Mapping[str, Any], frozenset[str | None]]:
-    """The plain fields of the declaration in a file, and the names of its computed fields; None among them means any field may be one."""
-    declared = group[:-1].upper()
-    try:
-        tree = ast.parse(file.read_bytes() if file else b"")
-    except (OSError, SyntaxError, ValueError):  # an import, if one is needed, reports what is wrong
-        return {}, frozenset({None})
-    call = dict(_assignments(tree)).get(declared)
-    if not isinstance(call, ast.Call) or ast.unparse(call.func) != declared.title() or _bound(tree)[declared] != 1:
-        return {}, frozenset({None})
-    constants = _constants(tree)
-    plain: dict[str, Any] = {}
-    for keyword in call.keywords:
-        if keyword.arg is not None:
-            with suppress(*_COMPUTED):
-                plain[keyword.arg] = _value(keyword.value, constants)
-    return plain, frozenset(keyword.arg for keyword in call.keywords) - plain.keys()
-
-
-def _constants(tree: ast.Module) -> dict[str, Any]:
-    """The names to which a module assigns exactly once, and a plain immutable value, with that value."""
-    bound = _bound(tree)
-    found: dict[str, Any] = {}
-    for name, expression in _assignments(tree):
-        if bound[name] == 1 and "*" not in bound:
-            with suppress(*_COMPUTED):
-                value = _value(expression, found)
-                hash(value)  # raises TypeError for a list or dict
-                found[name] = value
-    return found
-
-
-def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Yield every `name = expression` at the top level of a module; `a, b = 1, 2` counts as two."""
-    for statement in tree.body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                yield name, value
-            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)) if len(names) == len(values):
-                yield from ((name.id, value) for name, value in zip(names, values, strict=True) if isinstance(name, ast.Name))
-
-
-def _bound(tree: ast.Module) -> Counter[str]:
-    """How often every name is bound anywhere in a module; "*" counts the star imports."""
-    found = Counter[str]()
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-                found[name] += 1
-            case ast.alias(name=name, asname=other):
-                found[other or name.partition(".")[0]] += 1
-    return found
-
-
-def _value(node: ast.expr, constants: Mapping[str, Any]) -> Any:
-    """The value of a plain expression, with Size(...) as a dict. Raises one of _COMPUTED for any other expression."""
-    if not all(isinstance(part, _PLAIN) for part in ast.walk(node)):
-        raise ValueError(f"line {node.lineno} is no plain value")
-    return eval(compile(ast.Expression(node), "", "eval"), {"__builtins__": {}, "Size": dict, "dict": dict, **constants})
+    if name in _builtin(group):
+        return _builtin(group)[name]
+    module = plugins.module_of(_external(group)[name])
+    return None if module is None else plugins.file_of(module)

@@ -148,6 +148,11 @@ VARIANT = Variant(build=lambda shape: None, citation="none", family="other", for
 """
 
 
+def imported_as(stem: str) -> list[Any]:
+    """The modules of files of that stem which were imported."""
+    return [module for name, module in sys.modules.items() if name.startswith("attnbench_file_") and name.endswith(f".{stem}")]
+
+
 def test_plain_fields_are_read_from_a_file_and_computed_ones_are_left_to_importing_it(tmp_path: Path) -> None:
     file = tmp_path / "plain.py"
     file.write_text(PLAIN)
@@ -157,13 +162,13 @@ def test_plain_fields_are_read_from_a_file_and_computed_ones_are_left_to_importi
         "citation": "none", "family": "other", "formula": "mean(V)", "causal": True, "time_exponent": 3.0, "memory_exponent": -0.5,
         "params": {"scales": (0.5, -1.0), "size": {"a": 8}},
     }  # fmt: skip
-    assert "attnbench_file_variants_plain" not in sys.modules
     assert registry.field("variants", name, "equivariant", default=False) is False
-    assert "attnbench_file_variants_plain" not in sys.modules
+    assert not imported_as("plain")
     assert registry.field("variants", name, "needs") == ("cuda", "triton")
     assert registry.field("variants", name, "head_group", default=1) == 2
     assert registry.field("variants", name, "normalises_rows") is True
-    assert sys.modules["attnbench_file_variants_plain"].VARIANT.params == read["params"]
+    (module,) = imported_as("plain")
+    assert module.VARIANT.params == read["params"]
 
 
 @pytest.mark.parametrize(

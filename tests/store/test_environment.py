@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.store import environment, hardware
+from attnbench.store.commit import commit
 
 CACHES = {
     "index0": ("1", "Data", "48K"),
@@ -206,11 +207,11 @@ def test_a_commit_that_git_cannot_tell_in_time_is_left_out(tmp_path: Path, monke
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-        environment.commit.cache_clear()
+        commit.cache_clear()
         try:
-            assert environment.commit()["commit"] is None
+            assert commit()["commit"] is None
         finally:
-            environment.commit.cache_clear()
+            commit.cache_clear()
 
 
 def test_threads_are_within_every_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_a_file_beside_counts_with_what_it_imports(tmp_path: Path) -> None:
             "unused.py": "",
         },
     )
-    used = {"mine.py", "helper.py", "deeper/inner.py", "deeper/other.py"}
+    used = {"mine.py", "helper.py", "deeper/__init__.py", "deeper/inner.py", "deeper/other.py"}
     assert closure([there["mine.py"]]) == {there[name] for name in used}
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attnbench import registry
 from attnbench.claim import Arm, Claim, Decision, join, measured
+from attnbench.errors import BadInput
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +36,11 @@ def query(table: pd.DataFrame) -> pd.DataFrame:
 
 def _tokens(tasks: set[str]) -> dict[str, int]:
     """The number of tokens that the models of each task see, for the tasks that are registered here."""
-    return {name: registry.field("tasks", name, "seq_len") for name in sorted(tasks & set(registry.names("tasks")))}
+    found = {}
+    for name in sorted(tasks & set(registry.names("tasks"))):
+        with suppress(BadInput):  # of a plug-in that cannot be imported here it is not known
+            found[name] = registry.field("tasks", name, "seq_len")
+    return found
 
 
 def decide(rows: pd.DataFrame) -> Decision:

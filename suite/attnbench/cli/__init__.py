@@ -54,6 +54,9 @@ def run(
     rerun: Annotated[bool, typer.Option("--rerun", help="Measure finished cells again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
     cell: Annotated[str | None, typer.Option("--cell", help="One cell, as its record's command gives it.")] = None,
+    retry: Annotated[
+        str | None, typer.Option("--retry", metavar="errors", help="Measure the chosen cells whose newest record is an error, no others.")
+    ] = None,
 ) -> None:
     """Measure the cells of a preset that are not finished yet, and store each record at once."""
     from attnbench.cli.run import sweep
@@ -63,7 +66,7 @@ def run(
         preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, data=data,
         cell=cell,
     )  # fmt: skip
-    raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out))
+    raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out, retry))
 
 
 @app.command()

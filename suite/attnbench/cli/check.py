@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from attnbench import registry
-from attnbench.errors import BadInput, unknown_name
+from attnbench.cli._notices import tell_of_plugins
+from attnbench.errors import BadInput, NotImportable, unknown_name
 from attnbench.runner.can_measure import require_measuring
 from attnbench.runner.jobs import CheckJob, Limits, Result
 from attnbench.runner.lock import measurement_lock
@@ -43,14 +44,22 @@ class Request:
 def check_variants(request: Request, json_wanted: bool, out: Console, err: Console) -> int:
     """Check the variants, print the reports, and return the exit code: 0 only when every check holds.
 
-    Raises BadInput for an unknown name, or a file that is missing or cannot be imported.
+    Raises BadInput for an unknown name, a missing file, or two files of one name; and for a single variant that cannot be loaded. Among
+    others one that cannot be loaded is reported, and the rest is checked.
     """
     sources = _sources(request)
     require_measuring()
+    if request.everything:
+        tell_of_plugins(("variants",))
     reports = []
     for number, source in enumerate(sources, start=1):
         place = f"[{number}/{len(sources)}] " if len(sources) > 1 else ""
-        report = _check(source, request, place, err)
+        try:
+            report = _check(source, request, place, err)
+        except BadInput as error:
+            if len(sources) == 1:
+                raise
+            report = _unfinished(registry.stem(source), request.device, Result("error", "load", str(error)))
         reports.append(report)
         if not json_wanted:
             _print(report, out, only_failures=request.everything)
@@ -67,20 +76,16 @@ def check_variants(request: Request, json_wanted: bool, out: Console, err: Conso
 def _sources(request: Request) -> list[str]:
     if request.device not in DEVICES:
         raise unknown_name("device", request.device, DEVICES, "attnbench check --help")
-    known = registry.names("variants")
     if request.everything:
         if request.sources:
             raise BadInput(f"--all checks every variant, and {request.sources[0]!r} is named too; give one or the other")
-        return known
+        return registry.names("variants")
     if not request.sources:
         raise BadInput("there is nothing to check; give the name of a variant, the path of its file, or --all")
     for source in request.sources:
-        if registry.is_path(source):
-            if not Path(source).is_file():
-                raise BadInput(f"there is no file {source!r}; give the path of a variant's file, or a name (attnbench list variants)")
-        elif source not in known:
-            raise unknown_name("variant", source, known, "attnbench list variants")
-    return list(dict.fromkeys(request.sources))
+        if registry.is_path(source) and not Path(source).is_file():
+            raise BadInput(f"there is no file {source!r}; give the path of a variant's file, or a name (attnbench list variants)")
+    return list(registry.by_stem("variants", request.sources).values())
 
 
 def _check(source: str, request: Request, place: str, err: Console) -> Report:
@@ -95,6 +100,8 @@ def _check(source: str, request: Request, place: str, err: Console) -> Report:
 
         watch("start")
         result = run_in_child(job, "spawn" if request.device == "cuda" else "forkserver", watch)
+    if isinstance(result.value, NotImportable) and result.value.status == "unavailable":
+        result = Result("unavailable", "load", str(result.value))
     if isinstance(result.value, BadInput):
         raise result.value
     return result.value if isinstance(result.value, Report) else _unfinished(name, request.device, result)

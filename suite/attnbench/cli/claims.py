@@ -15,6 +15,7 @@ from attnbench.analysis.frame import load
 from attnbench.analysis.labels import setting_text
 from attnbench.claim import EXPLORATORY, Claim, Verdict, verdict_text
 from attnbench.claims._judge import HOW, Judgement, judged
+from attnbench.cli._notices import tell_of_plugins
 from attnbench.cli.terminal import new_table, print_indented, print_problems, print_table
 from attnbench.errors import BadInput
 from attnbench.store.store import Problem
@@ -28,9 +29,14 @@ def show_claims(results: Path, names: list[str], as_json: bool, evidence: bool, 
     names: of claims, or paths of files; all registered claims if it is empty. evidence: print the numbers behind each verdict too.
     as_json: print a list of {name, statement, verdict, standing, why, missing, rule, citation, as_reported, evidence}.
 
-    Raises BadInput for an unknown claim, a file that declares none, or a missing results folder.
+    Raises BadInput for an unknown claim, a file that declares none, two files of one name, or a missing results folder. Of all registered
+    claims those that cannot be loaded are named, and left out.
     """
-    claims = {registry.stem(name): _claim(name) for name in names or registry.names("claims")}
+    if names:
+        claims = {name: _claim(source) for name, source in registry.by_stem("claims", names).items()}
+    else:
+        tell_of_plugins(("claims",))
+        claims = _loadable(registry.names("claims"), err)
     problems: list[Problem] = []
     table = load(results, problems, curves=True)
     print_problems(err, problems)
@@ -46,6 +52,16 @@ def show_claims(results: Path, names: list[str], as_json: bool, evidence: bool, 
         out.print(f"{exploratory} of {len(claims)} are exploratory: {EXPLORATORY}.", style="dim", highlight=False)
     if "inconclusive" in verdicts:
         out.print(f"What most of the missing is measured by: {HOW} --results {results}", style="dim", markup=False, highlight=False)
+
+
+def _loadable(names: list[str], err: Console) -> dict[str, Claim]:
+    found: dict[str, Claim] = {}
+    for name in names:
+        try:
+            found[name] = _claim(name)
+        except BadInput as error:  # of a plug-in
+            err.print(f"left out: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return found
 
 
 def _claim(name: str) -> Claim:

@@ -13,8 +13,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from attnbench import registry
 from attnbench.analysis.labels import threads_text
 from attnbench.analysis.number_format import size
+from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins
 from attnbench.errors import unknown_name
 from attnbench.runner import here
 from attnbench.runner.can_measure import lacking, require_measuring, why_not
@@ -52,6 +54,8 @@ def show_doctor(inquiry: Inquiry, out: Console, err: Console) -> None:
             store_peaks(inquiry.results, environment.machine_name(), peaks)
         if not inquiry.as_json:
             return
+    tell_of_plugins(registry.GROUPS)
+    tell_of_no_commit()
     facts = _facts(inquiry.results)
     if (said := environment.shared_name()) is not None:
         err.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)

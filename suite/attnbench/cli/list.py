@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from attnbench import registry
+from attnbench.cli._notices import tell_of_plugins
 from attnbench.errors import unknown_name
 from attnbench.spec import presets
 
@@ -29,6 +30,7 @@ def show_list(what: str, as_json: bool, out: Console) -> None:
         rows = [{"name": row.name, "summary": f"{row.type}: {row.meaning}"} for row in dictionary().itertuples(index=False)]
     else:
         rows = [{"name": name, "summary": registry.summary(what, name)} for name in registry.names(what)]
+        tell_of_plugins((what,))
     if as_json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return

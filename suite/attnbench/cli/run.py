@@ -12,7 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from attnbench.analysis.drift import Drifts
+from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins
+from attnbench.cli._run_notices import announce, tell_of_errors
 from attnbench.cli.terminal import print_problems
+from attnbench.errors import BadInput
 from attnbench.runner.can_measure import lacking, require_measuring
 from attnbench.runner.cell import Cell
 from attnbench.runner.engines import local
@@ -22,6 +25,7 @@ from attnbench.runner.here import ran_here
 from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import RanOut
 from attnbench.runner.plan import Choice, Plan, choose
+from attnbench.runner.retry import failed_cells
 from attnbench.runner.roofline import Roof
 from attnbench.runner.session import Session, session_name
 from attnbench.spec.axes import Spec
@@ -40,23 +44,37 @@ OTHER_STAGES = ("start", "build", "load data", "end")  # stages of a cell in whi
 INTERRUPTED = 130
 
 
-def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run: bool, console: Console) -> int:
-    """Run the chosen cells and return the exit code: 1 when a cell ended in error or incorrect, 130 on Ctrl-C, else 0."""
+def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run: bool, console: Console, retry: str | None = None) -> int:
+    """Run the chosen cells and return the exit code: 1 when a cell ended in error or incorrect, 130 on Ctrl-C, else 0.
+
+    retry: "errors" to measure, of the chosen cells, those whose newest record is an error, and no others.
+    """
+    if retry is not None and rerun:
+        raise BadInput(f"--retry {retry} measures some of the cells again, and --rerun all of them; give one or the other")
     cells = choose(choice)
     store = Store(results)
     finished = store.finished(machine_name(), ran_here=ran_here()) if results.is_dir() else {}
     limits, gate = Limits(timeout_s=timeout_s), Gate(results)
     known = Finished({} if rerun else finished, gate, limits)
-    plan = Plan(cells, finished, lambda cell: known.record(cell) is not None)
+    if retry is not None:
+        cells = failed_cells(cells, finished, retry)
+    plan = Plan(cells, finished, lambda cell: retry is None and known.record(cell) is not None)
     todo, kept = plan.todo, plan.kept
+    tell_of_plugins(("variants", "tasks"))
     if dry_run:
         for cell in todo:
             console.print(cell.spec.label(), highlight=False)
+        announce(plan, known, finished, console)
         console.print(f"{len(todo)} cells to run, {len(cells) - len(todo)} finished already")
         return 0
     _report_problems(results, console)
     if not todo:
-        console.print(f"Nothing to do: all {len(cells)} cells are finished in {results} (--rerun measures them again).")
+        if retry is None:
+            console.print(f"Nothing to do: all {len(cells)} cells are finished in {results} (--rerun measures them again).")
+        else:
+            console.print(f"Nothing to do: of the chosen cells, none has an error as its newest record in {results}.")
+        announce(plan, known, finished, console)
+        tell_of_errors(kept, console)
         return int(any(record.status in BAD for record in kept))
     require_measuring()
     for said in (lacking(), shared_name()):
@@ -64,6 +82,8 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
             print(said, file=sys.stderr)
     if len(todo) < len(cells):
         console.print(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already; {len(todo)} to run.")
+    announce(plan, known, finished, console)
+    tell_of_no_commit()
     records: list[Record] = []
     began = time.monotonic()
     try:
@@ -74,6 +94,7 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
         console.print(f"Stopped. {len(records)} cells are stored; the same command goes on with the other {len(todo) - len(records)}.")
         return INTERRUPTED
     _summary(records, results, time.monotonic() - began, console)
+    tell_of_errors((*kept, *records), console)
     return int(any(record.status in BAD for record in (*kept, *records)))
 
 

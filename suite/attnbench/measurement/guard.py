@@ -12,6 +12,7 @@ import torch
 import torch.profiler
 import torch.utils.flop_counter
 
+from attnbench import process_settings
 from attnbench.errors import Incorrect
 from attnbench.measurement.threads import left_at_work
 
@@ -48,7 +49,7 @@ class Guard:
 
     def __init__(self) -> None:
         self._threads = set(threading.enumerate())
-        self._num_threads = torch.get_num_threads()
+        self._settings = process_settings.values()
         self._sealed = _present()
 
     def check_threads(self) -> None:
@@ -68,9 +69,10 @@ class Guard:
         raise Incorrect(f"the process goes on computing {PATIENCE_S:g} s after the last call returned; finish all work before returning")
 
     def check_seal(self) -> None:
-        """Check that the clocks, and the code that measures and verifies, are what they were."""
-        if torch.get_num_threads() != self._num_threads:
-            raise Incorrect("the mechanism changed the number of threads that torch uses; leave it as it is")
+        """Check that the settings of the process, the clocks, and the code that measures and verifies, are what they were."""
+        changed = process_settings.changes(self._settings)
+        if changed:
+            raise Incorrect(f"the mechanism changed {', '.join(changed[:3])}; leave it as it is")
         now = _present()  # what was loaded since does not matter
         broken = sorted(name for name, x in self._sealed.items() if now.get(name) is not x)
         if broken:

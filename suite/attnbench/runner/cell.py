@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnbench import registry
-from attnbench.errors import BadInput
+from attnbench.errors import BadInput, NotImportable
 from attnbench.spec.axes import Param, Spec
 from attnbench.spec.construct import check_params, load_variant
 from attnbench.store.fingerprint import check_fingerprint, fingerprint
@@ -43,24 +43,65 @@ class Cell:
         return CheckRequest(self.variant_source, self.spec.params, self.spec.device)
 
 
-def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
+def resolve(spec: Spec, variants: Mapping[str, str] | None = None, tasks: Mapping[str, str] | None = None) -> Cell:
     """The cell of a spec: default parameters and the data's fingerprint filled in, names known.
 
-    sources maps a variant's or task's name to the file it comes from, for those that are not registered.
+    variants, tasks: the files of those that are not registered, by name. A variant or task that cannot be imported, and a plug-in that
+    declares something else than it should, give a cell that is refused, so that its record says so and the others are measured.
 
-    Raises BadInput for a name that is neither, or a parameter that the variant does not have.
+    Raises BadInput for a name that is neither registered nor among these, for a file that can be imported and cannot be used, and for a
+    parameter that the variant does not have.
     """
-    sources = sources or {}
-    variant_source = sources.get(spec.variant, spec.variant)
-    variant = load_variant(variant_source)
-    check_params(spec.variant, variant, spec.params)
-    params: dict[str, Param] = {**variant.params, **spec.params}  # type: ignore[dict-item]
-    data, task_source = spec.data, None
-    if spec.task is not None:
-        task_source = sources.get(spec.task, spec.task)
-        data = _data(registry.load("tasks", task_source), spec)
+    variant_source = (variants or {}).get(spec.variant, spec.variant)
+    task_source = None if spec.task is None else (tasks or {}).get(spec.task, spec.task)
+    registry.check("variants", variant_source)
+    refused, data = None, spec.data
+    try:
+        variant = load_variant(variant_source)
+    except BadInput as error:
+        refused = _refusal(variant_source, error)
+        defaults = _plain_params(variant_source)
+    else:
+        check_params(spec.variant, variant, spec.params)
+        defaults = dict(variant.params)
+    if task_source is not None:
+        registry.check("tasks", task_source)
+        try:
+            task = load_task(task_source)
+        except BadInput as error:
+            refused = refused or _refusal(task_source, error)
+        else:
+            data = _data(task, spec)
+    params: dict[str, Param] = {**defaults, **spec.params}  # type: ignore[dict-item]
     full = dataclasses.replace(spec, params=params, data=data)
-    return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source)
+    return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source, refused)
+
+
+def load_task(name: str) -> Task:
+    """The declaration of a registered task or of a file. Raises BadInput when there is none, or it is something else than a Task."""
+    task = registry.load("tasks", name)
+    if not isinstance(task, Task):
+        raise BadInput(f"TASK of {registry.stem(name)} is a {type(task).__name__}; end the file in TASK = Task(...)")
+    return task
+
+
+def _refusal(source: str, error: BadInput) -> Refusal:
+    """The refusal of what cannot be loaded; raises the error again for a file that is given by its path, and is the wrong one."""
+    if isinstance(error, NotImportable):
+        return Refusal(error.status, str(error))
+    if registry.is_path(source):
+        raise error
+    return Refusal("error", str(error))
+
+
+def _plain_params(source: str) -> dict[str, object]:
+    """The default parameters of a variant that cannot be imported, as far as its file says them without being executed."""
+    declared = registry.declared("variants", source).get("params", {})
+    return {name: x for name, x in declared.items() if _can_be_recorded(x)} if isinstance(declared, dict) else {}
+
+
+def _can_be_recorded(value: object) -> bool:
+    return isinstance(value, (bool, int, float, str)) or value is None or (isinstance(value, tuple) and all(type(x) is int for x in value))
 
 
 def _data(task: Task, spec: Spec) -> str:

@@ -9,6 +9,7 @@ from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import NOT_TRIED, RanOut
 from attnbench.runner.limits import memory_budget_bytes
+from attnbench.runner.outside import may_lie_outside
 from attnbench.store.record import Record
 
 WIDER = 1.05  # times the memory of before, from which on it counts as more
@@ -23,7 +24,8 @@ class Finished:
     they are, so that a session tries nothing twice; none if empty.
 
     A record counts unless a wider limit, something that was missing, other checks of the variant, or a smaller size that succeeded since
-    may change it: a cell that ran out of time is due again under a longer limit, an unavailable one always.
+    may change it: a cell that ran out of time is due again under a longer limit, an unavailable one always, and one that ended in an error
+    where the cause may lie outside it.
     """
 
     def __init__(self, records: Mapping[Key, Record], gate: Gate, limits: Limits, session: str = "") -> None:
@@ -38,14 +40,19 @@ class Finished:
         counts = is_settled(record, self._limits) or record.session == self._session
         return record if counts else None
 
+    def retries(self, cell: Cell) -> bool:
+        """Whether a cell is due again although it ended in an error, because the cause may lie outside it."""
+        record = self._records.get(cell.key)
+        return record is not None and may_lie_outside(record) and self.record(cell) is None
+
 
 def is_settled(record: Record, limits: Limits) -> bool:
-    """Whether measuring again would end alike. It may not where something was missing, or where the limit is wider now."""
+    """Whether measuring again would end alike. It may not where something was missing or out of order, or the limit is wider now."""
     if record.status == "timeout":
         return limits.timeout_s <= float(record.environment.get("timeout_s", 0.0))
     if record.status == "oom":
         return limits.memory_share <= float(record.environment.get("memory_share", 0.0)) and not _has_more_memory(record, limits)
-    return record.status != "unavailable"
+    return record.status != "unavailable" and not may_lie_outside(record)
 
 
 def _has_more_memory(record: Record, limits: Limits) -> bool:
@@ -61,8 +68,8 @@ def _is_stale(record: Record, cell: Cell, gate: Gate, ran_out: RanOut) -> bool:
     """Whether the reason why a record's cell was not measured has gone: the checks may have changed, or a smaller size succeeded."""
     if cell.refused is not None:
         return (record.status, record.reason) != (cell.refused.status, cell.refused.reason)
-    if (record.status, record.stage) == ("skipped", NOT_TRIED):
-        return ran_out.why_not(cell.spec, cell.fingerprint) is None
+    if record.stage == NOT_TRIED:
+        return record.status != "skipped" or ran_out.why_not(cell.spec, cell.fingerprint) is None
     if (record.status, record.stage) != ("incorrect", "check"):
         return False
     known = gate.known(cell.check_request)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from attnbench import registry
-from attnbench.errors import BadInput
+from attnbench.errors import BadInput, NotImportable
 from attnbench.runner.cell import CheckRequest
 from attnbench.runner.jobs import CheckJob, Limits, Result
+from attnbench.runner.outside import CHECK, outside_finding
 from attnbench.runner.parent import Start, run_in_child
 from attnbench.store.files import write_whole
 from attnbench.store.report import Report, decode, encode
@@ -20,7 +21,8 @@ from attnbench.store.report import Report, decode, encode
 class Gate:
     """The reports in results/checks, and what was found since this process began.
 
-    Only a complete report is kept on the disk: a check that ran out of time or memory is tried again by the next command.
+    Only a complete report is kept on the disk: a check that ran out of time or memory, or failed for a cause that may lie outside the
+    mechanism, is tried again by the next command.
     """
 
     results: Path
@@ -41,22 +43,28 @@ class Gate:
         found = self._found[fingerprint]
         if found.status != "ok":
             return Result(found.status, f"check: {found.stage}", found.reason)
+        if isinstance(found.value, NotImportable):
+            return Result(found.value.status, f"{CHECK}: load", str(found.value))
         if isinstance(found.value, BadInput):
-            return Result("error", "check", str(found.value))
-        return None if found.value.ok else Result("incorrect", "check", _why(found.value))
+            return Result("error", CHECK, str(found.value))
+        if outside := outside_finding(found.value):
+            name, detail = outside
+            missing = detail.startswith("it raises ModuleNotFoundError")
+            return Result("unavailable" if missing else "error", f"{CHECK}: {name}", detail)
+        return None if found.value.ok else Result("incorrect", CHECK, _why(found.value))
 
     def known(self, request: CheckRequest) -> Report | None:
         """The stored report of the same sources, parameters and device; None without one that can be read."""
         with contextlib.suppress(OSError):
             report = decode(self._file(request).read_bytes())
-            if report is not None and report.fingerprint == request.fingerprint():
+            if report is not None and report.fingerprint == request.fingerprint() and outside_finding(report) is None:
                 return report
         return None
 
     def _check(self, request: CheckRequest, start: Start, limits: Limits) -> Result:
         job = CheckJob(request.source, request.params, request.device, full=False, limits=limits)
         found = run_in_child(job, start)
-        if isinstance(found.value, Report):
+        if isinstance(found.value, Report) and outside_finding(found.value) is None:
             with contextlib.suppress(OSError):  # the record, stored next, will say that the disk is full
                 write_whole(self._file(request), encode(found.value))
         return found

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from attnbench import registry
-from attnbench.errors import BadInput, unknown_name
-from attnbench.runner.cell import Cell, resolve
+from attnbench.errors import BadInput, NotImportable, unknown_name
+from attnbench.runner.cell import Cell, load_task, resolve
 from attnbench.runner.tuning import choose_rate
 from attnbench.spec import presets, tuning
 from attnbench.spec.axes import DEVICES, TRACKS, Spec, parse
 from attnbench.store.record import Record
-from attnbench.workload import SOURCES, Task
+from attnbench.workload import SOURCES
 
 Key = tuple[str, str]  # a cell's id and fingerprint
 
@@ -36,16 +36,11 @@ def choose(choice: Choice) -> list[Cell]:
 
     A variant or task that the preset does not hold, a file for example, takes the place of the preset's own in its grids.
 
-    Raises BadInput for unknown names, or when nothing is left.
+    Raises BadInput for unknown names, for two files of one name, or when nothing is left.
     """
-    variants = {registry.stem(name): name for name in choice.variants}
-    tasks = {registry.stem(name): name for name in choice.tasks}
-    sources = {**variants, **tasks}
-    for group, names in (("variants", choice.variants), ("tasks", choice.tasks)):
-        for name in names:
-            registry.load(group, name)  # an unknown name is an error even if no cell would use it
+    variants, tasks = registry.by_stem("variants", choice.variants), registry.by_stem("tasks", choice.tasks)
     if choice.cell is not None:
-        return [resolve(spec, sources) for spec in _with_trials([parse(choice.cell)])]
+        return [resolve(spec, variants, tasks) for spec in _with_trials([parse(choice.cell)])]
     for track in choice.tracks:
         if track not in TRACKS:
             raise unknown_name("track", track, TRACKS, "attnbench run --help")
@@ -58,25 +53,28 @@ def choose(choice: Choice) -> list[Cell]:
     ]
     if not specs:
         raise BadInput(f"no cell of preset {choice.preset!r} fits that choice; drop --track or --task, or see `attnbench list presets`")
-    cells = [resolve(spec, sources) for spec in _with_trials(_of_data(specs, choice.data, sources))]
+    cells = [resolve(spec, variants, tasks) for spec in _with_trials(_of_data(specs, choice.data, tasks))]
     return list({cell.key: cell for cell in cells}.values())
 
 
-def _of_data(specs: Sequence[Spec], data: str | None, sources: Mapping[str, str]) -> list[Spec]:
+def _of_data(specs: Sequence[Spec], data: str | None, tasks: Mapping[str, str]) -> list[Spec]:
     """The specs with the data that are asked for, where the task has them; the others as they are."""
     if data is None:
         return list(specs)
     if data not in SOURCES:
         raise unknown_name("data source", data, SOURCES, "attnbench run --help")
-    having = {task for task in {spec.task for spec in specs} if task and data in _task(sources.get(task, task)).sources}
+    having = {task for task in {spec.task for spec in specs} if task and data in _sources(tasks.get(task, task))}
     if not having:
         raise BadInput(f"none of the chosen tasks has {data} data; leave out --data, or choose others with --task")
     return [dataclasses.replace(spec, data=data) if spec.task in having else spec for spec in specs]
 
 
-def _task(source: str) -> Task:
-    task: Task = registry.load("tasks", source)
-    return task
+def _sources(task: str) -> tuple[str, ...]:
+    """Where the data of a task can come from; from nowhere where it cannot be imported, as its cells will say."""
+    try:
+        return load_task(task).sources
+    except NotImportable:
+        return ()
 
 
 def _with_trials(specs: Iterable[Spec]) -> Iterator[Spec]:
@@ -88,11 +86,15 @@ def _with_trials(specs: Iterable[Spec]) -> Iterator[Spec]:
 
 
 class Plan:
-    """The chosen cells: the records of finished ones in `kept`, the others in `todo`. Chooses learning rates once their trials are done."""
+    """The chosen cells: finished ones in `finished`, with their records in `kept`, the others in `todo`.
+
+    Chooses learning rates once their trials are done.
+    """
 
     def __init__(self, cells: Sequence[Cell], finished: Mapping[Key, Record], is_finished: Callable[[Cell], bool]) -> None:
         self._known = dict(finished)
         self._is_finished = is_finished
+        self.finished: list[Cell] = []
         self.kept: list[Record] = []
         self.todo: list[Cell] = []
         fresh: set[Key] = set()  # cells whose records will be new
@@ -105,6 +107,7 @@ class Plan:
                     continue
                 chosen = self._with_rate(cell)
             if self._is_finished(chosen):
+                self.finished.append(chosen)
                 self.kept.append(self._known[chosen.key])
             else:
                 fresh.add(chosen.key)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from attnbench.errors import Unavailable
 from attnbench.measurement.clock import seconds, warm_up
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.timed import VerifiedTrial
@@ -42,9 +43,11 @@ def benchmark_kernel(benchmark: Pedantic, spec: Spec) -> None:
 
     Only a benchmark whose results are correct is given the facts for a record of it.
 
-    Raises Incorrect when they are not, Unavailable or Unsupported when the mechanism cannot be built here or has no such form.
+    Raises Incorrect when they are not, Unavailable or Unsupported when the mechanism cannot be imported or built here or has no such form.
     """
     cell = resolve(spec)
+    if cell.refused is not None:
+        raise Unavailable(cell.refused.reason)
     torch.set_num_threads(environment.physical_cores())
     with measurement_lock():
         load = hardware.load_average()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from attnbench import registry
+from attnbench import process_settings, registry
 from attnbench.attention import Shape, Variant
-from attnbench.errors import BadInput, Unavailable, unknown_name
+from attnbench.errors import BadInput, Unavailable, text_of, unknown_name
 
 
 def construct(name: str, num_heads: int, head_dim: int, context: Mapping[str, int | None], params: Mapping[str, Any]) -> nn.Module:
@@ -25,9 +26,29 @@ def construct(name: str, num_heads: int, head_dim: int, context: Mapping[str, in
             f"{registry.stem(name)} works on groups of {variant.head_group} heads, and num_heads={num_heads} is no multiple of it"
         )
     for need in variant.needs:
-        if not (torch.cuda.is_available() if need == "cuda" else find_spec(need)):
-            raise Unavailable(f"{registry.stem(name)} needs {need}, which is not here; install it, or leave this mechanism out")
-    return variant.build(Shape(num_heads, head_dim, **context), **{**variant.params, **params})
+        if why := _why_not_here(need):
+            raise Unavailable(f"{registry.stem(name)} needs {need}, which {why}; install it, or leave this mechanism out")
+    with process_settings.kept(f"build of {registry.stem(name)}"):
+        try:
+            return variant.build(Shape(num_heads, head_dim, **context), **{**variant.params, **params})
+        except ModuleNotFoundError as error:
+            raise Unavailable(
+                f"{registry.stem(name)} imports what is not here: {error}; install it, or leave this mechanism out"
+            ) from error
+
+
+def _why_not_here(need: str) -> str | None:
+    """Why something that a mechanism needs cannot be used here; None where it can."""
+    if need == "cuda":
+        return None if torch.cuda.is_available() else "is not here"
+    try:
+        return None if find_spec(need) else "is not here"
+    except ModuleNotFoundError:  # of a module in a package that is not here
+        return "is not here"
+    except ValueError:  # it is loaded, and whoever loaded it did not say from where
+        return None if need in sys.modules else "is not here"
+    except (Exception, SystemExit) as error:  # a package is imported to look for a module in it, and may raise anything
+        return f"cannot be imported here ({type(error).__name__}: {text_of(error)})"
 
 
 def load_variant(name: str) -> Variant:
@@ -38,6 +59,8 @@ def load_variant(name: str) -> Variant:
     variant = registry.load("variants", name)
     if not isinstance(variant, Variant):
         raise BadInput(f"VARIANT of {registry.stem(name)} is a {type(variant).__name__}; end the file in VARIANT = Variant(...)")
+    if not isinstance(variant.needs, (tuple, list)) or not all(isinstance(need, str) and need for need in variant.needs):
+        raise BadInput(f'needs of {registry.stem(name)} is {variant.needs!r}; give a tuple of import names, such as needs=("triton",)')
     for param, default in variant.params.items():
         if not _is_plain(default):
             raise BadInput(

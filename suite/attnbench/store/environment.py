@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 import re
@@ -15,8 +14,9 @@ from pathlib import Path
 from attnbench.errors import BadInput
 from attnbench.store import hardware
 from attnbench.store.cgroups import processor_quota
+from attnbench.store.commit import commit
 from attnbench.store.identity import identity
-from attnbench.store.probe import fact, output_of, text_of_file
+from attnbench.store.probe import fact, text_of_file
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # names of machines and sessions, which become names of files
 
@@ -32,27 +32,6 @@ def physical_cores() -> int:
     allowed = fact(lambda: len(os.sched_getaffinity(0))) or os.cpu_count() or 1
     limits = (allowed, hardware.cores(), processor_quota(), fact(lambda: int(os.environ["OMP_THREAD_LIMIT"])))
     return max(1, min(int(limit) for limit in limits if limit is not None))
-
-
-@cache
-def commit() -> dict[str, object]:
-    """Commit of the installed code and whether it was dirty: from git beside an editable install, else from the wheel."""
-    built = _PACKAGE / "_built_from.json"
-    said = fact(lambda: dict(json.loads(built.read_bytes())))
-    if said is not None:
-        return said
-    root = _PACKAGE.parents[1]
-    if not fact((root / ".git").exists):
-        return {"commit": None, "dirty": None}
-    changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", "suite", "benchmarks")
-    head = _git(root, "rev-parse", "HEAD")
-    is_commit = re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", head or "")
-    return {"commit": head if is_commit else None, "dirty": None if changed is None else bool(changed)}
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    """The output of a git command; None if git fails, is missing or too slow. A cell is measured even if the commit is unknown."""
-    return output_of(["git", "-C", str(root), *arguments])
 
 
 def version_of(package: str) -> str | None:

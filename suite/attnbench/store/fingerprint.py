@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench import registry
+from attnbench.errors import NotImportable
 from attnbench.spec.axes import Spec
 from attnbench.store.environment import version_of
 from attnbench.store.sources import PACKAGE, closure, content, place
@@ -27,16 +28,24 @@ def fingerprint(spec: Spec, variant_source: str, task_source: str | None) -> str
     """
     tracks = PACKAGE / "measurement" / "tracks"
     files = [tracks / "__init__.py", tracks / f"{spec.track}.py"]
-    files += [registry.source("variants", ANCHOR), registry.source("variants", variant_source)]
+    files += [*_source("variants", ANCHOR), *_source("variants", variant_source)]
     if spec.task is not None:
-        files.append(registry.source("tasks", task_source or spec.task))
+        files += _source("tasks", task_source or spec.task)
     return _hash(files, "")
 
 
 def check_fingerprint(variant_source: str, params: Mapping[str, Any], device: str) -> str:
     """The hash, 16 hex digits, of a check: the sources of all checks and the variant, their imports, params, device, torch's version."""
     checks = PACKAGE / "measurement" / "checks" / "__init__.py"
-    return _hash([checks, registry.source("variants", variant_source)], json.dumps([dict(params), device], sort_keys=True))
+    return _hash([checks, *_source("variants", variant_source)], json.dumps([dict(params), device], sort_keys=True))
+
+
+def _source(group: str, name: str) -> list[Path]:
+    """The file of a variant or task; none for a plug-in that cannot be imported, and whose file nothing else finds."""
+    try:
+        return [registry.source(group, name)]
+    except NotImportable:
+        return []
 
 
 def _hash(files: Iterable[Path], more: str) -> str:

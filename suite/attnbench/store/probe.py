@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -43,14 +43,20 @@ def output_of(command: Sequence[str], limit_s: float = LIMIT_S) -> str | None:
     return text if succeeded else None
 
 
-def result_of(command: Sequence[str], limit_s: float = LIMIT_S) -> tuple[bool | None, str]:
-    """Whether a command succeeded, and what it printed; None instead of True or False where it gave no answer in time."""
+def result_of(
+    command: Sequence[str], limit_s: float = LIMIT_S, environment: Mapping[str, str] | None = None, errors: bool = False
+) -> tuple[bool | None, str]:
+    """Whether a command succeeded, and what it printed; None instead of True or False where it gave no answer in time.
+
+    environment: the command's, if not this process's. errors: what it prints as errors is wanted too.
+    """
     try:
         process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
+            env=environment,
             start_new_session=True,  # a group of its own, so that what it starts can be killed with it
         )
     except (OSError, ValueError):  # missing, no program, no processes left

@@ -8,34 +8,39 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from attnbench.module_files import is_never_beside
+
 PACKAGE = Path(__file__).parents[1]
+_CALLS = ("import_module", "__import__")  # that import the module their first argument names
+_INSTALLED = ("site-packages", "dist-packages")  # names of folders
 _NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 
 
 def closure(files: Iterable[Path]) -> set[Path]:
     """These files and every file that they import, directly or not, wherever in the file the import stands.
 
-    Imports are followed to modules of this package, of a file's own folder, and of the package that this folder belongs to. Imports for
-    type checkers are not followed, nor those of `attnbench/__init__.py`, which imports on demand what no cell runs.
+    Imports are followed to modules of this package, of a file's own folder, and of the package that this folder belongs to, as
+    `module_files` finds them; calls import_module("name") count too. Imports for type checkers are not followed, nor those of
+    `attnbench/__init__.py`, which imports on demand what no cell runs.
     """
-    found: set[Path] = set()
-    waiting = [file.resolve() for file in files]
+    found: set[tuple[Path, Path]] = set()  # a file, and the folder in which the absolute imports of the first of its importers are found
+    waiting = [(file.resolve(), _root(file.resolve())) for file in files]
     while waiting:
-        file = waiting.pop()
-        if file not in found:
-            found.add(file)
-            waiting += _imported(file)
-    return found
+        file, base = waiting.pop()
+        if (file, base) not in found:
+            found.add((file, base))
+            waiting += [(path, PACKAGE.parent if PACKAGE in path.parents else base) for path in _imported(file, base)]
+    return {file for file, _ in found}
 
 
 @cache
-def _imported(file: Path) -> tuple[Path, ...]:
-    """The files that a file imports directly."""
+def _imported(file: Path, base: Path) -> tuple[Path, ...]:
+    """The files that a file imports directly. base: see closure."""
     tree = _parsed(file)
     if tree is None or file == PACKAGE / "__init__.py":
         return ()
     modules = dict.fromkeys(name for node in _nodes(tree) for name in _modules(node, file))
-    return tuple(path for name in modules for path in _located(name, file))
+    return tuple(path for name in modules for path in _located(name, file, base))
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
@@ -49,15 +54,24 @@ def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _modules(node: ast.AST, file: Path) -> Iterator[str]:
-    """Yield the absolute names that an import statement imports; for `from a import b` a.b, which is a module or a name in module a."""
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        parent = node.module or ""
-        if node.level:
-            package = [*_top(file.parent), ""][: len(_top(file.parent)) + 1 - node.level]
-            parent = ".".join(filter(None, [*package, node.module]))
-        yield from (f"{parent}.{alias.name}" if parent else alias.name for alias in node.names)
+    """Yield the names of the modules that a statement or call imports; for `from a import b` a.b, a module or a name in module a.
+
+    A name that begins with a dot was written as a relative one: it is of the importer's own package or folder.
+    """
+    match node:
+        case ast.Import():
+            yield from (alias.name for alias in node.names)
+        case ast.ImportFrom():
+            parent = _resolved(node.module or "", node.level, file)
+            yield from (f"{parent}.{alias.name}" if parent.strip(".") else f"{parent}{alias.name}" for alias in node.names)
+        case ast.Call(func=ast.Attribute(attr=called) | ast.Name(id=called), args=[ast.Constant(value=str(name)), *_]) if called in _CALLS:
+            yield _resolved(name.lstrip("."), len(name) - len(name.lstrip(".")), file)
+
+
+def _resolved(name: str, level: int, file: Path) -> str:
+    """The name of a module that a file imports by a name with `level` dots before it."""
+    packages = _top(file.parent)
+    return "." + ".".join(filter(None, [*packages[: len(packages) + 1 - level], name])) if level else name
 
 
 def _top(folder: Path) -> list[str]:
@@ -69,17 +83,42 @@ def _top(folder: Path) -> list[str]:
     return names
 
 
-def _located(module: str, importer: Path) -> list[Path]:
-    """The file of a module, or of the module that defines the last part of the name; empty if neither ours nor beside the importer."""
-    roots = [importer.parents[len(_top(importer.parent))], importer.parent, PACKAGE.parent]
-    parts = module.split(".")
-    for root in dict.fromkeys(roots):
+def _root(file: Path) -> Path:
+    """The folder that holds a file, or the outermost package that it is in."""
+    return file.parents[len(_top(file.parent))]
+
+
+def _located(module: str, importer: Path, base: Path) -> list[Path]:
+    """The file of a module, or of the module that defines the last part of the name; empty if neither ours nor beside the importer.
+
+    With it the `__init__.py` of every package that it is in, which is executed too; not of those that the importer itself is in.
+    """
+    parts = module.lstrip(".").split(".")
+    for root in _roots(parts[0], importer, base, relative=module.startswith(".")):
         for length in (len(parts), len(parts) - 1):
             path = root.joinpath(*parts[:length])
             for file in (path.with_suffix(".py"), path / "__init__.py"):
-                if length and file.is_file() and (root != PACKAGE.parent or parts[0] == PACKAGE.name):
-                    return [file.resolve()]
+                if length and file.is_file():
+                    inside = [root.joinpath(*parts[:count], "__init__.py") for count in range(1, length) if root != PACKAGE.parent]
+                    return [one.resolve() for one in (*inside, file) if one == file or _is_new(one, importer)]
     return []
+
+
+def _roots(top: str, importer: Path, base: Path, relative: bool) -> list[Path]:
+    """The folders in which a file's import of a module is followed, by the first part of its name."""
+    root = _root(importer)
+    if relative or top in _top(importer.parent)[:1]:
+        return [root]
+    if top == PACKAGE.name:
+        return [PACKAGE.parent]
+    if is_never_beside(top) or root.name in _INSTALLED:  # beside an installed package are all the others
+        return []
+    return list(dict.fromkeys((base, root, importer.parent)))
+
+
+def _is_new(package: Path, importer: Path) -> bool:
+    """Whether an `__init__.py` is there, of a package that the importer is not in."""
+    return package.is_file() and package.parent not in importer.parents
 
 
 def place(file: Path) -> str:

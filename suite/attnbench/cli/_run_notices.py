@@ -1,0 +1,61 @@
+"""What `attnbench run` says of the records that are there: which cells are tried again, which records are of another source, and errors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console
+
+from attnbench.registry import is_path
+from attnbench.runner.cell import Cell
+from attnbench.runner.finished import Finished
+from attnbench.runner.plan import Key, Plan
+from attnbench.runner.retry import newest_by_id
+from attnbench.store.record import Record
+
+_OTHER = "of another source (another file of that name, another text of it, another attnbench or torch)"
+
+
+def announce(plan: Plan, known: Finished, finished: Mapping[Key, Record], console: Console) -> None:
+    """Say how many cells are tried again after an error, and of files, which records and new ones take each other's place in the tables."""
+    again = sum(known.retries(cell) for cell in plan.todo)
+    if again:
+        them, are = ("it", "is") if again == 1 else ("them", "are")
+        _say(console, f"{_count(again, 'cell')} ended in an error whose cause may lie outside {them}, and {are} tried again.")
+    newest = newest_by_id(finished.values())
+    behind: Counter[str] = Counter()  # records that new ones will take the place of, by the name of a file
+    for cell in plan.todo:
+        found = newest.get(cell.spec.key())
+        if found is not None and found.fingerprint != cell.fingerprint:
+            behind.update(_names_of_files(cell))
+    for name, count in behind.items():
+        are = "is" if count == 1 else "are"
+        _say(console, f"{_count(count, 'record')} of {name} on this machine {are} {_OTHER}: the new ones take their place in the tables.")
+    shown = (cell for cell in plan.finished if newest[cell.spec.key()].fingerprint == cell.fingerprint)
+    hidden = Counter(name for cell in plan.finished for name in _names_of_files(cell))
+    hidden.subtract(name for cell in shown for name in _names_of_files(cell))
+    for name, count in (+hidden).items():
+        what = f"{_count(count, 'finished cell')} of {name}"
+        _say(console, f"The tables show {what} by newer records {_OTHER}; --rerun measures anew what is asked for here.")
+
+
+def tell_of_errors(records: Iterable[Record], console: Console) -> None:
+    """Say how many cells ended in an error, and how to measure those again."""
+    errors = sum(record.status == "error" for record in records)
+    if errors:
+        _say(console, f"{_count(errors, 'cell')} ended in an error: `--retry errors` measures those again, and no others.")
+
+
+def _names_of_files(cell: Cell) -> list[str]:
+    """The names of a cell's variant and task, as far as they come from files that are given by their paths."""
+    named = ((cell.spec.variant, cell.variant_source), (str(cell.spec.task), cell.task_source))
+    return [name for name, source in named if source is not None and is_path(source)]
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
