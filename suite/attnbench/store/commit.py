@@ -42,7 +42,9 @@ def why_no_commit() -> str | None:
 
 def why_no_git(root: Path) -> str | None:
     """Why git does not know the commit of a folder, and what to do; None where it does."""
-    if not fact((root / ".git").exists):  # a folder, or the file of a worktree or a submodule; a repository around the folder does not count
+    if not fact(
+        (root / ".git").exists
+    ):  # a folder, or the file of a worktree or a submodule; a repository around the folder does not count
         return "this is no git clone (a ZIP of the repository, for example): get the code with git clone"
     asked = _git(root, "rev-parse", "HEAD")
     if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", asked.text or ""):
