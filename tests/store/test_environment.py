@@ -208,7 +208,7 @@ def test_a_commit_that_git_cannot_tell_in_time_is_left_out(tmp_path: Path, monke
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
         environment.commit.cache_clear()
         try:
-            assert environment.commit()["commit"] is None
+            assert environment.commit() == {"commit": None, "dirty": None}
         finally:
             environment.commit.cache_clear()
 

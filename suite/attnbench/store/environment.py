@@ -44,10 +44,11 @@ def commit() -> dict[str, object]:
     root = _PACKAGE.parents[1]
     if not fact((root / ".git").exists):
         return {"commit": None, "dirty": None}
-    changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", "suite", "benchmarks")
     head = _git(root, "rev-parse", "HEAD")
-    is_commit = re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", head or "")
-    return {"commit": head if is_commit else None, "dirty": None if changed is None else bool(changed)}
+    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", head or ""):
+        return {"commit": None, "dirty": None}
+    changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", "suite", "benchmarks")
+    return {"commit": head, "dirty": None if changed is None else bool(changed)}
 
 
 def _git(root: Path, *arguments: str) -> str | None:
