@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,7 +128,29 @@ def test_a_cell_of_one_thread_is_not_finished_for_two(results: Path) -> None:
     assert shown.count("wall clock by seq_len") == 2 and "1 thread\n" in shown and f"{threads[0]} threads\n" in shown
 
 
-@pytest.mark.parametrize("script", [r"printf '\377\376\200'", "echo '<xml/>'", "sleep 600"], ids=["bytes", "format", "hang"])
+ALONE = ["unshare", "-rm", "sh", "-c"]  # with mounts of its own
+
+
+def may_mount() -> bool:
+    return shutil.which("unshare") is not None and subprocess.run([*ALONE, "mount --bind /dev/null /proc/stat"]).returncode == 0
+
+
+@pytest.mark.skipif(not may_mount(), reason="this user may not lay a file over another, even for one process")
+def test_a_system_whose_own_files_are_garbage_loses_no_cell(results: Path, tmp_path: Path) -> None:
+    """As in sandboxes that imitate Linux: neither processor nor memory, neither load nor start are known."""
+    know_machine(results)
+    (tmp_path / "garbage").write_bytes(b"cpu MHz : unknown\nmodel name : \xff\nphysical id : x\nMemTotal: much\n")
+    files = " ".join(f"/proc/{name}" for name in ("cpuinfo", "meminfo", "stat", "loadavg"))
+    before = f"for file in {files}; do mount --bind {tmp_path / 'garbage'} $file; done"
+    command = [sys.executable, "-m", "attnbench", "run", "--results", str(results), "--cell", SPEC.compact()]
+    variables = {**os.environ, "ATTNBENCH_MACHINE": environment.machine_name(), "LC_ALL": "C", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([*ALONE, f'{before} && exec "$@"', "sh", *command], capture_output=True, check=False, env=variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = Store(results).read()
+    assert record.status == "ok" and record.environment["cpu"] == "\ufffd" and record.environment["memory_bytes"] is None
+
+
+@pytest.mark.parametrize("script", [r"printf '\377\376\200'", "sleep 600"], ids=["bytes", "hang"])
 def test_an_nvidia_smi_that_is_of_no_help_loses_no_cell(script: str, results: Path, tmp_path: Path) -> None:
     """Nor a git and a uname of that kind, which describe the machine as well."""
     programs = tmp_path / "programs"

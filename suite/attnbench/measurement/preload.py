@@ -18,7 +18,7 @@ _TORCH = ("torch.fx.experimental.symbolic_shapes", "torch._dynamo")
 _HARNESS = ("attnbench.measurement.checks", *(f"attnbench.measurement.tracks.{track}" for track in TRACKS))
 for _name in (*_TORCH, *_HARNESS):
     importlib.import_module(_name)
-if not hardware.has_nvidia_driver():
+if not hardware.has_gpu_driver():
     memory.warm_profiler()
 for _name in registry.builtin("variants"):
     registry.load("variants", _name)

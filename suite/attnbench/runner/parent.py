@@ -23,6 +23,8 @@ from attnbench.runner.jobs import Job, Limits, Result
 
 Start = Literal["forkserver", "fork", "spawn"]
 
+# What psutil raises for a process that is gone or another user's, and where it cannot read the system: the group is killed all the same.
+_UNKNOWN = (psutil.Error, OSError, RuntimeError)
 DYING_S = 5.0  # that a process may take to die when it has closed its pipe
 
 
@@ -149,7 +151,7 @@ def _let_end(process: Any, receiving: Any) -> None:
     """Kill what a process started, and let the process, which has sent its result, end by itself: it cleans up behind itself."""
     if process.exitcode is None:
         for one in _stopped_family(process.pid):
-            with suppress(psutil.Error):
+            with suppress(*_UNKNOWN):
                 if one.pid == process.pid:
                     one.resume()
                 else:
@@ -164,7 +166,7 @@ def _kill(process: Any) -> None:
         return
     if process.exitcode is None:
         for one in _stopped_family(process.pid):
-            with suppress(psutil.Error):
+            with suppress(*_UNKNOWN):
                 one.kill()
     try:
         os.killpg(process.pid, signal.SIGKILL)
@@ -176,12 +178,12 @@ def _kill(process: Any) -> None:
 def _stopped_family(pid: int) -> set[psutil.Process]:
     """A process and its descendants, which include its orphans (see child.py), stopped so that none starts another meanwhile."""
     family: set[psutil.Process] = set()
-    with suppress(psutil.Error):
+    with suppress(*_UNKNOWN):
         leader = psutil.Process(pid)
         while more := {leader, *leader.children(recursive=True)} - family:
             family |= more
             for one in more:
-                with suppress(psutil.Error):
+                with suppress(*_UNKNOWN):
                     one.suspend()
     return family
 

@@ -15,6 +15,7 @@ from attnbench.store.probe import fact, text_of_file
 
 MOUNTED = Path("/sys/fs/cgroup")
 MINE = Path("/proc/self/cgroup")
+NO_LIMIT_BYTES = 2**60  # version 1 says almost 2**63 where there is none
 PERIOD_US = 100_000.0  # the kernel's own, where a file names none
 
 
@@ -32,7 +33,7 @@ def memory_limit_bytes(mounted: Path = MOUNTED, mine: Path = MINE) -> int | None
     """How much memory this process and those in its group may use together; None without a limit."""
     files = (folder / name for folder in _folders("memory", mounted, mine) for name in ("memory.max", "memory.limit_in_bytes"))
     limits = [int(limit) for file in files if (limit := _positive(text_of_file(file)))]
-    return min(limits, default=None)
+    return min((limit for limit in limits if limit < NO_LIMIT_BYTES), default=None)
 
 
 def _folders(controller: str, mounted: Path, mine: Path) -> Iterator[Path]:

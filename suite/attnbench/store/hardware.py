@@ -15,7 +15,7 @@ from attnbench.store.probe import fact, output_of, result_of, text_of_file
 
 CPU0 = Path("/sys/devices/system/cpu/cpu0")
 CPUINFO = Path("/proc/cpuinfo")
-NVIDIA_DRIVER = Path("/dev/nvidiactl")
+GPU_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))  # of NVIDIA, of either in WSL, of AMD
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 CACHE_KINDS = {"Data": "d", "Instruction": "i"}
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -106,9 +106,9 @@ def clock(cpu0: Path = CPU0, cpuinfo: Path = CPUINFO) -> dict[str, float | str]:
     return found
 
 
-def has_nvidia_driver() -> bool:
-    """Whether an NVIDIA driver is installed, so that CUDA may find a GPU; does not call CUDA."""
-    return bool(fact(NVIDIA_DRIVER.exists))
+def has_gpu_driver() -> bool:
+    """Whether a driver is installed with which CUDA or ROCm may find a GPU; calls neither."""
+    return any(fact(driver.exists) for driver in GPU_DRIVERS)
 
 
 @cache
