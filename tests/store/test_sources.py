@@ -105,3 +105,44 @@ def test_a_mechanism_is_made_of_its_file_the_contract_and_kernels(name: str) -> 
 def test_the_front_door_of_the_package_is_not_followed(tmp_path: Path) -> None:
     there = files_of(tmp_path, {"mine.py": "import attnbench\n"})
     assert {place(file) for file in closure([there["mine.py"]])} == {"mine.py", "attnbench/__init__.py"}
+
+
+def test_files_that_are_compiled_count_where_they_are_named(tmp_path: Path) -> None:
+    """As torch.utils.cpp_extension.load takes them."""
+    mine = "from pathlib import Path\nSOURCES = [str(Path(__file__).parent / name) for name in ('csrc/kernel.cu', 'gone.cpp')]\n"
+    there = files_of(tmp_path, {"mine.py": mine, "csrc/kernel.cu": "__global__ void f() {}\n", "csrc/unused.cu": "", "gone.h": ""})
+    assert closure([there["mine.py"]]) == {there["mine.py"], there["csrc/kernel.cu"]}
+    assert content(there["csrc/kernel.cu"]) == "__global__ void f() {}\n"
+
+
+def test_what_is_imported_by_name_at_run_time_counts(tmp_path: Path) -> None:
+    there = files_of(
+        tmp_path,
+        {
+            "mine.py": "import importlib\nh = importlib.import_module('helper')\ng = importlib.import_module('.near', __package__)\n",
+            "helper.py": "",
+            "near.py": "",
+            "unused.py": "",
+        },
+    )
+    assert closure([there["mine.py"]]) == {there[name] for name in ("mine.py", "helper.py", "near.py")}
+
+
+def test_what_is_installed_beside_a_plug_in_is_not_its_source(tmp_path: Path) -> None:
+    there = files_of(
+        tmp_path / "site-packages",
+        {
+            "plug/__init__.py": "",
+            "plug/mine.py": "import torch\nfrom plug import near\n",
+            "plug/near.py": "",
+            "torch.py": "",
+            "single.py": "import torch\n",
+        },
+    )
+    assert closure([there["plug/mine.py"]]) == {there["plug/mine.py"], there["plug/near.py"]}
+    assert closure([there["single.py"]]) == {there["single.py"]}
+
+
+def test_a_module_of_the_standard_library_is_none_that_stands_beside(tmp_path: Path) -> None:
+    there = files_of(tmp_path, {"mine.py": "import random\nfrom . import statistics\n", "random.py": "", "statistics.py": ""})
+    assert closure([there["mine.py"]]) == {there["mine.py"], there["statistics.py"]}

@@ -12,6 +12,7 @@ from attnbench.module_files import is_never_beside
 
 PACKAGE = Path(__file__).parents[1]
 _CALLS = ("import_module", "__import__")  # that import the module their first argument names
+_COMPILED = (".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hip", ".hpp")
 _INSTALLED = ("site-packages", "dist-packages")  # names of folders
 _NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 
@@ -20,8 +21,8 @@ def closure(files: Iterable[Path]) -> set[Path]:
     """These files and every file that they import, directly or not, wherever in the file the import stands.
 
     Imports are followed to modules of this package, of a file's own folder, and of the package that this folder belongs to, as
-    `module_files` finds them; calls import_module("name") count too. Imports for type checkers are not followed, nor those of
-    `attnbench/__init__.py`, which imports on demand what no cell runs.
+    `module_files` finds them; calls import_module("name") count too, and files of C++ and CUDA that a text in the file names. Imports for
+    type checkers are not followed, nor those of `attnbench/__init__.py`, which imports on demand what no cell runs.
     """
     found: set[tuple[Path, Path]] = set()  # a file, and the folder in which the absolute imports of the first of its importers are found
     waiting = [(file.resolve(), _root(file.resolve())) for file in files]
@@ -39,8 +40,17 @@ def _imported(file: Path, base: Path) -> tuple[Path, ...]:
     tree = _parsed(file)
     if tree is None or file == PACKAGE / "__init__.py":
         return ()
-    modules = dict.fromkeys(name for node in _nodes(tree) for name in _modules(node, file))
-    return tuple(path for name in modules for path in _located(name, file, base))
+    nodes = list(_nodes(tree))
+    modules = dict.fromkeys(name for node in nodes for name in _modules(node, file))
+    return (*(path for name in modules for path in _located(name, file, base)), *_compiled(nodes, file))
+
+
+def _compiled(nodes: Iterable[ast.AST], file: Path) -> Iterator[Path]:
+    """Yield the files in languages that are compiled which a file names in a text, by their paths from its folder."""
+    for node in nodes:
+        match node:
+            case ast.Constant(value=str(name)) if name.endswith(_COMPILED) and "\n" not in name and (file.parent / name).is_file():
+                yield (file.parent / name).resolve()
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
