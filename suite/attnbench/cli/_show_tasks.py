@@ -87,8 +87,8 @@ def print_average_ranks(aggregate: Aggregate, out: Console) -> None:
         table.add_row(f"{rank:.2f}", label, "any" if everyone else ", ".join(others))
     out.print(f"[bold]average rank over {len(aggregate.tasks)} tasks, residual[/]", highlight=False)
     names = ", ".join(task.partition(" (")[0] for task in aggregate.tasks)
-    lengths = f" ({lengths_text(aggregate.tasks)})" if lengths_text(aggregate.tasks) else ""
-    out.print(f"{names}{lengths}; {', '.join(aggregate.bench[:3])}", style="dim", markup=False, highlight=False)
+    lengths = lengths_text(aggregate.tasks)
+    out.print(f"{names}{f' ({lengths})' if lengths else ''}; {', '.join(aggregate.bench[:3])}", style="dim", markup=False, highlight=False)
     out.print(
         f"Told apart beyond {found.critical_difference:.2f} ranks (Nemenyi, 5 %) if at all (Friedman, p = {found.friedman_p:.2g}).",
         style="dim", markup=False, highlight=False,
