@@ -224,11 +224,15 @@ def test_fewer_bits_are_better_beside_softmax_and_one_seed_decides_nothing() -> 
 
 def test_the_kernel_board_shows_the_mean_task_rank_with_its_range(usual_results: Results) -> None:
     """Two tasks have three seeds, two mechanisms tie on both, and of five no two are a critical difference (4.3) apart."""
-    table = board.views(usual_results, Checks([]))[0].blocks[0]
+    view = board.views(usual_results, Checks([]))[0]
+    table = view.blocks[0]
     assert isinstance(table, Table)
     given = {"orthogonal": 1.5, "softmax": 1.5, "softmax_math": 3.0, "polynomial": 4.0, "my_file": 5.0}
     assert {name: row["Task rank"] for name, row in cells(table).items()} == {name: f"{mean} (1–5)" for name, mean in given.items()}
     assert {row["name"]: row["mean_task_rank"] for row in table.data} == given
+    (column,) = (column for column in table.columns if column.title == "Task rank")
+    (timed,) = (axis.label for axis in view.axes if axis.name == "seq_len")
+    assert column.small == f"at N 49 to 64; times at N {timed}"
     told = {row[[column.title for column in table.columns].index("Task rank")].title for row in table.rows}
     assert told == {"average rank over mnist (embedded:06bf3045), sotu_lm (embedded:06bf3045), residual models"}
 
