@@ -149,7 +149,7 @@ class Task:
         """
         load = self.load_hub if source == "hub" else self.load
         assert load is not None, source
-        refused, whose = (Unavailable, f"the data of {self.hub} on the hub are") if source == "hub" else (BadInput, "its own data are")
+        refused, whose = (Unavailable, f"the data of {self.hub} on the hub are") if source == "hub" else (BadInput, "the task's own data are")
         try:
             parts = load()
         except Exception as error:

@@ -130,7 +130,7 @@ FAULTS: list[tuple[dict[str, Any], Callable[[Split], Any], str]] = [
 def test_data_that_are_not_as_declared_are_refused(fields: dict[str, Any], change: Callable[[Split], Any], said: str, part: str) -> None:
     good = sound(fields) if not fields.get("per_token") else replace(sound(fields), targets=sound(fields).inputs % 3)
     parts = replace(Parts(good, good, good), **{part: change(sound(fields))})
-    with pytest.raises(BadInput, match=f"its own data are not as the task declares them: {part} part, .*{said}"):
+    with pytest.raises(BadInput, match=f"the task's own data are not as the task declares them: {part} part, .*{said}"):
         task_of(lambda: parts, hub=False, **fields).parts("generated")
     with pytest.raises(Unavailable, match=f"the data of some/data on the hub are not as the task declares them: {part} part, .*{said}"):
         task_of(lambda: parts, hub=True, **fields).parts("hub")
@@ -157,5 +157,5 @@ def test_what_a_load_of_the_hub_stumbles_over_is_unavailable_and_said() -> None:
         task_of(missing, hub=False, **OF_TOKENS).parts("generated")
     with pytest.raises(RuntimeError, match="allocate"):
         task_of(full, hub=True, **OF_TOKENS).parts("hub")
-    with pytest.raises(BadInput, match=r"its own data are a tuple; a task must load Parts"):
+    with pytest.raises(BadInput, match=r"the task's own data are a tuple; a task must load Parts"):
         task_of(lambda: (1, 2, 3), hub=False, **OF_TOKENS).parts("generated")

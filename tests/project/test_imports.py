@@ -67,6 +67,11 @@ def test_a_command_that_reads_imports_no_torch(command: str, folder: Path) -> No
     assert heavy(RUN.format(arguments=command.split()), folder) == "0 []"
 
 
+def test_the_lengths_of_tasks_are_read_without_an_import(folder: Path) -> None:
+    script = "from attnbench import registry; print(*[registry.field('tasks', name, 'seq_len') for name in registry.names('tasks')])\n"
+    assert heavy(script, folder) == "0 []"
+
+
 def test_loading_a_table_imports_no_torch(folder: Path) -> None:
     assert heavy(LOAD.format(results=str(folder / "results")), folder) == "0 []"
 

@@ -63,8 +63,8 @@ def test_seeds_of_which_some_learned_are_shown_one_by_one_and_no_mean_is_given()
     results, group = only_group([with_chance(r, 0.1) for r in records])
     table = learnt_table(results, group)
     shown = cells(table)
-    assert shown["orthogonal"]["Test accuracy"] == "11.0\u2009%, 88.0\u2009%, 90.0\u2009% each seed"
-    assert shown["orthogonal"]["95 % interval"] == "groups of seeds, no mean" and shown["softmax"]["Test accuracy"] == "89.0\u2009%"
+    assert shown["orthogonal"]["Test accuracy"] == "11.0\u2009%, 88.0\u2009%, 90.0\u2009% seeds, no mean"
+    assert shown["orthogonal"]["95 % interval"] == "seeds in groups" and shown["softmax"]["Test accuracy"] == "89.0\u2009%"
     data = {row["name"]: row for row in table.data}
     assert data["orthogonal"]["accuracy"] is None and data["orthogonal"]["seeds_in_groups"] is True
     assert data["softmax"]["accuracy"] == pytest.approx(0.89) and data["softmax"]["seeds_in_groups"] is False
@@ -78,7 +78,7 @@ def test_seeds_of_which_some_learned_are_shown_one_by_one_and_no_mean_is_given()
 def test_a_task_that_all_solve_says_so() -> None:
     for best, expected in ((0.9999, True), (0.99, False)):
         records = [learnt(name, seed, best, task="mqar") for name in ("softmax", "orthogonal") for seed in range(3)]
-        assert any("left out of average ranks" in note for note in learnt_table(*only_group(records)).notes) is expected
+        assert any("no part in average ranks" in note for note in learnt_table(*only_group(records)).notes) is expected
 
 
 def with_chance(record: Record, share: float) -> Record:
@@ -224,11 +224,15 @@ def test_fewer_bits_are_better_beside_softmax_and_one_seed_decides_nothing() -> 
 
 def test_the_kernel_board_shows_the_mean_task_rank_with_its_range(usual_results: Results) -> None:
     """Two tasks have three seeds, two mechanisms tie on both, and of five no two are a critical difference (4.3) apart."""
-    table = board.views(usual_results, Checks([]))[0].blocks[0]
+    view = board.views(usual_results, Checks([]))[0]
+    table = view.blocks[0]
     assert isinstance(table, Table)
     given = {"orthogonal": 1.5, "softmax": 1.5, "softmax_math": 3.0, "polynomial": 4.0, "my_file": 5.0}
     assert {name: row["Task rank"] for name, row in cells(table).items()} == {name: f"{mean} (1–5)" for name, mean in given.items()}
     assert {row["name"]: row["mean_task_rank"] for row in table.data} == given
+    (column,) = (column for column in table.columns if column.title == "Task rank")
+    (timed,) = (axis.label for axis in view.axes if axis.name == "seq_len")
+    assert column.small == f"at N 49 to 64; times at N {timed}"
     told = {row[[column.title for column in table.columns].index("Task rank")].title for row in table.rows}
     assert told == {"average rank over mnist (embedded:06bf3045), sotu_lm (embedded:06bf3045), residual models"}
 

@@ -33,7 +33,9 @@ _OWN = MappingProxyType(
     {
         "d_model": Column("integer", "width of the model, num_heads * head_dim"),
         "id": Column("text", "hash of the spec, 16 hex digits; of asv's rows that of the axes that asv shows, without default parameters"),
-        "cell": Column("text", "the id, but of a cell whose learning rate was tuned that before the choice, so that all choices share it"),
+        "cell": Column(
+            "text", "the id, but of a cell whose learning rate was chosen by trials that before the choice, so that all choices share it"
+        ),
         "session": Column("text", "the run that measured this cell; asv for rows that come from results/asv and not from a record"),
         "duration_s": Column("number", "seconds from started_at to the cell's end"),
         "by": Column("text", "who ran it: a public handle, local, or pytest-benchmark for an imported time"),

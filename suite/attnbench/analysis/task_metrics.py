@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from attnbench.analysis.number_format import bits, percent, plain
 from attnbench.analysis.samples import single
@@ -12,7 +13,7 @@ from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
 SATURATED = 0.999  # accuracy that all mechanisms pass on a task which orders nothing
-SOLVED_TEXT = f"All mechanisms are above {SATURATED:g} here: the task orders nothing, and is left out of average ranks."
+SOLVED_TEXT = f"All mechanisms are above {SATURATED:g} here: the task orders nothing, and takes no part in average ranks."
 LISTED = 5  # seeds whose values are shown one by one where their mean stands for none of them
 GROUPED = (
     "Where seeds lie further apart than half the way from knowing nothing to the best result, some learned and some did not: their values "
@@ -64,13 +65,15 @@ class Metric:
             return self.show(mean.value)
         return ", ".join(map(self.show, sorted(seeds))) if len(seeds) <= LISTED else f"{self.show(min(seeds))} to {self.show(max(seeds))}"
 
-    def has_groups(self, records: Iterable[Record], label: Callable[[Record], str]) -> bool:
-        """Whether the seeds of any mechanism of one setting fall into groups."""
-        seeds: dict[str, list[float]] = {}
-        for record in (records := list(records)):
-            if (value := single(record, self.name)) is not None:
-                seeds.setdefault(label(record), []).append(value)
-        return any(in_groups(of, self.learnable(records)) for of in seeds.values())
+    def notes(self, records: Sequence[Record], seeds: Iterable[Sequence[float]]) -> tuple[str, ...]:
+        """What must be said beside the results of one setting: that some are no means, that all solve the task; empty where nothing must.
+
+        seeds: the values of each mechanism.
+        """
+        given = [of for of in seeds if of]
+        learnable, means = self.learnable(records), [fmean(of) for of in given]
+        grouped = any(in_groups(of, learnable) for of in given)
+        return (*((GROUPED,) if grouped else ()), *((SOLVED_TEXT,) if saturated(self.name, means) else ()))
 
     def known_nothing(self, records: Iterable[Record]) -> float | None:
         """The value of guessing by frequency alone on the data of these records; None where it was not measured."""

@@ -88,10 +88,11 @@ def print_average_ranks(aggregate: Aggregate, out: Console) -> None:
         table.add_row(f"{rank:.2f}", label, "any" if everyone else ", ".join(others))
     out.print(f"[bold]average rank over {len(aggregate.tasks)} tasks, residual[/]", highlight=False)
     names = ", ".join(task.partition(" (")[0] for task in aggregate.tasks)
-    lengths = f" ({lengths_text(aggregate.tasks)})" if lengths_text(aggregate.tasks) else ""
+    lengths = lengths_text(aggregate.tasks)
+    of_lengths = f" ({lengths})" if lengths else ""
     bench = {**dict(zip(BENCH, aggregate.bench, strict=True)), "torch": ""}
     bench["threads"] = threads_text(bench["threads"])
-    out.print(f"{names}{lengths}; {', '.join(filter(None, bench.values()))}", style="dim", markup=False, highlight=False)
+    out.print(f"{names}{of_lengths}; {', '.join(filter(None, bench.values()))}", style="dim", markup=False, highlight=False)
     out.print(
         f"Told apart beyond {found.critical_difference:.2f} ranks (Nemenyi, 5 %) if at all (Friedman, p = {found.friedman_p:.2g}).",
         style="dim", markup=False, highlight=False,

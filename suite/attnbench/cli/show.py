@@ -17,7 +17,7 @@ from attnbench.analysis.samples import is_trial, single
 from attnbench.analysis.scaling import Cost
 from attnbench.analysis.settings import ALONG, grouped, labels_of, newest_of_cells, setting_of, without
 from attnbench.analysis.standings import Standings
-from attnbench.analysis.task_metrics import GROUPED, SOLVED_TEXT, metric_of, saturated
+from attnbench.analysis.task_metrics import metric_of
 from attnbench.cli._show_costs import Label, cost_table
 from attnbench.cli._show_tasks import print_average_ranks, task_table
 from attnbench.cli.filters import Filter, filtered
@@ -78,10 +78,11 @@ def _print_costs(rows: Sequence[Record], standings: Standings, label: Label, out
 
 def _print_task(rows: Sequence[Record], standings: Standings, label: Label, tried: int, out: Console) -> None:
     metric = metric_of(rows)
-    grouped = GROUPED if metric.has_groups(rows, label) else ""
-    learnt = [value for record in rows if (value := single(record, metric.name)) is not None]
-    solved = SOLVED_TEXT if saturated(metric.name, learnt) else ""
-    facts = (metric.chance_text(rows), f"{_trials(tried)}." if tried else "", grouped, solved)
+    seeds: dict[str, list[float]] = {}
+    for record in rows:
+        if (value := single(record, metric.name)) is not None:
+            seeds.setdefault(label(record), []).append(value)
+    facts = (metric.chance_text(rows), f"{_trials(tried)}." if tried else "", *metric.notes(rows, seeds.values()))
     _print(task_table(rows, standings, label), f"{metric.title} and cost", rows[0], facts, out)
 
 

@@ -18,9 +18,9 @@ import torch
 from attnbench.tasks.loading.synthetic import Draws, generate
 from attnbench.workload import IGNORED, Parts, Size, Split, Task
 
+SEQ_LEN = 48  # a plain number, which is read without an import
 COPIED = 8
-CONTEXT = 40
-SEQ_LEN = CONTEXT + COPIED
+CONTEXT = SEQ_LEN - COPIED
 VOCABULARY = 16
 NOISE, MARKER = 0, 1
 DATA = range(2, VOCABULARY)

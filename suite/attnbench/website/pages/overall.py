@@ -47,8 +47,8 @@ def _view(results: Results, group: Group, over: Aggregate) -> View:
         name = Cell(clip(label, 60), kind="variant", style=styles[label])
         cells.append([Cell(rank_text(place)), name, Cell(f"{rank:.2f}"), Cell(", ".join(others) or "–", kind="text wide")])
         data.append({"name": label, "place": sum(place) / 2, "average_rank": rank})
-    lengths = f" ({lengths_text(over.tasks)})" if lengths_text(over.tasks) else ""
-    told = f"Over {', '.join(over.tasks)}{lengths}. Critical difference {2 * half:.2f}; Friedman's p {over.found.friedman_p:.2g}."
+    tasks = f"{', '.join(over.tasks)} ({lengths})" if (lengths := lengths_text(over.tasks)) else ", ".join(over.tasks)
+    told = f"Over {tasks}. Critical difference {2 * half:.2f}; Friedman's p {over.found.friedman_p:.2g}."
     x = spaced(AVERAGE_RANK, [bound for bar in bars for bound in (bar.low, bar.high)])
     charts = (
         [

@@ -73,10 +73,11 @@ def _cell(results: Results, metric: Metric, label: str, seeds: dict[str, list[Re
     if label not in means:
         return status_cell(seeds[label][0])
     mean, of_seeds = means[label]
-    spread = "each seed" if in_groups(of_seeds, learnable) else metric.spread(mean)
+    grouped = in_groups(of_seeds, learnable)
+    spread = "seeds, no mean" if grouped else metric.spread(mean)
     standing = f", {beside(label, results.standings.places('result', seeds[label][0]))}" if label != BASELINE and BASELINE in means else ""
     told = metric.over_seeds_text(mean, of_seeds, learnable)
-    return Cell(told, spread + standing, interval_text(mean, metric.show), cell_href(seeds[label][0]))
+    return Cell(told, spread + standing, "" if grouped else interval_text(mean, metric.show), cell_href(seeds[label][0]))
 
 
 def beside(label: str, places: Mapping[str, Standing]) -> str:

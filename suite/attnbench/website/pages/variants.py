@@ -195,7 +195,7 @@ def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], n
                 [
                     *head, Cell(metric.over_seeds_text(mean, of_seeds, learnable) + metric.unit, href=cell_href(first)),
                     Cell(
-                        "groups of seeds, no mean" if grouped else interval_text(mean, metric.show) if mean.confidence else "1 seed",
+                        "seeds in groups" if grouped else interval_text(mean, metric.show) if mean.confidence else "1 seed",
                         kind="number quiet",
                     ),
                     Cell(rank_text(place.rank if place else None)), Cell(links), Cell(rates_text(records)),

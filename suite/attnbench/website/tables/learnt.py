@@ -9,7 +9,7 @@ from attnbench.analysis.labels import rate_text, rates_text
 from attnbench.analysis.number_format import count, plain, seconds, size
 from attnbench.analysis.samples import least_trusted, over_seeds, single
 from attnbench.analysis.standings import Standing
-from attnbench.analysis.task_metrics import GROUPED, SOLVED_TEXT, Metric, metric_of, saturated
+from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.stats import Interval, in_groups
 from attnbench.store.record import Record
 from attnbench.website.groups import Group
@@ -69,8 +69,8 @@ def learnt_table(results: Results, group: Group) -> Table:
         spread = Cell(bounds, kind="interval", bar=linear_bar(interval, on) if on else None)
         return [
             *head,
-            Cell(metric.over_seeds_text(interval, samples, learnable), "" if label in whole else "each seed", href=cell_href(record)),
-            spread if label in whole else Cell("groups of seeds, no mean", kind="interval"),
+            Cell(metric.over_seeds_text(interval, samples, learnable), "" if label in whole else "seeds, no mean", href=cell_href(record)),
+            spread if label in whole else Cell("seeds in groups", kind="interval"),
             _seeds_cell(records, len(samples)),
             *([Cell(rates_text(records))] if is_tuned else []),
             _mean(records, "train_s", seconds)._replace(small=_mean(records, "training_tokens_per_s", plain).text),
@@ -82,8 +82,8 @@ def learnt_table(results: Results, group: Group) -> Table:
 
     shown = in_order(results, [records[0] for records in seeds.values()], places)
     chosen = f"For each mechanism the learning rate was chosen by itself, on the validation part ({rate_text(group.records[0].spec)})."
-    solved = SOLVED_TEXT if saturated(metric.name, [mean.value for mean, _ in means.values()]) else ""
-    notes = (TIES, metric.chance_text(group.records), chosen if is_tuned else "", GROUPED if len(whole) < len(means) else "", solved)
+    told = metric.notes(group.records, [of_seeds for _, of_seeds in means.values()])
+    notes = (TIES, metric.chance_text(group.records), chosen if is_tuned else "", *told)
     data = [
         _data(results, metric, seeds[label], places.get(label), means.get(label), label in whole) for label in map(results.label, shown)
     ]
