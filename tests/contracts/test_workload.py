@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
 import torch
 
 from attnbench.errors import BadInput
-from attnbench.workload import IGNORED, Parts, Split, hold_out, majority_share, take, unigram_bits
+from attnbench.workload import IGNORED, Parts, Size, Split, hold_out, majority_share, take, unigram_bits
 from helpers.task_data import declared
 
 
@@ -71,3 +72,18 @@ def test_the_fingerprint_is_of_every_tensor_of_every_part() -> None:
 def test_what_is_no_task_is_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         dataclasses.replace(declared("mnist"), **changes)
+
+
+@pytest.mark.parametrize(
+    "change", [{"num_layers": 2.0}, {"epochs": True}, {"batch_size": 2**63}, {"num_heads": 0}, {"lr": math.inf}, {"lr": "1"}]
+)
+def test_a_size_that_no_record_holds_exactly_is_refused(change: dict[str, Any]) -> None:
+    given = {"num_layers": 2, "num_heads": 2, "head_dim": 8, "batch_size": 16, "epochs": 2, "lr": 1e-2}
+    with pytest.raises(BadInput, match=f"^{next(iter(change))}=.* in a Size is a"):
+        Size(**{**given, **change})
+
+
+@pytest.mark.parametrize("change", [{"target": math.nan}, {"num_classes": 2.5}, {"seq_len": None}, {"epoch_rows": True}])
+def test_a_number_of_a_task_that_no_record_holds_exactly_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match=f"the task's {next(iter(change))} is"):
+        dataclasses.replace(declared("digits"), **change)

@@ -9,7 +9,7 @@ from typing import Any
 
 from attnbench import registry
 from attnbench.errors import BadInput
-from attnbench.spec.axes import Param, Spec
+from attnbench.spec.axes import Spec
 from attnbench.spec.construct import check_params, load_variant
 from attnbench.store.fingerprint import check_fingerprint, fingerprint
 from attnbench.tasks.loading import embedded
@@ -54,12 +54,11 @@ def resolve(spec: Spec, sources: Mapping[str, str] | None = None) -> Cell:
     variant_source = sources.get(spec.variant, spec.variant)
     variant = load_variant(variant_source)
     check_params(spec.variant, variant, spec.params)
-    params: dict[str, Param] = {**variant.params, **spec.params}  # type: ignore[dict-item]
     data, task_source = spec.data, None
     if spec.task is not None:
         task_source = sources.get(spec.task, spec.task)
         data = _data(registry.load("tasks", task_source), spec)
-    full = dataclasses.replace(spec, params=params, data=data)
+    full = dataclasses.replace(spec, params={**variant.params, **spec.params}, data=data)  # type: ignore[dict-item]
     return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source)
 
 

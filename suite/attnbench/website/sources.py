@@ -10,6 +10,7 @@ from attnbench import registry
 from attnbench.attention import Variant
 from attnbench.claim import Claim
 from attnbench.errors import AttnbenchError, BadInput
+from attnbench.spec.construct import load_variant
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ def load_sources() -> Sources:
     declared, files, names = dict[str, Variant](), dict[str, str](), registry.names("variants")
     for name in names:
         try:
-            declared[name] = registry.load("variants", name)
-            files[name] = registry.source("variants", name).read_text(encoding="utf-8")
+            declared[name] = load_variant(name)
+            files[name] = registry.source("variants", name).read_text(encoding="utf-8", errors="replace")
         except BadInput:  # a plug-in that cannot be imported here has a page of records without a declaration
             continue
     return Sources(
