@@ -99,7 +99,7 @@ def test_bytes_that_are_no_text_are_a_problem(tmp_path: Path) -> None:
         ([[1.0, 2.0], [["1", "2"]], "1", None, None, None, [[1.0]]], "1 values for 2 places"),
         ([["fast"], []], "a value is 'fast'"),
         ([[True], []], "a value is True"),
-        ([[1.0], 5], "must be an iterable"),
+        ([[1.0], 5], "not iterable"),
         ([[1.0]], "'params' is missing"),
         ([[1.0], [], "1", 1e40], "out of range"),
         ([[10**400], []], "too large"),

@@ -20,8 +20,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
+# A name in a record may look like markup, so what is markup says so.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
 
 Results = Annotated[Path, typer.Option("--results", help="Results folder.", show_default=True)]
 RESULTS = Path("results")
@@ -175,11 +176,10 @@ def validate(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of a record."""
-    import json
-
+    from attnbench.cli.terminal import print_json
     from attnbench.store.schema import json_schema
 
-    print(json.dumps(json_schema(), indent=2))
+    print_json(json_schema())
 
 
 @app.command("import-pytest-benchmark")
@@ -216,15 +216,17 @@ def guarded(command: Callable[[], Any]) -> int:
     try:
         command()
     except BadInput as error:
-        err.print(f"[bold red]error:[/] {_escape(error)}", soft_wrap=True)
+        err.print(f"[bold red]error:[/] {_escape(error)}", markup=True, soft_wrap=True)
         return 2
     except AttnbenchError as error:
-        err.print(f"[bold red]error:[/] {_escape(error)}", soft_wrap=True)
+        err.print(f"[bold red]error:[/] {_escape(error)}", markup=True, soft_wrap=True)
         return 1
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     except Exception as error:  # a bug in attnbench: one line that says so, and how to see where
-        err.print(f"[bold red]unexpected error:[/] {type(error).__name__}: {_escape(error)} (--debug shows where)", soft_wrap=True)
+        err.print(
+            f"[bold red]unexpected error:[/] {type(error).__name__}: {_escape(error)} (--debug shows where)", markup=True, soft_wrap=True
+        )
         return 1
     return 0
 
@@ -237,6 +239,9 @@ def _escape(error: Exception) -> str:
 
 def main() -> None:
     """Entry point of the `attnbench` command. `--debug` anywhere lets tracebacks through."""
+    from attnbench.cli.terminal import write_any_letter
+
+    write_any_letter()
     if "--debug" in sys.argv:
         sys.argv.remove("--debug")
         app()

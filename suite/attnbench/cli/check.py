@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attnbench import registry
+from attnbench.cli.output import print_json
 from attnbench.errors import BadInput, unknown_name
 from attnbench.runner.jobs import CheckJob, Limits, Result
 from attnbench.runner.lock import measurement_lock
@@ -55,7 +55,7 @@ def check_variants(request: Request, json_wanted: bool, out: Console, err: Conso
     if json_wanted:
         objects = [as_json(report) for report in reports]
         one = len(objects) == 1 and not request.everything
-        print(json.dumps(objects[0] if one else objects, indent=2, ensure_ascii=False))
+        print_json(objects[0] if one else objects)
     elif len(reports) > 1:
         bad = [report.variant for report in reports if not report.ok]
         out.print(f"{len(reports)} variants checked; {', '.join(bad) if bad else 'none'} failed.", highlight=False)

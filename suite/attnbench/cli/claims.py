@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from attnbench.analysis.frame import load
 from attnbench.analysis.labels import setting_text
 from attnbench.claim import Claim
 from attnbench.claims._judge import HOW, Judgement, judged
-from attnbench.cli.terminal import new_table, print_indented, print_problems, print_table
+from attnbench.cli.terminal import new_table, print_indented, print_json, print_problems, print_table
 from attnbench.errors import BadInput
 from attnbench.store.store import Problem
 
@@ -36,7 +35,7 @@ def show_claims(results: Path, names: list[str], as_json: bool, evidence: bool, 
     print_problems(err, problems)
     found = {name: judged(claim, table) for name, claim in claims.items()}
     if as_json:
-        print(json.dumps([_as_json(name, claims[name], found[name]) for name in claims], indent=2, ensure_ascii=False))
+        print_json([_as_json(name, claims[name], found[name]) for name in claims])
         return
     for name, claim in claims.items():
         _print(name, claim, found[name], evidence, out)
@@ -55,7 +54,7 @@ def _claim(name: str) -> Claim:
 
 def _print(name: str, claim: Claim, found: Judgement, evidence: bool, out: Console) -> None:
     style = STYLES[found.verdict]
-    out.print(f"[bold {style}]{found.verdict}[/]  [bold]{escape(name)}[/]", highlight=False)
+    out.print(f"[bold {style}]{found.verdict}[/]  [bold]{escape(name)}[/]", markup=True, highlight=False)
     reported = " (as reported)" if claim.as_reported else ""
     for text, of in ((claim.statement, ""), (f"{claim.citation}{reported}", "dim"), (f"Rule: {claim.rule}", "dim"), (found.why, "")):
         print_indented(out, text, of)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from attnbench.analysis.number_format import size
+from attnbench.cli.output import print_json
 from attnbench.errors import unknown_name
 from attnbench.runner.lock import measurement_lock
 from attnbench.runner.roofline import busy, measure_peaks
@@ -50,7 +50,7 @@ def show_doctor(inquiry: Inquiry, out: Console, err: Console) -> None:
             return
     facts = _facts(inquiry.results)
     if inquiry.as_json:
-        print(json.dumps(facts, indent=2))
+        print_json(facts)
     else:
         _print_facts(facts, out)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from rich.console import Console
 from rich.table import Table
 
 from attnbench import registry
+from attnbench.cli.output import print_json
 from attnbench.errors import unknown_name
 from attnbench.spec import presets
 
@@ -30,7 +29,7 @@ def show_list(what: str, as_json: bool, out: Console) -> None:
     else:
         rows = [{"name": name, "summary": registry.summary(what, name)} for name in registry.names(what)]
     if as_json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in rows[0]:

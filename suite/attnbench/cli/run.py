@@ -41,6 +41,7 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     """Run the chosen cells and return the exit code: 1 when a cell ended in error or incorrect, 130 on Ctrl-C, else 0."""
     cells = choose(choice)
     store = Store(results)
+    store.accept(machine_name())
     finished = store.finished(machine_name()) if results.is_dir() else {}
     limits, gate = Limits(timeout_s=timeout_s), Gate(results)
     known = Finished({} if rerun else finished, gate, limits)

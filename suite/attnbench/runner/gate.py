@@ -13,7 +13,7 @@ from attnbench.runner.cell import CheckRequest
 from attnbench.runner.jobs import CheckJob, Limits, Result
 from attnbench.runner.parent import Start, run_in_child
 from attnbench.store.files import write_whole
-from attnbench.store.report import Report, decode, encode
+from attnbench.store.report import Report, encode, read
 
 
 @dataclass
@@ -47,11 +47,8 @@ class Gate:
 
     def known(self, request: CheckRequest) -> Report | None:
         """The stored report of the same sources, parameters and device; None without one that can be read."""
-        with contextlib.suppress(OSError):
-            report = decode(self._file(request).read_bytes())
-            if report is not None and report.fingerprint == request.fingerprint():
-                return report
-        return None
+        report = read(self._file(request))
+        return report if report is not None and report.fingerprint == request.fingerprint() else None
 
     def _check(self, request: CheckRequest, start: Start, limits: Limits) -> Result:
         job = CheckJob(request.source, request.params, request.device, full=False, limits=limits)

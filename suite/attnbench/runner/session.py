@@ -26,9 +26,9 @@ from attnbench.runner.parent import Start, run_in_child
 from attnbench.runner.plausibility import clocks_disagree, too_fast
 from attnbench.runner.roofline import Roof
 from attnbench.spec.axes import Spec
-from attnbench.store import environment, record
+from attnbench.store import environment, facts
 from attnbench.store.peaks import Peaks
-from attnbench.store.record import Record
+from attnbench.store.record import Record, why_unreadable
 
 RESUMED = ("timeout", "oom")  # ends of a training run after which its checkpoint stays, for a run with wider limits to go on
 
@@ -80,7 +80,7 @@ def run(cell: Cell, session: Session) -> Record:
             done.unlink(missing_ok=True)
     more: dict[str, object] = {"load_average": round(load, 2), **(result.value.facts if result.value else {})}
     if peaks is not None:
-        more[record.DRIFT_BASELINE] = median(peaks.anchor_s)
+        more[facts.DRIFT_BASELINE] = median(peaks.anchor_s)
     return _record(cell, session, result, began_at, duration_s, more)
 
 
@@ -109,7 +109,8 @@ def _why_no_clock(result: Result) -> str | None:
 def _record(cell: Cell, session: Session, result: Result, began_at: datetime, duration_s: float, more: Mapping[str, object]) -> Record:
     measured: Measurement = result.value or Measurement()
     limits = dataclasses.asdict(session.limits)
-    return Record(
+    known = {**environment.describe(), "threads": environment.physical_cores(), **more, **limits}
+    made = Record(
         id=cell.spec.key(),
         fingerprint=cell.fingerprint,
         machine=environment.machine_name(),
@@ -122,11 +123,16 @@ def _record(cell: Cell, session: Session, result: Result, began_at: datetime, du
         curve=measured.curve,
         clocks=measured.clocks,
         stages_s=result.stages_s,
-        environment={**environment.describe(), "threads": environment.physical_cores(), **more, **limits},
+        environment=facts.fitting(known),
         started_at=began_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         duration_s=duration_s,
         command=_command(cell),
     )
+    why = why_unreadable(made)
+    if why is None:
+        return made
+    reason = environment.anonymous(f"no record can hold what it gave: {why}")
+    return dataclasses.replace(made, status="error", stage="store", reason=reason, measurements={}, curve={}, clocks={})
 
 
 def _command(cell: Cell) -> str:

@@ -17,9 +17,7 @@ from pathlib import Path
 import psutil
 
 from attnbench.errors import BadInput
-from attnbench.store import hardware
-
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # names of machines and sessions, which become names of files
+from attnbench.store import hardware, names
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -111,8 +109,9 @@ def machine_name() -> str:
     """
     given = os.environ.get("ATTNBENCH_MACHINE")
     if given:
-        if not SAFE_NAME.fullmatch(given):
-            raise BadInput(f"ATTNBENCH_MACHINE is {given!r}; use letters, digits, '.', '_' and '-', 100 at most")
+        why = names.refusal(given)
+        if why is not None:
+            raise BadInput(f"ATTNBENCH_MACHINE is {given!r}; {why}")
         return given
     identity = Path("/etc/machine-id")
     unique = identity.read_text().strip() if identity.is_file() else str(uuid.getnode())
