@@ -14,7 +14,8 @@ from attnbench.analysis.frame import load
 from attnbench.analysis.labels import setting_text
 from attnbench.claim import Claim
 from attnbench.claims._judge import HOW, Judgement, judged
-from attnbench.cli.terminal import new_table, print_indented, print_json, print_problems, print_table
+from attnbench.cli.output import print_json
+from attnbench.cli.terminal import new_table, print_indented, print_problems, print_table
 from attnbench.errors import BadInput
 from attnbench.store.store import Problem
 

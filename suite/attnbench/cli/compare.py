@@ -18,7 +18,8 @@ from attnbench.analysis.labels import setting_text
 from attnbench.analysis.number_format import bits, percent, ratio, seconds, size
 from attnbench.analysis.ranking import What
 from attnbench.cli.filters import Filter, filtered
-from attnbench.cli.terminal import new_table, print_json, print_problems, print_table
+from attnbench.cli.output import print_json
+from attnbench.cli.terminal import new_table, print_problems, print_table
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.metrics import metric as metric_of
 from attnbench.store.store import Problem

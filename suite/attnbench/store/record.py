@@ -14,8 +14,8 @@ from msgspec import Meta
 from attnbench.errors import BadInput
 from attnbench.spec.axes import Spec
 from attnbench.spec.plain import is_name, shown
-from attnbench.store.facts import Name, Number, Share, misfit
-from attnbench.store.metrics import CURVE
+from attnbench.store.facts import LARGEST, Name, Number, Share, misfit
+from attnbench.store.metrics import CURVE, is_time
 from attnbench.store.migrate import migrate
 from attnbench.store.names import SAFE_NAME
 
@@ -134,9 +134,11 @@ def _misfit(record: Record) -> str | None:
             return f"its {what} is {shown(name)}; it must be a text of one line"
     if not is_utc(record.started_at):
         return f"started_at is {shown(record.started_at)}; write UTC as 2026-11-22T06:00:00Z"
-    reserved = next((metric for metric in record.measurements if metric.startswith(CURVE)), None)
-    if reserved is not None:
-        return f"its measurements have {shown(reserved)}; {CURVE!r} begins the names of a training curve's columns"
+    for metric, samples in record.measurements.items():
+        if metric.startswith(CURVE):
+            return f"its measurements have {shown(metric)}; {CURVE!r} begins the names of a training curve's columns"
+        if samples and is_time(metric) and min(samples) <= 1 / LARGEST:
+            return f"{metric} holds {min(samples)!r}; a time is positive"
     return misfit(record.environment)
 
 

@@ -67,12 +67,10 @@ def _status_errors(record: Record) -> Iterator[str]:
 
 
 def _sample_errors(record: Record) -> Iterator[str]:
-    """Yield the errors of the samples and the curve. The decoder has already checked that they are finite."""
+    """Yield the errors of the samples and the curve. `decode` has already checked that all are numbers that can be."""
     for metric, samples in record.measurements.items():
         if not samples:
             yield f"{metric} has no samples"
-        elif is_time(metric) and min(samples) <= 0:
-            yield f"{metric} holds {min(samples)!r}; a time is positive"
     lengths = sorted({len(column) for column in record.curve.values()})
     if len(lengths) > 1:
         yield f"the columns of its curve have from {lengths[0]} to {lengths[-1]} entries; each has one for every epoch"

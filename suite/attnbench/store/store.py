@@ -113,8 +113,8 @@ class Store:
         alike = next((name for name in there if name.casefold() == machine.casefold()), None)
         if alike is not None:
             raise BadInput(
-                f"{self.records} has the machine {alike!r}, and {machine!r} differs from it in case alone: they are one folder on Windows and "
-                f"macOS; set ATTNBENCH_MACHINE={alike}, or give another name"
+                f"{self.records} has the machine {alike!r}, and {machine!r} differs from it in case alone: they are one folder on "
+                f"Windows and macOS; set ATTNBENCH_MACHINE={alike}, or give another name"
             )
 
     def _file(self, record: Record) -> Path:

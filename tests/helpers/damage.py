@@ -1,0 +1,220 @@
+"""Damages real records, check reports and peaks, the same way for the same seed: what a store may hold after years, merges and editors."""
+
+from __future__ import annotations
+
+import codecs
+import copy
+import gzip
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from attnbench.errors import BadInput
+from attnbench.spec.axes import Spec
+from helpers.paths import REPO
+
+SEED = 16
+PARTS = ("spec", "environment", "measurements", "curve", "origin", "clocks", "stages_s", "")  # "" is the record itself
+TEXTS = (
+    "", " ", "x", "nan", "Infinity", "\0", "\n", "two\nlines\r\n", "\x1b[2J", "\ud800", "half \udfff", "ж" * 3000, "[/]", "[bold]", "[red",
+    ":smile:", "</script><b>", "../../up", "a/b", "con", "NUL.txt", "trailing.", "é", "e\u0301", "\u202e", "\u2028", "9" * 5000, "-1",
+    "true",
+    "2026-02-30T00:00:00Z", "0000-00-00T00:00:00Z", "9999-12-31T23:59:59Z", "softmax", "Softmax", "mnist", "float8", "cuda", "0.001 0.003",
+    "inf", "1e999 -1", "depth", "validation", "curve.x", "forward_s", "accuracy",
+)  # fmt: skip
+NUMBERS = (
+    0, 1, -1, 2, 3, 7, 64, 1000, 2**31, 2**53, 2**53 + 1, 2**62, 2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30,
+    10**400, 0.0,
+    -0.0, 0.5, 1.5, -2.5, 1e-9, 1e9, 1e100, 1e149, 1e150, 1e200, 1e308, -1e308, 1.7976931348623157e308, 5e-324, 1e-300, 1e-149,
+)  # fmt: skip
+OTHERS: tuple[Any, ...] = (
+    None, True, False, float("nan"), float("inf"), [], {}, [None], [[]], [{}], {"a": 1}, {"": None}, [1, "a", None], [1e308] * 3, [1e-320,
+    1e300], [0.0], [-1.0, 1.0], [1.0],
+    [1.0] * 1000, ["x"], [True], {"name": [1]}, [{"name": 7}], [{"name": "x", "memory.total": None}],
+)  # fmt: skip
+
+
+def nested(depth: int, of_lists: bool) -> Any:
+    found: Any = 1
+    for _ in range(depth):
+        found = [found] if of_lists else {"in": found}
+    return found
+
+
+def odd(chance: random.Random, like: Any = None) -> Any:
+    """A value of another size, or of another type. like: the value whose place it takes."""
+    if like is not None and not isinstance(like, (bool, dict, list)) and chance.random() < 0.6:
+        number = chance.choice(NUMBERS)
+        return chance.choice(TEXTS) if isinstance(like, str) else type(like)(number) if abs(number) < 1e18 else number
+    kind = chance.random()
+    if kind < 0.4:
+        return chance.choice(TEXTS)
+    if kind < 0.75:
+        return chance.choice(NUMBERS)
+    if kind < 0.97:
+        return copy.deepcopy(chance.choice(OTHERS))
+    return nested(chance.choice((5, 9, 50, 300)), chance.random() < 0.5)
+
+
+def real_records() -> list[dict[str, Any]]:
+    """The records of the repository's own results, as plain JSON values."""
+    files = sorted((REPO / "results" / "records").glob("*/*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+
+
+def damaged(chance: random.Random, record: dict[str, Any]) -> bytes:
+    """A record with one to three things wrong with it, as a line; sometimes one whose id fits all the same."""
+    raw = copy.deepcopy(record)
+    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+        _damage(chance, raw, PARTS)
+    if chance.random() < 0.8:
+        _give_id(raw)
+    line = json.dumps(raw, ensure_ascii=chance.random() < 0.5 or "\\ud" in json.dumps(raw)).encode() + b"\n"
+    return chance.choice(_OF_BYTES)(chance, line) if chance.random() < 0.05 else line
+
+
+def damaged_document(chance: random.Random, document: dict[str, Any]) -> bytes:
+    """A check report or a machine's file with one to three things wrong with it."""
+    raw = copy.deepcopy(document)
+    for _ in range(chance.choice((1, 1, 2, 3))):
+        _damage(chance, raw, ("",))
+    content = json.dumps(raw).encode() + b"\n"
+    return chance.choice(_OF_BYTES)(chance, content) if chance.random() < 0.1 else content
+
+
+def _give_id(raw: dict[str, Any]) -> None:
+    """Give a record the id of its spec, if that is one: then nothing but the damage is wrong with it."""
+    try:
+        raw["id"] = Spec(**raw["spec"]).key()
+    except (BadInput, TypeError, KeyError, AttributeError, ValueError, RecursionError):
+        return
+
+
+def _damage(chance: random.Random, raw: dict[str, Any], parts: tuple[str, ...]) -> None:
+    part = chance.choice(parts)
+    target: Any = raw.get(part) if part else raw
+    while isinstance(target, (dict, list)) and target and not part and chance.random() < 0.5:  # somewhere inside
+        inner = [of for of in (target.values() if isinstance(target, dict) else target) if isinstance(of, (dict, list))]
+        if not inner:
+            break
+        target = chance.choice(inner)
+    if isinstance(target, dict):
+        _damage_object(chance, target)
+    elif isinstance(target, list):
+        _damage_list(chance, target)
+    elif part:
+        raw[part] = odd(chance)
+
+
+def _damage_object(chance: random.Random, target: dict[str, Any]) -> None:
+    names = list(target)
+    kind = chance.random()
+    if not names or kind < 0.1:  # one field more
+        target[chance.choice((*TEXTS, "x"))] = odd(chance)
+    elif kind < 0.25:  # one less
+        del target[chance.choice(names)]
+    elif kind < 0.35:  # two change places
+        one, other = chance.choice(names), chance.choice(names)
+        target[one], target[other] = target[other], target[one]
+    else:
+        name = chance.choice(names)
+        inner = target[name]
+        if isinstance(inner, list) and inner and chance.random() < 0.6:
+            _damage_list(chance, inner)
+        else:
+            target[name] = odd(chance, inner)
+
+
+def _damage_list(chance: random.Random, target: list[Any]) -> None:
+    kind = chance.random()
+    if not target or kind < 0.2:
+        target.append(odd(chance))
+    elif kind < 0.4:
+        del target[chance.randrange(len(target)) :]
+    elif kind < 0.5:
+        target[:] = [chance.choice(NUMBERS)] * len(target)
+    else:
+        place = chance.randrange(len(target))
+        target[place] = odd(chance, target[place])
+
+
+def _cut(chance: random.Random, line: bytes) -> bytes:
+    return line[: chance.randrange(len(line))] + b"\n"
+
+
+def _other_byte(chance: random.Random, line: bytes) -> bytes:
+    place = chance.randrange(len(line) - 1)
+    return line[:place] + bytes([chance.randrange(256)]) + line[place + 1 :].rstrip(b"\n") + b"\n"
+
+
+def _said_twice(chance: random.Random, line: bytes) -> bytes:
+    name = chance.choice(("id", "schema", "status", "machine", "spec"))
+    return line.replace(b"{", json.dumps({name: odd(chance)}).encode()[:-1] + b", ", 1)
+
+
+_OF_BYTES: tuple[Callable[[random.Random, bytes], bytes], ...] = (
+    _cut,
+    _other_byte,
+    _said_twice,
+    lambda chance, line: line.decode().encode("utf-16"),
+    lambda chance, line: line.decode().encode("latin-1", "replace"),
+    lambda chance, line: codecs.BOM_UTF8 + line,
+    lambda chance, line: line.replace(b"\n", b"\r"),
+    lambda chance, line: line.replace(b"\n", b"\r\n"),
+    lambda chance, line: b"[" + line.rstrip() + b"]\n",
+    lambda chance, line: gzip.compress(line, mtime=0) + b"\n",
+    lambda chance, line: b"[" * 100_000 + b"\n",
+)
+
+
+class DamagedStores:
+    """Stores of damaged records beside whole ones, check reports and peaks; the records of a store begin at different seconds."""
+
+    def __init__(self, seed: int = SEED) -> None:
+        self._chance = random.Random(seed)
+        self._real = real_records()
+        self._reports = sorted((REPO / "results" / "checks").glob("*.json"))
+        self._machines = sorted((REPO / "results" / "machines").glob("*.json"))
+
+    def make(self, folder: Path, count: int, whole: int) -> list[bytes]:
+        """Write a store with `count` damaged records and `whole` others, and return its damaged lines."""
+        chance, found, files = self._chance, [], dict[Path, list[bytes]]()
+        kinds = [True] * count + [False] * whole
+        chance.shuffle(kinds)
+        for number, is_damaged in enumerate(kinds):
+            record = {
+                **chance.choice(self._real),
+                "started_at": f"2026-11-{1 + number // 3600:02}T00:{number // 60 % 60:02}:{number % 60:02}Z",
+            }
+            line = damaged(chance, record) if is_damaged else json.dumps(record).encode() + b"\n"
+            files.setdefault(folder / "records" / record["machine"] / f"{record['session']}.jsonl", []).append(line)
+            found += [line] * is_damaged
+        for file in self._reports:
+            content = damaged_document(chance, json.loads(file.read_bytes())) if chance.random() < 0.7 else file.read_bytes()
+            files[folder / "checks" / file.name] = [content]
+        for file in self._machines:
+            content = damaged_document(chance, json.loads(file.read_bytes())) if chance.random() < 0.7 else file.read_bytes()
+            files[folder / "machines" / file.name] = [content]
+        for file, lines in files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"".join(lines))
+        return found
+
+
+def with_one(folder: Path, line: bytes) -> Path:
+    """A store that holds this line beside three whole records."""
+    real = real_records()
+    first = real[0]
+    file = folder / "records" / first["machine"] / f"{first['session']}.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"".join(json.dumps(record).encode() + b"\n" for record in real[:3]) + line)
+    return folder
+
+
+def each(stores: DamagedStores, folder: Path, number: int, count: int, whole: int) -> Iterator[tuple[Path, list[bytes]]]:
+    """Yield `number` stores in turn, with their damaged lines."""
+    for place in range(number):
+        store = folder / f"store-{place}"
+        yield store, stores.make(store, count, whole)
