@@ -136,6 +136,7 @@ NOT_SHOWN = {
     "a name that moves the cursor": (with_axes(variant="\x1b[2J"), "variant is"),
     "half a letter": (with_axes(variant="\ud800"), "surrogate"),
     "a list of versions": (changed(environment={"torch": ["2.13.0"]}), "Expected `str | null`, got `array` - at `$.torch`"),
+    "a version of no letters": (changed(environment={"torch": ""}), "at `$.torch`"),
     "a text of threads": (changed(environment={"threads": "2"}), "at `$.threads`"),
     "a text of seconds": (changed(environment={"timeout_s": "600"}), "at `$.timeout_s`"),
     "no seconds": (changed(environment={"timeout_s": None}), "at `$.timeout_s`"),

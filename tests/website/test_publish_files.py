@@ -73,20 +73,9 @@ def test_hostile_store_writes_nothing_outside_its_folder(tmp_path: Path) -> None
 
 DEVICES = ("con", "prn", "aux", "nul", "com1", "com9", "lpt1", "lpt9", "CON", "Nul.txt", "con.", "aux ", "com¹")
 ALIKE = (
-    "softmax",
-    "Softmax",
-    "SOFTMAX",
-    "softmax.",
-    "softmax ",
-    "soft/max",
-    "soft:max",
-    "é",
-    "e\u0301",
-    "É",
-    "straße",
-    "STRASSE",
+    "softmax", "Softmax", "SOFTMAX", "softmax.", "softmax ", "soft/max", "soft:max", "é", "e\u0301", "É", "straße", "STRASSE",
     "x--con--1143da2b",
-)
+)  # fmt: skip
 UNPACKABLE = re.compile(r"[^<>:\"/\\|?*\x00-\x1f]+(?<![. ])")  # what Windows takes as a name of a file or folder
 DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])")
 

@@ -130,7 +130,7 @@ def _gather(records: Iterable[Record | AsvCell], curves: bool) -> _Gathered:
     same = dict[str | None, str | None]().setdefault  # equal texts of all records become one object
     for record in records:
         facts = [record.environment.get(fact) for fact in _FACTS.values()]  # an environment may hold anything
-        texts = (*texts_of(record), _cell(record), *(fact if isinstance(fact, str) else None for fact in facts))
+        texts = (*texts_of(record), _cell(record), *(fact if isinstance(fact, str) and fact else None for fact in facts))
         found.texts.append(tuple(map(same, texts, texts)))
         found.numbers.append(numbers_of(record))
         found.params.append(record.spec.params)

@@ -59,10 +59,11 @@ def _commit(name: str, known: set[str]) -> str | None:
             done = subprocess.run(
                 ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"],
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=10,
             )
-        except (OSError, subprocess.TimeoutExpired):  # without git only recorded commits have names
+        except (OSError, ValueError, subprocess.TimeoutExpired):  # without git, or for what no command line holds, only recorded ones
             return None
         found = [commit for commit in known if commit == done.stdout.strip()]
     if len(found) > 1:

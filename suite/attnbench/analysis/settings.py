@@ -153,7 +153,7 @@ def declared_params(variants: set[str]) -> dict[str, Mapping[str, Any]]:
     """The default parameters of those variants that are registered here."""
     from attnbench import registry
 
-    found = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for name in sorted(variants & set(registry.names("variants"))):
         with suppress(BadInput):  # a plug-in that cannot be imported here, or has what no record holds, counts as not registered
             found[name] = plain_params(registry.field("variants", name, "params", default={}), name)

@@ -85,7 +85,7 @@ class ResidentPeak:
         reset = Path("/proc/self/clear_refs")
         self._before: int | None = None
         if reset.exists() and Path("/proc/self/status").exists():
-            reset.write_text("5")
+            reset.write_text("5", encoding="ascii")
             self._before = _high_water_bytes()
 
     def bytes(self) -> float | None:
@@ -94,7 +94,7 @@ class ResidentPeak:
 
 
 def _high_water_bytes() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise RuntimeError("this kernel reports no VmHWM in /proc/self/status")

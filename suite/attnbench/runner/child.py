@@ -110,7 +110,7 @@ def _limit_address_space(budget: int) -> None:
     """Cap this process at what it holds now plus the budget; what exceeds it fails as an allocation, not as a kill."""
     statm = Path("/proc/self/statm")
     if statm.is_file():
-        held = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        held = int(statm.read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
         resource.setrlimit(resource.RLIMIT_AS, (held + budget, held + budget))
 
 

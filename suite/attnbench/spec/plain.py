@@ -54,9 +54,9 @@ def _of_numpy(value: object) -> object:
     numpy: Any = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, numpy.generic):
         return value
-    dtype: Any = value.dtype  # type: ignore[attr-defined]
+    dtype: Any = value.dtype
     exact = dtype.kind in "biuU" or (dtype.kind == "f" and dtype.itemsize <= 8)
-    return value.item() if exact else value  # type: ignore[attr-defined]
+    return value.item() if exact else value
 
 
 def is_name(value: object) -> bool:

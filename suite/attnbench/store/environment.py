@@ -44,7 +44,9 @@ def commit() -> dict[str, object]:
 def _git(root: Path, *arguments: str) -> str | None:
     """The output of a git command; None if git fails, is missing or too slow. A cell is measured even if the commit is unknown."""
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=30
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

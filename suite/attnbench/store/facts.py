@@ -40,7 +40,7 @@ class Environment(TypedDict, total=False):
     architecture: Text | None
     libc: Text | None
     python: Text | None
-    torch: Text | None
+    torch: Name | None  # an empty one would be a setting of its own beside those where it is not known
     cuda_version: Text | None
     cudnn_version: Text | None
     triton: Text | None
