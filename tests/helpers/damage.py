@@ -36,6 +36,43 @@ OTHERS: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+# Values that a record may have.
+SAMPLES = (0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1e-149, -1e-149, 1e-30, 1e-9, 1e9, 1e30, 1e149, -1e149, 1e15, 0.25, 1 / 3)
+METRICS = (
+    "accuracy", "bits_per_byte", "validation_accuracy", "diverged", "forward_s", "training_s", "decode_s", "train_s", "anchor_ratio", "x",
+    "peak_memory_bytes", "drift_anchor_s", "time_to_target_s", "majority_share", "unigram_bits", "jacobian_condition", "a,b", "é", "[/]",
+    "effective_rank_layer_1", "attention_frobenius_layer_" + "9" * 30, "validation_bits_per_byte", "step", "wall_s", "state_bytes",
+)  # fmt: skip
+SIZES = (1, 2, 3, 7, 64, 4096, 2**31, 2**53)
+AXES: dict[str, tuple[Any, ...]] = {
+    "variant": ("softmax", "orthogonal", "Softmax", "con", "[/]", "a|b", "é", "e\u0301", "ж" * 300, "x" * 100_000, "../../up", "a,b\"c'"),
+    "params": ({}, {"degree": True}, {"degree": 1}, {"degree": 1.0}, {"a": []}, {"a": None}, {"a": [1, "x", None]}, {"é": "\n\0"},
+    {"a": 2**63 - 1}),
+    "batch_size": SIZES, "num_heads": SIZES[:6], "head_dim": SIZES[:6], "seq_len": SIZES, "num_layers": SIZES, "epochs": SIZES,
+    "seed": (-1, 0, 1, 1000, 2**53, -(2**53)), "lr": (None, 5e-324, 1e-9, 0.1, 1.0, 1e308), "causal": (True, False),
+    "lr_grid": (None, "", " ", "0.001 0.003", "x", "inf nan", "-1"), "data": (None, "x", "embedded:0", ":"), "dtype": ("bfloat16",
+    "float16"),
+    "task": ("mnist", "x", "sotu_lm", "con", "é"), "evaluate": ("test", "validation"), "mode": ("forward", "training", "decode"),
+    "device": ("cuda", "cpu"), "block": ("residual", "skipless"),
+}  # fmt: skip
+FIELDS: dict[str, tuple[Any, ...]] = {
+    "status": ("ok", "skipped", "unavailable", "incorrect", "oom", "timeout", "error"),
+    "reason": (None, "", "\n", "\n\n", "two\nlines", "\x1b[2J", "[/]", "x" * 10_000), "stage": (None, "", "time", "\n"),
+    "started_at": ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-11-22T00:00:00Z"), "duration_s": (0, 1e149, 5e-324),
+    "command": ("", "\0"),
+    "origin": ({}, {"by": "pytest-benchmark"}, {"by": ""}, {"trust": "rerun"}), "measurements": ({}, {"x": [1.0]}), "curve": ({},
+    {"step": []}),
+    "clocks": ({}, {"forward_s": "device"}), "stages_s": ({}, {"time": 0.0}), "environment": ({},), "fingerprint": ("x", "0" * 16),
+}  # fmt: skip
+FACTS: dict[str, tuple[Any, ...]] = {
+    "torch": (None, "2.13.0", "x", "é", "[/]", " "), "drift_anchor_baseline_s": (1e-149, 1e149, 1), "threads": (None, 0, 2**53),
+    "gpus": (None, [], [{}]),
+    "timeout_s": (0, 1e149), "memory_bytes": (None, 0, 1e149), "commit": (None, "", "x", "[/]"), "dirty": (None, True),
+    "load_average": (0, 1e149),
+    "anything": ([[[1]]], {"a": {"b": None}}, "\0", -(2**63), 1e308),
+}  # fmt: skip
+
+
 def nested(depth: int, of_lists: bool) -> Any:
     found: Any = 1
     for _ in range(depth):
@@ -65,10 +102,11 @@ def real_records() -> list[dict[str, Any]]:
 
 
 def damaged(chance: random.Random, record: dict[str, Any]) -> bytes:
-    """A record with one to three things wrong with it, as a line; sometimes one whose id fits all the same."""
+    """A record with one to three things wrong with it, as a line; often one that is odd, and no more: its values are all of their types."""
     raw = copy.deepcopy(record)
+    spoil = _make_odd if chance.random() < 0.4 else _damage
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
-        _damage(chance, raw, PARTS)
+        spoil(chance, raw)
     if chance.random() < 0.8:
         _give_id(raw)
     line = json.dumps(raw, ensure_ascii=chance.random() < 0.5 or "\\ud" in json.dumps(raw)).encode() + b"\n"
@@ -92,7 +130,28 @@ def _give_id(raw: dict[str, Any]) -> None:
         return
 
 
-def _damage(chance: random.Random, raw: dict[str, Any], parts: tuple[str, ...]) -> None:
+def _make_odd(chance: random.Random, raw: dict[str, Any]) -> None:
+    """Change values of a record to others that a record may have, however unlikely: most of the result can be read."""
+    kind = chance.random()
+    if kind < 0.35:
+        axis = chance.choice([name for name in AXES if name in raw["spec"]])
+        raw["spec"][axis] = copy.deepcopy(chance.choice(AXES[axis]))
+    elif kind < 0.45:
+        field = chance.choice(list(FIELDS))
+        raw[field] = copy.deepcopy(chance.choice(FIELDS[field]))
+    elif kind < 0.6:
+        fact = chance.choice(list(FACTS))
+        raw["environment"][fact] = copy.deepcopy(chance.choice(FACTS[fact]))
+    else:
+        columns = raw["curve"] if raw["curve"] and chance.random() < 0.3 else raw["measurements"]
+        metric = chance.choice([*columns, chance.choice(METRICS)])
+        samples = [chance.choice(SAMPLES) for _ in range(chance.choice((0, 1, 2, 3, 20)))]
+        columns[metric] = [chance.choice(SAMPLES)] * 5 if chance.random() < 0.3 else samples
+        if columns is raw["measurements"] and metric.endswith("_s"):
+            columns[metric] = [abs(x) or 1.0 for x in columns[metric]]
+
+
+def _damage(chance: random.Random, raw: dict[str, Any], parts: tuple[str, ...] = PARTS) -> None:
     part = chance.choice(parts)
     target: Any = raw.get(part) if part else raw
     while isinstance(target, (dict, list)) and target and not part and chance.random() < 0.5:  # somewhere inside

@@ -193,6 +193,13 @@ def test_every_command_names_those_lines_and_shows_the_others(new_results: Path)
     assert len(pd.read_parquet(out)["started_at"].unique()) == 2 and (page / "index.html").is_file()
 
 
+@pytest.mark.parametrize("letters", ["x", "x.", "/x", "~/x", "a@x.", "[", " ", "é"])
+def test_a_text_of_a_million_letters_takes_no_longer_than_its_letters(new_results: Path, letters: str) -> None:
+    """What grows with the square of the length would not end."""
+    session(new_results, line(status="error", reason=letters * (1_000_000 // len(letters)) + "!"))
+    assert "unexpected error" not in cli_here("validate", str(new_results)).stderr
+
+
 def test_what_a_record_holds_twice_is_an_error(new_results: Path) -> None:
     session(new_results, LINES[0].replace(b'"schema":2', b'"schema":2,"status":"error"'))
     done = cli_here("validate", str(new_results))
