@@ -77,7 +77,7 @@ def read_pytest_benchmark(file: Path) -> Found:
         document = msgspec.convert(plain, _Document)
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # no JSON, no text, or of another shape
+    except (ValueError, RecursionError) as error:  # no JSON, no text, or of another shape
         raise BadInput(
             f"{file} is not what pytest-benchmark writes ({error}); make one by `pytest benchmarks --benchmark-only --benchmark-json=FILE`"
         ) from error
@@ -85,7 +85,7 @@ def read_pytest_benchmark(file: Path) -> Found:
     for benchmark in document.benchmarks:
         try:
             records.append(_record(benchmark, document.datetime))
-        except (BadInput, msgspec.ValidationError) as error:
+        except (BadInput, msgspec.ValidationError, OverflowError) as error:  # a time that no calendar has in UTC
             skipped.append(f"{benchmark.name}: {error}")
     return Found(records, skipped)
 
