@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, TypedDict
 
 import msgspec
@@ -14,6 +15,7 @@ LARGEST = 1e150  # no measurement is larger, and the ratio of two smaller number
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)"  # in Python's notation as in ECMAScript's, which a JSON schema uses
 DRIFT_BASELINE = "drift_anchor_baseline_s"  # the anchor's median when the machine's peaks were measured
 DEEPEST = 8  # levels of lists and objects
+_SCALARS = (str, int, bool, float, type(None))
 
 Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
 Positive = Annotated[float, Meta(gt=0, lt=LARGEST)]
@@ -56,6 +58,18 @@ class Environment(TypedDict, total=False):
 
 def misfit(environment: Mapping[str, Any]) -> str | None:
     """Why a record may not have this environment; None if it may."""
+    # The records of a session share nearly all facts, so only what has not been seen to fit is looked at.
+    new = {name: of for name, of in environment.items() if type(of) not in _SCALARS or not _fits(name, type(of).__name__, of)}
+    return _misfit(new) if new else None
+
+
+@lru_cache(4096)
+def _fits(name: str, kind: str, value: object) -> bool:
+    """Whether a record may have a fact. kind: the value's type, because 1, 1.0 and True are equal."""
+    return _misfit({name: value}) is None
+
+
+def _misfit(environment: Mapping[str, Any]) -> str | None:
     try:
         msgspec.convert(environment, Environment, strict=True)
     except msgspec.ValidationError as error:

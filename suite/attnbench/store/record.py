@@ -6,6 +6,7 @@ import codecs
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,7 +15,7 @@ from msgspec import Meta
 from attnbench.errors import BadInput
 from attnbench.spec.axes import Spec
 from attnbench.spec.plain import is_name, shown
-from attnbench.store.facts import LARGEST, Name, Number, Share, misfit
+from attnbench.store.facts import LARGEST, Number, Share, misfit
 from attnbench.store.metrics import CURVE, is_time
 from attnbench.store.migrate import migrate
 from attnbench.store.names import SAFE_NAME
@@ -47,17 +48,17 @@ class Record:
     status: Annotated[Status, Meta(description="ok, or why there are no numbers")]
     reason: Annotated[str | None, Meta(description="why the status is not ok")] = None
     stage: Annotated[str | None, Meta(description="what the cell was doing when it failed")] = None
-    measurements: Annotated[dict[Name, list[Number]], Meta(description="raw samples by metric; names end in the unit")] = field(
+    measurements: Annotated[dict[str, list[Number]], Meta(description="raw samples by metric; names end in the unit")] = field(
         default_factory=dict
     )
     clocks: Annotated[
         dict[str, str],
         Meta(description="clock of each time: wall (synchronised, what a user waits for) or device (span between two events of the GPU)"),
     ] = field(default_factory=dict)
-    stages_s: Annotated[dict[Name, Share], Meta(description="seconds spent in each stage of the cell, by the parent's clock")] = field(
+    stages_s: Annotated[dict[str, Share], Meta(description="seconds spent in each stage of the cell, by the parent's clock")] = field(
         default_factory=dict
     )
-    curve: Annotated[dict[Name, list[Number | None]], Meta(description="columns of the training curve")] = field(default_factory=dict)
+    curve: Annotated[dict[str, list[Number | None]], Meta(description="columns of the training curve")] = field(default_factory=dict)
     environment: Annotated[
         dict[str, Any], Meta(description="hardware, versions, threads, load, limits, and the commit of the installed code")
     ] = field(default_factory=dict)
@@ -134,12 +135,19 @@ def _misfit(record: Record) -> str | None:
             return f"its {what} is {shown(name)}; it must be a text of one line"
     if not is_utc(record.started_at):
         return f"started_at is {shown(record.started_at)}; write UTC as 2026-11-22T06:00:00Z"
+    for of in (record.measurements, record.curve, record.stages_s):
+        for name in of:
+            if not _is_name(name):
+                return f"it has numbers of the name {shown(name)}; a metric's name is a text of one line"
     for metric, samples in record.measurements.items():
         if metric.startswith(CURVE):
             return f"its measurements have {shown(metric)}; {CURVE!r} begins the names of a training curve's columns"
-        if samples and is_time(metric) and min(samples) <= 1 / LARGEST:
+        if samples and metric.endswith("_s") and is_time(metric) and min(samples) <= 1 / LARGEST:
             return f"{metric} holds {min(samples)!r}; a time is positive"
     return misfit(record.environment)
+
+
+_is_name = lru_cache(4096)(is_name)  # the records of a store share the names of their metrics
 
 
 def is_utc(text: str) -> bool:
