@@ -7,7 +7,7 @@ import copy
 import gzip
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from helpers.paths import REPO
 
 SEED = 16
 PARTS = ("spec", "environment", "measurements", "curve", "origin", "clocks", "stages_s", "")  # "" is the record itself
+Line = tuple[Path, bytes]  # the file of a line in its store, and the line
 
 
 def nested(depth: int, of_lists: bool) -> Any:
@@ -184,7 +185,7 @@ class DamagedStores:
         self._reports = sorted((REPO / "results" / "checks").glob("*.json"))
         self._machines = sorted((REPO / "results" / "machines").glob("*.json"))
 
-    def make(self, folder: Path, count: int, whole: int) -> list[bytes]:
+    def make(self, folder: Path, count: int, whole: int) -> list[Line]:
         """Write a store with `count` damaged records and `whole` others, and return its damaged lines."""
         chance, found, files = self._chance, [], dict[Path, list[bytes]]()
         kinds = [True] * count + [False] * whole
@@ -195,8 +196,9 @@ class DamagedStores:
                 "started_at": f"2026-11-{1 + number // 3600:02}T00:{number // 60 % 60:02}:{number % 60:02}Z",
             }
             line = damaged(chance, record) if is_damaged else json.dumps(record).encode() + b"\n"
-            files.setdefault(folder / "records" / record["machine"] / f"{record['session']}.jsonl", []).append(line)
-            found += [line] * is_damaged
+            file = Path("records", record["machine"], f"{record['session']}.jsonl")
+            files.setdefault(folder / file, []).append(line)
+            found += [(file, line)] * is_damaged
         for file in self._reports:
             content = damaged_document(chance, json.loads(file.read_bytes())) if chance.random() < 0.7 else file.read_bytes()
             files[folder / "checks" / file.name] = [content]
@@ -209,11 +211,13 @@ class DamagedStores:
         return found
 
 
-def with_one(folder: Path, line: bytes) -> Path:
-    """A store that holds this line beside three whole records."""
-    real = real_records()
-    first = real[0]
-    file = folder / "records" / first["machine"] / f"{first['session']}.jsonl"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"".join(json.dumps(record).encode() + b"\n" for record in real[:3]) + line)
+def with_lines(folder: Path, lines: Sequence[Line]) -> Path:
+    """A store that holds these lines beside three whole records."""
+    whole = real_records()[:3]
+    given = [(Path("records", one["machine"], f"{one['session']}.jsonl"), json.dumps(one).encode() + b"\n") for one in whole]
+    for place, line in (*given, *lines):
+        file = folder / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab") as stream:
+            stream.write(line)
     return folder

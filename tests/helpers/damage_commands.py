@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,7 @@ from attnbench.store.record import decode
 from attnbench.store.store import Store
 from attnbench.website.links import variant_file
 from helpers.command import cli_here
-from helpers.damage import with_one
+from helpers.damage import Line, with_lines
 
 MACHINE = "cloud-2core"  # whose name this machine takes, so that `run` reads its records
 Key = tuple[str, str, str, str]  # machine, session, id and beginning of a record
@@ -82,26 +82,27 @@ def _left_out(sound: Counter[Key], store: Path, site: Path, tables: dict[str, Pa
             yield f"the site has no page of {record.spec.variant!r}"
 
 
-def first_culprit(lines: Sequence[bytes], folder: Path) -> str:
-    """The first of the lines that does harm in a store of its own, with the harm; of all together, if none does alone."""
-    for number, line in enumerate(lines):
-        store = with_one(folder / f"one-{number}", line)
-        found = next(complaints(store, folder / f"out-{number}"), None) if _makes(folder / f"out-{number}") else None
-        if found is not None:
-            return f"{found}\n{line[:3000]!r}"
-        shutil.rmtree(store)
-        shutil.rmtree(folder / f"out-{number}")
-    return "no line does harm alone"
-
-
-def _makes(folder: Path) -> bool:
-    folder.mkdir(parents=True)
-    return True
-
-
-def assert_survives(store: Path, lines: Sequence[bytes], folder: Path) -> None:
-    """Assert that every command reads the store and shows what is sound in it; if not, name the line. folder: for output."""
+def assert_survives(store: Path, lines: Sequence[Line], folder: Path) -> None:
+    """Assert that every command reads the store and shows what is sound in it; if not, name the lines. folder: for output."""
     folder.mkdir(parents=True)
     found = next(complaints(store, folder), None)
     if found is not None:
-        raise AssertionError(f"{found}\nin {store}; the first line that does harm alone: {first_culprit(lines, folder / 'alone')}")
+        told = "\n".join(f"{place}: {line[:3000]!r}" for place, line in _culprits(lines, folder))
+        raise AssertionError(f"{found}\nin {store}; the fewest lines found that do harm:\n{told[:20_000]}")
+
+
+def _culprits(lines: Sequence[Line], folder: Path) -> Sequence[Line]:
+    """A part of the lines that does harm, halved as long as one of the halves does."""
+    while len(lines) > 1:
+        halves = lines[: len(lines) // 2], lines[len(lines) // 2 :]
+        harmful = next((half for half in halves if _does_harm(half, folder)), None)
+        if harmful is None:
+            break
+        lines = harmful
+    return lines
+
+
+def _does_harm(lines: Sequence[Line], folder: Path) -> bool:
+    with TemporaryDirectory(dir=folder) as own:
+        (Path(own) / "out").mkdir()
+        return any(complaints(with_lines(Path(own) / "results", lines), Path(own) / "out"))

@@ -13,7 +13,6 @@ import msgspec
 from attnbench.errors import BadInput
 from attnbench.spec.axes import plain_params
 from attnbench.spec.plain import is_name
-from attnbench.store.facts import Number
 
 SCHEMA = 1
 
@@ -30,8 +29,8 @@ class Finding:
     name: str
     status: Status
     detail: str
-    value: Number | None = None
-    allowed: Number | None = None
+    value: float | None = None
+    allowed: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
