@@ -79,7 +79,7 @@ class Spec:
         for name, allowed in _ALLOWED.items():
             value = getattr(self, name)
             if value not in allowed and not (value is None and name == "block"):
-                raise unknown_name(name, str(value), allowed, f"see {name} in a spec")
+                raise unknown_name(name, value if isinstance(value, str) else shown(value), allowed, f"see {name} in a spec")
         for name in _AT_LEAST_ONE:
             value = getattr(self, name)
             if (value is not None or _DEFAULTS[name] is not None) and not (type(value) is int and 1 <= value <= COUNTED):

@@ -22,15 +22,9 @@ from attnbench.store.store import Problem
 VERSION = 2
 OTHER_FILES = ("machine.json", "benchmarks.json")
 MOST_PLACES = 10**6  # of one benchmark; a damaged file may name any number
-_MISSHAPEN = (
-    AttributeError,
-    KeyError,
-    OSError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)  # raised while reading JSON of another shape
+# Raised while reading JSON of another shape.
+_MISSHAPEN = (AttributeError, KeyError, OSError, OverflowError, RecursionError, TypeError, ValueError)
+_NO_LITERAL = (MemoryError, RecursionError, SyntaxError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +118,7 @@ def _finite(value: Any) -> float | None:
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (
-        SyntaxError,
-        TypeError,
-        ValueError,
-        MemoryError,
-        RecursionError,
-    ):  # the repr of an object, or "(1)", which asv adds to tell two equal ones apart
+    except _NO_LITERAL:  # the repr of an object, or "(1)", which asv adds to tell two equal ones apart
         return text
 
 
