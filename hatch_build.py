@@ -31,7 +31,7 @@ class CommitHook(BuildHookInterface):
 
 def _commit(root: Path) -> dict[str, object]:
     def git(*arguments: str) -> str | None:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, encoding="utf-8", errors="replace", check=False)
         return done.stdout.strip() if done.returncode == 0 else None
 
     changed = git("status", "--porcelain", "--untracked-files=all", "--", "suite", "benchmarks")

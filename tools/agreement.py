@@ -132,4 +132,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    from attnbench.cli.output import write_any_letter
+
+    write_any_letter()
     sys.exit(main())

@@ -162,7 +162,9 @@ def checks() -> Iterator[Row]:
     seconds = {}
     for name in attnbench.names("variants"):
         started = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "attnbench", "check", name, "--json"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "attnbench", "check", name, "--json"], capture_output=True, text=True, errors="replace", check=False
+        )
         seconds[name] = time.perf_counter() - started
         if done.returncode:
             failed = [one["name"] for one in json.loads(done.stdout or "{}").get("checks", []) if one["status"] == "failed"]
@@ -218,4 +220,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    from attnbench.cli.output import write_any_letter
+
+    write_any_letter()
     sys.exit(main())

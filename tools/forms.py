@@ -67,4 +67,7 @@ def _line(bench: Any, degree: int, causal: bool, mode: str) -> float:
 
 
 if __name__ == "__main__":
+    from attnbench.cli.output import write_any_letter
+
+    write_any_letter()
     main()

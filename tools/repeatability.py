@@ -94,7 +94,7 @@ def measure(results: Path) -> None:
     """A session of the quick kernel cells, in a process of its own."""
     command = [sys.executable, "-m", "attnbench", "run", "--track", "kernel", "--rerun", "--results", str(results)]
     print(f"measuring into {results} ...", flush=True)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     said = [line for line in done.stdout.splitlines() if "went into measuring" in line]
     print(*said, *done.stderr.splitlines(), sep="\n", flush=True)
 
@@ -119,4 +119,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    from attnbench.cli.output import write_any_letter
+
+    write_any_letter()
     sys.exit(main())

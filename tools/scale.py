@@ -89,7 +89,7 @@ class Cost:
 
 def child(body: str, **names: object) -> Cost:
     command = [sys.executable, "-c", CHILD.format(body=body.format(**names))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise SystemExit(f"a child ended with {done.returncode}:\n{done.stderr}")
     return Cost(*json.loads(done.stdout.splitlines()[-1]))
@@ -145,4 +145,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    from attnbench.cli.output import write_any_letter
+
+    write_any_letter()
     sys.exit(main())

@@ -75,6 +75,18 @@ class Size:
     epochs: int
     lr: float
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name != "lr" and not _is_count(value):
+                raise BadInput(f"{name}={value!r} in a Size is a {type(value).__name__}; give a whole number of at least 1")
+        if type(self.lr) not in (int, float) or not 0 < self.lr < math.inf:
+            raise BadInput(f"lr={self.lr!r} in a Size is a {type(self.lr).__name__}; give a finite number above 0")
+
+
+def _is_count(value: object) -> bool:
+    """Whether a value is a whole number of at least 1, of Python's own, which a record holds exactly."""
+    return type(value) is int and 1 <= value <= 2**53
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -125,6 +137,12 @@ class Task:
             raise BadInput(f"the task's kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
         if self.metric not in METRICS:
             raise BadInput(f"the task's metric is {self.metric!r}; the trainer measures {', '.join(METRICS)}")
+        if type(self.target) not in (int, float) or not math.isfinite(self.target):
+            raise BadInput(f"the task's target is {self.target!r}; give a finite number, which a record can hold")
+        for name in ("num_classes", "seq_len", "patch", "channels", "vocabulary", "epoch_rows"):
+            value = getattr(self, name)
+            if not _is_count(value) and (value is not None or name in ("num_classes", "seq_len", "channels")):
+                raise BadInput(f"the task's {name} is {value!r}, a {type(value).__name__}; give a whole number of at least 1")
         if (self.patch is None) == (self.vocabulary is None):
             raise BadInput("a task is of images, with patch=, or of tokens, with vocabulary=; give one of the two")
         if self.load is None and self.load_hub is None:
@@ -149,7 +167,9 @@ class Task:
         """
         load = self.load_hub if source == "hub" else self.load
         assert load is not None, source
-        refused, whose = (Unavailable, f"the data of {self.hub} on the hub are") if source == "hub" else (BadInput, "the task's own data are")
+        refused, whose = (
+            (Unavailable, f"the data of {self.hub} on the hub are") if source == "hub" else (BadInput, "the task's own data are")
+        )
         try:
             parts = load()
         except Exception as error:

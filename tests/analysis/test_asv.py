@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,17 @@ from attnbench.analysis.asv import FLAG, asv_cells
 from attnbench.spec.asv_params import values_of
 from attnbench.spec.axes import Spec
 from attnbench.store.store import Problem, Store
+from helpers.command import cli_here
+from helpers.damage import damaged_document
 from helpers.records import make_record, make_spec
 
 BENCHMARK = {"kernel": "kernel.Kernel.time_call", "depth": "depth.Depth.time_step", "task": "task.Task.time_training"}
 TASK = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 3, "seq_len": None, "mode": "training"}
+BENCHMARKED = {
+    BENCHMARK["kernel"]: make_spec(variant="polynomial", params={"degree": 2, "name": "a, b"}),
+    BENCHMARK["depth"]: make_spec(track="depth", block="residual", num_layers=4, mode="training"),
+    BENCHMARK["task"]: make_spec(**TASK, lr=0.001),
+}
 JUNE, JULY = 1780272000000, 1782864000000  # milliseconds
 
 
@@ -159,3 +167,25 @@ def test_no_folder_is_no_cells(tmp_path: Path) -> None:
 def test_curves_leave_asvs_rows_as_they_are(results: Path) -> None:
     write_asv(results, {BENCHMARK["kernel"]: (make_spec(), 0.5)})
     assert len(attnbench.load(results, curves=True)) == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged_files_take_nothing_else_along(seed: int, results: Path) -> None:
+    chance = random.Random(seed)
+    Store(results).append(make_record())
+    for number in range(40):
+        written = {name: (spec, 0.5) for name, spec in BENCHMARKED.items()}
+        file = write_asv(results, written, commit=f"{number:040x}", samples=[[0.5, 0.25]])
+        file.write_bytes(damaged_document(chance, json.loads(file.read_bytes())))
+    problems: list[Problem] = []
+    table = frame.load(results, problems)
+    assert (table["session"] != "asv").sum() == 2
+    for command in (
+        ["export", str(results / "x.parquet")],
+        ["export", str(results / "x.json")],
+        ["compare", "softmax", "polynomial"],
+        ["claims"],
+    ):
+        done = cli_here(*command, "--results", str(results))
+        assert done.returncode == 0 or command[0] == "compare", done.stderr
+        assert "unexpected error" not in done.stderr, done.stderr

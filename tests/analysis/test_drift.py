@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from attnbench.analysis.drift import Drifts
-from attnbench.store.record import DRIFT_BASELINE, Record
+from attnbench.store.facts import DRIFT_BASELINE
+from attnbench.store.record import Record
 from attnbench.website.pages.board import views
 from attnbench.website.results import Results
 from attnbench.website.tables.checks import Checks

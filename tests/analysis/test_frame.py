@@ -13,8 +13,9 @@ from attnbench.analysis import frame
 from attnbench.analysis.samples import single
 from attnbench.errors import BadInput
 from attnbench.store.metrics import SATURATED
-from attnbench.store.store import Store
-from helpers.records import make_record, make_spec
+from attnbench.store.record import encode
+from attnbench.store.store import Problem, Store
+from helpers.records import make_record, make_spec, session
 
 
 def test_one_row_per_record_and_metric(results: Path) -> None:
@@ -73,9 +74,12 @@ def test_what_is_missing_is_missing_in_every_type_of_column(results: Path) -> No
     assert row.drop([*missing, "data", "epochs"]).notna().all()
 
 
-def test_an_odd_environment_is_missing(results: Path) -> None:
-    Store(results).append(make_record(environment={"torch": ["2.13"], "commit": 7}))
-    assert attnbench.load(results)[["torch", "attnbench_commit"]].isna().all(axis=None)
+def test_an_odd_environment_is_named_and_left_out(results: Path) -> None:
+    odd = make_record(make_spec(seq_len=64), environment={"torch": ["2.13"]})
+    session(results, encode(odd), encode(make_record()))
+    problems: list[Problem] = []
+    assert frame.load(results, problems)["seq_len"].unique().tolist() == [1024]
+    assert [(problem.line, "$.torch" in problem.why) for problem in problems] == [(1, True)]
 
 
 def test_columns_have_the_same_types_with_and_without_records(new_results: Path) -> None:

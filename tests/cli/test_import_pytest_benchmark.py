@@ -155,6 +155,11 @@ def spoil(change: Callable[[Any], None]) -> Callable[[Any], Any]:
         (spoil(lambda b: b["stats"].update(data=[0.5, float("nan")])), "Expected `float`, got `null`"),
         (spoil(lambda b: b["stats"].update(data=[0.5, -1.0])), "times must be positive and finite"),
         (spoil(lambda b: b["stats"].update(data=[])), "times must be positive and finite"),
+        (spoil(lambda b: b["stats"].update(data=[1e200])), "no record can hold it"),
+        (spoil(lambda b: b["extra_info"]["attnbench"].update(machine="con")), "its machine is 'con'; Windows keeps it for a device"),
+        (spoil(lambda b: b["extra_info"]["attnbench"]["environment"].update(torch=["2"])), "no record can hold it: its environment"),
+        (spoil(lambda b: b["extra_info"]["attnbench"].update(started_at="now")), "no record can hold it: started_at is 'now'"),
+        (spoil(lambda b: b["extra_info"]["attnbench"]["spec"].update(seq_len=2**63)), "seq_len is 9223372036854775808"),
     ],
 )
 def test_a_benchmark_that_makes_no_record_says_why(ran: tuple[Path, str], new_results: Path, change: Any, why: str) -> None:
@@ -172,6 +177,7 @@ def test_a_benchmark_that_makes_no_record_says_why(ran: tuple[Path, str], new_re
         (None, "No such file"),
         (b"\xff\xfe{", "is not what pytest-benchmark writes"),
         (b"{", "is not what pytest-benchmark writes"),
+        (b"[" * 100_000, "is not what pytest-benchmark writes"),
         (b"[]", "is not what pytest-benchmark writes (Expected `object`, got `array`)"),
         (b'{"benchmarks": []}', "missing required field `datetime`"),
         (b'{"datetime": "2026-11-22T00:00:00+00:00", "benchmarks": [3]}', "Expected `object`, got `int`"),

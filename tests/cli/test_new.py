@@ -52,6 +52,13 @@ def test_its_class_hides_no_other_name(name: str, tmp_path: Path) -> None:
     load("variants", str(file)).build(None)
 
 
+@pytest.mark.parametrize("name", ["con", "AUX", "Nul", "prn", "com1", "LPT9"])
+def test_a_name_that_windows_keeps_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="Windows keeps"):
+        write_variant(name, tmp_path, quiet())
+    assert not any(tmp_path.iterdir())
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("mine")

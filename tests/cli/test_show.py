@@ -20,12 +20,11 @@ from attnbench.store.record import Record
 from attnbench.store.store import Store
 from helpers import site_records
 from helpers.records import SAMPLES, learnt, timed
-from helpers.site_records import task_spec, trained
+from helpers.site_records import stored, task_spec, trained
 
 
 def shown(records: Sequence[Record], folder: Path, wanted: Filter | None = None) -> str:
-    for each in records:
-        Store(folder).append(each)
+    stored(folder, records)
     out = io.StringIO()
     show_results(folder, wanted or Filter(), Console(file=out, width=200), Console(file=out))
     return out.getvalue().replace("\u2009", " ")

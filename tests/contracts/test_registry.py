@@ -8,12 +8,17 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import attnbench
 from attnbench import registry
 from attnbench.errors import BadInput, Unavailable
+from attnbench.runner.cell import resolve
+from attnbench.spec.construct import load_variant
+from attnbench.store.record import decode, encode
+from helpers.records import make_record, make_spec
 
 MINE = '''"""A mean of the values, whatever the scores."""
 from torch import nn
@@ -98,6 +103,39 @@ def test_a_parameter_that_no_record_can_hold_is_refused(tmp_path: Path) -> None:
     file.write_text(MINE.replace("Variant(build", "Variant(params={'activation': nn.ReLU()}, build"))
     with pytest.raises(BadInput, match=r"parameter 'activation' of holding is .*; give a number, text"):
         attnbench.build(str(file), 4, 16)
+
+
+@pytest.mark.parametrize(
+    ("declared", "kept"),
+    [
+        ("(0.5, 0.25)", [0.5, 0.25]), ("[1.0, 2, 'a', None, True]", [1.0, 2, "a", None, True]), ("np.float32(0.1)", float(np.float32(0.1))),
+        ("np.int64(3)", 3), ("np.bool_(True)", True), ("(np.int8(1), np.float64(2))", [1, 2.0]), ("np.str_('x')", "x"),
+    ],
+)  # fmt: skip
+def test_a_parameter_is_kept_as_a_record_gives_it_back(tmp_path: Path, declared: str, kept: object) -> None:
+    """A tuple as a list, numpy's numbers as Python's: the mechanism that is measured is built from what its record says."""
+    file = tmp_path / "holding.py"
+    file.write_text(
+        "import numpy as np\n" + MINE.replace("build=lambda shape:", f"params={{'sizes': {declared}}}, build=lambda shape, sizes:")
+    )
+    registry._from_file.cache_clear()
+    assert repr(load_variant(str(file)).params) == repr({"sizes": kept})
+    cell = resolve(make_spec(variant="holding"), {"holding": str(file)})
+    again = decode(encode(make_record(cell.spec))).spec
+    assert repr(again.params) == repr({"sizes": kept}) and again.key() == cell.spec.key()
+
+
+@pytest.mark.parametrize(
+    "declared",
+    ["math.inf", "[math.nan]", "2**63", "{'a': 1}", "b'x'", "1j", "[[1]]", "Fraction(1, 3)", "'\\ud800'", "np.zeros(2)", "Kind.A"],
+)
+def test_a_parameter_that_json_cannot_hold_exactly_is_refused(tmp_path: Path, declared: str) -> None:
+    file = tmp_path / "holding.py"
+    start = "import enum, math\nimport numpy as np\nfrom fractions import Fraction\nclass Kind(enum.IntEnum):\n    A = 1\n"
+    file.write_text(start + MINE.replace("Variant(build", f"Variant(params={{'sizes': {declared}}}, build"))
+    registry._from_file.cache_clear()
+    with pytest.raises(BadInput, match=r"parameter 'sizes' of holding is .*; give a number, text"):
+        load_variant(str(file))
 
 
 DECLARATIONS = [(group, name) for group in ("variants", "tasks") for name in registry.builtin(group)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -159,3 +160,18 @@ def test_what_a_load_of_the_hub_stumbles_over_is_unavailable_and_said() -> None:
         task_of(full, hub=True, **OF_TOKENS).parts("hub")
     with pytest.raises(BadInput, match=r"the task's own data are a tuple; a task must load Parts"):
         task_of(lambda: (1, 2, 3), hub=False, **OF_TOKENS).parts("generated")
+
+
+@pytest.mark.parametrize(
+    "change", [{"num_layers": 2.0}, {"epochs": True}, {"batch_size": 2**63}, {"num_heads": 0}, {"lr": math.inf}, {"lr": "1"}]
+)
+def test_a_size_that_no_record_holds_exactly_is_refused(change: dict[str, Any]) -> None:
+    given = {"num_layers": 2, "num_heads": 2, "head_dim": 8, "batch_size": 16, "epochs": 2, "lr": 1e-2}
+    with pytest.raises(BadInput, match=f"^{next(iter(change))}=.* in a Size is a"):
+        Size(**{**given, **change})
+
+
+@pytest.mark.parametrize("change", [{"target": math.nan}, {"num_classes": 2.5}, {"seq_len": None}, {"epoch_rows": True}])
+def test_a_number_of_a_task_that_no_record_holds_exactly_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match=f"the task's {next(iter(change))} is"):
+        dataclasses.replace(declared("digits"), **change)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.spec.axes import Spec
-from attnbench.store.record import Record, Status
+from attnbench.store import facts
+from attnbench.store.record import Record, Status, is_utc
 from attnbench.store.store import Store
 from helpers.records import make_record
 
@@ -188,15 +190,24 @@ def hostile() -> list[Record]:
         record(Spec(track="kernel", variant="softmax", seq_len=128), measurements={"training_s": [0.0, -1.0], "peak_memory_bytes": []}),
         record(Spec(track="kernel", variant="softmax", seq_len=256), measurements={"training_s": [1e149], "peak_memory_bytes": [1e308]}),
         record(Spec(track="kernel", variant="huge", seq_len=256), measurements={"training_s": [1e-149], "peak_memory_bytes": [5e-324]}),
-        record(Spec(track="kernel", variant="huge", seq_len=2**60), "oom"),
+        record(Spec(track="kernel", variant="huge", seq_len=2**53), "oom"),
     ]
 
 
 def stored(folder: Path, records: Iterable[Record]) -> Path:
-    """A results folder that holds the records."""
+    """A results folder that holds the records, each without what no store holds."""
     for each in records:
-        Store(folder).append(each)
+        Store(folder).append(_storable(each))
     return folder
+
+
+def _storable(each: Record) -> Record:
+    """The record as far as it can be read back: the site may be given others all the same, by `render`."""
+    known = facts.fitting(each.environment)
+    began = each.started_at if is_utc(each.started_at) else "2026-11-22T06:00:00Z"
+    measured = {metric: of for metric, of in each.measurements.items() if all(abs(x) < facts.LARGEST for x in of)}
+    curve = {name: [None if x is None or abs(x) >= facts.LARGEST else x for x in of] for name, of in each.curve.items()}
+    return dataclasses.replace(each, environment=known, started_at=began, measurements=measured, curve=curve)
 
 
 def html(files: Files) -> dict[str, str]:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections import namedtuple
+from enum import IntEnum, StrEnum
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,22 +18,101 @@ from attnbench.errors import BadInput
 from attnbench.spec import presets
 from attnbench.spec.asv_params import values_of
 from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, MODES, Spec, parse
-from helpers.records import make_spec
+from attnbench.store.record import decode, encode
+from helpers.records import make_record, make_spec
 
+names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")), min_size=1, max_size=12).filter(str.strip)
+whole = st.integers(-(2**63), 2**63 - 1)
+plain = st.one_of(st.none(), st.booleans(), whole, st.floats(allow_nan=False, allow_infinity=False), st.text(st.characters(codec="utf-8")))
+of_numpy = st.one_of(
+    whole.map(np.int64),
+    st.integers(0, 255).map(np.uint8),
+    st.booleans().map(np.bool_),
+    st.floats(-(2**80), 2**80, width=32).map(np.float32),
+)
 specs = st.builds(
     make_spec,
-    variant=st.text(min_size=1, max_size=12),
+    variant=names,
     seq_len=st.integers(1, 2**20),
     dtype=st.sampled_from(DTYPES),
     mode=st.sampled_from([mode for mode in MODES if mode != "decode"]),
     causal=st.booleans(),
-    params=st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())),
+    seed=st.integers(-(2**53), 2**53),
+    params=st.dictionaries(names, st.one_of(plain, of_numpy, st.lists(plain | of_numpy, max_size=3), st.tuples(plain, plain))),
 )
 
 
 @given(specs)
-def test_compact_round_trip_keeps_the_key(spec: Spec) -> None:
-    assert parse(spec.compact()).key() == spec.key()
+def test_what_is_written_is_read_back_with_the_same_id(spec: Spec) -> None:
+    """By the command in a record, and by the record itself."""
+    record = make_record(spec)
+    for again in (parse(spec.compact()), decode(encode(record)).spec):
+        assert again == spec and again.key() == spec.key() == record.id
+        assert repr(sorted(again.params.items())) == repr(sorted(spec.params.items()))  # 1, 1.0 and True are equal, and not the same
+
+
+HALF = "half \ud800"
+UNFIT = {
+    "infinity": math.inf, "nan": math.nan, "65 bits": 2**63, "thousands of digits": 10**5000, "bytes": b"x", "complex": 1j,
+    "fraction": Fraction(1, 3), "enum of whole numbers": IntEnum("Sizes", ["SMALL"])(1), "enum of texts": StrEnum("Kinds", ["A"])("a"),
+    "text of another class": type("Text", (str,), {})("x"), "half a surrogate pair": HALF, "dict": {"a": 1}, "set": {1},
+    "list in a list": [[1]], "infinity in a list": [1, -math.inf], "named tuple": namedtuple("Pair", "a")(1), "array": np.zeros(2),
+    "longer float": np.longdouble(1) / 3, "date": np.datetime64("2026-11-22", "ns"), "module": math,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_a_value_that_json_cannot_hold_exactly_is_refused_by_name(kind: str) -> None:
+    with pytest.raises(BadInput, match=r"^parameter 'sizes' is .*; give a number, text, True, False, None, or a list of these"):
+        make_spec(params={"sizes": UNFIT[kind]})
+
+
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", HALF, 1, None])
+def test_a_name_that_no_line_can_show_is_refused(name: Any) -> None:
+    with pytest.raises(BadInput, match="a parameter is called"):
+        make_spec(params={name: 1})
+    if name is not None:
+        with pytest.raises(BadInput, match="variant is"):
+            make_spec(variant=name)
+        with pytest.raises(BadInput, match="task is"):
+            make_spec(**{**TASK_AXES, "task": name})
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ({"seq_len": 2**63}, "seq_len is 9223372036854775808; it must be a whole number of at least 1"),
+        ({"seq_len": True}, "seq_len is True"),
+        ({"seq_len": 64.0}, r"seq_len is 64\.0"),
+        ({"batch_size": None}, "batch_size is None"),
+        ({"num_heads": 2**30, "head_dim": 2**30}, r"num_heads \* head_dim is"),
+        ({"seed": 2**63}, "seed is"),
+        ({"seed": 0.5}, "seed is"),
+        ({"causal": 1}, "causal is 1"),
+        ({"mode": None}, "unknown mode"),
+        ({"params": [1]}, "the parameters are"),
+    ],
+)
+def test_an_axis_that_json_and_every_table_cannot_hold_is_refused(axes: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        make_spec(**axes)
+
+
+@pytest.mark.parametrize("lr", [math.inf, math.nan, "0.1", True])
+def test_a_rate_is_a_finite_number(lr: Any) -> None:
+    with pytest.raises(BadInput, match="lr is"):
+        make_spec(**{**TASK_AXES, "lr": lr})
+
+
+def test_a_whole_rate_has_the_id_that_its_record_gives_back() -> None:
+    spec = make_spec(**{**TASK_AXES, "lr": 1})
+    assert decode(encode(make_record(spec))).spec.key() == spec.key()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"track":"kernel","variant":"x","seq_len":' + "9" * 5000 + "}", "{} {}", '"x"'])
+def test_a_cell_that_is_no_spec_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="the cell"):
+        parse(text)
 
 
 @pytest.mark.parametrize("axes", [{}, {"causal": True, "track": "depth", "block": "residual", "num_layers": 1}])

@@ -62,6 +62,18 @@ def test_where_every_trial_failed_the_cell_ends_as_they_did() -> None:
     )
 
 
+@pytest.mark.parametrize("damage", [{}, {"validation_accuracy": []}, {"accuracy": [0.5]}, {"diverged": [0.0]}])
+def test_a_trial_whose_result_is_gone_does_not_count(damage: dict[str, list[float]]) -> None:
+    gone = dataclasses.replace(trial(0.01, 0.9), measurements=damage)
+    closed = choose_rate(open_spec(), [trial(0.001, 0.7), gone])
+    assert isinstance(closed, Spec) and closed.lr == 0.001
+    refused = choose_rate(open_spec(), [gone])
+    assert isinstance(refused, Refusal) and "no result on the validation part" in refused.reason
+    unknown = dataclasses.replace(trial(0.01, 0.9), measurements={"validation_accuracy": [0.9]})
+    closed = choose_rate(open_spec(), [trial(0.001, 0.7), unknown])
+    assert isinstance(closed, Spec) and closed.lr == 0.01  # whether it diverged is not known
+
+
 @pytest.mark.parametrize("grid", ["", "fast", "0.1 -1", "0.1,0.2"])
 def test_a_grid_that_is_none_is_refused(grid: str) -> None:
     with pytest.raises(BadInput, match="give rates above 0"):

@@ -102,3 +102,8 @@ def test_more_confidence_is_wider() -> None:
 def test_ratio_bounds_hold_the_extremes() -> None:
     found = ratio_interval(Interval(2, 1, 3, 0.99), Interval(4, 2, 8, 0.75))
     assert (found.value, found.low, found.high, found.confidence) == (0.5, 0.125, 1.5, 0.75)
+
+
+def test_a_ratio_of_samples_that_spread_over_all_magnitudes_has_bounds() -> None:
+    found = median_ratio([1e-149, 1e149, 1e149, 1e149], [1e-149, 1e-149, 1e149])
+    assert (found.value, found.high) == (pytest.approx(1e298), math.inf) and 0 <= found.low <= found.value

@@ -99,7 +99,7 @@ def test_bytes_that_are_no_text_are_a_problem(tmp_path: Path) -> None:
         ([[1.0, 2.0], [["1", "2"]], "1", None, None, None, [[1.0]]], "1 values for 2 places"),
         ([["fast"], []], "a value is 'fast'"),
         ([[True], []], "a value is True"),
-        ([[1.0], 5], "must be an iterable"),
+        ([[1.0], 5], "not iterable"),
         ([[1.0]], "'params' is missing"),
         ([[1.0], [], "1", 1e40], "out of range"),
         ([[10**400], []], "too large"),
@@ -111,3 +111,38 @@ def test_a_benchmark_that_cannot_be_read_is_a_problem_and_the_others_are_read(tm
     assert [row.benchmark for row in rows] == ["tracked"]
     assert [problem.file for problem in problems] == [file]
     assert problems[0].why.startswith("odd cannot be read: ") and why in problems[0].why
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ([None, [["1"] * 1000] * 8], "places among the parameters"),
+        ([[1.0], [["(" * 10_000]]], ""),
+        ([[1.0], [["-" * 100_000 + "1"]]], ""),
+        ([[1e308], [["1"]]], ""),
+        ([[1.0], 7], "not iterable"),
+        ([[1.0], [7]], "not iterable"),
+    ],
+)
+def test_what_would_fill_the_memory_or_the_stack_is_left_out(tmp_path: Path, row: object, why: str) -> None:
+    write(tmp_path, document(results={"odd": row, "tracked": [[7], [], "1"]}))
+    rows, problems = read(tmp_path)
+    assert [row.value for row in rows if row.benchmark == "tracked"] == [7.0]
+    assert [why in problem.why for problem in problems] == [True] * bool(why)
+    assert all(row.value in (None, 1.0) for row in rows if row.benchmark == "odd")
+
+
+def test_brackets_without_end_are_a_problem(tmp_path: Path) -> None:
+    file = write(tmp_path, "[" * 100_000)
+    assert [problem.file for problem in read(tmp_path)[1]] == [file]
+
+
+def test_a_byte_order_mark_is_read_past(tmp_path: Path) -> None:
+    write(tmp_path, "\ufeff" + json.dumps(document()))
+    rows, problems = read(tmp_path)
+    assert len(rows) == 9 and problems == []
+
+
+def test_a_folder_of_that_name_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "desk" / "x.json").mkdir(parents=True)
+    assert ["directory" in problem.why for problem in read(tmp_path)[1]] == [True]

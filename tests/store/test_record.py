@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from attnbench.store.facts import LARGEST
 from attnbench.store.record import SCHEMA, UnreadableRecord, decode, encode
 from attnbench.store.schema import json_schema
 from helpers.command import cli_here
@@ -55,7 +56,11 @@ def test_records_fit_the_schema() -> None:
     records = [decode(GOLDEN.read_bytes()), make_record(), *usual(), *all_failed(), *hostile()]
     assert {record.spec.track for record in records} == {"kernel", "depth", "task"}
     for record in records:
-        VALIDATOR.validate(json.loads(encode(record)))
+        lines = json.loads(encode(record))
+        huge = any(
+            abs(x) >= LARGEST for of in (record.measurements, record.curve) for column in of.values() for x in column if x is not None
+        )
+        assert VALIDATOR.is_valid(lines) is not huge
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,26 @@ except StoreFull as error:
     assert problems == []
 
 
+def test_a_first_write_that_breaks_off_leaves_no_empty_session(results: Path) -> None:
+    """A file without a record is an error to `validate`, and the same command goes on once there is room."""
+    body = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+store = Store({str(results)!r})
+try:
+    store.append(make_record())
+except StoreFull as error:
+    print("full:", [file.name for file in store.records.rglob("*.jsonl")])
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+store.append(make_record())
+"""
+    done = subprocess.run(script(body), capture_output=True, text=True, check=True)
+    assert done.stdout == "full: []\n"
+    assert list(Store(results).read()) == [make_record()]
+
+
 def test_appending_after_a_torn_line_loses_nothing(results: Path) -> None:
     """Torn anywhere: in the middle of a character, before the closing brace, or before the end of the line."""
     whole = encode(make_record(reason="中"))

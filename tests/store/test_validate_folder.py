@@ -81,7 +81,8 @@ def test_a_file_where_none_belongs_is_an_error(new_results: Path, name: str) -> 
 
 
 def report_of(**fields: Any) -> bytes:
-    return encode_report(Report(**{"variant": "softmax", "fingerprint": "a" * 16, "device": "cpu", **fields}))
+    given = {"variant": "softmax", "fingerprint": "a" * 16, "device": "cpu", "checks": [Finding(name="shape", status="passed", detail="")]}
+    return encode_report(Report(**{**given, **fields}))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
+import unicodedata
+from collections import Counter
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import pytest
@@ -17,7 +20,8 @@ from rich.console import Console
 
 import attnbench
 from attnbench.errors import AttnbenchError, BadInput
-from attnbench.store.record import Record
+from attnbench.spec.axes import Spec
+from attnbench.store.record import Record, encode
 from attnbench.website import publish as publishing
 from attnbench.website.publish import publish
 from attnbench.website.site import Site
@@ -65,6 +69,41 @@ def test_hostile_store_writes_nothing_outside_its_folder(tmp_path: Path) -> None
     built(stored(tmp_path / "results", records), out)
     assert {p.name for p in tmp_path.iterdir()} == {"results", "deep"}
     assert {p.name for p in (tmp_path / "deep").iterdir()} == {"dist"}
+
+
+DEVICES = ("con", "prn", "aux", "nul", "com1", "com9", "lpt1", "lpt9", "CON", "Nul.txt", "con.", "aux ", "com¹")
+ALIKE = (
+    "softmax", "Softmax", "SOFTMAX", "softmax.", "softmax ", "soft/max", "soft:max", "é", "e\u0301", "É", "straße", "STRASSE",
+    "x--con--1143da2b",
+)  # fmt: skip
+UNPACKABLE = re.compile(r"[^<>:\"/\\|?*\x00-\x1f]+(?<![. ])")  # what Windows takes as a name of a file or folder
+DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])")
+
+
+def test_every_file_has_a_name_that_every_system_can_unpack(tmp_path: Path) -> None:
+    """Variants, tasks and machines of names that Windows keeps for devices, or that only case, form or an ending tells apart."""
+    records = []
+    for number, name in enumerate((*DEVICES, *ALIKE)):
+        task = site_records.task_spec(variant=name, task=name, data=f"{name}:1", block="residual", num_layers=1, epochs=1, lr=0.1)
+        records += [
+            r for spec in (Spec(track="kernel", variant=name, seq_len=64), task) for r in [site_records.record(spec, machine=f"m{number}")]
+        ]
+    records += [
+        site_records.record(Spec(track="kernel", variant="softmax", seq_len=64), machine=name) for name in ("aux", "con.x", "desk.", "Desk")
+    ]
+    for record in records:
+        file = tmp_path / "results" / "records" / record.machine / f"{record.session}.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab") as stream:
+            stream.write(encode(record))
+    built(tmp_path / "results", tmp_path / "dist")
+    names = list(tree(tmp_path / "dist"))
+    assert len(list((tmp_path / "dist" / "variants").iterdir())) == len({*DEVICES, *ALIKE})
+    for name in names:
+        for part in PurePosixPath(name).parts:
+            assert UNPACKABLE.fullmatch(part) and not DEVICE.fullmatch(part.partition(".")[0].strip()), name
+    alike = Counter(unicodedata.normalize("NFKC", name).casefold() for name in names)
+    assert max(alike.values()) == 1, [name for name, count in alike.items() if count > 1]
 
 
 def test_files_of_others_are_kept(tmp_path: Path) -> None:

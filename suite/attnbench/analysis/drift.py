@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from attnbench.store.record import DRIFT_BASELINE, Record
+from attnbench.store.facts import DRIFT_BASELINE
+from attnbench.store.record import Record
 
 LIMIT = 1.5  # ratio; quiet machines stay below 1.2, another program at work on the same cores gives 1.5 to 3
 

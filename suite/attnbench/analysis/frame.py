@@ -133,7 +133,8 @@ def _gather(records: Iterable[Record | AsvCell], curves: bool) -> _Gathered:
     for record in records:
         facts = [record.environment.get(fact) for fact in _FACTS.values()]  # an environment may hold anything
         part = ran_on(record.spec.device, record.environment)
-        texts = (*texts_of(record), _cell(record), *(fact if isinstance(fact, str) else None for fact in facts), part.gpu or None)
+        said = (fact if isinstance(fact, str) and fact else None for fact in facts)
+        texts = (*texts_of(record), _cell(record), *said, part.gpu or None)
         found.texts.append(tuple(map(same, texts, texts)))
         found.numbers.append((*numbers_of(record), part.threads))
         found.params.append(record.spec.params)

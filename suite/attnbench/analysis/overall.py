@@ -157,8 +157,8 @@ def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None 
     """Which mechanisms are on the Pareto frontier of test result against training time ("time") or peak memory ("memory"), on every task.
 
     Columns: the setting's; label, variant; metric, the name of the test metric; gain, its mean over seeds; cost, the median over seeds, in
-    seconds or bytes; place: "frontier", "undecided" or "dominated", as stats.frontier says. A mechanism that lacks a result or a cost in
-    one of its seeds is left out; so is, for times, one with a flagged session.
+    seconds or bytes; place: "frontier", "undecided" or "dominated", as stats.frontier says. A mechanism that lacks a result or a cost
+    above zero in one of its seeds is left out; so is, for times, one with a flagged session.
     """
     import pandas as pd
 
@@ -168,7 +168,8 @@ def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None 
     for setting, entries, lookup in settings(rows, "task", (*RESULTS, cost_metric)):
         for metric in RESULTS:
             gains, costs = lookup[metric], lookup[cost_metric]
-            whole = [e for e in entries if all(r in gains and r in costs for r in e.records) and not (against == "time" and any(e.flags))]
+            whole = [e for e in entries if all(r in gains and min(costs.get(r, (0,))) > 0 for r in e.records)]
+            whole = [e for e in whole if not (against == "time" and any(e.flags))]
             if not whole:
                 continue
             sign = 1.0 if higher_is_better(metric) else -1.0

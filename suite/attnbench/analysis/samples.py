@@ -10,11 +10,11 @@ from operator import attrgetter
 from attnbench.analysis.labels import canonical
 from attnbench.spec.axes import Spec
 from attnbench.stats import Interval, mean_interval, median_interval, median_ratio, within
+from attnbench.store.facts import LARGEST as LARGEST
 from attnbench.store.metrics import as_meant
 from attnbench.store.record import Origin, Record
 
 BASELINE = "softmax"
-LARGEST = 1e150  # no measurement is larger, and the ratio of two smaller numbers is finite
 STATUS_WORDS = {"oom": "out of memory", "error": "error", "incorrect": "incorrect", "timeout": "timeout"}
 _but_seed = attrgetter(*(f.name for f in fields(Spec) if f.name not in ("seed", "params")))
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from attnbench.analysis.labels import Labels, canonical
 from attnbench.errors import BadInput
+from attnbench.spec.axes import plain_params
 from attnbench.store.newest import newest, newest_places
 from attnbench.store.ran_on import ran_on
 from attnbench.store.record import PYTEST_BENCHMARK, Record
@@ -168,10 +169,10 @@ def declared_params(variants: set[str]) -> dict[str, Mapping[str, Any]]:
     """The default parameters of those variants that are registered here."""
     from attnbench import registry
 
-    found = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for name in sorted(variants & set(registry.names("variants"))):
-        with suppress(BadInput):  # a plug-in that computes them and cannot be imported here is treated as a variant that is not registered
-            found[name] = registry.field("variants", name, "params", default={})
+        with suppress(BadInput):  # a plug-in that cannot be imported here, or has what no record holds, counts as not registered
+            found[name] = plain_params(registry.field("variants", name, "params", default={}), name)
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from attnbench.errors import AttnbenchError, BadInput
+from attnbench.errors import AttnbenchError, BadInput, text_of
 
 app = typer.Typer(
     help="Benchmark suite and leaderboard for attention mechanisms.",
@@ -20,8 +20,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
+# A name in a record may look like markup, so what is markup says so.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
 
 Results = Annotated[Path, typer.Option("--results", help="Results folder.", show_default=True)]
 RESULTS = Path("results")
@@ -178,11 +179,10 @@ def validate(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of a record."""
-    import json
-
+    from attnbench.cli.output import print_json
     from attnbench.store.schema import json_schema
 
-    print(json.dumps(json_schema(), indent=2))
+    print_json(json_schema())
 
 
 @app.command("import-pytest-benchmark")
@@ -221,27 +221,30 @@ def guarded(command: Callable[[], Any]) -> int:
     try:
         command()
     except BadInput as error:
-        err.print(f"[bold red]error:[/] {_escape(error)}", soft_wrap=True)
+        _tell("error:", str(error))
         return 2
     except AttnbenchError as error:
-        err.print(f"[bold red]error:[/] {_escape(error)}", soft_wrap=True)
+        _tell("error:", str(error))
         return 1
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     except Exception as error:  # a bug in attnbench: one line that says so, and how to see where
-        err.print(f"[bold red]unexpected error:[/] {type(error).__name__}: {_escape(error)} (--debug shows where)", soft_wrap=True)
+        _tell("unexpected error:", f"{type(error).__name__}: {text_of(error)} (--debug shows where)")
         return 1
     return 0
 
 
-def _escape(error: Exception) -> str:
-    from rich.markup import escape
+def _tell(what: str, said: str) -> None:
+    from rich.text import Text
 
-    return escape(str(error))
+    err.print(Text.assemble((what, "bold red"), " ", said), soft_wrap=True)
 
 
 def main() -> None:
     """Entry point of the `attnbench` command. `--debug` anywhere lets tracebacks through."""
+    from attnbench.cli.output import write_any_letter
+
+    write_any_letter()
     if "--debug" in sys.argv:
         sys.argv.remove("--debug")
         app()

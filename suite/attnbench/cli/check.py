@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from attnbench import registry
 from attnbench.cli._notices import tell_of_plugins
+from attnbench.cli.output import print_json
 from attnbench.errors import BadInput, NotImportable, unknown_name
 from attnbench.runner.can_measure import require_measuring
 from attnbench.runner.jobs import CheckJob, Limits, Result
@@ -66,7 +66,7 @@ def check_variants(request: Request, json_wanted: bool, out: Console, err: Conso
     if json_wanted:
         objects = [as_json(report) for report in reports]
         one = len(objects) == 1 and not request.everything
-        print(json.dumps(objects[0] if one else objects, indent=2, ensure_ascii=False))
+        print_json(objects[0] if one else objects)
     elif len(reports) > 1:
         bad = [report.variant for report in reports if not report.ok]
         out.print(f"{len(reports)} variants checked; {', '.join(bad) if bad else 'none'} failed.", highlight=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from attnbench.analysis.labels import setting_text
 from attnbench.claim import EXPLORATORY, Claim, Verdict, verdict_text
 from attnbench.claims._judge import HOW, Judgement, judged
 from attnbench.cli._notices import tell_of_plugins
+from attnbench.cli.output import print_json
 from attnbench.cli.terminal import new_table, print_indented, print_problems, print_table
 from attnbench.errors import BadInput
 from attnbench.store.store import Problem
@@ -42,7 +42,7 @@ def show_claims(results: Path, names: list[str], as_json: bool, evidence: bool, 
     print_problems(err, problems)
     found = {name: judged(claim, table) for name, claim in claims.items()}
     if as_json:
-        print(json.dumps([_as_json(name, claims[name], found[name]) for name in claims], indent=2, ensure_ascii=False))
+        print_json([_as_json(name, claims[name], found[name]) for name in claims])
         return
     for name, claim in claims.items():
         _print(name, claim, found[name], evidence, out)
@@ -73,7 +73,8 @@ def _claim(name: str) -> Claim:
 
 def _print(name: str, claim: Claim, found: Judgement, evidence: bool, out: Console) -> None:
     style = STYLES[found.verdict]
-    out.print(f"[bold {style}]{verdict_text(found.verdict)}[/]  [bold]{escape(name)}[/]  [dim]{claim.standing}[/]", highlight=False)
+    said = f"[bold {style}]{verdict_text(found.verdict)}[/]  [bold]{escape(name)}[/]  [dim]{claim.standing}[/]"
+    out.print(said, markup=True, highlight=False)
     reported = " (as reported)" if claim.as_reported else ""
     for text, of in ((claim.statement, ""), (f"{claim.citation}{reported}", "dim"), (f"Rule: {claim.rule}", "dim"), (found.why, "")):
         print_indented(out, text, of)

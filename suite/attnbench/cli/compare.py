@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from attnbench.analysis.labels import setting_text
 from attnbench.analysis.number_format import bits, percent, ratio, seconds, size
 from attnbench.analysis.ranking import What
 from attnbench.cli.filters import Filter, filtered
+from attnbench.cli.output import print_json
 from attnbench.cli.terminal import new_table, print_problems, print_table
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.metrics import metric as metric_of
@@ -44,7 +44,7 @@ def show_comparison(results: Path, a: str, b: str, wanted: Filter, margin: float
     print_problems(err, problems)
     found = compare(table, a, b, margin)
     if as_json:
-        print(json.dumps(_as_json(found), indent=2, ensure_ascii=False))
+        print_json(_as_json(found))
     else:
         _print(found, margin, out)
     return int(bool(found.regressions))
@@ -61,7 +61,7 @@ def _print(found: Comparison, margin: float, out: Console) -> None:
         for pair in pairs:
             table.add_row(*_row(pair, shared))
         counts = Counter(_word(pair) for pair in pairs)
-        out.print(f"[bold]{title}[/]", highlight=False)
+        out.print(title, style="bold", markup=False, highlight=False)
         if shared:
             out.print(setting_text(shared), style="dim", markup=False, highlight=False)
         print_table(out, table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from attnbench import registry
 from attnbench.analysis.labels import threads_text
 from attnbench.analysis.number_format import size
 from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins
+from attnbench.cli.output import print_json
 from attnbench.errors import unknown_name
 from attnbench.runner import here
 from attnbench.runner.can_measure import lacking, require_measuring, why_not
@@ -60,7 +60,7 @@ def show_doctor(inquiry: Inquiry, out: Console, err: Console) -> None:
     if (said := environment.shared_name()) is not None:
         err.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if inquiry.as_json:
-        print(json.dumps(facts, indent=2))
+        print_json(facts)
     else:
         _print_facts(facts, out)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from rich.console import Console
 from rich.table import Table
 
 from attnbench import registry
 from attnbench.cli._notices import tell_of_plugins
+from attnbench.cli.output import print_json
 from attnbench.errors import unknown_name
 from attnbench.spec import presets
 
@@ -32,7 +31,7 @@ def show_list(what: str, as_json: bool, out: Console) -> None:
         rows = [{"name": name, "summary": registry.summary(what, name)} for name in registry.names(what)]
         tell_of_plugins((what,))
     if as_json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in rows[0]:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from attnbench import registry
 from attnbench.errors import BadInput
+from attnbench.store.names import is_reserved
 
 CLASS, PHRASE = "MyAttention", "My attention"  # the template's own names
 
@@ -17,10 +18,12 @@ CLASS, PHRASE = "MyAttention", "My attention"  # the template's own names
 def write_variant(name: str, folder: Path, out: Console) -> Path:
     """Write folder/NAME.py from the template, print the next commands, and return the file.
 
-    Raises BadInput for a name that a variant cannot have or that is taken, and for a file that is there already.
+    Raises BadInput for a name that a variant or a file on Windows cannot have, or that is taken, and for a file that is there already.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise BadInput(f"{name!r} cannot name a variant; give letters, digits and underscores, a letter first, such as my_attention")
+    if is_reserved(name):
+        raise BadInput(f"Windows keeps {name!r} for a device, and no file there can have it; choose another name")
     if name in registry.names("variants"):
         raise BadInput(f"{name!r} is the name of a registered variant (attnbench list variants); choose another")
     file = folder / f"{name}.py"

@@ -53,6 +53,7 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
         raise BadInput(f"--retry {retry} measures some of the cells again, and --rerun all of them; give one or the other")
     cells = choose(choice)
     store = Store(results)
+    store.accept(machine_name())
     finished = store.finished(machine_name(), ran_here=ran_here()) if results.is_dir() else {}
     limits, gate = Limits(timeout_s=timeout_s), Gate(results)
     known = Finished({} if rerun else finished, gate, limits)

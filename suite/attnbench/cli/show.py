@@ -94,7 +94,7 @@ def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: C
     shape = f"batch {spec.batch_size}, {spec.num_heads} heads, head_dim {spec.head_dim}, {spec.dtype}, {where}"
     if spec.track == "task":
         shape = f"{rate_text(spec)}, {shape}"
-    out.print(f"[bold]{escape(_title(spec))} · {title}[/]\n[dim]{escape(shape)}[/]", highlight=False)
+    out.print(f"[bold]{escape(_title(spec))} · {title}[/]\n[dim]{escape(shape)}[/]", markup=True, highlight=False)
     for fact in filter(None, facts):
         out.print(fact, style="dim", markup=False, highlight=False)
     print_table(out, table)

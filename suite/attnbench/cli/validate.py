@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
 
+from attnbench.cli.output import print_json
 from attnbench.store.validate import Fault, validate
 
 STYLES = {"error": "red", "warning": "yellow"}
@@ -29,7 +29,7 @@ def validate_results(results: Path, as_json: bool, out: Console) -> int:
             out.print(str(fault), style=STYLES[fault.level], markup=False, highlight=False, soft_wrap=True)
     counts = {"records": seen["records"], "errors": levels["error"], "warnings": levels["warning"]}
     if as_json:
-        print(json.dumps({"results": str(results), **counts, "faults": found}, indent=2, ensure_ascii=False))
+        print_json({"results": str(results), **counts, "faults": found})
     else:
         out.print(
             f"{results}: {', '.join(_counted(number, what) for what, number in counts.items())}",

@@ -88,7 +88,7 @@ class ResidentPeak:
     def __init__(self) -> None:
         self._before: int | None = None
         with suppress(OSError):  # no Linux, or a sandbox without it
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
             self._before = _high_water_bytes()
 
     def bytes(self) -> float | None:

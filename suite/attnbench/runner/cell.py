@@ -9,7 +9,7 @@ from typing import Any
 
 from attnbench import registry
 from attnbench.errors import BadInput, NotImportable
-from attnbench.spec.axes import Param, Spec
+from attnbench.spec.axes import Spec, plain_params
 from attnbench.spec.construct import check_params, load_variant
 from attnbench.store.fingerprint import check_fingerprint, fingerprint
 from attnbench.tasks.loading import embedded
@@ -56,6 +56,7 @@ def resolve(spec: Spec, variants: Mapping[str, str] | None = None, tasks: Mappin
     task_source = None if spec.task is None else (tasks or {}).get(spec.task, spec.task)
     registry.check("variants", variant_source)
     refused, data = None, spec.data
+    defaults: Mapping[str, Any]
     try:
         variant = load_variant(variant_source)
     except BadInput as error:
@@ -63,7 +64,7 @@ def resolve(spec: Spec, variants: Mapping[str, str] | None = None, tasks: Mappin
         defaults = _plain_params(variant_source)
     else:
         check_params(spec.variant, variant, spec.params)
-        defaults = dict(variant.params)
+        defaults = variant.params
     if task_source is not None:
         registry.check("tasks", task_source)
         try:
@@ -72,8 +73,7 @@ def resolve(spec: Spec, variants: Mapping[str, str] | None = None, tasks: Mappin
             refused = refused or _refusal(task_source, error)
         else:
             data = _data(task, spec)
-    params: dict[str, Param] = {**defaults, **spec.params}  # type: ignore[dict-item]
-    full = dataclasses.replace(spec, params=params, data=data)
+    full = dataclasses.replace(spec, params={**defaults, **spec.params}, data=data)
     return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source, refused)
 
 
@@ -94,14 +94,13 @@ def _refusal(source: str, error: BadInput) -> Refusal:
     return Refusal("error", str(error))
 
 
-def _plain_params(source: str) -> dict[str, object]:
+def _plain_params(source: str) -> Mapping[str, Any]:
     """The default parameters of a variant that cannot be imported, as far as its file says them without being executed."""
     declared = registry.declared("variants", source).get("params", {})
-    return {name: x for name, x in declared.items() if _can_be_recorded(x)} if isinstance(declared, dict) else {}
-
-
-def _can_be_recorded(value: object) -> bool:
-    return isinstance(value, (bool, int, float, str)) or value is None or (isinstance(value, tuple) and all(type(x) is int for x in value))
+    try:
+        return plain_params(declared, registry.stem(source)) if isinstance(declared, dict) else {}
+    except BadInput:  # what cannot be recorded is left out, and the record says why there are no numbers
+        return {}
 
 
 def _data(task: Task, spec: Spec) -> str:

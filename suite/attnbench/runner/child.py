@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import signal
 import sys
@@ -38,6 +39,9 @@ def run_job(job: Job, sending: Any, receiving: Any, lifeline: Any, held: Any, ou
     printed = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
+    for stream in (sys.stdout, sys.stderr):  # whatever letters a mechanism prints, the parent reads UTF-8
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     sending.send_bytes(_outcome(job, sending, printed))
     connection.wait([sending])  # the parent can find what was started only while this process lives
 

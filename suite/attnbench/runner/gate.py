@@ -14,7 +14,7 @@ from attnbench.runner.jobs import CheckJob, Limits, Result
 from attnbench.runner.outside import CHECK, outside_finding
 from attnbench.runner.parent import Start, run_in_child
 from attnbench.store.files import write_whole
-from attnbench.store.report import Report, decode, encode
+from attnbench.store.report import Report, encode, read
 
 
 @dataclass
@@ -55,11 +55,9 @@ class Gate:
 
     def known(self, request: CheckRequest) -> Report | None:
         """The stored report of the same sources, parameters and device; None without one that can be read."""
-        with contextlib.suppress(OSError):
-            report = decode(self._file(request).read_bytes())
-            if report is not None and report.fingerprint == request.fingerprint() and outside_finding(report) is None:
-                return report
-        return None
+        report = read(self._file(request))
+        fits = report is not None and report.fingerprint == request.fingerprint() and outside_finding(report) is None
+        return report if fits else None
 
     def _check(self, request: CheckRequest, start: Start, limits: Limits) -> Result:
         job = CheckJob(request.source, request.params, request.device, full=False, limits=limits)

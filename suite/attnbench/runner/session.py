@@ -29,11 +29,12 @@ from attnbench.runner.parent import Start, run_in_child
 from attnbench.runner.plausibility import clocks_disagree, too_fast
 from attnbench.runner.roofline import Roof
 from attnbench.spec.axes import Spec
-from attnbench.store import environment, hardware, record
+from attnbench.store import environment, hardware
+from attnbench.store.facts import DRIFT_BASELINE, fitting
 from attnbench.store.peaks import Peaks
 from attnbench.store.probe import fact
 from attnbench.store.ran_on import ran_on
-from attnbench.store.record import Record
+from attnbench.store.record import Record, why_unreadable
 
 _IMPORTED = time.time()  # about when this process began
 RESUMED = ("timeout", "oom")  # ends of a training run after which its checkpoint stays, for a run with wider limits to go on
@@ -76,7 +77,7 @@ def run(cell: Cell, session: Session) -> Record:
     start: Start = "spawn" if spec.device == "cuda" and session.start == "fork" else session.start
     peaks = session.roof.of(spec.device) if session.roof else None
     if peaks is not None and peaks.anchor_s:
-        facts[record.DRIFT_BASELINE] = median(peaks.anchor_s)
+        facts[DRIFT_BASELINE] = median(peaks.anchor_s)
     if spec.device == "cpu":
         facts["memory_budget_bytes"] = memory_budget_bytes(limits)
     with measurement_lock():
@@ -120,7 +121,7 @@ def _why_no_clock(result: Result) -> str | None:
 def _record(cell: Cell, session: Session, result: Result, began_at: datetime, duration_s: float, facts: Mapping[str, object]) -> Record:
     measured: Measurement = result.value or Measurement()
     limits = dataclasses.asdict(session.limits)
-    return Record(
+    made = Record(
         id=cell.spec.key(),
         fingerprint=cell.fingerprint,
         machine=environment.machine_name(),
@@ -133,11 +134,16 @@ def _record(cell: Cell, session: Session, result: Result, began_at: datetime, du
         curve=measured.curve,
         clocks=measured.clocks,
         stages_s=result.stages_s,
-        environment={**facts, **measured.facts, **limits},
+        environment=fitting({**facts, **measured.facts, **limits}),
         started_at=began_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         duration_s=duration_s,
         command=_command(cell),
     )
+    why = why_unreadable(made)
+    if why is None:
+        return made
+    reason = environment.anonymous(f"no record can hold what it gave: {why}")
+    return dataclasses.replace(made, status="error", stage="store", reason=reason, measurements={}, curve={}, clocks={})
 
 
 def _command(cell: Cell) -> str:

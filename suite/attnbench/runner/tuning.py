@@ -25,9 +25,12 @@ def choose_rate(spec: Spec, tried: Iterable[Record]) -> Spec | Refusal:
         if record.status != "ok":
             failed.setdefault(record.status, (record.reason or "no reason given").splitlines()[0])
             continue
-        metric = next(name for name in RESULTS if f"validation_{name}" in record.measurements)
-        value = record.measurements[f"validation_{metric}"][0]
-        found.append((bool(record.measurements["diverged"][0]), -value if higher_is_better(metric) else value, rate))
+        metric = next((name for name in RESULTS if record.measurements.get(f"validation_{name}")), None)
+        if metric is None:  # a record that somebody edited
+            failed.setdefault("error", "a trial's record has no result on the validation part; measure it again with --rerun")
+            continue
+        value, diverged = record.measurements[f"validation_{metric}"][0], record.measurements.get("diverged")
+        found.append((bool(diverged and diverged[0]), -value if higher_is_better(metric) else value, rate))
     if not found and len(failed) == 1:
         return Refusal(*next(iter(failed.items())))
     if not found:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnbench.errors import BadInput
-from attnbench.spec.axes import Param, Spec
+from attnbench.spec.axes import Spec
+from attnbench.spec.plain import Param, plain
 
 # The axes that asv shows as parameters of their own, by track.
 AXES = {
@@ -61,7 +62,8 @@ _SETTINGS: dict[str, tuple[_Part, ...]] = {
 _PATTERNS = {track: re.compile("".join(part.pattern() for part in parts) + "(?P<params>.*)", re.S) for track, parts in _SETTINGS.items()}
 
 _BARE = re.compile(r"""[^\s,'"\[\]][^,'"\[\]\n]*(?<!\s)|""")  # a text that needs no quotes
-_PARAM = re.compile(r""", (\w+) (\[[^\]]*\]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,'"\[\]\n]*)""")
+_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_PARAM = re.compile(rf""", (\w+) (\[(?:[^\]'"]|{_QUOTED})*\]|{_QUOTED}|[^,'"\[\]\n]*)""")
 
 
 def values_of(spec: Spec) -> Values:
@@ -100,9 +102,9 @@ def spec_of(track: str, values: Sequence[Any]) -> Spec | None:
         # Not strict, for the setting's numbers are texts.
         shown = dict(zip(AXES[track], values, strict=False))
         spec = msgspec.convert({"track": track, **shown, **axes}, Spec, strict=False)
+        return dataclasses.replace(spec, params={name: _read(text) for name, text in pairs})
     except (BadInput, msgspec.ValidationError):
         return None
-    return dataclasses.replace(spec, params={name: _read(text) for name, text in pairs})
 
 
 def _written(value: Param) -> str:
@@ -114,9 +116,7 @@ def _written(value: Param) -> str:
 
 def _read(text: str) -> Param:
     """The value that `_written` wrote."""
-    import msgspec
-
     try:
-        return msgspec.convert(ast.literal_eval(text), Param)
-    except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError, msgspec.ValidationError):  # a text, or what no parameter is
+        return plain(ast.literal_eval(text))
+    except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError):  # a text, or what no parameter is
         return text

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attnbench.errors import BadInput, unknown_name
+from attnbench.spec.plain import ALLOWED, COUNTED, UNPRINTABLE, Param, is_name, plain, shown
 
 TRACKS = ("kernel", "depth", "task")
 MODES = ("forward", "training", "decode")
@@ -21,8 +22,7 @@ EVALUATED = ("test", "validation")
 
 _ALLOWED = {"track": TRACKS, "mode": MODES, "block": BLOCKS, "device": DEVICES, "dtype": DTYPES, "evaluate": EVALUATED}
 _AT_LEAST_ONE = ("batch_size", "num_heads", "head_dim", "seq_len", "num_layers", "epochs")
-
-Param = bool | int | float | str | list[int] | None
+_NAMES = ("variant", "task", "data")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,32 +62,52 @@ class Spec:
     evaluate: str = "test"
 
     def __post_init__(self) -> None:
-        for name, allowed in _ALLOWED.items():
-            value = getattr(self, name)
-            if value is not None and value not in allowed:
-                raise unknown_name(name, str(value), allowed, f"see {name} in a spec")
-        for name in _AT_LEAST_ONE:
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise BadInput(f"{name} is {value!r}; it must be a whole number of at least 1")
+        self._check_values()
         for name in _REQUIRED[self.track]:
             if getattr(self, name) is None:
                 raise BadInput(f"a {self.track} cell needs {name}; give it in the spec")
         for name in _ABSENT[self.track]:
             if getattr(self, name) != _DEFAULTS[name]:
-                raise BadInput(f"a {self.track} cell has no {name}, which is {getattr(self, name)!r}; leave it out")
+                raise BadInput(f"a {self.track} cell has no {name}, which is {shown(getattr(self, name))}; leave it out")
         if self.track == "task":
             self._check_task()
         if self.mode == "decode" and not (self.track == "kernel" and self.causal):
             raise BadInput("mode decode, one token against those before it, is a causal kernel cell's; give track kernel and causal true")
+
+    def _check_values(self) -> None:
+        """Check each axis by itself: what passes is written to JSON and read back as it is."""
+        for name, allowed in _ALLOWED.items():
+            value = getattr(self, name)
+            if value not in allowed and not (value is None and name == "block"):
+                raise unknown_name(name, value if isinstance(value, str) else shown(value), allowed, f"see {name} in a spec")
+        for name in _AT_LEAST_ONE:
+            value = getattr(self, name)
+            if (value is not None or _DEFAULTS[name] is not None) and not (type(value) is int and 1 <= value <= COUNTED):
+                raise BadInput(f"{name} is {shown(value)}; it must be a whole number of at least 1, and at most 2^53")
+        if self.d_model > COUNTED:
+            raise BadInput(f"num_heads * head_dim is {self.d_model}; it can be 2^53 at most")
+        if type(self.seed) is not int or abs(self.seed) > COUNTED:
+            raise BadInput(f"seed is {shown(self.seed)}; it must be a whole number of at most 2^53")
+        if type(self.causal) is not bool:
+            raise BadInput(f"causal is {shown(self.causal)}; it must be true or false")
+        for name in _NAMES:
+            value = getattr(self, name)
+            if (value is not None or name == "variant") and not is_name(value):
+                raise BadInput(f"{name} is {shown(value)}; it must be a text of one line, not empty, without control characters")
+        if self.lr_grid is not None and (type(self.lr_grid) is not str or UNPRINTABLE.search(self.lr_grid)):
+            raise BadInput(f"lr_grid is {shown(self.lr_grid)}; give rates with blanks between, such as '0.001 0.003'")
+        object.__setattr__(self, "params", plain_params(self.params, ""))
 
     def _check_task(self) -> None:
         if self.dtype not in TASK_DTYPES:
             raise BadInput(f"a task cell trains in {' or '.join(TASK_DTYPES)} (mixed precision), and dtype is {self.dtype!r}")
         if self.lr is None and self.lr_grid is None:
             raise BadInput("a task cell needs lr, or lr_grid to choose it from; give one in the spec")
-        if self.lr is not None and not self.lr > 0:
-            raise BadInput(f"lr is {self.lr!r}; it must be above 0")
+        if self.lr is not None:
+            if type(self.lr) is int:
+                object.__setattr__(self, "lr", float(self.lr))  # as a record gives it back
+            if type(self.lr) is not float or not 0 < self.lr < float("inf"):
+                raise BadInput(f"lr is {shown(self.lr)}; it must be a finite number above 0")
 
     @property
     def d_model(self) -> int:
@@ -131,6 +151,27 @@ class Spec:
         return json.dumps(self.chosen(), separators=(",", ":"))
 
 
+def plain_params(params: object, of: str) -> dict[str, Param]:
+    """The parameters of a mechanism as JSON holds them, see `plain`. of: the mechanism's name for messages, or empty.
+
+    Raises BadInput for one whose name or value a record cannot hold exactly.
+    """
+    whose = f" of {of}" if of else ""
+    if not isinstance(params, Mapping):
+        raise BadInput(f"the parameters{whose} are {shown(params)}; give a dict of names and values")
+    found: dict[str, Param] = {}
+    for name, value in params.items():
+        if not is_name(name):
+            raise BadInput(f"a parameter{whose} is called {shown(name)}; give it a name that is a text of one line")
+        try:
+            found[name] = plain(value)
+        except ValueError as error:
+            raise BadInput(
+                f"parameter {name!r}{whose} is {shown(value)} ({error}); give {ALLOWED}, and make the rest of it in build"
+            ) from None
+    return found
+
+
 _REQUIRED = {
     "kernel": ("seq_len",),
     "depth": ("seq_len", "block", "num_layers"),
@@ -152,7 +193,7 @@ def parse(text: str) -> Spec:
     """
     try:
         axes = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, or thousands of brackets
         raise BadInput(f"the cell is not JSON ({error}); copy the whole command from the record") from error
     if not isinstance(axes, dict):
         raise BadInput(f'the cell is a JSON {type(axes).__name__}; it must be an object such as {{"track":"kernel", ...}}')

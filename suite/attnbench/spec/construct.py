@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ from torch import nn
 from attnbench import process_settings, registry
 from attnbench.attention import Shape, Variant
 from attnbench.errors import BadInput, Unavailable, text_of, unknown_name
+from attnbench.spec.axes import plain_params
 
 
 def construct(name: str, num_heads: int, head_dim: int, context: Mapping[str, int | None], params: Mapping[str, Any]) -> nn.Module:
@@ -52,28 +54,16 @@ def _why_not_here(need: str) -> str | None:
 
 
 def load_variant(name: str) -> Variant:
-    """The declaration of a registered variant or of a file.
+    """The declaration of a registered variant or of a file, its default parameters as a record holds them: a tuple is a list.
 
-    Raises BadInput when there is none, or it is something else than a Variant.
+    Raises BadInput when there is none, it is something else than a Variant, or a record could not hold a parameter.
     """
     variant = registry.load("variants", name)
     if not isinstance(variant, Variant):
         raise BadInput(f"VARIANT of {registry.stem(name)} is a {type(variant).__name__}; end the file in VARIANT = Variant(...)")
     if not isinstance(variant.needs, (tuple, list)) or not all(isinstance(need, str) and need for need in variant.needs):
         raise BadInput(f'needs of {registry.stem(name)} is {variant.needs!r}; give a tuple of import names, such as needs=("triton",)')
-    for param, default in variant.params.items():
-        if not _is_plain(default):
-            raise BadInput(
-                f"parameter {param!r} of {registry.stem(name)} is {default!r}; give a number, text, True, False, None, or a list of these, "
-                "which a record can hold, and make the rest of it in build"
-            )
-    return variant
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, (bool, int, float, str))
+    return dataclasses.replace(variant, params=plain_params(variant.params, registry.stem(name)))
 
 
 def check_params(name: str, variant: Variant, params: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtrit
 
-from attnbench.stats.intervals import Counts, Floats, Interval, median_draws, rank_draws, spread_ends
+from attnbench.stats.intervals import Counts, Floats, Interval, exp, median_draws, rank_draws, spread_ends
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _without_draws(x: Floats, logs: Sequence[Floats], against: Sequence[Floats] 
 
 
 def _size(log: float) -> float:
-    return math.exp(log) if math.isfinite(log) else float(log)
+    return exp(log) if math.isfinite(log) else float(log)
 
 
 def _crossings(x: Floats, y: Floats) -> Floats:

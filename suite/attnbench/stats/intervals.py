@@ -134,6 +134,14 @@ def _with_ends(ordered: Floats) -> Floats:
     return np.concatenate([[ordered[0] - spread], ordered, [ordered[-1] + spread]])
 
 
+def exp(log: float) -> float:
+    """e to the power of a logarithm, infinite beyond the largest float: bounds of samples that spread over all magnitudes reach there."""
+    try:
+        return math.exp(log)
+    except OverflowError:
+        return math.inf
+
+
 def median_ratio(numerator: Sequence[float], denominator: Sequence[float], confidence: float = 0.99) -> Interval:
     """Ratio of the medians of two independent sets of positive samples, with an interval from the confidence limits of both.
 
@@ -148,12 +156,12 @@ def median_ratio(numerator: Sequence[float], denominator: Sequence[float], confi
     above, below = (np.sort(np.log(np.asarray(samples, dtype=float))) for samples in (numerator, denominator))
     log = float(np.median(above) - np.median(below))
     if min(len(above), len(below)) == 1:
-        return Interval(math.exp(log), math.exp(log), math.exp(log), 0.0)
+        return Interval(exp(log), exp(log), exp(log), 0.0)
     (down, up, j), (low, high, i) = (_median_distances(mine, (1 - confidence) / 2) for mine in (above, below))
     excess = 4 / (2 / (1 / i + 1 / j) + 1)
     lower, upper = (math.sqrt(a + b - excess * a * b / (a + b)) if a + b else 0.0 for a, b in ((down**2, high**2), (up**2, low**2)))
     reached = min(confidence, 1 - 2 * 0.5 ** min(len(above), len(below)))  # as of a median of so many: two cover about 87 %
-    return Interval(math.exp(log), math.exp(log - lower), math.exp(log + upper), reached)
+    return Interval(exp(log), exp(log - lower), exp(log + upper), reached)
 
 
 def _median_distances(ordered: Floats, tail: float) -> tuple[float, float, float]:

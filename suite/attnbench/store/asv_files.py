@@ -10,17 +10,21 @@ import ast
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from attnbench.store.facts import LARGEST
 from attnbench.store.store import Problem
 
 VERSION = 2
 OTHER_FILES = ("machine.json", "benchmarks.json")
-_MISSHAPEN = (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError)  # raised while reading JSON of another shape
+MOST_PLACES = 10**6  # of one benchmark; a damaged file may name any number
+# Raised while reading JSON of another shape.
+_MISSHAPEN = (AttributeError, KeyError, OSError, OverflowError, RecursionError, TypeError, ValueError)
+_NO_LITERAL = (MemoryError, RecursionError, SyntaxError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +57,8 @@ def read_asv(folder: Path, problems: list[Problem] | None = None) -> Iterator[As
 def _read_file(file: Path, problems: list[Problem]) -> Iterator[AsvRow]:
     try:
         document = json.loads(file.read_bytes(), parse_constant=lambda _: None)
-    except (OSError, ValueError) as error:  # ValueError: no JSON, or no text at all
-        problems.append(Problem(file, getattr(error, "lineno", 1), f"not JSON: {error}"))
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no JSON, or no text at all
+        problems.append(Problem(file, getattr(error, "lineno", None if isinstance(error, OSError) else 1), f"not JSON: {error}"))
         return
     try:
         machine, commit, benchmarks = _head(document)
@@ -80,37 +84,41 @@ def _head(document: dict[str, Any]) -> tuple[str, str, dict[str, dict[str, Any]]
 
 
 def _rows(columns: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    places = list(itertools.product(*columns["params"]))
-    values, samples = (_spread(columns.get(name), len(places)) for name in ("result", "samples"))
+    places = [list(values) for values in columns["params"]]
+    length = math.prod(map(len, places))
+    if length > MOST_PLACES:
+        raise ValueError(f"there are {length} places among the parameters; {MOST_PLACES} can be read")
+    values, samples = (_spread(columns.get(name), length) for name in ("result", "samples"))
     started_at = columns.get("started_at")
     shared = {"started_at": None if started_at is None else _utc(started_at)}
-    for place, value, of_place in zip(places, values, samples, strict=True):
+    for place, value, of_place in zip(itertools.product(*places), values, samples, strict=True):
         raw = None if of_place is None else tuple(map(_finite, of_place))
         yield {"params": tuple(map(_literal, place)), "value": _finite(value), "samples": raw, **shared}
 
 
-def _spread(column: list[Any] | None, length: int) -> list[Any]:
+def _spread(column: list[Any] | None, length: int) -> Iterable[Any]:
     """A column with an entry for each set of parameters; asv writes null for a column in which all are empty."""
     if column is None:
-        return [None] * length
+        return itertools.repeat(None, length)
     if len(column) != length:
         raise ValueError(f"a column holds {len(column)} values for {length} places among the parameters")
     return column
 
 
 def _finite(value: Any) -> float | None:
-    """A finite number, or None: a literal beyond the range of floats is read as infinite. Raises TypeError for anything else."""
+    """A number that a measurement can be, or None: a literal beyond the range of floats is infinite. Raises TypeError for anything else."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"a value is {value!r}")
-    return float(value) if math.isfinite(value) else None
+    number = float(value)
+    return number if abs(number) < LARGEST else None
 
 
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (SyntaxError, TypeError, ValueError):  # the repr of an object, or "(1)", which asv adds to tell two equal ones apart
+    except _NO_LITERAL:  # the repr of an object, or "(1)", which asv adds to tell two equal ones apart
         return text
 
 

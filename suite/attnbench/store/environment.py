@@ -12,13 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from attnbench.errors import BadInput
-from attnbench.store import hardware
+from attnbench.store import hardware, names
 from attnbench.store.cgroups import processor_quota
 from attnbench.store.commit import commit
 from attnbench.store.identity import identity
 from attnbench.store.probe import fact, text_of_file
-
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # names of machines and sessions, which become names of files
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -90,8 +88,9 @@ def machine_name() -> str:
     """
     given = os.environ.get("ATTNBENCH_MACHINE")
     if given:
-        if not SAFE_NAME.fullmatch(given):
-            raise BadInput(f"ATTNBENCH_MACHINE is {given!r}; use letters, digits, '.', '_' and '-', 100 at most")
+        why = names.refusal(given)
+        if why is not None:
+            raise BadInput(f"ATTNBENCH_MACHINE is {given!r}; {why}")
         return given
     cores = hardware.logical_cores()
     parts = [identity().text, hardware.cpu_model(), str(cores), *(gpu.get("name", "") for gpu in hardware.gpus())]

@@ -14,9 +14,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from attnbench.errors import AttnbenchError, BadInput
 from attnbench.spec.axes import DEVICES
 from attnbench.store import environment
+from attnbench.store.facts import Name, Positive, Text, Whole
 from attnbench.store.files import write_whole
 
 # A time counts as impossible only below SLACK times its floor. A peak is the best of many tries, so noise can only make it too low, and the
@@ -39,13 +42,13 @@ class Peaks:
     """
 
     device: str
-    device_name: str
-    threads: float
-    torch: str
-    flops_per_s: Mapping[str, float]
-    bandwidth: tuple[tuple[int, float], ...]
-    anchor_s: tuple[float, ...]
-    measured_at: str
+    device_name: Text
+    threads: Whole | Positive
+    torch: Text
+    flops_per_s: Mapping[Name, Positive]
+    bandwidth: tuple[tuple[Whole, Positive], ...]
+    anchor_s: tuple[Positive, ...]
+    measured_at: Text
 
     def __post_init__(self) -> None:
         sets = [working_set for working_set, _ in self.bandwidth]
@@ -66,17 +69,9 @@ def from_json(value: Any) -> Peaks:
     Raises BadInput for anything else.
     """
     try:
-        threads = float(value["threads"])
-        texts = {name: str(value[name]) for name in ("device", "device_name", "torch", "measured_at")}
-        return Peaks(
-            **texts,
-            threads=int(threads) if threads.is_integer() else threads,
-            flops_per_s={str(dtype): float(rate) for dtype, rate in value["flops_per_s"].items()},
-            bandwidth=tuple((int(working_set), float(rate)) for working_set, rate in value["bandwidth"]),
-            anchor_s=tuple(map(float, value["anchor_s"])),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput(f"these are no peaks ({type(error).__name__}: {error}); attnbench doctor --peaks measures them") from error
+        return msgspec.convert(value, Peaks)
+    except (BadInput, msgspec.ValidationError) as error:
+        raise BadInput(f"these are no peaks ({error}); attnbench doctor --peaks measures them") from error
 
 
 def best_of(one: Peaks, other: Peaks) -> Peaks:
@@ -143,7 +138,7 @@ def stored_peaks(results: Path, machine: str) -> dict[str, Peaks]:
     """The stored peaks of a machine by device, with any number of threads and version of torch; empty where nothing can be read."""
     try:
         document = json.loads(_file(results, machine).read_bytes())
-    except (OSError, ValueError):  # no file, or a damaged one: the peaks are measured again
+    except (OSError, ValueError, RecursionError):  # no file, or a damaged one: the peaks are measured again
         return {}
     if not isinstance(document, dict) or document.get("schema") != SCHEMA or not isinstance(document.get("peaks"), dict):
         return {}

@@ -20,8 +20,8 @@ import msgspec
 
 from attnbench.errors import BadInput
 from attnbench.spec.axes import Spec
-from attnbench.store.environment import SAFE_NAME
-from attnbench.store.record import PYTEST_BENCHMARK, Origin, Record
+from attnbench.store import names
+from attnbench.store.record import PYTEST_BENCHMARK, Origin, Record, why_unreadable
 
 EXTRA = "attnbench"  # the key in extra_info
 WALL_CLOCK = "perf_counter"  # pytest-benchmark's name for its default timer
@@ -77,7 +77,7 @@ def read_pytest_benchmark(file: Path) -> Found:
         document = msgspec.convert(plain, _Document)
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # no JSON, no text, or of another shape
+    except (ValueError, RecursionError) as error:  # no JSON, no text, or of another shape
         raise BadInput(
             f"{file} is not what pytest-benchmark writes ({error}); make one by `pytest benchmarks --benchmark-only --benchmark-json=FILE`"
         ) from error
@@ -85,7 +85,7 @@ def read_pytest_benchmark(file: Path) -> Found:
     for benchmark in document.benchmarks:
         try:
             records.append(_record(benchmark, document.datetime))
-        except (BadInput, msgspec.ValidationError) as error:
+        except (BadInput, msgspec.ValidationError, OverflowError) as error:  # a time that no calendar has in UTC
             skipped.append(f"{benchmark.name}: {error}")
     return Found(records, skipped)
 
@@ -102,10 +102,11 @@ def _record(benchmark: _Benchmark, written: datetime) -> Record:
     samples = msgspec.convert(benchmark.stats["data"], list[float])
     if not samples or not all(0 < seconds < float("inf") for seconds in samples):
         raise BadInput(f"its samples are {samples}; times must be positive and finite")
-    if not SAFE_NAME.fullmatch(facts.machine):
-        raise BadInput(f"its machine is {facts.machine!r}; use letters, digits, '.', '_' and '-', 100 at most")
+    why = names.refusal(facts.machine)
+    if why is not None:
+        raise BadInput(f"its machine is {facts.machine!r}; {why}")
     times = f"{facts.spec.mode}_s"
-    return Record(
+    record = Record(
         id=facts.spec.key(),
         fingerprint=facts.fingerprint,
         machine=facts.machine,
@@ -120,6 +121,10 @@ def _record(benchmark: _Benchmark, written: datetime) -> Record:
         duration_s=facts.duration_s,
         command=_command(facts.spec),
     )
+    why = why_unreadable(record)
+    if why is not None:
+        raise BadInput(f"no record can hold it: {why}")
+    return record
 
 
 def _command(spec: Spec) -> str:

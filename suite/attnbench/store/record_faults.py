@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -13,8 +12,6 @@ ANCHORS = ("anchor_s", "drift_anchor_s")
 FEW_SAMPLES = 3
 BUSY = 1.5  # load average divided by threads; earlier cells of the same session account for up to 1.0 of it
 
-_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-
 
 def errors(record: Record, raw: dict[str, Any]) -> Iterator[str]:
     """Yield every reason why the record cannot be used. raw: its line as plain JSON values, before any migration."""
@@ -23,8 +20,6 @@ def errors(record: Record, raw: dict[str, Any]) -> Iterator[str]:
     key = record.spec.key()
     if record.id != key:
         yield f"its id is {record.id!r}, and the hash of its spec {key!r}; a record is never edited, measure the cell again"
-    if not _UTC.fullmatch(record.started_at):
-        yield f"started_at is {record.started_at!r}; write UTC as 2026-11-22T06:00:00Z"
     yield from _status_errors(record)
     yield from _sample_errors(record)
     yield from _clock_errors(record)
@@ -72,12 +67,13 @@ def _status_errors(record: Record) -> Iterator[str]:
 
 
 def _sample_errors(record: Record) -> Iterator[str]:
-    """Yield the errors of the samples. The decoder has already checked that they are finite: JSON has no other numbers."""
+    """Yield the errors of the samples and the curve. `decode` has already checked that all are numbers that can be."""
     for metric, samples in record.measurements.items():
         if not samples:
             yield f"{metric} has no samples"
-        elif is_time(metric) and min(samples) <= 0:
-            yield f"{metric} holds {min(samples)!r}; a time is positive"
+    lengths = sorted({len(column) for column in record.curve.values()})
+    if len(lengths) > 1:
+        yield f"the columns of its curve have from {lengths[0]} to {lengths[-1]} entries; each has one for every epoch"
     times, ratios = (record.measurements.get(metric) for metric in (f"{record.spec.mode}_s", "anchor_ratio"))
     if times and ratios and len(times) != len(ratios):
         yield f"anchor_ratio has {len(ratios)} samples and {record.spec.mode}_s {len(times)}; they are taken in pairs"

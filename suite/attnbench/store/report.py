@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+
+from attnbench.errors import BadInput
+from attnbench.spec.axes import plain_params
+from attnbench.spec.plain import is_name
 
 SCHEMA = 1
 
@@ -59,9 +65,19 @@ def encode(report: Report) -> bytes:
 
 
 def decode(document: bytes) -> Report | None:
-    """The report in a document that `encode` wrote; None for anything else, such as a damaged file."""
+    """The report in a document that `encode` wrote; None for anything else, such as a damaged file, or one without a finding."""
     try:
-        report = msgspec.json.decode(document, type=Report, strict=True)
-    except (msgspec.DecodeError, ValueError):
+        report = msgspec.json.decode(document.removeprefix(codecs.BOM_UTF8), type=Report, strict=True)
+        plain_params(report.params, report.variant)
+    except (msgspec.DecodeError, ValueError, RecursionError, BadInput):
         return None
-    return report if report.schema == SCHEMA else None
+    names = (report.variant, report.device, *(finding.name for finding in report.checks))
+    return report if report.schema == SCHEMA and report.checks and all(map(is_name, names)) else None
+
+
+def read(file: Path) -> Report | None:
+    """The report in a file; None where there is none that can be read."""
+    try:
+        return decode(file.read_bytes())
+    except OSError:
+        return None

@@ -10,22 +10,23 @@ from io import FileIO
 from pathlib import Path
 
 from attnbench.errors import AttnbenchError, BadInput
-from attnbench.store.environment import SAFE_NAME
+from attnbench.store import names
 from attnbench.store.file_lock import locked
+from attnbench.store.lines import lines
 from attnbench.store.newest import newest
-from attnbench.store.record import PYTEST_BENCHMARK, Record, UnreadableRecord, decode, encode
+from attnbench.store.record import PYTEST_BENCHMARK, Record, UnreadableRecord, decode, encode, why_unreadable
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A line that could not be read: where it is and why."""
+    """A line that could not be read: where it is and why. line: None when it concerns the whole file."""
 
     file: Path
-    line: int
+    line: int | None
     why: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.why}"
+        return f"{self.file}: {self.why}" if self.line is None else f"{self.file}:{self.line}: {self.why}"
 
 
 class StoreFull(AttnbenchError):
@@ -42,16 +43,18 @@ class Store:
     def append(self, record: Record) -> None:
         """Write one record to its session's file and flush it to the disk, holding a lock against other processes.
 
-        Raises StoreFull when the line could not be written whole; the file is then as it was before.
+        Raises BadInput for a record that could not be read back, or whose machine or session cannot name a file, and StoreFull when the
+        line could not be written whole; the file is then as it was before.
         """
-        line = encode(record)
         file = self._file(record)
+        why = why_unreadable(record)
+        if why is not None:
+            raise BadInput(f"this record could not be read back, so it is not stored: {why}")
+        line = encode(record)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("a+b", buffering=0) as stream, locked(stream, file):  # a buffer would be flushed again when a write was undone
-                if stream.seek(0, os.SEEK_END) == 0:
-                    self._flush_names(file)
-                _append_whole(stream, line)
+            while not self._appended(file, line):
+                pass
         except OSError as error:
             raise StoreFull(
                 f"could not write to {file}: {error.strerror or error}; every finished cell is kept, and the same command "
@@ -82,10 +85,45 @@ class Store:
         counting = newest(measured, cell=lambda record: (record.id, record.fingerprint))
         return {(record.id, record.fingerprint): record for record in counting}
 
+    def _appended(self, file: Path, line: bytes) -> bool:
+        """Append a line; False if another process, whose first line could not be written, removed the file just before."""
+        with file.open("a+b", buffering=0) as stream, locked(stream, file):  # a buffer would be flushed again when a write was undone
+            if os.fstat(stream.fileno()).st_nlink == 0:
+                return False
+            is_new = stream.seek(0, os.SEEK_END) == 0
+            if is_new:
+                self._flush_names(file)
+            try:
+                _append_whole(stream, line)
+            except OSError:
+                if is_new:  # an empty file is no session's
+                    file.unlink(missing_ok=True)
+                raise
+        return True
+
+    def accept(self, machine: str) -> None:
+        """Raise BadInput when records of this machine cannot be stored here. A machine that has records already keeps its name."""
+        try:
+            there = [folder.name for folder in self.records.iterdir()]
+        except OSError:  # no folder yet, or one that cannot be read, as reading and writing will say
+            there = []
+        if machine in there and names.SAFE_NAME.fullmatch(machine):
+            return
+        why = names.refusal(machine)
+        if why is not None:
+            raise BadInput(f"the machine name {machine!r} cannot name a file; {why}")
+        alike = next((name for name in there if name.casefold() == machine.casefold()), None)
+        if alike is not None:
+            raise BadInput(
+                f"{self.records} has the machine {alike!r}, and {machine!r} differs from it in case alone: they are one folder on "
+                f"Windows and macOS; set ATTNBENCH_MACHINE={alike}, or give another name"
+            )
+
     def _file(self, record: Record) -> Path:
-        for what, name in (("machine", record.machine), ("session", record.session)):
-            if not SAFE_NAME.fullmatch(name):
-                raise BadInput(f"the {what} name {name!r} cannot name a file; use letters, digits, '.', '_' and '-', 100 at most")
+        self.accept(record.machine)
+        why = names.refusal(record.session)
+        if why is not None:
+            raise BadInput(f"the session name {record.session!r} cannot name a file; {why}")
         return self.records / record.machine / f"{record.session}.jsonl"
 
     def _flush_names(self, file: Path) -> None:
@@ -117,13 +155,15 @@ def _append_whole(stream: FileIO, line: bytes) -> None:
 
 def _read_file(file: Path, problems: list[Problem] | None, holding: bytes = b"") -> Iterator[Record]:
     """Yield the records of a file; only of lines that contain the bytes `holding`."""
-    with file.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if line.isspace() or holding not in line:
+    found = [] if problems is None else problems
+    try:
+        for number, line in lines(file):
+            if holding not in line:
                 continue
             try:
                 yield decode(line)
             except UnreadableRecord as error:
-                if problems is not None:
-                    cut = "" if line.endswith(b"\n") else "cut off: "
-                    problems.append(Problem(file, number, cut + str(error)))
+                cut = "" if line.endswith(b"\n") else "cut off: "
+                found.append(Problem(file, number, cut + str(error)))
+    except OSError as error:  # a folder of that name, or a file that may not be read
+        found.append(Problem(file, None, f"it cannot be read: {error.strerror or error}"))

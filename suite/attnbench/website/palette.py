@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from attnbench.store.names import is_reserved
+
 # (light, dark): every colour has a contrast of at least 4.5 with the page, because text is coloured too.
 FAMILIES: dict[str, tuple[tuple[str, str], ...]] = {
     "softmax": (
@@ -76,10 +78,12 @@ NEUTRAL = Style("-neutral", "#6a7078", "#a4abb4", "circle", "solid")  # for what
 def slug(name: str) -> str:
     """A variant's name for files, anchors and CSS variables: the name itself where it is safe, else a cleaned name with a hash.
 
-    >>> slug("softmax_math")
-    'softmax_math'
+    A safe name has small letters, so that no two differ in case alone, and is none that Windows keeps for a device.
+
+    >>> slug("softmax_math"), slug("con")
+    ('softmax_math', 'x--con--1143da2b')
     """
-    if len(name) <= 60 and _SLUG.fullmatch(name):
+    if len(name) <= 60 and _SLUG.fullmatch(name) and not is_reserved(name):
         return name
     cleaned = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
     return f"x--{cleaned}--{_digest(name)}"

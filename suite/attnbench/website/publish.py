@@ -20,9 +20,9 @@ from rich.console import Console
 from attnbench.analysis.file_formats import write_parquet
 from attnbench.analysis.gc_pause import collector_paused
 from attnbench.errors import AttnbenchError, BadInput, unknown_name
-from attnbench.store.environment import SAFE_NAME
+from attnbench.store.names import SAFE_NAME
 from attnbench.store.peaks import stored_peaks
-from attnbench.store.report import Report, decode
+from attnbench.store.report import Report, read
 from attnbench.store.store import Problem, Store
 from attnbench.website.results import Results
 from attnbench.website.site import PARQUET, File, Site
@@ -139,7 +139,7 @@ def _write_more(site: Site, out: Path) -> list[str]:
 def _reports(results: Path) -> Iterator[Report]:
     """Yield the reports of checks; those that cannot be read are left out."""
     for file in sorted((results / "checks").glob("*.json")):
-        if report := decode(file.read_bytes()):
+        if report := read(file):
             yield report
 
 
