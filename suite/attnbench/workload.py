@@ -167,13 +167,12 @@ class Task:
         """
         load = self.load_hub if source == "hub" else self.load
         assert load is not None, source
-        refused, whose = (
-            (Unavailable, f"the data of {self.hub} on the hub are") if source == "hub" else (BadInput, "the task's own data are")
-        )
+        of_hub = source == "hub"
+        refused, whose = (Unavailable, f"the data of {self.hub} on the hub are") if of_hub else (BadInput, "the task's own data are")
         try:
             parts = load()
         except Exception as error:
-            if source != "hub" or isinstance(error, AttnbenchError) or is_out_of_memory(error):
+            if not of_hub or isinstance(error, AttnbenchError) or is_out_of_memory(error):
                 raise
             raise Unavailable(f"{whose} not as the task expects: {type(error).__name__}: {text_of(error)}") from error
         if not isinstance(parts, Parts):

@@ -73,7 +73,7 @@ def resolve(spec: Spec, variants: Mapping[str, str] | None = None, tasks: Mappin
             refused = refused or _refusal(task_source, error)
         else:
             data = _data(task, spec)
-    full = dataclasses.replace(spec, params={**defaults, **spec.params}, data=data)
+    full = dataclasses.replace(spec, params={**defaults, **spec.params}, data=data)  # type: ignore[dict-item]
     return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source, refused)
 
 
