@@ -12,8 +12,9 @@ import pytest
 import torch
 
 import attnbench
-from attnbench import process_settings, registry
+from attnbench import registry
 from attnbench.errors import BadInput
+from attnbench.registry import process_settings
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import CellJob, Limits, Result
 from attnbench.runner.parent import run_in_child

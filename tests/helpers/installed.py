@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from attnbench import plugins, registry
+from attnbench import registry
+from attnbench.registry import plugins
 
 Points = dict[str, str]  # the value of each entry point by its name
 

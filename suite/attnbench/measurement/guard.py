@@ -12,9 +12,9 @@ import torch
 import torch.profiler
 import torch.utils.flop_counter
 
-from attnbench import process_settings
 from attnbench.errors import Incorrect
 from attnbench.measurement.threads import left_at_work
+from attnbench.registry import process_settings
 
 _TORCH: dict[Any, tuple[str, ...]] = {
     torch: ("equal", "empty", "empty_like", "randn", "no_grad"),

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from attnbench import process_settings, registry
+from attnbench import registry
 from attnbench.attention import Shape, Variant
 from attnbench.errors import BadInput, Unavailable, text_of, unknown_name
+from attnbench.registry import process_settings
 from attnbench.spec.axes import plain_params
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from attnbench.module_files import is_never_beside
+from attnbench.registry.module_files import is_never_beside
 
 PACKAGE = Path(__file__).parents[1]
 _CALLS = ("import_module", "__import__")  # that import the module their first argument names

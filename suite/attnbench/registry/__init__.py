@@ -18,11 +18,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from attnbench import declarations, module_files, plugins, process_settings
 from attnbench.errors import BadInput, NotImportable, Unavailable, text_of, unknown_name
+from attnbench.registry import declarations, module_files, plugins, process_settings
 
 GROUPS = ("variants", "tasks", "claims")
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 _failed: dict[tuple[str, str], BadInput] = {}  # why a plug-in could not be imported: a second try in one process may half succeed
 
 

@@ -136,7 +136,7 @@ def _settings() -> dict[str, Setting]:
     if hasattr(os, "sched_getaffinity"):
         found["the processors it may use"] = Setting(lambda: sorted(os.sched_getaffinity(0)), partial(os.sched_setaffinity, 0))
     if "torch" in sys.modules and hasattr(sys.modules["torch"], "compile"):  # not one that is only half imported
-        from attnbench import torch_settings
+        from attnbench.registry import torch_settings
 
         found |= {name: Setting(*pair) for name, pair in torch_settings.found().items()}
     return found
