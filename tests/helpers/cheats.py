@@ -119,6 +119,19 @@ CHEATS = {
 """,
         "thread(s) running",
     ),
+    "leaves a thread behind that is named as those of torch's compiler": (
+        """
+    def cheat(self, q, k, v, causal):
+        out = torch.zeros_like(v)
+        def later():
+            time.sleep(0.05)
+            out.copy_(self.honest(q, k, v, causal))
+        later.__module__, later.__qualname__ = "torch._inductor.compile_worker.subproc_pool", "SubprocPool._read_thread"
+        threading.Thread(target=later, name="InductorSubproc", daemon=True).start()
+        return out
+""",
+        "thread(s) running (InductorSubproc)",
+    ),
     "has a thread of old that goes on computing": (
         """
     def __init__(self):

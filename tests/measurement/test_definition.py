@@ -25,7 +25,7 @@ KEPT = {
         FORWARD: f"self.last = self.matrix(q, k, causal, padding_mask){NEXT}return self.last @ v",
     },
     "a lock": {**init("self.lock = threading.Lock()"), SCORES: f"with self.lock: {SCORES}"},
-    "an open file": init("self.notes = open(__file__)"),
+    "a module of Python": init("self.library = math"),
     "a generator": init("self.numbers = iter(int, 1)", "self.generator = torch.Generator()"),
     "a lambda": {**init("self.scale = lambda x: x / math.sqrt(x.shape[-1])"), SCORES: "scores = self.scale(q) @ k.mT"},
     "a table by length": {

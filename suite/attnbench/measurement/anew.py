@@ -51,7 +51,7 @@ class Original:
         registry.load("variants", blueprint.source)  # before the random state is noted: a file may draw when it is imported
         self._blueprint, self._device, self._random = blueprint, device, _random_state()
         self.module = blueprint.build().to(device, dtype)
-        self._state = {name: x.detach().clone() if isinstance(x, Tensor) else x for name, x in self.module.state_dict().items()}
+        self._state = state_of(self.module)
 
     def definition(self) -> tuple[Variant, nn.Module]:
         """The variant by another execution of its file, and a module in float64 that has never been called.
@@ -67,6 +67,11 @@ class Original:
         return variant, module
 
 
+def state_of(module: nn.Module) -> dict[str, Any]:
+    """A copy of the parameters and persistent buffers of a module; to be made before any call, for it may add to them."""
+    return {name: x.detach().clone() if isinstance(x, Tensor) else x for name, x in module.state_dict().items()}
+
+
 def _evaluating(built: object) -> nn.Module:
     """What a build gave, in eval mode. Raises TypeError for what is no module."""
     if not isinstance(built, nn.Module):
@@ -77,8 +82,9 @@ def _evaluating(built: object) -> nn.Module:
 def load_anew(source: str) -> Variant:
     """The variant that a file declares, from another execution of it and of the modules beside it that it imports.
 
-    Tensors that stand at the top of the file after its import, which may be random, are those of the first execution. Where a file cannot
-    be executed twice, as one that registers an operator of torch, the variant is that of the first execution.
+    A table at the top of the file, or in a cache of functools, is then made again. Tensors that stand there after the import, which may be
+    random, are those of the first execution. Where a file cannot be executed twice, as one that registers an operator of torch, the
+    variant is that of the first execution.
     """
     known: Variant = registry.load("variants", source)
     file = registry.source("variants", source).resolve()

@@ -27,8 +27,8 @@ def left_at_work(known: set[threading.Thread]) -> list[str]:
 
     A thread that Python did not start, such as autograd's, may run on.
     """
-    frames = sys._current_frames()
     more = [t for t in threading.enumerate() if t not in known and not isinstance(t, threading._DummyThread)]
+    frames = sys._current_frames() if more else {}
     return [t.name for t in more if t.ident is None or not _waits(frames.get(t.ident))]
 
 

@@ -22,8 +22,6 @@ from attnbench.store.environment import anonymous
 from attnbench.store.fingerprint import check_fingerprint
 from attnbench.store.report import Finding, Report
 
-RAISES = "it raises"
-
 Check = Callable[[Subject], Finding]
 Stage = Callable[[str], None]
 
@@ -99,18 +97,19 @@ def _carry_out_all(chosen: Mapping[str, Check], subject: Subject, stage: Stage) 
     pointless: str | None = None
     for name, function in chosen.items():
         stage(name)
-        found = _carry_out(function, subject, name) if pointless is None else skipped(pointless)
+        found, ended = _carry_out(function, subject, name) if pointless is None else (skipped(pointless), True)
         findings.append(dataclasses.replace(found, name=name, detail=anonymous(found.detail)))
-        if found.status == "failed" and (name == "build" or not found.detail.startswith(RAISES)):
+        if found.status == "failed" and (ended or name == "build"):
             pointless = pointless or PREREQUISITES.get(name)
     return findings
 
 
-def _carry_out(function: Check, subject: Subject, name: str) -> Finding:
+def _carry_out(function: Check, subject: Subject, name: str) -> tuple[Finding, bool]:
+    """The finding of a check, and whether the check came to its end; one that raises has failed."""
     try:
         # A mechanism without a backward pass may refuse whatever asks for one.
         with torch.set_grad_enabled(name == "build" or subject.has_gradients()):
-            return function(subject)
+            return function(subject), True
     except Unavailable:
         raise
     except Exception as error:  # whatever a third party's mechanism does
@@ -120,7 +119,7 @@ def _carry_out(function: Check, subject: Subject, name: str) -> Finding:
         if absent is not None:
             raise Unavailable(absent) from error
         hint = f"; {gradients.HINT}" if name == "gradients" and not isinstance(error, Unsupported) else ""
-        return failed(f"{RAISES} {_name_of(error)}: {' '.join(text_of(error).split())[:300]}{hint}")
+        return failed(f"it raises {_name_of(error)}: {' '.join(text_of(error).split())[:300]}{hint}"), False
 
 
 def _name_of(error: Exception) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.attention import PaddingMask, Unsupported
+from attnbench.measurement.anew import state_of
 from attnbench.measurement.checks.finding import Finding, Worst, form, skipped
 from attnbench.measurement.checks.subject import Inputs, Subject, attend, cast, flat, gradients, relative_error, times
 from attnbench.measurement.reference import TOLERANCE
@@ -69,11 +70,12 @@ def _compare(
 ) -> None:
     """Add the error of the output and, if asked for, of all gradients together to `worst`."""
     module = subject.build(length, HEAD_DIM, groups=1, dtype=dtype)
+    state = state_of(module)
     with_gradients = with_gradients and subject.gradient_trouble(causal) is None
     drawn = {key: x.to(dtype) for key, x in subject.draw(1, length, HEAD_DIM, groups=1).items()}
 
     def anew(kind: torch.dtype) -> nn.Module:
-        return subject.build(length, HEAD_DIM, 1, kind, like=module)
+        return subject.build(length, HEAD_DIM, 1, kind, state)
 
     def results(one: nn.Module, kind: torch.dtype, forward: Forward) -> list[Tensor]:
         inputs = cast(drawn, kind, with_gradients)

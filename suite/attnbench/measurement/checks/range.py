@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from attnbench.attention import Unsupported
+from attnbench.measurement.anew import state_of
 from attnbench.measurement.checks.finding import Finding, bracketed, failed, form, passed
 from attnbench.measurement.checks.subject import Inputs, Subject, attend, cast, flat, gradients
 
@@ -18,6 +19,7 @@ def finite(subject: Subject) -> Finding:
     asked = 0
     for dtype, scales in SCALES.items():
         module = subject.build(dtype=dtype)
+        state = state_of(module)
         for scale in scales:
             drawn = {key: (scale * x).to(dtype) for key, x in subject.draw().items()}
             for causal in subject.forms:
@@ -31,7 +33,7 @@ def finite(subject: Subject) -> Finding:
                     asked += 1
                     continue
                 finest = subject.finest()
-                wanted = _outcome(subject, subject.build(dtype=finest, like=module), drawn, finest, causal)
+                wanted = _outcome(subject, subject.build(dtype=finest, state=state), drawn, finest, causal)
                 if not wanted.isfinite().all():
                     even = f"even in {str(finest).removeprefix('torch.')}{bracketed(form(causal))}"
                     return failed(f"inputs of size {scale:g} give values that are not finite, {even}")

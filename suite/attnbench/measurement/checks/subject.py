@@ -49,12 +49,12 @@ class Subject:
         head_dim: int = HEAD_DIM,
         groups: int = GROUPS,
         dtype: torch.dtype = torch.float32,
-        like: nn.Module | None = None,
+        state: Mapping[str, Any] | None = None,
     ) -> nn.Module:
         """A module in eval mode that has never been called, the same each time.
 
-        Noise is added to its parameters, so that none is left without effect at 0 or 1. like: a module whose parameters and persistent
-        buffers it has instead, for those may be rounded.
+        Noise is added to its parameters, so that none is left without effect at 0 or 1. state: parameters and persistent buffers that it
+        has instead, those of a module whose dtype rounds them.
         """
         heads = groups * self.variant.head_group
         blueprint = Blueprint(self.source, Shape(heads, head_dim, seq_len, heads * head_dim, layer_index=1, num_layers=3), self.params)
@@ -65,8 +65,8 @@ class Subject:
             for parameter in module.parameters():
                 parameter.add_(STIR * torch.randn_like(parameter))
         module = module.to(self.device, dtype)
-        if like is not None:
-            module.load_state_dict(like.state_dict())
+        if state is not None:
+            module.load_state_dict(state)
         return module
 
     def executed(self, dtype: torch.dtype) -> Variant:
