@@ -10,7 +10,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from attnbench import registry
 from attnbench.attention import Shape, Variant
-from attnbench.spec.construct import construct
+from attnbench.registry import module_files
+from attnbench.spec.construct import construct, load_variant
 from attnbench.store.sources import PACKAGE, closure
 
 SUFFIX = "_anew"
@@ -86,32 +87,33 @@ def load_anew(source: str) -> Variant:
     random, are those of the first execution. Where a file cannot be executed twice, as one that registers an operator of torch, the
     variant is that of the first execution.
     """
-    known: Variant = registry.load("variants", source)
+    known = load_variant(source)
     file = registry.source("variants", source).resolve()
     first = next((module for module in list(sys.modules.values()) if _file_of(module) == file), None)
     if first is None:
         return known
-    with _without_neighbours(file):
-        try:
-            module = _execute(first, file)
-        except Exception:  # whatever a third party's file raises the second time
-            return known
+    try:
+        module = module_files.load(file, anew=True) if registry.is_path(source) else _execute(first, file)
+    except Exception:  # whatever a third party's file raises the second time
+        return known
     for name, value in vars(module).items():
         other = vars(first).get(name)
         if isinstance(value, Tensor) and isinstance(other, Tensor) and value.shape == other.shape and value.dtype == other.dtype:
             setattr(module, name, other.detach().clone())
     variant = getattr(module, "VARIANT", None)
-    return variant if isinstance(variant, Variant) else known
+    return replace(variant, params=known.params) if isinstance(variant, Variant) else known
 
 
 def _execute(first: ModuleType, file: Path) -> ModuleType:
+    """Another execution of the file of a registered variant, and of the modules of its own package that it imports."""
     name = first.__name__ + SUFFIX
     folders = getattr(first, "__path__", None)
     found = importlib.util.spec_from_file_location(name, file, submodule_search_locations=None if folders is None else list(folders))
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # for dataclasses and the like, which look up where they are defined
-    found.loader.exec_module(module)
+    with _without_neighbours(file):
+        found.loader.exec_module(module)
     return module
 
 
@@ -122,11 +124,9 @@ def _without_neighbours(file: Path) -> Iterator[None]:
     held = {name: module for name, module in list(sys.modules.items()) if _file_of(module) in beside}
     for name in held:
         del sys.modules[name]
-    sys.path.insert(0, str(file.parent))
     try:
         yield
     finally:
-        sys.path.remove(str(file.parent))
         sys.modules.update(held)
 
 

@@ -24,10 +24,13 @@ from attnbench.errors import BadInput
 PREFIX = "attnbench_file_"  # of the packages, one for each folder, that hold what is imported here
 
 _folders: dict[Path, str] = {}  # folder from which absolute imports count -> the name of its package here
+_roots: dict[str, Path] = {}  # the name of every such package -> its folder
 
 
-def load(path: Path) -> ModuleType:
+def load(path: Path, anew: bool = False) -> ModuleType:
     """Execute the file at a path and give its module.
+
+    anew: in a package of its own, so that the modules beside it are executed again too, and share nothing with those of before.
 
     Raises BadInput for what is no Python file, or imports a name that a module beside it and an installed package both have; else whatever
     the file raises.
@@ -38,7 +41,7 @@ def load(path: Path) -> ModuleType:
     root = path.parents[len(inside)]
     # A name that no import statement can hold is made unique, for what is made of it here need not be.
     stem = path.stem if path.stem.isidentifier() else f"{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}_{len(sys.modules)}"
-    name = ".".join([_package(root), *inside, stem])
+    name = ".".join([_new_package(root) if anew else _package(root), *inside, stem])
     spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path)))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -68,13 +71,20 @@ def _packages(folder: Path) -> list[str]:
 def _package(root: Path) -> str:
     """The name of the package of a folder, which is made where there is none yet."""
     if root not in _folders:
-        _folders[root] = name = f"{PREFIX}{len(_folders)}"
-        package = ModuleType(name)
-        package.__path__ = [str(root)]
-        sys.modules[name] = package
-        if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-            sys.meta_path.insert(0, _Finder())
+        _folders[root] = _new_package(root)
     return _folders[root]
+
+
+def _new_package(root: Path) -> str:
+    """The name of a package of a folder that nothing is in yet."""
+    name = f"{PREFIX}{len(_roots)}"
+    _roots[name] = root
+    package = ModuleType(name)
+    package.__path__ = [str(root)]
+    sys.modules[name] = package
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+    return name
 
 
 class _Finder(MetaPathFinder):
@@ -127,7 +137,7 @@ def _import(
 def _is_beside(place: str, top: str) -> bool:
     """Whether the folder of a package has a module of that name. Raises BadInput where an installed package has it too."""
     package, *inner = place.split(".")
-    folder = next(root for root, name in _folders.items() if name == package).joinpath(*inner)
+    folder = _roots[package].joinpath(*inner)
     files = [file for file in (folder / f"{top}.py", folder / top / "__init__.py") if file.is_file()]
     installed = _origin(top)
     if not files:
