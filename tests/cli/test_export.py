@@ -36,7 +36,9 @@ def stored(results: Path) -> Path:
     """A failure, samples that need all their digits, a metric without any, integers that are missing elsewhere, and a curve."""
     store = Store(results)
     store.append(make_record(status="error", reason=HOSTILE, stage="time", measurements={}, session="a"))
-    store.append(make_record(make_spec(params={"scale": 1.0, "shape": [2, 3]}), measurements={"forward_s": [0.1, 1 / 3, 5e-324]}))
+    store.append(
+        make_record(make_spec(params={"scale": 1.0, "shape": [2, 3]}), measurements={"forward_s": [0.1, 1 / 3, 1.2345678901234567e-149]})
+    )
     store.append(make_record(make_spec(seed=2**62), measurements={"forward_s": [], "flops": [1e22]}, session="c"))
     curve = {"wall_s": [0.0, 1.5], "train_loss": [None, 0.25]}
     store.append(make_record(make_spec(**TASK, lr=0.001, causal=True), measurements={"accuracy": [0.9]}, curve=curve, machine="lab"))

@@ -35,7 +35,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "params": ({}, {"degree": True}, {"degree": 1}, {"degree": 1.0}, {"a": []}, {"a": None}, {"a": [1, "x", None]}, {"é": "\n\0"},
     {"a": 2**63 - 1}),
     "batch_size": SIZES, "num_heads": SIZES[:6], "head_dim": SIZES[:6], "seq_len": SIZES, "num_layers": SIZES, "epochs": SIZES,
-    "seed": (-1, 0, 1, 1000, 2**53, -(2**53)), "lr": (None, 5e-324, 1e-9, 0.1, 1.0, 1e308), "causal": (True, False),
+    "seed": (-1, 0, 1, 1000, 2**53, -(2**63)), "lr": (None, 5e-324, 1e-9, 0.1, 1.0, 1e308), "causal": (True, False),
     "lr_grid": (None, "", " ", "0.001 0.003", "x", "inf nan", "-1"), "data": (None, "x", "embedded:0", ":"), "dtype": ("bfloat16",
     "float16"),
     "task": ("mnist", "x", "sotu_lm", "con", "é"), "evaluate": ("test", "validation"), "mode": ("forward", "training", "decode"),

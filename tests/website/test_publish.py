@@ -12,12 +12,11 @@ from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl, unquote, urlparse
 
-import msgspec
 import pytest
 from rich.console import Console
 
 from attnbench.spec.axes import Spec
-from attnbench.store.record import Record
+from attnbench.store.record import Record, encode
 from attnbench.store.report import Finding, Report
 from attnbench.website.links import cell_anchor
 from attnbench.website.palette import slug
@@ -134,11 +133,11 @@ def test_hostile_records_stay_text() -> None:
         assert ".." not in parts
     for path in ("variants.html", "machines.html", f"sources/{slug(hostile)}.html", f"variants/{slug(hostile)}.html"):
         assert "&lt;/script&gt;" in html(files)[path], path
-    stored, views = dict[str, Record](), 0
+    stored, views = dict[str, object](), 0
     for path, content in files.items():
         for name, given in calls(content) if path.startswith(("data/", "cells/")) and path.endswith(".js") else []:
             if name == "cell":
-                stored[given[0]] = msgspec.convert(given[1], Record)
+                stored[given[0]] = given[1]
             elif name == "index":
                 assert all(re.fullmatch(r"[a-z0-9-]+", chunk) for chunk in given[0]["chunks"]), "they name files to load"
             elif name == "chunk":
@@ -148,7 +147,7 @@ def test_hostile_records_stay_text() -> None:
                     views += 1
                     assert not Links(view["html"]).suspects, path
     assert views > 20
-    assert stored == {cell_anchor(record): record for record in records}
+    assert stored == {cell_anchor(record): json.loads(encode(record)) for record in records}
 
 
 @pytest.mark.parametrize("formula", ["V by <img/src=x/onerror=alert(1)>", r"\text{<img/src=x/onerror=alert(1)>}", "<img src=x>"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attnbench.errors import BadInput, unknown_name
-from attnbench.spec.plain import ALLOWED, COUNTED, UNPRINTABLE, Param, is_name, plain, shown
+from attnbench.spec.plain import ALLOWED, COUNTED, UNPRINTABLE, WHOLE, Param, is_name, plain, shown
 
 TRACKS = ("kernel", "depth", "task")
 MODES = ("forward", "training", "decode")
@@ -86,8 +86,8 @@ class Spec:
                 raise BadInput(f"{name} is {shown(value)}; it must be a whole number of at least 1, and at most 2^53")
         if self.d_model > COUNTED:
             raise BadInput(f"num_heads * head_dim is {self.d_model}; it can be 2^53 at most")
-        if type(self.seed) is not int or abs(self.seed) > COUNTED:
-            raise BadInput(f"seed is {shown(self.seed)}; it must be a whole number of at most 2^53")
+        if type(self.seed) is not int or not -WHOLE <= self.seed < WHOLE:
+            raise BadInput(f"seed is {shown(self.seed)}; it must be a whole number of 64 bits")
         if type(self.causal) is not bool:
             raise BadInput(f"causal is {shown(self.causal)}; it must be true or false")
         for name in _NAMES:

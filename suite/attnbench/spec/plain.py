@@ -9,8 +9,8 @@ from typing import Any
 Scalar = bool | int | float | str | None
 Param = bool | int | float | str | list[Scalar] | None
 
-WHOLE = 2**63  # whole numbers of parameters are below it, in 64 bits
-COUNTED = 2**53  # sizes and seeds are at most this: a float64, and a browser's script, holds them exactly
+WHOLE = 2**63  # parameters and seeds that are whole are below it, in 64 bits
+COUNTED = 2**53  # sizes are at most this: a float64, and a browser's script, holds them exactly
 ALLOWED = "a number, text, True, False, None, or a list of these, which a record can hold"
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control characters, ends of lines, half surrogate pairs
