@@ -110,6 +110,7 @@ def test_the_front_door_of_the_package_is_not_followed(tmp_path: Path) -> None:
 def test_files_that_are_compiled_count_where_they_are_named(tmp_path: Path) -> None:
     """As torch.utils.cpp_extension.load takes them."""
     mine = "from pathlib import Path\nSOURCES = [str(Path(__file__).parent / name) for name in ('csrc/kernel.cu', 'gone.cpp')]\n"
+    mine += f"LONG, TEXT = '{'x' * 5000}.cpp', 'of several\\nlines.h'\n"
     there = files_of(tmp_path, {"mine.py": mine, "csrc/kernel.cu": "__global__ void f() {}\n", "csrc/unused.cu": "", "gone.h": ""})
     assert closure([there["mine.py"]]) == {there["mine.py"], there["csrc/kernel.cu"]}
     assert content(there["csrc/kernel.cu"]) == "__global__ void f() {}\n"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import builtins
 import re
 
-from attnbench.runner.larger_sizes import NOT_TRIED
 from attnbench.store.record import Record
 from attnbench.store.report import Report
 
@@ -47,9 +46,7 @@ def may_lie_outside(record: Record) -> bool:
     if record.status != "error":
         return False
     stage = record.stage or ""
-    if stage in STAGES or stage.startswith(_CHECK_STAGES):
-        return True
-    return said_outside(record.reason or "") or (stage == NOT_TRIED and not record.reason)
+    return stage in STAGES or stage.startswith(_CHECK_STAGES) or said_outside(record.reason or "")
 
 
 def said_outside(reason: str) -> bool:

@@ -13,6 +13,7 @@ from attnbench.registry.module_files import is_never_beside
 PACKAGE = Path(__file__).parents[1]
 _CALLS = ("import_module", "__import__")  # that import the module their first argument names
 _COMPILED = (".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hip", ".hpp")
+_LONGEST = 200  # characters of the path of such a file; of a longer text the system would say that it is no path
 _INSTALLED = ("site-packages", "dist-packages")  # names of folders
 _NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 
@@ -49,7 +50,7 @@ def _compiled(nodes: Iterable[ast.AST], file: Path) -> Iterator[Path]:
     """Yield the files in languages that are compiled which a file names in a text, by their paths from its folder."""
     for node in nodes:
         match node:
-            case ast.Constant(value=str(name)) if name.endswith(_COMPILED) and "\n" not in name and (file.parent / name).is_file():
+            case ast.Constant(value=str(name)) if name.endswith(_COMPILED) and len(name) < _LONGEST and (file.parent / name).is_file():
                 yield (file.parent / name).resolve()
 
 
