@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from attnbench import registry
 from attnbench.errors import BadInput
 from attnbench.website.formula import formula_html
 from attnbench.website.links import cell_anchor, cell_file, cell_href
+from attnbench.website.pages.variants import declared_facts
 from attnbench.website.publish import publish, render
 from attnbench.website.results import Results
 from helpers import site_records
@@ -147,3 +149,11 @@ def test_the_formula_of_every_mechanism_is_mathml(name: str) -> None:
 @pytest.mark.parametrize("formula", ["mean(V)", "softmax(Q Kᵀ / √d) V", r"\frac{", r"\text{<b>}"])
 def test_a_formula_that_is_no_latex_is_shown_as_it_was_written(formula: str) -> None:
     assert formula_html(formula) == f"<code>{escape(formula)}</code>"
+
+
+def test_a_mechanism_without_a_backward_pass_says_so_on_its_page() -> None:
+    declared = registry.load("variants", "softmax")
+    titles = {False: "none; cells that train are skipped", True: None}
+    for training, told in titles.items():
+        facts = {fact.name: fact.value for fact in declared_facts(dataclasses.replace(declared, training=training))}
+        assert facts.get("Backward pass") == told

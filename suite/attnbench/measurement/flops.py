@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch._dynamo
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnbench.errors import AttnbenchError
@@ -37,7 +36,7 @@ def flops(call: Callable[[int], object]) -> float:
             call(0)
     except (TypeError, NotImplementedError) as error:
         if any(sign in str(error) for sign in _HIGHER_ORDER):
-            torch._dynamo.reset()  # or the next call of the operator fails on what was traced here
+            torch.compiler.reset()  # or the next call of the operator fails on what was traced here
             raise Uncountable("torch's counter does not see into an operator of higher order, such as flex_attention") from error
         raise
     return counter.get_total_flops() + math.fsum(reported)

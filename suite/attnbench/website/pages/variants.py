@@ -92,6 +92,7 @@ def declared_facts(declared: Variant | None) -> list[Fact]:
         Fact("Claimed time", f"grows as {power_text(declared.time_exponent)} in seq_len"),
         Fact("Claimed memory", f"grows as {power_text(declared.memory_exponent)} in seq_len"),
         Fact("Causal form", "yes" if declared.causal else "no; causal cells are skipped"),
+        Fact("Backward pass", "" if declared.training else "none; cells that train are skipped"),
         Fact("Rows sum to one", "yes" if declared.normalises_rows else "no"),
         Fact("Parameters", ", ".join(params) or "none"),
         Fact("Needs", ", ".join(declared.needs) or "nothing beyond torch"),
