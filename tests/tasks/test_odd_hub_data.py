@@ -120,20 +120,29 @@ IN_TEST = ("images in another column", "a negative label", "labels that are floa
 def test_odd_data_are_unavailable_with_their_place(case: str, split: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     change, said = ODD_CELLS[case]
     parts = {name: good(rows) for name, rows in ROWS.items()}
-    write(tmp_path, {**parts, split: change(parts[split])}, features={})
+    write(tmp_path, {**parts, split: change(parts[split])})
     monkeypatch.setenv(COPIES, str(tmp_path))
     with pytest.raises(Unavailable, match=said) as refused:
         declared("mnist").parts("hub")
     assert "ylecun/mnist" in str(refused.value) and f"split {split!r}" in str(refused.value) and "--data embedded" in str(refused.value)
 
 
-@pytest.mark.parametrize("features", [{}, None], ids=["plain structs", "images"])
-def test_plain_structs_of_bytes_are_the_images_that_they_hold(features: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, {name: good(rows) for name, rows in ROWS.items()}, features)
+def test_images_are_read_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {name: good(rows) for name, rows in ROWS.items()})
     monkeypatch.setenv(COPIES, str(tmp_path))
     test = declared("mnist").parts("hub").test
     assert np.array_equal(test.inputs.numpy(), np.stack([digit(row) for row in range(ROWS["test"])]))
     assert test.targets.tolist() == [row % 10 for row in range(ROWS["test"])]
+
+
+@pytest.mark.parametrize("features", [{}, {"image": {"_type": "Value"}}, {"image": "Image"}, [1]], ids=["none", "value", "text", "list"])
+def test_plain_structs_that_nothing_says_are_images_are_refused(features: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {name: good(rows) for name, rows in ROWS.items()}, features)
+    monkeypatch.setenv(COPIES, str(tmp_path))
+    with pytest.raises(
+        Unavailable, match=r"split 'train', column 'image', row 0: a column of plain struct<.*; expected one of the type Image"
+    ):
+        declared("mnist").parts("hub")
 
 
 def test_a_missing_split_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,10 @@ class Columns:
         found: list[NDArray[np.uint8]] = []
         size = None if side is None else (side, side)
         expected = f"an image of {'' if side is None else f'{side} x {side} pixels and '}mode {mode}"
+        if column in self.table.column_names and not self._says_images(column):
+            raise self._refusal(
+                column, 0, f"a column of plain {self.table.schema.field(column).type}", f"one of the type Image, and {expected}"
+            )
         for row, value in self._values(column, expected):
             read = _read(value, mode, size)
             if isinstance(read, str):
@@ -72,6 +77,14 @@ class Columns:
                 expected = f"an image of {size[0]} x {size[1]} pixels, as the first, and mode {mode}"
             found.append(read)
         return torch.from_numpy(np.stack(found))
+
+    def _says_images(self, column: str) -> bool:
+        """Whether the data set says that a column holds images: bytes of which nobody says what they are may be anything."""
+        try:
+            features = json.loads((self.table.schema.metadata or {})[b"huggingface"])["info"]["features"]
+            return bool(features[column]["_type"] == "Image")
+        except (KeyError, TypeError, ValueError):
+            return False
 
     def _values(self, column: str, expected: str) -> Iterator[tuple[int, Any]]:
         """Number and value of every row of a column; of a text that is no UTF-8 its bytes."""
@@ -100,7 +113,7 @@ def _told(value: object) -> str:
 def _read(value: object, mode: str, size: tuple[int, int] | None) -> NDArray[np.uint8] | str:
     """The pixels of an encoded image; where it is no image of this mode and size, what came instead, in words.
 
-    An image is encoded as on the hub, {"bytes", "path"}, whether or not the column's type says that it holds images, or as plain bytes.
+    An image is encoded as on the hub, {"bytes", "path"}, or as plain bytes.
     """
     import numpy as np
     from PIL import Image
