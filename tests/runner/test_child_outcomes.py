@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from attnbench import registry
-from attnbench.errors import BadInput
+from attnbench.errors import AttnbenchError, BadInput
 from attnbench.measurement.cell_result import Stage
 from attnbench.measurement.clock import ClockError, Turn, take_turns
 from attnbench.runner.limits import LARGEST_FILE_BYTES
+from attnbench.runner.lock import measurement_lock
 from attnbench.runner.parent import run_in_child
 from attnbench.store.record import decode, encode
-from helpers.misbehaving import PATIENCE_S, Errand, is_gone, run_cell
+from helpers.misbehaving import PATIENCE_S, Errand, Nothing, is_gone, run_cell
 from helpers.records import make_record
 
 UNPRINTABLE = """
@@ -173,3 +174,18 @@ def test_a_result_that_cannot_be_sent_is_an_error_of_the_cell() -> None:
     result = run_in_child(Unsendable(), "forkserver")
     assert (result.status, result.stage) == ("error", "start")
     assert "pickle" in (result.reason or "")
+
+
+def test_a_process_that_cannot_be_started_is_an_error_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no folder of temporary files; so that the cell has a record, and is tried again."""
+
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "_get_default_tempdir", nowhere)
+        patch.setattr(tempfile, "tempdir", None)
+        found = run_in_child(Nothing(), "forkserver")
+        with pytest.raises(AttnbenchError, match="set TMPDIR"), measurement_lock():
+            pass
+    assert (found.status, found.stage) == ("error", "start") and "No usable temporary directory" in (found.reason or "")

@@ -34,9 +34,18 @@ def run_in_child(job: Job, start: Start, watch: Stage = lambda stage: None) -> R
     start: "forkserver" forks a clean process that holds torch already (the default); "fork" this very process, for a caller that has
     imported torch and computed nothing; "spawn" starts from nothing, which CUDA needs where this process may have used it.
 
+    A process that cannot be started, for want of memory, processes or a temporary folder, is an error at the stage "start".
+
     Raises CannotMeasure on a system that cannot run a job so.
     """
     require_measuring()
+    try:
+        return _run(job, start, watch)
+    except OSError as error:
+        return Result("error", "start", f"{type(error).__name__}: {text_of(error)[:LONGEST_REASON]}")
+
+
+def _run(job: Job, start: Start, watch: Stage) -> Result:
     context = _context(start, job.preload)
     receiving, sending = context.Pipe()
     lifeline, held = context.Pipe(duplex=False)  # the parent alone holds the other end, until it dies
