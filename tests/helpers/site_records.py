@@ -12,6 +12,7 @@ from typing import Any
 
 from attnbench.spec.axes import Spec
 from attnbench.store import facts
+from attnbench.store.metrics import is_time
 from attnbench.store.record import Record, Status, is_utc
 from attnbench.store.store import Store
 from helpers.records import make_record
@@ -205,7 +206,8 @@ def _storable(each: Record) -> Record:
     """The record as far as it can be read back: the site may be given others all the same, by `render`."""
     known = facts.fitting(each.environment)
     began = each.started_at if is_utc(each.started_at) else "2026-11-22T06:00:00Z"
-    measured = {metric: of for metric, of in each.measurements.items() if all(abs(x) < facts.LARGEST for x in of)}
+    can_be = {metric: -facts.LARGEST if not is_time(metric) else 1 / facts.LARGEST for metric in each.measurements}
+    measured = {metric: of for metric, of in each.measurements.items() if all(can_be[metric] < x < facts.LARGEST for x in of)}
     curve = {name: [None if x is None or abs(x) >= facts.LARGEST else x for x in of] for name, of in each.curve.items()}
     return dataclasses.replace(each, environment=known, started_at=began, measurements=measured, curve=curve)
 
