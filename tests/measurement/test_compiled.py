@@ -77,6 +77,7 @@ def test_without_a_compiler_it_is_unavailable(tmp_path: Path, monkeypatch: pytes
     [
         (RuntimeError("Failed to find C compiler. Please specify via CC environment variable"), "Triton found no C compiler"),
         (ValueError("Failed to multiply"), None),
+        (type("Mute", (Exception,), {"__str__": lambda self: 1 / 0})(), None),
     ],
 )
 def test_what_is_absent_is_found_in_what_an_error_came_from(error: Exception, said: str | None) -> None:

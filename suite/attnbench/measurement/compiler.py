@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from attnbench.errors import text_of
+
 THREADS, CACHE = "TORCHINDUCTOR_COMPILE_THREADS", "TORCHINDUCTOR_CACHE_DIR"
 MANY = 1000  # compiled forms of one function: a check calls it in every dtype, length and mode, and beyond torch's eight it is an error
 # By the names of the errors' classes, or words of theirs: what is not here, and whom it is said by.
@@ -43,7 +45,7 @@ def allow_many_forms() -> None:
 def absence(error: BaseException) -> str | None:
     """What an error of the compiler says is not on this machine, and what to do; None for any other error."""
     for one in _chain(error):
-        text = f"{type(one).__name__}: {one}"
+        text = f"{type(one).__name__}: {text_of(one)}"
         for sign, said in _ABSENT.items():
             if sign in text and type(one).__module__.partition(".")[0] in ("torch", "triton", "builtins"):
                 return said

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from attnbench.errors import AttnbenchError
+from attnbench.errors import AttnbenchError, text_of
 from attnbench.kernels.count import reported_flops, visible_pairs
 
 _HIGHER_ORDER = ("torch.ops.higher_order", "HigherOrderOperator")  # in what torch raises for one in a mode that it has no rule for
@@ -35,7 +35,7 @@ def flops(call: Callable[[int], object]) -> float:
         ):
             call(0)
     except (TypeError, NotImplementedError) as error:
-        if any(sign in str(error) for sign in _HIGHER_ORDER):
+        if any(sign in text_of(error) for sign in _HIGHER_ORDER):
             torch.compiler.reset()  # or the next call of the operator fails on what was traced here
             raise Uncountable("torch's counter does not see into an operator of higher order, such as flex_attention") from error
         raise

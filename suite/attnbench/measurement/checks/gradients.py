@@ -11,6 +11,7 @@ from torch.autograd.gradcheck import GradcheckError  # the attribute torch.autog
 from torch.func import functional_call
 
 from attnbench.attention import Unsupported
+from attnbench.errors import text_of
 from attnbench.measurement.checks.finding import Finding, failed, form, passed, skipped
 from attnbench.measurement.checks.subject import Subject, cast
 
@@ -27,7 +28,7 @@ def gradcheck(subject: Subject) -> Finding:
     for causal in subject.forms:
         trouble = subject.gradient_trouble(causal)
         if isinstance(trouble, Unsupported):
-            without.append(f"{trouble}{' (causal)' if causal else ''}")
+            without.append(f"{text_of(trouble)}{' (causal)' if causal else ''}")
             continue
         if trouble is not None:
             raise trouble
