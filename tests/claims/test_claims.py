@@ -77,7 +77,7 @@ def test_a_claim_is_exploratory_or_confirmatory() -> None:
 
 def test_anyone_can_add_a_claim_in_one_file(tmp_path: Path) -> None:
     file = tmp_path / "my_claim.py"
-    text = (Path(registry.__file__).parent / "claims" / "softmax_loses_rank.py").read_text(encoding="utf-8")
+    text = (Path(registry.__file__).parents[1] / "claims" / "softmax_loses_rank.py").read_text(encoding="utf-8")
     file.write_text(text.replace("LOST = 0.5", "LOST = 0.01"), encoding="utf-8")
     assert "not reproduced in this setting  my_claim  exploratory" in shown(str(file))  # no rank is below a hundredth of 16
     file.with_name("no_claim.py").write_text("CLAIM = 3\n", encoding="utf-8")
