@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch._inductor.cpp_builder as cpp_builder
+from torch._inductor import config
 
 from attnbench.attention import Shape
 from attnbench.errors import Unavailable
@@ -59,17 +60,26 @@ def test_a_function_may_be_compiled_anew_for_every_case_of_the_checks(tmp_path: 
 
 
 def test_without_a_compiler_it_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CXX", str(tmp_path / "no-such-compiler"))
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (str(tmp_path / "no-such-compiler"),))
+    missing = str(tmp_path / "no-such-compiler")
+    monkeypatch.setenv("CXX", missing)
     monkeypatch.setenv(compiler.CACHE, str(tmp_path / "cache"))  # or what was compiled before is found
+    forget_compilers()
+    source = write(tmp_path, COMPILED)
+    try:
+        with config.patch({"cpp.cxx": (missing,)}):
+            with pytest.raises(Unavailable, match="no C\\+\\+ compiler"):
+                check(source, {}, "cpu", full=False)
+            with pytest.raises(Unavailable, match="install g"):
+                cell(source)
+    finally:
+        forget_compilers()
+
+
+def forget_compilers() -> None:
+    """What torch found out about this machine's compiler, and what it compiled, counts no more."""
     for cached in ("get_cpp_compiler", "get_compiler_version_info", "_is_clang", "_is_gcc"):
         getattr(getattr(cpp_builder, cached, None), "cache_clear", lambda: None)()
     torch._dynamo.reset()
-    source = write(tmp_path, COMPILED)
-    with pytest.raises(Unavailable, match="no C\\+\\+ compiler"):
-        check(source, {}, "cpu", full=False)
-    with pytest.raises(Unavailable, match="install g"):
-        cell(source)
 
 
 @pytest.mark.parametrize(

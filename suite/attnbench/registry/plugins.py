@@ -72,7 +72,7 @@ def module_of(point: EntryPoint) -> str | None:
     """The module that an entry point names; None where its value names none."""
     try:
         return point.module
-    except AttributeError:  # the value does not look like one
+    except (AttributeError, ValueError):  # the value does not look like one: older and newer Pythons
         return None
 
 
