@@ -78,19 +78,20 @@ class Claim:
     def __post_init__(self) -> None:
         if self.standing not in get_args(Standing):
             raise BadInput(f"a claim's standing is {self.standing!r}; it must be one of {', '.join(get_args(Standing))}")
+        for name in ("statement", "citation", "rule"):
+            text = getattr(self, name)
+            if not isinstance(text, str) or not text.strip():
+                raise BadInput(f"the claim's {name} is {text!r}; give a text")
+        if not isinstance(self.arms, tuple) or not self.arms or not all(isinstance(arm, Arm) for arm in self.arms):
+            raise BadInput(f"the claim's arms are {self.arms!r}; give at least one Arm(...), in a tuple")
+        for name in ("query", "decide"):
+            if not callable(getattr(self, name)):
+                raise BadInput(f"the claim's {name} is {getattr(self, name)!r}; give a function")
 
 
 def verdict_text(verdict: Verdict) -> str:
     """A verdict as readers see it: what is not reproduced is so in the setting of the records, which need not be the paper's."""
     return f"{verdict} in this setting" if verdict == "not reproduced" else verdict
-
-    def __post_init__(self) -> None:
-        for name in ("statement", "citation", "rule"):
-            text = getattr(self, name)
-            if not isinstance(text, str) or not text.strip():
-                raise ValueError(f"the claim's {name} is {text!r}; give a text")
-        if not self.arms or not all(isinstance(arm, Arm) for arm in self.arms):
-            raise ValueError(f"the claim's arms are {self.arms!r}; give at least one Arm(...), in a tuple")
 
 
 def measured(table: pd.DataFrame, track: str, metric: str, **where: object) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from attnbench.analysis.frame import frame
 from attnbench.analysis.overall import frontiers, lengths_text, profile, task_ranks, time_to_target
 from attnbench.analysis.scaling import crossovers, feasible, growth
 from attnbench.analysis.settings import BENCH
-from attnbench.analysis.task_metrics import saturated
+from attnbench.analysis.task_metrics import is_solved
 from attnbench.errors import BadInput
 from attnbench.store.record import Record
 from helpers.records import learnt, make_record, make_spec, timed
@@ -147,8 +147,8 @@ def test_a_task_that_all_solve_leaves_the_average_and_is_named() -> None:
     assert found.tasks == tuple(f"task{n} (embedded:00000000)" for n in range(3))
     assert found.left_out == ("task3 (embedded:00000000): all mechanisms are above 0.999, so that it orders nothing",)
     assert found.ranks == (1.0, 2.0)
-    assert saturated("accuracy", [0.9991, 1.0]) and not saturated("accuracy", [0.999, 1.0]) and not saturated("accuracy", [])
-    assert not saturated("bits_per_byte", [1.5, 2.0])  # of which fewer are better
+    assert is_solved("accuracy", [0.9991, 1.0]) and not is_solved("accuracy", [0.999, 1.0]) and not is_solved("accuracy", [])
+    assert not is_solved("bits_per_byte", [1.5, 2.0])  # of which fewer are better
 
 
 def test_the_lengths_of_tasks_are_told() -> None:

@@ -43,9 +43,10 @@ def shown(*names: str, as_json: bool = False, evidence: bool = False, results: P
 
 def test_the_terminal_shows_verdicts_and_what_is_missing() -> None:
     text, verdicts = shown(), judged_here()
-    assert all(f"{verdict_text(verdict)}  {name}  exploratory" in text for name, verdict in verdicts.items())
+    assert all(f"{verdict_text(verdict)}  {name}  {registry.load('claims', name).standing}" in text for name, verdict in verdicts.items())
     assert ", ".join(f"{[*verdicts.values()].count(verdict)} {verdict_text(verdict)}" for verdict in get_args(Verdict)) in text
-    assert f"{len(verdicts)} of {len(verdicts)} are exploratory" in text
+    exploratory = [name for name in verdicts if registry.load("claims", name).standing == "exploratory"]
+    assert f"{len(exploratory)} of {len(verdicts)} are exploratory" in text
     assert ("attnbench run --preset claims" in text) == ("inconclusive" in verdicts.values())
     table = shown("softmax_loses_rank", evidence=True)
     assert "num_layers 12" in table and "orthogonal_is_linear" not in table
@@ -56,7 +57,7 @@ def test_programs_get_every_claim_with_its_evidence(capsys: pytest.CaptureFixtur
     found = json.loads(capsys.readouterr().out, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
     assert {of["name"]: of["verdict"] for of in found} == judged_here()
     assert all({"statement", "evidence", "rule", "citation", "why", "missing"} <= of.keys() for of in found)
-    assert {of["standing"] for of in found} == {"exploratory"}
+    assert {of["name"]: of["standing"] for of in found} == {name: registry.load("claims", name).standing for name in judged_here()}
     assert all(set(get_args(Verdict)) >= {of["verdict"]} for of in found)  # the word alone, for programs
 
 
@@ -73,6 +74,25 @@ def test_a_claim_is_exploratory_or_confirmatory() -> None:
     assert Claim(**fields).standing == "exploratory"  # what a claim is that says nothing
     with pytest.raises(BadInput, match="standing is 'sure'; it must be one of exploratory, confirmatory"):
         Claim(**{**fields, "standing": "sure"})
+
+
+@pytest.mark.parametrize(
+    ("field", "odd"),
+    [
+        ("statement", None),
+        ("statement", " "),
+        ("citation", 3),
+        ("rule", ""),
+        ("arms", ()),
+        ("arms", (3,)),
+        ("arms", []),
+        ("query", None),
+        ("decide", "x"),
+    ],
+)
+def test_what_is_no_claim_is_refused_by_its_field(field: str, odd: object) -> None:
+    with pytest.raises(BadInput, match=f"the claim's {field} (is|are) "):
+        Claim(**{**vars(registry.load("claims", "softmax_loses_rank")), field: odd})
 
 
 def test_anyone_can_add_a_claim_in_one_file(tmp_path: Path) -> None:

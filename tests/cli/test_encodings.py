@@ -120,3 +120,15 @@ def test_what_a_mechanism_prints_is_no_error(tmp_path: Path) -> None:
     command = ["run", "--variant", str(file), "--cell", CELL.replace("softmax", "speaking"), "--results", str(results)]
     out, err = run([command], tmp_path, **ENCODINGS["the C locale"])
     assert "1 cells measured (1 ok)" in out, out + err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+@pytest.mark.parametrize("command", [["show"], ["list", "variants"], ["validate", "--json"]], ids=" ".join)
+def test_an_output_that_is_full_is_told_in_a_line(command: list[str], store: Path) -> None:
+    where = [] if command[0] == "list" else ([str(store)] if command[0] == "validate" else ["--results", str(store)])
+    with Path("/dev/full").open("wb") as full:
+        given = [sys.executable, "-m", "attnbench", *command, *where]
+        done = subprocess.run(given, stdout=full, stderr=subprocess.PIPE, check=False, text=True)
+    assert done.returncode not in (0, 2)
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr and "unexpected error" not in done.stderr, done.stderr

@@ -195,3 +195,15 @@ def test_a_package_that_build_imports_and_that_is_not_here_is_unavailable(tmp_pa
     file.write_text(MEAN.replace("lambda shape: nn.Identity()", "lambda shape: __import__('no_such_package')"))
     with pytest.raises(Unavailable, match="lazy imports what is not here: No module named 'no_such_package'"):
         attnbench.build(str(file), 4, 16)
+
+
+@pytest.mark.parametrize("command", [("list", "variants"), ("run", "--dry-run")], ids=["list", "run"])
+def test_entry_points_that_are_no_text_end_no_command(command: tuple[str, ...], tmp_path: Path) -> None:
+    """torch itself reads the entry points of every package when it is imported, and would end with an error."""
+    install(tmp_path, "odd", {})
+    (tmp_path / "odd-0.1.dist-info" / "entry_points.txt").write_bytes(b"[attnbench.variants]\n\xff\xfe = x\n")
+    store = ("--results", str(tmp_path / "results")) if command[0] == "run" else ()
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    done = cli(*command, *store, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    assert "the entry points of odd cannot be read" in done.stderr

@@ -34,8 +34,10 @@ def complaints(store: Path, folder: Path) -> Iterator[str]:
         ("run", "--dry-run"),
         ("doctor", "--json"),
     ]
+    printed = dict[str, str]()
     for command in commands:
         code, said = _done(*command, "--results", str(store))
+        printed[command[0]] = said
         if code != 0 and not (command[0] == "compare" and "unexpected error" not in said):
             yield f"{command[0]} ended with {code}: {said[-1000:]}"
             return
@@ -45,6 +47,9 @@ def complaints(store: Path, folder: Path) -> Iterator[str]:
         return
     sound = _sound(store, json.loads(said[: said.rindex("}") + 1])["faults"])
     yield from _left_out(sound, store, site, tables)
+    for name in sorted({record.spec.variant for record in Store(store).read([]) if record.spec.evaluate == "test"}):
+        if name not in printed["show"]:
+            yield f"show has no {name!r}"
 
 
 def _done(*command: str) -> tuple[int, str]:

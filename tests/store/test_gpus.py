@@ -65,6 +65,7 @@ def test_an_answer_of_another_format_is_no_gpu(said: str) -> None:
 UNHELPFUL = {
     "bytes that are no text": (r"printf '\377\376\200\n'", []),
     "a name that is no text": (r"printf 'GPU \377, 570.1, 81559 MiB, 700.00 W\n'", ["GPU \ufffd"]),
+    "control characters": (r"printf 'NVIDIA\0 A\033, 570.1, 81559 MiB, 700.00 W\n'", ["NVIDIA\ufffd A\ufffd"]),
     "another format": ("echo '<?xml version=\"1.0\" ?>'", []),
     "an error": ("echo 'No devices were found' >&2; exit 6", []),
     "death": ("kill -11 $$", []),

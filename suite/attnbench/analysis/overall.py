@@ -19,7 +19,7 @@ from attnbench.analysis.labels import Labels
 from attnbench.analysis.ranking import rankings, settings
 from attnbench.analysis.scaling import series_of
 from attnbench.analysis.settings import BENCH, SETTING, as_texts, comparable
-from attnbench.analysis.task_metrics import SATURATED, saturated
+from attnbench.analysis.task_metrics import SOLVED, is_solved
 from attnbench.stats import (  # fmt: skip
     AverageRanks,
     average_ranks,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 LEAST_SHARE = 0.75  # share of the tasks on which a mechanism must have a result to take part in the average
 LEAST_SEEDS = 3  # seeds that such a result must have
-SOLVED = f"all mechanisms are above {SATURATED:g}, so that it orders nothing"
 FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)  # of a performance profile
 
 
@@ -80,7 +79,7 @@ def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | No
             ]
             sound = [of[((of["status"] == "ok") & (of["records"] >= LEAST_SEEDS)).to_numpy()] for of in recipes]
             held = max(sound, key=len)
-            if not held.empty and saturated(held["metric"].iloc[0], held["value"]):
+            if not held.empty and is_solved(held["metric"].iloc[0], held["value"]):
                 solved.append(str(name))
                 continue
             sign = 1.0 if held.empty or higher_is_better(held["metric"].iloc[0]) else -1.0
@@ -92,7 +91,7 @@ def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | No
 def _aggregate(bench: tuple[str, ...], given: dict[str, dict[str, float]], everyone: Sequence[str], solved: Sequence[str]) -> Aggregate:
     """The aggregate of one bench. given: scores by task and label, more is better; everyone: all labels; solved: tasks that all solve."""
     scores = {task: of for task, of in given.items() if of}
-    out = [f"{task}: {SOLVED}" for task in solved]
+    out = [f"{task}: {SOLVED}, so that it orders nothing" for task in solved]
     out += [f"{task}: no mechanism has {LEAST_SEEDS} seeds" for task in sorted(given.keys() - scores.keys())]
     seen = {label: sum(label in of for of in scores.values()) for label in everyone}
     labels = [label for label in everyone if seen[label] >= LEAST_SHARE * len(scores)]

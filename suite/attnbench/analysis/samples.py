@@ -10,7 +10,7 @@ from operator import attrgetter
 from attnbench.analysis.labels import canonical
 from attnbench.spec.axes import Spec
 from attnbench.stats import Interval, mean_interval, median_interval, median_ratio, within
-from attnbench.store.facts import LARGEST as LARGEST
+from attnbench.store.facts import LARGEST
 from attnbench.store.metrics import as_meant
 from attnbench.store.record import Origin, Record
 

@@ -12,8 +12,8 @@ from attnbench.stats import Interval, in_groups
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
-SATURATED = 0.999  # accuracy that all mechanisms pass on a task which orders nothing
-SOLVED_TEXT = f"All mechanisms are above {SATURATED:g} here: the task orders nothing, and takes no part in average ranks."
+SOLVED_ABOVE = 0.999  # accuracy; a task on which all mechanisms pass it orders nothing
+SOLVED = f"all mechanisms are above {SOLVED_ABOVE:g}"
 LISTED = 5  # seeds whose values are shown one by one where their mean stands for none of them
 GROUPED = (
     "Where seeds lie further apart than half the way from knowing nothing to the best result, some learned and some did not: their values "
@@ -73,7 +73,8 @@ class Metric:
         given = [of for of in seeds if of]
         learnable, means = self.learnable(records), [fmean(of) for of in given]
         grouped = any(in_groups(of, learnable) for of in given)
-        return (*((GROUPED,) if grouped else ()), *((SOLVED_TEXT,) if saturated(self.name, means) else ()))
+        said = f"Here {SOLVED}: the task orders nothing, and takes no part in average ranks."
+        return (*((GROUPED,) if grouped else ()), *((said,) if is_solved(self.name, means) else ()))
 
     def known_nothing(self, records: Iterable[Record]) -> float | None:
         """The value of guessing by frequency alone on the data of these records; None where it was not measured."""
@@ -85,10 +86,10 @@ class Metric:
         return "" if value is None else f"Knowing nothing but how frequent each {self.frequent} is gives {self.told(value)}."
 
 
-def saturated(metric: str, values: Iterable[float]) -> bool:
+def is_solved(metric: str, values: Iterable[float]) -> bool:
     """Whether a task is solved by all, so that the order of the values says nothing: every accuracy is above .999."""
     values = list(values)
-    return metric == "accuracy" and bool(values) and min(values) > SATURATED
+    return metric == "accuracy" and bool(values) and min(values) > SOLVED_ABOVE
 
 
 METRICS = {

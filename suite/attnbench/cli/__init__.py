@@ -3,6 +3,7 @@ import-pytest-benchmark | doctor."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -205,11 +206,11 @@ def doctor(
 ) -> None:
     """Say what this machine is, what it can run and, with --peaks, how fast it is at most."""
     if machine:
-        from attnbench.store.environment import machine_name, shared_name
+        from attnbench.cli._notices import tell_of_shared_name
+        from attnbench.store.environment import machine_name
 
         print(machine_name())
-        if (said := shared_name()) is not None:
-            print(said, file=sys.stderr)
+        tell_of_shared_name()
         return
     from attnbench.cli.doctor import Inquiry, show_doctor
 
@@ -227,7 +228,10 @@ def guarded(command: Callable[[], Any]) -> int:
         _tell("error:", str(error))
         return 1
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 1
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except OSError as error:  # a full disk, a closed terminal: the system says what, and of which file
+        _tell("error:", text_of(error))
+        return 1
     except Exception as error:  # a bug in attnbench: one line that says so, and how to see where
         _tell("unexpected error:", f"{type(error).__name__}: {text_of(error)} (--debug shows where)")
         return 1
@@ -245,6 +249,8 @@ def main() -> None:
     from attnbench.cli.output import write_any_letter
 
     write_any_letter()
+    # attnbench measures on no device of another package, and torch would end with an error of that package's damaged metadata.
+    os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
     if "--debug" in sys.argv:
         sys.argv.remove("--debug")
         app()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from attnbench import registry
 from attnbench.store.commit import why_no_commit
+from attnbench.store.environment import shared_name
 
 
 def tell_of_plugins(groups: Iterable[str]) -> None:
@@ -21,3 +22,10 @@ def tell_of_no_commit() -> None:
     why = why_no_commit()
     if why is not None:
         print(f"warning: {why}; records will name no commit", file=sys.stderr, flush=True)
+
+
+def tell_of_shared_name() -> None:
+    """Print that other computers may have this machine's name, if so."""
+    why = shared_name()
+    if why is not None:
+        print(f"warning: {why}", file=sys.stderr, flush=True)

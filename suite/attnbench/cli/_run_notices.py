@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from rich.console import Console
 
 from attnbench.registry import is_path
-from attnbench.runner.cell import Cell
+from attnbench.runner.cell import Cell, Key
 from attnbench.runner.finished import Finished
-from attnbench.runner.plan import Key, Plan
+from attnbench.runner.plan import Plan
 from attnbench.runner.retry import newest_by_id
 from attnbench.store.record import Record
 

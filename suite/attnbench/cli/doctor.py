@@ -15,7 +15,7 @@ from rich.table import Table
 from attnbench import registry
 from attnbench.analysis.labels import threads_text
 from attnbench.analysis.number_format import size
-from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins
+from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins, tell_of_shared_name
 from attnbench.cli.output import print_json
 from attnbench.errors import unknown_name
 from attnbench.runner import here
@@ -56,9 +56,8 @@ def show_doctor(inquiry: Inquiry, out: Console, err: Console) -> None:
             return
     tell_of_plugins(registry.GROUPS)
     tell_of_no_commit()
+    tell_of_shared_name()
     facts = _facts(inquiry.results)
-    if (said := environment.shared_name()) is not None:
-        err.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if inquiry.as_json:
         print_json(facts)
     else:

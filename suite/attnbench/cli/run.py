@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from attnbench.analysis.drift import Drifts
-from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins
+from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins, tell_of_shared_name
 from attnbench.cli._run_notices import announce, tell_of_errors
 from attnbench.cli.terminal import print_problems
 from attnbench.errors import BadInput
@@ -29,7 +29,7 @@ from attnbench.runner.retry import failed_cells
 from attnbench.runner.roofline import Roof
 from attnbench.runner.session import Session, session_name
 from attnbench.spec.axes import Spec
-from attnbench.store.environment import machine_name, shared_name
+from attnbench.store.environment import machine_name
 from attnbench.store.record import Record
 from attnbench.store.store import Problem, Store
 
@@ -78,9 +78,9 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
         tell_of_errors(kept, console)
         return int(any(record.status in BAD for record in kept))
     require_measuring()
-    for said in (lacking(), shared_name()):
-        if said is not None:
-            print(said, file=sys.stderr)
+    if (said := lacking()) is not None:
+        print(said, file=sys.stderr)
+    tell_of_shared_name()
     if len(todo) < len(cells):
         console.print(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already; {len(todo)} to run.")
     announce(plan, known, finished, console)

@@ -11,7 +11,6 @@ import dataclasses
 import inspect
 import itertools
 import os
-import sys
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -31,7 +30,7 @@ from attnbench.runner.tuning import choose_rate
 from attnbench.spec import presets, tuning
 from attnbench.spec.asv_params import AXES, SETTING, Values, values_of
 from attnbench.spec.axes import Spec
-from attnbench.store.environment import machine_name, shared_name
+from attnbench.store.environment import machine_name
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 
@@ -139,8 +138,6 @@ def _record(cell: Cell, results: Path) -> Record:
     finished = Finished(store.finished(machine_name(), cell.fingerprint, ran_here()), gate, Limits(), session)
     if found := finished.record(cell):
         return found
-    if (said := shared_name()) is not None:
-        print(said, file=sys.stderr)
     shared = Session(session, gate, start=START, roof=Roof(results, START), checkpoints=results / "checkpoints")
     (record,) = local.run_cells([cell], shared, ran_out=finished.ran_out)
     store.append(record)

@@ -15,6 +15,8 @@ from attnbench.store.fingerprint import check_fingerprint, fingerprint
 from attnbench.tasks.loading import embedded
 from attnbench.workload import Task
 
+Key = tuple[str, str]  # id and fingerprint of a cell
+
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
@@ -27,7 +29,7 @@ class Cell:
     refused: Refusal | None = None  # where it is not to be tried
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         """Id and fingerprint: a record of this machine that has both is of this cell."""
         return self.spec.key(), self.fingerprint
 

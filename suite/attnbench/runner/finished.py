@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attnbench.runner.cell import Cell
+from attnbench.runner.cell import Cell, Key
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import NOT_TRIED, RanOut
@@ -13,7 +13,6 @@ from attnbench.runner.outside import may_lie_outside
 from attnbench.store.record import Record
 
 WIDER = 1.05  # times the memory of before, from which on it counts as more
-Key = tuple[str, str]  # id and fingerprint of a cell
 
 
 class Finished:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from attnbench.runner.cell import Refusal
+from attnbench.runner.cell import Key, Refusal
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
 
@@ -14,14 +14,11 @@ RAN_OUT = {"oom": "ran out of memory", "timeout": "ran out of time"}
 NOT_TRIED = "not tried"  # the stage of such a record
 
 
-_Key = tuple[str, str]
-
-
 class RanOut:
     """The smallest size at which each mechanism ran out, everything else being equal; the sources too."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
-        self._lowest: dict[_Key, Record] = {}
+        self._lowest: dict[Key, Record] = {}
         for record in records:
             self.add(record)
 
@@ -50,6 +47,6 @@ def _size(spec: Spec) -> int:
     return size
 
 
-def _key(spec: Spec, fingerprint: str) -> _Key:
+def _key(spec: Spec, fingerprint: str) -> Key:
     axes = {name: value for name, value in spec.chosen().items() if name != AXIS[spec.track]}
     return fingerprint, json.dumps(axes, sort_keys=True)

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 from attnbench import registry
 from attnbench.errors import BadInput, NotImportable, unknown_name
-from attnbench.runner.cell import Cell, load_task, resolve
+from attnbench.runner.cell import Cell, Key, load_task, resolve
 from attnbench.runner.tuning import choose_rate
 from attnbench.spec import presets, tuning
 from attnbench.spec.axes import DEVICES, TRACKS, Spec, parse
 from attnbench.store.record import Record
 from attnbench.workload import SOURCES
-
-Key = tuple[str, str]  # a cell's id and fingerprint
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from attnbench.errors import unknown_name
-from attnbench.runner.cell import Cell
-from attnbench.runner.plan import Key
+from attnbench.runner.cell import Cell, Key
 from attnbench.runner.tuning import choose_rate
 from attnbench.spec import tuning
 from attnbench.spec.axes import Spec

@@ -7,11 +7,10 @@ not to be seen there; the top of what is to be seen is then the group itself.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from attnbench.store.probe import fact, text_of_file
+from attnbench.store.probe import fact, positive_number, text_of_file
 
 MOUNTED = Path("/sys/fs/cgroup")
 MINE = Path("/proc/self/cgroup")
@@ -32,7 +31,7 @@ def processor_quota(mounted: Path = MOUNTED, mine: Path = MINE) -> float | None:
 def memory_limit_bytes(mounted: Path = MOUNTED, mine: Path = MINE) -> int | None:
     """How much memory this process and those in its group may use together; None without a limit."""
     files = (folder / name for folder in _folders("memory", mounted, mine) for name in ("memory.max", "memory.limit_in_bytes"))
-    limits = [int(limit) for file in files if (limit := _positive(text_of_file(file)))]
+    limits = [int(limit) for file in files if (limit := positive_number(text_of_file(file)))]
     return min((limit for limit in limits if limit < NO_LIMIT_BYTES), default=None)
 
 
@@ -56,10 +55,5 @@ def _roots(controller: str, mounted: Path) -> list[Path]:
 
 def _share(quota: str | None, period: str | None) -> float | None:
     """Processors, from a quota of microseconds in a period; None for "max", -1, and what is no number."""
-    allowed = _positive(quota)
-    return None if allowed is None else allowed / (_positive(period) or PERIOD_US)
-
-
-def _positive(text: str | None) -> float | None:
-    value = fact(lambda: float(text or ""))
-    return value if value is not None and 0 < value < math.inf else None
+    allowed = positive_number(quota)
+    return None if allowed is None else allowed / (positive_number(period) or PERIOD_US)

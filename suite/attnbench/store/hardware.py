@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import re
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.store.cgroups import memory_limit_bytes
-from attnbench.store.probe import fact, output_of, result_of, text_of_file
+from attnbench.store.probe import fact, output_of, positive_number, result_of, text_of_file
 
 CPU0 = Path("/sys/devices/system/cpu/cpu0")
 CPUINFO = Path("/proc/cpuinfo")
@@ -93,11 +92,11 @@ def clock(cpu0: Path = CPU0, cpuinfo: Path = CPUINFO) -> dict[str, float | str]:
     """clock_mhz, max_clock_mhz and governor of the first processor; those that the system does not report are left out."""
     found: dict[str, float | str] = {}
     for name, file in (("clock_mhz", "scaling_cur_freq"), ("max_clock_mhz", "cpuinfo_max_freq")):
-        kilohertz = _number(text_of_file(cpu0 / "cpufreq" / file))
+        kilohertz = positive_number(text_of_file(cpu0 / "cpufreq" / file))
         if kilohertz is not None:
             found[name] = kilohertz / 1e3
     if "clock_mhz" not in found:  # a virtual machine has no cpufreq
-        megahertz = _number(_from_cpuinfo("cpu MHz", cpuinfo))
+        megahertz = positive_number(_from_cpuinfo("cpu MHz", cpuinfo))
         if megahertz is not None:
             found["clock_mhz"] = round(megahertz, 1)
     governor = text_of_file(cpu0 / "cpufreq" / "scaling_governor")
@@ -155,9 +154,3 @@ def _value_of(key: str, text: str | None) -> str | None:
         if name.strip() == key:
             return value.strip()
     return None
-
-
-def _number(text: str | None) -> float | None:
-    """A number above zero, as text; None for anything else."""
-    value = fact(lambda: float(text or ""))
-    return value if value is not None and 0 < value < math.inf else None

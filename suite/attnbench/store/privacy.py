@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import platform
 import re
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ def pattern(host: str, user: str) -> re.Pattern[str]:
 
 @cache
 def _here() -> re.Pattern[str]:
-    return pattern(platform.node(), fact(_user) or "")
+    return pattern(platform.node(), fact(_user) or fact(getpass.getuser) or "")
 
 
 def _user() -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -32,6 +34,12 @@ def fact(ask: Callable[[], T]) -> T | None:
 def text_of_file(file: Path) -> str | None:
     """The text of a small file, whatever bytes are in it; None where it cannot be read."""
     return fact(lambda: _text(_first_bytes(file)))
+
+
+def positive_number(text: str | None) -> float | None:
+    """A finite number above zero, from its text; None for anything else."""
+    value = fact(lambda: float(text or ""))
+    return value if value is not None and 0 < value < math.inf else None
 
 
 def output_of(command: Sequence[str], limit_s: float = LIMIT_S) -> str | None:
@@ -105,4 +113,5 @@ def _first_bytes(file: Path) -> bytes:
 
 
 def _text(content: bytes) -> str:
-    return content.decode("utf-8", errors="replace").strip()
+    """The text of what came, in which bytes that are no text, and control characters, which no record holds, are replaced."""
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", "\ufffd", content.decode("utf-8", errors="replace")).strip()

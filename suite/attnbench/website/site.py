@@ -11,6 +11,7 @@ import jinja2
 import msgspec
 
 from attnbench.analysis.number_format import count
+from attnbench.claim import EXPLORATORY
 from attnbench.store.metrics import as_plain
 from attnbench.store.peaks import Peaks
 from attnbench.store.record import Record
@@ -65,7 +66,9 @@ class Site:
         found = judged_claims(results, self.sources.claims)
         figures = {f"{each.name}-{n}": chart.figure for each in found for n, chart in enumerate(each.charts)}
         yield "data/claims.js", figures_script("claims", figures)
-        yield draw.page("claims.html", "claims.html", claims=found, summary=summary_table(found), scripts=["data/claims.js"])
+        yield draw.page(
+            "claims.html", "claims.html", claims=found, summary=summary_table(found), younger=EXPLORATORY, scripts=["data/claims.js"]
+        )
         shown = machines(results, self.peaks or {})
         yield "data/machines.js", figures_script("machines", {f"drift-{m.anchor}": m.drift.figure for m in shown if m.drift})
         yield draw.page("machines.html", "machines.html", machines=shown, scripts=["data/machines.js"])

@@ -6,7 +6,7 @@ import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from attnbench.analysis.samples import LARGEST
+from attnbench.store.facts import LARGEST
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
 from attnbench.website.charts.reference import Reference

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from attnbench.analysis.number_format import digits, ratio, seconds, size
-from attnbench.analysis.samples import BASELINE, LARGEST, positive
+from attnbench.analysis.samples import BASELINE, positive
 from attnbench.analysis.standings import Standing
 from attnbench.stats import MARGIN, Interval, ratio_interval
+from attnbench.store.facts import LARGEST
 from attnbench.store.record import Record
 from attnbench.website.links import cell_href
 from attnbench.website.results import Results
