@@ -16,7 +16,7 @@ from attnbench.attention import Shape, Variant
 from attnbench.errors import BadInput, Unavailable, text_of, unknown_name
 from attnbench.registry import process_settings
 from attnbench.spec.axes import plain_params
-from attnbench.spec.variant_fields import EXPONENTS, check_fields
+from attnbench.spec.variant_fields import check_fields
 
 
 def construct(name: str, num_heads: int, head_dim: int, context: Mapping[str, int | None], params: Mapping[str, Any]) -> nn.Module:
@@ -65,8 +65,13 @@ def load_variant(name: str) -> Variant:
     if not isinstance(variant, Variant):
         raise BadInput(f"VARIANT of {registry.stem(name)} is a {type(variant).__name__}; end the file in VARIANT = Variant(...)")
     check_fields(variant, registry.stem(name))
-    exponents = {field: float(getattr(variant, field)) for field in EXPONENTS}
-    return dataclasses.replace(variant, params=plain_params(variant.params, registry.stem(name)), needs=tuple(variant.needs), **exponents)
+    return dataclasses.replace(
+        variant,
+        time_exponent=float(variant.time_exponent),
+        memory_exponent=float(variant.memory_exponent),
+        params=plain_params(variant.params, registry.stem(name)),
+        needs=tuple(variant.needs),
+    )
 
 
 def check_params(name: str, variant: Variant, params: Mapping[str, Any]) -> None:
