@@ -14,6 +14,7 @@ import torch
 import attnbench
 from attnbench import registry
 from attnbench.errors import BadInput
+from attnbench.measurement.checks import check
 from attnbench.registry import process_settings
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import CellJob, Limits, Result
@@ -27,7 +28,7 @@ import gc, os, random, signal, sys, warnings
 import numpy as np
 import torch
 from torch import nn
-from attnbench.attention import Variant, hide_padding
+from attnbench.attention import Unsupported, Variant, hide_padding
 {at_import}
 
 class Mine(nn.Module):
@@ -36,6 +37,8 @@ class Mine(nn.Module):
         {in_build}
 
     def forward(self, q, k, v, causal=False, padding_mask=None):
+        if causal:
+            raise Unsupported("no causal form")
         {in_forward}
         return hide_padding(padding_mask, v)[0]
 
@@ -161,3 +164,40 @@ def test_nothing_of_such_a_file_is_measured_and_the_next_command_measures_as_eve
     assert cli_here("run", "--cell", cell % "softmax", "--results", str(results)).returncode == 0
     (record,) = Store(results).read()
     assert record.status == "ok"
+
+
+FOUND = [
+    "torch.set_default_dtype(torch.float64)", "torch.set_num_threads(1)", "torch.set_num_threads(2)", "torch.set_num_threads(3)",
+    "torch.set_grad_enabled(False)", "torch.backends.cuda.enable_flash_sdp(False)", "os.environ['OMP_NUM_THREADS'] = '7'", "gc.disable()",
+]  # fmt: skip
+NAMES = {change.partition("(")[0]: name.partition(" from")[0] for change, name in CHANGES.items()}
+
+
+@pytest.mark.parametrize("change", FOUND)
+def test_a_change_in_forward_fails_the_checks_by_name_and_is_put_back(change: str, tmp_path: Path) -> None:
+    report = check(write(tmp_path, in_forward=change), {}, "cpu", full=False)
+    name = next(name for known, name in NAMES.items() if change.startswith(known))
+    told = [found for found in report.checks if f"it changes what the whole process shares: {name} from " in found.detail]
+    assert told and all(found.status == "failed" for found in told)
+    assert {found.name for found in told} == set(report.failed())
+
+
+def test_a_change_in_backward_alone_is_found(tmp_path: Path) -> None:
+    change = "v = v.clone()\n        if v.requires_grad: v.register_hook(lambda _: torch.set_num_threads(1))"
+    report = check(write(tmp_path, in_forward=change), {}, "cpu", full=False)
+    assert report.failed() == ["unchanged"] and any("torch's number of threads from 2 to 1" in found.detail for found in report.checks)
+
+
+def test_the_checks_after_a_change_run_under_the_right_settings(tmp_path: Path) -> None:
+    """A mechanism that changes one in its first call alone fails the check in which that is, and no other."""
+    once = "if not hasattr(math, 'called'): math.called = True; torch.set_default_dtype(torch.float64)"
+    try:
+        report = check(write(tmp_path, at_import="import math", in_forward=once), {}, "cpu", full=False)
+    finally:
+        del __import__("math").called  # type: ignore[attr-defined]
+    assert report.failed() == ["deterministic"], report.checks
+
+
+def test_a_flag_that_forward_restores_passes_the_checks(tmp_path: Path) -> None:
+    flags = "with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH): v = 1 * v"
+    assert check(write(tmp_path, at_import="import torch.nn.attention", in_forward=flags), {}, "cpu", full=False).ok

@@ -138,6 +138,42 @@ def test_a_parameter_that_json_cannot_hold_exactly_is_refused(tmp_path: Path, de
         load_variant(str(file))
 
 
+FLAGS = ("causal", "normalises_rows", "equivariant", "orthogonal", "training", "needs_hidden")
+WRONG_FIELDS = {  # what is allowed, and the fields and values that are not so
+    "give a number from 0 to 100": (
+        ("time_exponent", "memory_exponent"), ("None", "'2'", "math.nan", "math.inf", "-1.0", "True", "10**400", "2j")
+    ),
+    "give True or False": (FLAGS, ("'no'", "0", "None")),
+    "give a whole number of at least 1": (("head_group",), ("0", "-1", "2.5", "'2'", "True", "None")),
+    "give a text": (("citation", "family", "formula"), ("None", "3", "b'x'", "['softmax']")),
+    "give a function of the shape": (("build",), ("None", "'softmax'")),
+    "give a function of module": (("reference",), ("'exact'",)),
+    "give a tuple of import names": (("needs",), ("'triton'", "('',)", "None", "(3,)")),
+}  # fmt: skip
+CASES = [(field, value, allowed) for allowed, (fields, values) in WRONG_FIELDS.items() for field in fields for value in values]
+# Not by the constructor, whose types are checked in tests alone.
+SET = "import math\nimport numpy as np\n{0}\nobject.__setattr__(VARIANT, {1!r}, {2})\n"
+
+
+@pytest.mark.parametrize(("field", "value", "allowed"), CASES)
+def test_a_field_that_a_variant_cannot_have_is_refused_by_its_name(tmp_path: Path, field: str, value: str, allowed: str) -> None:
+    file = tmp_path / "odd.py"
+    file.write_text(SET.format(MINE, field, value))
+    registry._from_file.cache_clear()
+    with pytest.raises(BadInput, match=f"^{field} of odd is .*, a [a-zA-Z]+; {allowed}"):
+        load_variant(str(file))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("time_exponent", "0"), ("memory_exponent", "np.float64(1.5)"), ("head_group", "3"), ("needs", "['triton']")]
+)
+def test_a_field_that_a_variant_can_have_is_taken(tmp_path: Path, field: str, value: str) -> None:
+    file = tmp_path / "odd.py"
+    file.write_text(SET.format(MINE, field, value))
+    registry._from_file.cache_clear()
+    load_variant(str(file))
+
+
 DECLARATIONS = [(group, name) for group in ("variants", "tasks") for name in registry.builtin(group)]
 
 

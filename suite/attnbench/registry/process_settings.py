@@ -1,7 +1,8 @@
 """The settings of a process that one file could change for everybody: torch's, the processor's, Python's. Read, put back, and named.
 
-One list, for two uses: `kept` holds them while a file is imported and while its mechanism is built, and the guard compares them before and
-after measuring. torch is not imported here: its settings are looked at where it is loaded already.
+One list, for three uses: `kept` holds them while a file is imported and while its mechanism is built, each check puts them back with
+`undone`, and the guard compares them before and after measuring. torch is not imported here: its settings are looked at where it is loaded
+already.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -61,22 +62,36 @@ def kept(what: str, importing: bool = False) -> Iterator[None]:
     random generators, for example, which decide what the next file draws.
     """
     quiet = [(setting, _read(setting)) for setting in _quiet().values()] if importing else []
-    before = values()
     try:
-        yield
+        with undone() as told:
+            yield
     finally:
-        found = _changed(before)
-        told = changes(before)
-        for name, (old, _) in found.items():
-            _put_back(name, old)
         for setting, value in quiet:
             _write(setting, value)
     if told:
-        more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-        raise BadInput(
-            f"{what} changes what the whole process shares: {', '.join(told[:_SHOWN])}{more}; it was put back. Leave it as it is: "
-            "give dtype= and device= where tensors are made, or set it inside forward in a context manager that restores it"
-        )
+        raise BadInput(f"{what} {refusal(told)}")
+
+
+@contextmanager
+def undone() -> Iterator[list[str]]:
+    """Context manager: puts every setting back at the end. Gives a list that names then, in words, what had been changed."""
+    told: list[str] = []
+    before = values()
+    try:
+        yield told
+    finally:
+        told += changes(before)
+        for name, (old, _) in _changed(before).items():
+            _put_back(name, old)
+
+
+def refusal(told: Sequence[str]) -> str:
+    """What is said of changes that were put back, as `undone` names them, and what to do."""
+    more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    return (
+        f"changes what the whole process shares: {', '.join(told[:_SHOWN])}{more}; it was put back. Leave it as it is: "
+        "give dtype= and device= where tensors are made, or set it inside forward in a context manager that restores it"
+    )
 
 
 def _changed(before: Values) -> dict[str, tuple[Any, Any]]:

@@ -28,11 +28,18 @@ _OF_LIBRARIES = (
 _RAISED = "it raises "  # begins what a check found whose mechanism raised
 # The class of an error, at the beginning of a reason.
 _NAMED = re.compile(rf"(?:{_RAISED}|.* cannot be imported: )?(?:[\w.]*\.)?(\w+)(?::|$)")
+# What a mechanism does wrong: the words are its own, and those of a system by chance alone.
+_OWN = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, NotImplementedError, SyntaxError, TypeError, ValueError)
+_OF_THE_MECHANISM = tuple(name for name, x in vars(builtins).items() if isinstance(x, type) and issubclass(x, _OWN))
+# What older versions raised where a hard limit is below theirs: the words of Python's `resource`.
+_LIMIT = re.compile(r"ValueError: (?:current limit exceeds|not allowed to raise) maximum limit")
 _SAID = re.compile(
-    r"no space left on device|disk quota exceeded|read-only file system|permission denied|operation not permitted|too many open files"
+    r"\[(?:errno|winerror) \d+\]|(?:permission denied|operation not permitted) \((?:os error )?\d+\)"
+    r"|no space left on device|disk quota exceeded|read-only file system|too many open files"
     r"|resource temporarily unavailable|can't start new thread|input/output error|stale file handle|file too large"
     r"|unable to (?:open|mmap|resize|allocate|create) \S*\s?(?:shared memory|file)"
-    r"|exceeds? maximum limit|raise maximum limit|connection (?:refused|reset|aborted|error)|timed out|temporary failure in name resolution"
+    r"|connection (?:refused|reset|aborted|error)|timed out(?! of\b)|temporary failure in name resolution"
+    r"|killed by (?:the )?signal|worker.* exited unexpectedly"
     r"|pytorchstreamreader failed|no nvidia driver|cuda driver|cuda initialization|cuda unknown error|cuda error: (?:initialization|unknown"
     r"|system not yet|all cuda-capable devices|no cuda-capable|out of memory|driver shutting|uncorrectable ecc|invalid device ordinal)"
     r"|cuinit|nvml|no kernel image|_not_initialized|_alloc_failed|lib\S+\.so\S*: cannot open",
@@ -57,6 +64,8 @@ def said_outside(reason: str) -> bool:
         return True
     if named is not None and named[1] in (*_OF_THE_SYSTEM, *_OF_LIBRARIES):
         return True
+    if named is not None and named[1] in _OF_THE_MECHANISM:
+        return _LIMIT.search(first) is not None
     return _SAID.search(first) is not None
 
 

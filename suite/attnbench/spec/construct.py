@@ -16,6 +16,7 @@ from attnbench.attention import Shape, Variant
 from attnbench.errors import BadInput, Unavailable, text_of, unknown_name
 from attnbench.registry import process_settings
 from attnbench.spec.axes import plain_params
+from attnbench.spec.variant_fields import check_fields
 
 
 def construct(name: str, num_heads: int, head_dim: int, context: Mapping[str, int | None], params: Mapping[str, Any]) -> nn.Module:
@@ -57,14 +58,20 @@ def _why_not_here(need: str) -> str | None:
 def load_variant(name: str) -> Variant:
     """The declaration of a registered variant or of a file, its default parameters as a record holds them: a tuple is a list.
 
-    Raises BadInput when there is none, it is something else than a Variant, or a record could not hold a parameter.
+    Raises BadInput when there is none, it is something else than a Variant, a field is not what it may be, or a record could not hold a
+    parameter.
     """
     variant = registry.load("variants", name)
     if not isinstance(variant, Variant):
         raise BadInput(f"VARIANT of {registry.stem(name)} is a {type(variant).__name__}; end the file in VARIANT = Variant(...)")
-    if not isinstance(variant.needs, (tuple, list)) or not all(isinstance(need, str) and need for need in variant.needs):
-        raise BadInput(f'needs of {registry.stem(name)} is {variant.needs!r}; give a tuple of import names, such as needs=("triton",)')
-    return dataclasses.replace(variant, params=plain_params(variant.params, registry.stem(name)))
+    check_fields(variant, registry.stem(name))
+    return dataclasses.replace(
+        variant,
+        time_exponent=float(variant.time_exponent),
+        memory_exponent=float(variant.memory_exponent),
+        params=plain_params(variant.params, registry.stem(name)),
+        needs=tuple(variant.needs),
+    )
 
 
 def check_params(name: str, variant: Variant, params: Mapping[str, Any]) -> None:

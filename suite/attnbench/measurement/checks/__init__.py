@@ -17,6 +17,7 @@ from attnbench.measurement import compiler
 from attnbench.measurement.checks import agreement, decode, gradients, growth, independence, invariants, precision, range, tokens, tools
 from attnbench.measurement.checks.finding import failed, skipped
 from attnbench.measurement.checks.subject import Subject, one_thread
+from attnbench.registry.process_settings import refusal, undone
 from attnbench.spec.construct import check_params, load_variant
 from attnbench.store.environment import anonymous
 from attnbench.store.fingerprint import check_fingerprint
@@ -105,11 +106,23 @@ def _carry_out_all(chosen: Mapping[str, Check], subject: Subject, stage: Stage) 
 
 
 def _carry_out(function: Check, subject: Subject, name: str) -> tuple[Finding, bool]:
-    """The finding of a check, and whether the check came to its end; one that raises has failed."""
-    try:
+    """The finding of a check, and whether the check came to its end; one that raises has failed, and one that changes a setting."""
+    with undone() as told:
         # A mechanism without a backward pass may refuse whatever asks for one.
-        with torch.set_grad_enabled(name == "build" or subject.has_gradients()):
-            return function(subject), True
+        with_gradients = name == "build" or subject.has_gradients()
+    with torch.set_grad_enabled(with_gradients), undone() as told_later:
+        found, ended = _found(function, subject, name)
+    told = told or told_later
+    if not told:
+        return found, ended
+    besides = f"; besides, {found.detail}" if found.status == "failed" else ""
+    return failed(f"it {refusal(told)}{besides}"), False
+
+
+def _found(function: Check, subject: Subject, name: str) -> tuple[Finding, bool]:
+    """As `_carry_out`, whatever the settings are afterwards."""
+    try:
+        return function(subject), True
     except Unavailable:
         raise
     except Exception as error:  # whatever a third party's mechanism does

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from attnbench.measurement.checks.finding import Finding, Worst, bracketed, failed, form, passed
-from attnbench.measurement.checks.subject import GROUPS, SEQ_LEN, Subject, attend, cast, gradients, relative_error, select
+from attnbench.measurement.checks.subject import GROUPS, SEQ_LEN, Subject, attend, cast, gradients, relative_error, select, using_threads
 from attnbench.measurement.checks.tokens import CLOSE
+from attnbench.registry.process_settings import refusal, undone
+
+SEVERAL = 2  # threads
 
 
 def batch(subject: Subject) -> Finding:
@@ -75,7 +78,10 @@ def earlier_calls(subject: Subject) -> Finding:
 
 
 def unchanged(subject: Subject) -> Finding:
-    """A call changes neither its inputs nor the module."""
+    """A call changes neither its inputs, nor the module, nor a setting of the process."""
+    told = _settings_changed(subject)
+    if told:
+        return failed(f"it {refusal(told)}")
     module, inputs = subject.build(), subject.draw()
     mask = subject.masks("right", "holes")
     state = {key: x.clone() for key, x in _tensors(module).items()}
@@ -95,7 +101,7 @@ def unchanged(subject: Subject) -> Finding:
     changed = [key for key in {*state, *after} if key not in after or key not in state or not torch.equal(after[key], state[key])]
     if changed:
         return failed(f"calls change the module's state: {', '.join(sorted(changed))}")
-    return passed("inputs, padding mask, parameters and buffers are as before")
+    return passed("inputs, padding mask, parameters, buffers and the settings of the process are as before")
 
 
 def strides(subject: Subject) -> Finding:
@@ -106,6 +112,14 @@ def strides(subject: Subject) -> Finding:
     for causal in subject.forms:
         worst.see(relative_error(attend(module, views, causal), attend(module, inputs, causal)), CLOSE, form(causal))
     return worst.finding()
+
+
+def _settings_changed(subject: Subject) -> list[str]:
+    """What calls change of the process while torch has several threads: all checks run with one, where setting one is no change."""
+    with using_threads(SEVERAL), undone() as told:
+        for causal in subject.forms:
+            _bits(subject, subject.build(), subject.draw(), causal)
+    return told
 
 
 def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:

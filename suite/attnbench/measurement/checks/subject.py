@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,14 +165,19 @@ class Subject:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Context manager: torch uses one thread. Several would wait for each other at small sizes, and add up in processor time at large."""
+def using_threads(number: int) -> Iterator[None]:
+    """Context manager: torch uses so many threads."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(number)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Context manager: torch uses one thread. Several would wait for each other at small sizes, and add up in processor time at large."""
+    return using_threads(1)
 
 
 def attend(module: nn.Module, inputs: Inputs, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
