@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from attnbench.store.store import Store
 from helpers.command import cli, cli_here
 from helpers.damage import SEED, DamagedStores
@@ -20,6 +22,7 @@ def test_every_command_survives_a_sample_and_shows_what_is_sound(tmp_path: Path)
     assert_survives(store, lines, tmp_path / "out")
 
 
+@pytest.mark.long
 def test_a_cell_is_measured_beside_damaged_records_reports_and_peaks(tmp_path: Path) -> None:
     store = tmp_path / "results"
     DamagedStores(SEED - 2).make(store, 100, 20)

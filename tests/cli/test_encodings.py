@@ -59,6 +59,7 @@ def store(tmp_path: Path) -> Path:
     return stored(results, [*usual(), *odd, failed])
 
 
+@pytest.mark.long
 def test_every_command_ends_in_the_c_locale_as_it_does_in_utf_8(store: Path, tmp_path: Path) -> None:
     (store / "records" / "desk" / "odd.jsonl").write_text('{"id": "中"}\n', encoding="utf-8")
     results = ["--results", str(store)]
@@ -84,6 +85,7 @@ def test_every_command_ends_in_the_c_locale_as_it_does_in_utf_8(store: Path, tmp
 
 
 @pytest.mark.parametrize(("name", "letters"), [("ascii", "s?ft?"), ("cp1252", "sœft?")])
+@pytest.mark.long
 def test_letters_that_an_output_lacks_are_replaced(name: str, letters: str, store: Path, tmp_path: Path) -> None:
     results = ["--results", str(store)]
     commands = [
@@ -108,6 +110,7 @@ def test_json_means_the_same_in_every_encoding(store: Path, tmp_path: Path) -> N
     assert found[0] == found[1]
 
 
+@pytest.mark.long
 def test_what_a_mechanism_prints_is_no_error(tmp_path: Path) -> None:
     """In a cell's process too, whose output is kept for a reason."""
     results = tmp_path / "results"

@@ -150,6 +150,7 @@ def test_names_that_are_no_identifiers_are_files_too(tmp_path: Path) -> None:
     assert [constant(source) for source in sources_of] == [1.0, 2.0, 3.0, 4.0]
 
 
+@pytest.mark.long
 def test_a_mechanism_with_a_helper_is_checked_measured_and_due_again_when_the_helper_is_edited(tmp_path: Path, results: Path) -> None:
     """The case of the issue: the checks and the cell, each in a process of its own; the last command in a new one, which reads it anew."""
     body = TEMPLATE.replace("import math\n", "import math\nfrom mine_kernel import one\n", 1).replace("(v,) =", "v = v * one(); (v,) =", 1)

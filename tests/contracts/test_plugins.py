@@ -46,6 +46,7 @@ def broken(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_cells_of_a_broken_plug_in_are_recorded_and_the_others_measured(broken: Path, results: Path) -> None:
     cell = '{"track":"kernel","variant":"%s","seq_len":16,"mode":"forward"}'
     with found(broken):
@@ -75,6 +76,7 @@ def test_what_cannot_be_loaded_once_cannot_be_loaded_twice(broken: Path) -> None
                     load_variant(name)
 
 
+@pytest.mark.long
 def test_a_check_of_several_goes_on_after_one_that_cannot_be_loaded(broken: Path) -> None:
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(broken)]))
     done = cli("check", *BROKEN, "--json", PYTHONPATH=path)
@@ -198,6 +200,7 @@ def test_a_package_that_build_imports_and_that_is_not_here_is_unavailable(tmp_pa
 
 
 @pytest.mark.parametrize("command", [("list", "variants"), ("run", "--dry-run")], ids=["list", "run"])
+@pytest.mark.long
 def test_entry_points_that_are_no_text_end_no_command(command: tuple[str, ...], tmp_path: Path) -> None:
     """torch itself reads the entry points of every package when it is imported, and would end with an error."""
     install(tmp_path, "odd", {})

@@ -42,6 +42,7 @@ def cell(source: str, **axes: Any) -> dict[str, list[float]]:
 
 @needs_a_compiler
 @pytest.mark.parametrize("mode", ["forward", "training"])
+@pytest.mark.long
 def test_a_compiled_mechanism_is_measured_with_all_its_metrics(mode: str, tmp_path: Path) -> None:
     before = threading.active_count()
     compiled, plain = cell(write(tmp_path, COMPILED), mode=mode), cell(write(tmp_path, {}), mode=mode)
@@ -53,6 +54,7 @@ def test_a_compiled_mechanism_is_measured_with_all_its_metrics(mode: str, tmp_pa
 
 
 @needs_a_compiler
+@pytest.mark.long
 def test_a_function_may_be_compiled_anew_for_every_case_of_the_checks(tmp_path: Path) -> None:
     """With fullgraph=True torch raises where it has compiled a function eight times."""
     report = check(write(tmp_path, COMPILED), {}, "cpu", full=False)

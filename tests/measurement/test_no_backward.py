@@ -61,6 +61,7 @@ def test_it_passes_the_checks_without_its_gradients(how: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("how", SAYS_SO)
+@pytest.mark.long
 def test_its_cells_that_train_are_skipped_and_the_others_measured(how: str, tmp_path: Path) -> None:
     source = write(tmp_path, SAYS_SO[how])
     said = "training=False" if how == "in its declaration" else "no backward pass"

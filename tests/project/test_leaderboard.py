@@ -124,6 +124,7 @@ def test_git_that_is_not_there_or_refuses_the_owner_says_what_to_do(tmp_path: Pa
 CUDA_CELL = '{"track":"kernel","variant":"softmax","seq_len":16,"device":"cuda"}'
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", [("doctor", "--results", "none"), ("run", "--cell", CUDA_CELL)], ids=["doctor", "run"])
 def test_an_unknown_commit_is_told_once_and_recorded_as_unknown(command: tuple[str, ...], tmp_path: Path) -> None:
     """A copy of the package without its repository, on the path before this one."""

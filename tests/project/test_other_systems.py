@@ -127,6 +127,7 @@ def on(platform: str, script: str, folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("platform", LACKING)
 def test_everything_that_reads_works(platform: str, folder: Path) -> None:
     on(platform, READ, folder)

@@ -111,6 +111,7 @@ def test_what_ran_out_of_memory_is_due_where_there_is_more() -> None:
     assert is_settled(ran_out(memory_budget_bytes="much"), limits)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2 or environment.physical_cores() < 2, reason="one processor has no fewer")
 def test_a_cell_of_one_thread_is_not_finished_for_two(results: Path) -> None:
     """And the two stand in tables of their own."""
@@ -135,6 +136,7 @@ def may_mount() -> bool:
     return shutil.which("unshare") is not None and subprocess.run([*ALONE, "mount --bind /dev/null /proc/stat"]).returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not may_mount(), reason="this user may not lay a file over another, even for one process")
 def test_a_system_whose_own_files_are_garbage_loses_no_cell(results: Path, tmp_path: Path) -> None:
     """As in sandboxes that imitate Linux: neither processor nor memory, neither load nor start are known."""
@@ -150,6 +152,7 @@ def test_a_system_whose_own_files_are_garbage_loses_no_cell(results: Path, tmp_p
     assert record.status == "ok" and record.environment["cpu"] == "\ufffd" and record.environment["memory_bytes"] is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", [r"printf '\377\376\200'", "sleep 600"], ids=["bytes", "hang"])
 def test_an_nvidia_smi_that_is_of_no_help_loses_no_cell(script: str, results: Path, tmp_path: Path) -> None:
     """Nor a git and a uname of that kind, which describe the machine as well."""

@@ -70,6 +70,7 @@ def test_no_limit_where_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("limit", ["-v 6000000", "-f 2000"])
+@pytest.mark.long
 def test_a_cell_runs_in_a_shell_with_limits(limit: str, results: Path) -> None:
     """As under SLURM, or in a shell of a shared computer."""
     know_machine(results)

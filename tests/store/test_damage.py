@@ -176,6 +176,7 @@ def test_a_line_that_cannot_be_shown_is_named_and_left_out(new_results: Path, ki
     assert [(problem.file, problem.line) for problem in problems] == [(file, 2)] and said in problems[0].why
 
 
+@pytest.mark.long
 def test_every_command_names_those_lines_and_shows_the_others(new_results: Path) -> None:
     file = session(new_results, LINES[0], *(content for content, _ in NOT_SHOWN.values()), LINES[1])
     know_machine(new_results, "desk")

@@ -39,6 +39,7 @@ def homeless(tmp_path: Path, kind: str) -> dict[str, str]:
 EMBEDDED = [name for name in LOCAL if declared(name).files]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "names"), [("nowhere", LOCAL), ("a file", EMBEDDED)])
 def test_local_data_are_loaded_without_a_home(kind: str, names: list[str], tmp_path: Path) -> None:
     """In one process, whose current folder cannot be written either."""
@@ -51,6 +52,7 @@ def test_local_data_are_loaded_without_a_home(kind: str, names: list[str], tmp_p
     assert imported == ""  # neither of them, which look for caches
 
 
+@pytest.mark.long
 def test_a_cell_of_embedded_data_runs_without_a_home(results: Path, tmp_path: Path) -> None:
     done = cli("run", "--cell", CELL, "--results", str(results), **homeless(tmp_path, "nowhere"))
     (record,) = Store(results).read()

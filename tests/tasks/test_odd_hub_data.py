@@ -178,6 +178,7 @@ def test_odd_texts_are_unavailable_with_their_place(
         declared(name).parts("hub")
 
 
+@pytest.mark.long
 def test_a_run_records_it_as_unavailable_with_the_place(results: Path, tmp_path: Path) -> None:
     parts = {name: good(rows) for name, rows in ROWS.items()}
     write(tmp_path / "hub", {**parts, "train": put("label", 99)(parts["train"])})
