@@ -232,7 +232,8 @@ def test_the_kernel_board_shows_the_mean_task_rank_with_its_range(usual_results:
     assert {row["name"]: row["mean_task_rank"] for row in table.data} == given
     (column,) = (column for column in table.columns if column.title == "Task rank")
     (timed,) = (axis.label for axis in view.axes if axis.name == "seq_len")
-    assert column.small == f"at N 49 to 64; times at N {timed}"
+    assert column.small == "at N 49 to 64"
+    assert f"Task ranks are of tasks at N 49 to 64; the times are at N {timed}." in table.notes
     told = {row[[column.title for column in table.columns].index("Task rank")].title for row in table.rows}
     assert told == {"average rank over mnist (embedded:06bf3045), sotu_lm (embedded:06bf3045), residual models"}
 

@@ -81,11 +81,11 @@ def _growth(results: Results) -> Extra:
 def _task_rank(results: Results, timed: Record) -> Extra:
     """The column of the average rank over the tasks of the same bench, with the range of places that the critical difference leaves.
 
-    Its head says of which sequence lengths the tasks are, beside that of the times.
+    Its head says of which sequence lengths the tasks are, and a note beside it that of the times.
     """
     over = results.standings.over_tasks(timed)
     lengths = lengths_text(over.tasks) if over else ""
-    head = f"at {lengths}; times at N {timed.spec.seq_len:,}" if lengths else "(range)"
+    note = f"Task ranks are of tasks at {lengths}; the times are at N {timed.spec.seq_len:,}." if lengths else ""
 
     def show(record: Record) -> Cell:
         over, place = _over_tasks(results, record)
@@ -100,7 +100,7 @@ def _task_rank(results: Results, timed: Record) -> Extra:
         _, place = _over_tasks(results, record)
         return {"mean_task_rank": place.rank if place else None}
 
-    return Extra(Column("Task rank", head, key="mean_task_rank"), show, data)
+    return Extra(Column("Task rank", f"at {lengths}" if lengths else "(range)", key="mean_task_rank"), show, data, note)
 
 
 def _bench(record: Record) -> dict[str, str]:

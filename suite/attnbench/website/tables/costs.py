@@ -38,11 +38,12 @@ FEWER = "Intervals of times have 99 % confidence; of few samples they are the wh
 
 @dataclass(frozen=True)
 class Extra:
-    """A further column: its header, the cell that it shows for a record, and the raw values of that cell by name."""
+    """A further column: its header, what it shows for a record, the raw values of that by name, and a note below the table."""
 
     column: Column
     show: Callable[[Record], Cell]
     data: Callable[[Record], Mapping[str, Value]]
+    note: str = ""
 
 
 class Times:
@@ -144,7 +145,8 @@ def cost_table(results: Results, records: Sequence[Record], setting: str, extras
         return found
 
     shown = in_order(results, records, times.places)
-    return Table(setting, columns, [row(r) for r in shown], times.notes(), [data(r) for r in shown])
+    notes = (*times.notes(), *(extra.note for extra in extras if extra.note))
+    return Table(setting, columns, [row(r) for r in shown], notes, [data(r) for r in shown])
 
 
 def row_data(results: Results, record: Record, place: Standing | None) -> dict[str, Value]:
