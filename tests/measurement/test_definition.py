@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+import attnbench
 from attnbench.attention import Shape
 from attnbench.errors import Incorrect
 from attnbench.measurement.anew import Blueprint, Original, load_anew
 from attnbench.measurement.cell_result import Measurement
 from attnbench.measurement.checks import check
 from attnbench.measurement.tracks import measure_cell
+from attnbench.spec.construct import load_variant
 from helpers.changed_template import CLASS, FORWARD, NEXT, OUT, SCORES, init, write
 from helpers.records import make_spec
 
@@ -44,6 +46,13 @@ DRAWN = {
     "a parameter": init("self.tau = nn.Parameter(torch.rand(()))"),
     "a plain tensor": init("self.tau = torch.rand(())"),
     "the top of the file": {**init("self.tau = TAU"), CLASS: f"TAU = torch.rand(())\n\n\n{CLASS}"},
+    "a list at the top of the file": {**init("self.tau = TAUS[0]"), CLASS: f"TAUS = [torch.rand(())]\n\n\n{CLASS}"},
+    "the class": {CLASS: f"{CLASS}\n    tau = torch.rand(())\n"},
+    "the class, of Python's random numbers": {CLASS: f"import random\n{CLASS}\n    tau = torch.tensor(random.random())\n"},
+    "a tensor at the top that no state decides": {
+        **init("self.tau = TAU"),
+        CLASS: f"import os\nTAU = torch.tensor(list(os.urandom(1))) / 256\n\n\n{CLASS}",
+    },
 }
 USED = {SCORES: "scores = q @ k.mT * self.tau.to(q.dtype)"}
 # Where a mechanism keeps a table that it makes in the dtype of its first call; 1.37 i has no such cosine in bfloat16.
@@ -56,6 +65,10 @@ LAZY = {
     "the top of the file": {
         CLASS: f"TABLES = {{}}\n\n\n{CLASS}",
         SCORES: f"if not TABLES: TABLES[0] = {MADE.format('q.dtype')}{NEXT}{SCORES} + 2 * TABLES[0][: q.shape[-2]].to(q.dtype)",
+    },
+    "a tensor at the top of the file that the first call fills": {
+        CLASS: f"TABLE = torch.zeros(2048)\n\n\n{CLASS}",
+        SCORES: f"if not TABLE.any(): TABLE.copy_({MADE.format('q.dtype')}){NEXT}{SCORES} + 2 * TABLE[: q.shape[-2]].to(q.dtype)",
     },
     "a cache of functools": {
         CLASS: f"@functools.cache\ndef table(): return {MADE.format('FIRST[0]')}\n\n\nFIRST = []\n\n\n{CLASS}",
@@ -125,16 +138,46 @@ def test_the_definition_shares_no_tensor_with_what_is_measured(tmp_path: Path) -
     (own,), (other,) = original.module.parameters(), exact.parameters()
     assert (own.dtype, other.dtype) == (torch.bfloat16, torch.float64)
     assert own.item() == other.item() and own.data_ptr() != other.data_ptr()
-    assert variant.citation == load_anew(source).citation
+    again = load_anew(source)
+    assert variant.citation == again.variant.citation and again.shared is original.shared is None
 
 
-def test_a_file_that_cannot_be_executed_twice_is_taken_as_it_is(tmp_path: Path) -> None:
-    once = f"if getattr(math, 'executed', False): raise RuntimeError('only once')\nmath.executed = True\n\n\n{CLASS}"
-    source = write(tmp_path, {CLASS: once})
+def test_a_tensor_at_the_top_is_as_it_was_after_the_import_whatever_was_called_since(tmp_path: Path) -> None:
+    """Also where the first module of this process was built and called before anybody asked for a definition."""
+    source = write(tmp_path, LAZY["a tensor at the top of the file that the first call fills"])
+    x = torch.randn(1, 2, 320, 16, dtype=torch.bfloat16)
+    attnbench.build(source, 2, 16).bfloat16()(x, x, x)
+    with pytest.raises(Incorrect, match="the error against the float64 reference"):
+        measured(source, dtype="bfloat16")
+
+
+@pytest.mark.parametrize("ends", ["raise RuntimeError('only once')", "sys.exit(3)", "torch.set_default_dtype(torch.float64)"])
+def test_a_file_that_cannot_be_executed_twice_is_taken_as_it_is_and_told(ends: str, tmp_path: Path) -> None:
+    """A lazy table at its top passes then: the record and the check say so."""
+    once = f"import sys\nif getattr(math, 'executed', False): {ends}\nmath.executed = True\n\n\n"
+    lazy = LAZY["the top of the file"]
+    source = write(tmp_path, {**lazy, CLASS: once + lazy[CLASS]})
     try:
-        assert measured(source).samples["error"][0] < 1e-6
+        found = measured(source, dtype="bfloat16")
+        report = check(source, {}, "cpu", full=False)
     finally:
         del __import__("math").executed  # type: ignore[attr-defined]
+    said = "the file cannot be executed a second time ("
+    assert found.samples["error"][0] < 0.02 and str(found.facts["definition"]).startswith(said)
+    told = [finding.name for finding in report.checks if said in finding.detail]
+    assert {"float32", "bfloat16"} <= set(told)
+
+
+def test_nothing_is_told_of_a_file_that_is_executed_twice(tmp_path: Path) -> None:
+    source = write(tmp_path, {})
+    assert "definition" not in measured(source, dtype="bfloat16").facts
+    assert not any("second time" in finding.detail for finding in check(source, {}, "cpu", full=False).checks)
+
+
+@pytest.mark.parametrize("name", ["softmax", "performer", "differential"])
+def test_the_definition_of_a_registered_mechanism_is_another_execution_too(name: str) -> None:
+    again = load_anew(name)
+    assert again.shared is None and again.variant.build is not load_variant(name).build
 
 
 def test_the_rounding_of_a_zero_map_is_no_error(tmp_path: Path) -> None:

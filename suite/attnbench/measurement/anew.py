@@ -20,11 +20,14 @@ from torch import Tensor, nn
 
 from attnbench import registry
 from attnbench.attention import Shape, Variant
-from attnbench.registry import module_files
+from attnbench.errors import text_of
+from attnbench.registry import fresh, module_files
 from attnbench.spec.construct import construct, load_variant
+from attnbench.store.environment import anonymous
 from attnbench.store.sources import PACKAGE, closure
 
 SUFFIX = "_anew"
+LONGEST_REASON = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Original:
         self._blueprint, self._device, self._random = blueprint, device, _random_state()
         self.module = blueprint.build().to(device, dtype)
         self._state = state_of(self.module)
+        self.shared: str | None = None  # see Execution; known when `definition` was asked for
 
     def definition(self) -> tuple[Variant, nn.Module]:
         """The variant by another execution of its file, and a module in float64 that has never been called.
@@ -60,7 +64,8 @@ class Original:
         Parameters and persistent buffers are those of the measured module as it was built, rounded to its dtype. All else is as the file
         makes it, drawn from the same random state: what a module rounds, or makes in its first call, is an error of its own.
         """
-        variant = load_anew(self._blueprint.source)
+        execution = load_anew(self._blueprint.source)
+        variant, self.shared = execution.variant, execution.shared
         with _random_state_of(self._random):
             module = self._blueprint.build_by(variant)
         module = module.to(self._device, torch.float64)
@@ -80,28 +85,52 @@ def _evaluating(built: object) -> nn.Module:
     return built.eval()
 
 
-def load_anew(source: str) -> Variant:
+@dataclass(frozen=True)
+class Execution:
+    """A variant by an execution of its file. shared: why it is the first execution after all, and what that means; None where it is not."""
+
+    variant: Variant
+    shared: str | None = None
+
+
+def load_anew(source: str) -> Execution:
     """The variant that a file declares, from another execution of it and of the modules beside it that it imports.
 
-    A table at the top of the file, or in a cache of functools, is then made again. Tensors that stand there after the import, which may be
-    random, are those of the first execution. Where a file cannot be executed twice, as one that registers an operator of torch, the
-    variant is that of the first execution.
+    A table at the top of the file, or in a cache of functools, is then made again. What is drawn there is drawn from the same random state,
+    and tensors that stood there after the first import are as they were then, whatever was called since.
+
+    Where a file cannot be executed twice, as one that registers an operator of torch, the variant is that of the first execution, and
+    `shared` says so.
     """
     known = load_variant(source)
     file = registry.source("variants", source).resolve()
     first = next((module for module in list(sys.modules.values()) if _file_of(module) == file), None)
-    if first is None:
-        return known
+    noted = None if first is None else fresh.of(first)
+    if first is None or noted is None:
+        return Execution(known, _shared("it was not imported from its file"))
+
+    def again() -> ModuleType:
+        noted.restore_random()
+        return module_files.load(file, anew=True) if registry.is_path(source) else _execute(first, file)
+
     try:
-        module = module_files.load(file, anew=True) if registry.is_path(source) else _execute(first, file)
-    except Exception:  # whatever a third party's file raises the second time
-        return known
-    for name, value in vars(module).items():
-        other = vars(first).get(name)
-        if isinstance(value, Tensor) and isinstance(other, Tensor) and value.shape == other.shape and value.dtype == other.dtype:
-            setattr(module, name, other.detach().clone())
+        module = registry.imported("variants", registry.stem(source), again)
+    except (Exception, SystemExit) as error:  # whatever a third party's file raises the second time
+        return Execution(known, _shared(f"{type(error).__name__}: {text_of(error)}"))
+    for name, tensor in noted.tensors.items():
+        other = vars(module).get(name)
+        if isinstance(other, Tensor) and other.shape == tensor.shape and other.dtype == tensor.dtype:
+            setattr(module, name, tensor.clone())
     variant = getattr(module, "VARIANT", None)
-    return replace(variant, params=known.params) if isinstance(variant, Variant) else known
+    if not isinstance(variant, Variant):
+        return Execution(known, _shared("it declares no VARIANT then"))
+    return Execution(replace(known, build=variant.build, reference=variant.reference))
+
+
+def _shared(why: str) -> str:
+    """What a record and a check say of a file that is executed once only."""
+    told = anonymous(" ".join(why.split()))[:LONGEST_REASON]
+    return f"the file cannot be executed a second time ({told}): a table that it keeps outside its modules is the same in every dtype"
 
 
 def _execute(first: ModuleType, file: Path) -> ModuleType:
@@ -112,8 +141,12 @@ def _execute(first: ModuleType, file: Path) -> ModuleType:
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # for dataclasses and the like, which look up where they are defined
-    with _without_neighbours(file):
-        found.loader.exec_module(module)
+    try:
+        with _without_neighbours(file):
+            found.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
     return module
 
 

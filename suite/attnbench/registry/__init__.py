@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from attnbench.errors import BadInput, NotImportable, Unavailable, text_of, unknown_name
-from attnbench.registry import declarations, module_files, plugins, process_settings
+from attnbench.registry import declarations, fresh, module_files, plugins, process_settings
 
 GROUPS = ("variants", "tasks", "claims")
 _PACKAGE = Path(__file__).parents[1]
@@ -179,7 +179,7 @@ def check(group: str, name: str) -> None:
 
 @cache
 def _from_file(group: str, path: Path) -> ModuleType:
-    return _imported(group, path.stem, lambda: module_files.load(path))
+    return imported(group, path.stem, lambda: module_files.load(path))
 
 
 @cache
@@ -193,16 +193,19 @@ def _registered(group: str, name: str) -> ModuleType:
         if why := plugins.installed(group).doubtful.get(name):
             raise NotImportable(why)
         module = _module_of(_external(group)[name])
-    return _imported(group, name, lambda: importlib.import_module(module))
+    return imported(group, name, lambda: importlib.import_module(module))
 
 
-def _imported(group: str, name: str, load: Callable[[], ModuleType]) -> ModuleType:
-    """The module that `load` gives. What is printed meanwhile goes to stderr; settings of the process are kept, see process_settings."""
+def imported(group: str, name: str, load: Callable[[], ModuleType]) -> ModuleType:
+    """The module that `load` gives, of which `fresh` notes what it is now.
+
+    What is printed meanwhile goes to stderr; settings of the process are kept, see process_settings.
+    """
     if group != "claims":
         importlib.import_module("torch")  # which the file would import too: its settings are to be known before
     who = f"{group[:-1]} {name!r}, when it is imported,"
     with process_settings.kept(who, importing=True), warnings.catch_warnings(), redirect_stdout(sys.stderr):
-        return load()
+        return fresh.imported(load)
 
 
 def _builtin(group: str) -> dict[str, Path]:

@@ -28,6 +28,7 @@ _VARIABLES = (
     "PYTORCH_", "TORCH_ALLOW_",
 )  # fmt: skip
 _HARMLESS = ("CUDA_CACHE_", "CUDA_HOME", "CUDA_MODULE_LOADING", "CUDA_PATH", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+_GENERATORS = ("random", "numpy.random", "torch's generator", "torch's generators on CUDA")
 _MISSING = "not set"
 _SHOWN = 3  # changes that a message names
 
@@ -92,6 +93,17 @@ def refusal(told: Sequence[str]) -> str:
         f"changes what the whole process shares: {', '.join(told[:_SHOWN])}{more}; it was put back. Leave it as it is: "
         "give dtype= and device= where tensors are made, or set it inside forward in a context manager that restores it"
     )
+
+
+def random_states() -> Callable[[], None]:
+    """A function that puts the random generators where they are now: Python's, numpy's and torch's, of those that are loaded."""
+    now = [(setting, _read(setting)) for name, setting in _quiet().items() if name in _GENERATORS]
+
+    def restore() -> None:
+        for setting, state in now:
+            _write(setting, state)
+
+    return restore
 
 
 def _changed(before: Values) -> dict[str, tuple[Any, Any]]:

@@ -6,6 +6,7 @@ half inputs and rounded. The exact value is the plain form's in float64; a mecha
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -49,7 +50,7 @@ def long(subject: Subject) -> Finding:
     for causal in subject.forms:
         for mask in (None, holes):
             _compare(worst, subject, torch.float32, LONG, causal, mask, with_gradients=True)
-    return worst.finding()
+    return _told(worst, subject)
 
 
 def _precision(subject: Subject, dtype: torch.dtype) -> Finding:
@@ -62,7 +63,13 @@ def _precision(subject: Subject, dtype: torch.dtype) -> Finding:
         if dtype == torch.float32:
             raise
         return skipped(str(error))
-    return worst.finding()
+    return _told(worst, subject)
+
+
+def _told(worst: Worst, subject: Subject) -> Finding:
+    """The finding of the worst case; it says where dtypes share what they should not."""
+    found, shared = worst.finding(), subject.shared()
+    return found if shared is None else dataclasses.replace(found, detail=f"{found.detail}; {shared}")
 
 
 def _compare(

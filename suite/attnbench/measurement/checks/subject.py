@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import Heads, PaddingMask, Shape, Unsupported, Variant, hide_padding
 from attnbench.errors import is_out_of_memory
-from attnbench.measurement.anew import Blueprint, load_anew
+from attnbench.measurement.anew import Blueprint, Execution, load_anew
 
 BATCH, GROUPS, SEQ_LEN, HEAD_DIM = 2, 3, 11, 5  # distinct primes: no two axes can be confused
 PADDED = {"right": [7, 8, 9, 10], "left": [0, 1, 2], "holes": [2, 5, 6], "all": list(range(SEQ_LEN)), "none": []}
@@ -34,7 +34,7 @@ class Subject:
     variant: Variant
     params: Mapping[str, Any]
     device: str = "cpu"
-    _executions: dict[torch.dtype, Variant] = field(default_factory=dict)
+    _executions: dict[torch.dtype, Execution] = field(default_factory=dict)
     _finest: list[torch.dtype] = field(default_factory=list)
     _gradient_trouble: dict[bool, Exception | None] = field(default_factory=dict)
 
@@ -75,7 +75,11 @@ class Subject:
             return self.variant
         if dtype not in self._executions:
             self._executions[dtype] = load_anew(self.source)
-        return self._executions[dtype]
+        return self._executions[dtype].variant
+
+    def shared(self) -> str | None:
+        """Why modules of every dtype come from one execution of the file after all; None where each dtype has its own."""
+        return next((execution.shared for execution in self._executions.values() if execution.shared), None)
 
     def finest(self) -> torch.dtype:
         """Float64; float32 where a mechanism raises Unsupported in float64, as a compiled kernel may, and only there."""

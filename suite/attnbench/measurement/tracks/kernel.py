@@ -30,6 +30,9 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
         return _trial(softmax_of(spec), ANCHOR) if _anchor_s(spec, drift_s) <= ANCHOR_PATIENCE_S else None
 
     result = cost(trial, spec.mode, make_anchor, spec.device, guard, stage)
+    shared = trial.mechanism.original.shared
+    if shared is not None and "error" in result.samples:
+        result.facts["definition"] = shared
     if isinstance(trial, KernelTrial):
         result.samples["theory_bytes"] = [trial.theory_bytes()]
         if spec.mode == "forward":
