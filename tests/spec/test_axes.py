@@ -18,7 +18,7 @@ from attnbench.errors import BadInput
 from attnbench.spec import presets
 from attnbench.spec.asv_params import values_of
 from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, MODES, Spec, parse
-from attnbench.store.record import decode, encode
+from attnbench.store.record import UnreadableRecord, decode, encode
 from helpers.records import make_record, make_spec
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")), min_size=1, max_size=12).filter(str.strip)
@@ -81,11 +81,10 @@ def test_a_name_that_no_line_can_show_is_refused(name: Any) -> None:
 @pytest.mark.parametrize(
     ("axes", "said"),
     [
-        ({"seq_len": 2**63}, "seq_len is 9223372036854775808; it must be a whole number of at least 1"),
+        ({"seq_len": 0}, "seq_len is 0; it must be a whole number of at least 1"),
         ({"seq_len": True}, "seq_len is True"),
         ({"seq_len": 64.0}, r"seq_len is 64\.0"),
         ({"batch_size": None}, "batch_size is None"),
-        ({"num_heads": 2**30, "head_dim": 2**30}, r"num_heads \* head_dim is"),
         ({"seed": 2**63}, "seed is"),
         ({"seed": 0.5}, "seed is"),
         ({"causal": 1}, "causal is 1"),
@@ -96,6 +95,23 @@ def test_a_name_that_no_line_can_show_is_refused(name: Any) -> None:
 def test_an_axis_that_json_and_every_table_cannot_hold_is_refused(axes: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         make_spec(**axes)
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ({"seq_len": 2**63}, "seq_len is 9223372036854775808; it must be a whole number of at least 1, and at most 2\\^53"),
+        ({"batch_size": 2**53 + 1}, "batch_size is 9007199254740993"),
+        ({"num_heads": 2**30, "head_dim": 2**30}, r"num_heads \* head_dim is"),
+    ],
+)
+def test_a_size_that_no_table_holds_is_run_and_recorded_by_nobody(axes: dict[str, Any], said: str) -> None:
+    spec = make_spec(**axes)
+    with pytest.raises(BadInput, match=said):
+        parse(spec.compact())
+    with pytest.raises(UnreadableRecord, match=said):
+        decode(encode(make_record(spec)))
+    assert make_spec(seq_len=2**53).too_large() is None
 
 
 @pytest.mark.parametrize("lr", [math.inf, math.nan, "0.1", True])

@@ -102,7 +102,8 @@ def spec_of(track: str, values: Sequence[Any]) -> Spec | None:
         # Not strict, for the setting's numbers are texts.
         shown = dict(zip(AXES[track], values, strict=False))
         spec = msgspec.convert({"track": track, **shown, **axes}, Spec, strict=False)
-        return dataclasses.replace(spec, params={name: _read(text) for name, text in pairs})
+        spec = dataclasses.replace(spec, params={name: _read(text) for name, text in pairs})
+        return None if spec.too_large() else spec
     except (BadInput, msgspec.ValidationError):
         return None
 

@@ -82,10 +82,8 @@ class Spec:
                 raise unknown_name(name, value if isinstance(value, str) else shown(value), allowed, f"see {name} in a spec")
         for name in _AT_LEAST_ONE:
             value = getattr(self, name)
-            if (value is not None or _DEFAULTS[name] is not None) and not (type(value) is int and 1 <= value <= COUNTED):
+            if (value is not None or _DEFAULTS[name] is not None) and not (type(value) is int and value >= 1):
                 raise BadInput(f"{name} is {shown(value)}; it must be a whole number of at least 1, and at most 2^53")
-        if self.d_model > COUNTED:
-            raise BadInput(f"num_heads * head_dim is {self.d_model}; it can be 2^53 at most")
         if type(self.seed) is not int or not -WHOLE <= self.seed < WHOLE:
             raise BadInput(f"seed is {shown(self.seed)}; it must be a whole number of 64 bits")
         if type(self.causal) is not bool:
@@ -97,6 +95,13 @@ class Spec:
         if self.lr_grid is not None and (type(self.lr_grid) is not str or UNPRINTABLE.search(self.lr_grid)):
             raise BadInput(f"lr_grid is {shown(self.lr_grid)}; give rates with blanks between, such as '0.001 0.003'")
         object.__setattr__(self, "params", plain_params(self.params, ""))
+
+    def too_large(self) -> str | None:
+        """Why no record can have this spec: a size that neither a float64 nor a browser holds exactly; None if it can."""
+        for name in _AT_LEAST_ONE:
+            if (getattr(self, name) or 0) > COUNTED:
+                return f"{name} is {shown(getattr(self, name))}; it must be a whole number of at least 1, and at most 2^53"
+        return f"num_heads * head_dim is {self.d_model}; it can be 2^53 at most" if self.d_model > COUNTED else None
 
     def _check_task(self) -> None:
         if self.dtype not in TASK_DTYPES:
@@ -207,6 +212,9 @@ def parse(text: str) -> Spec:
     import msgspec  # not at the top: what measures must run where msgspec is not installed
 
     try:
-        return msgspec.convert(axes, Spec)
+        spec = msgspec.convert(axes, Spec)
     except msgspec.ValidationError as error:
         raise BadInput(f"the cell does not fit: {error}; copy the whole command from the record") from error
+    if why := spec.too_large():
+        raise BadInput(f"the cell does not fit: {why}")
+    return spec

@@ -127,6 +127,8 @@ def _shape(line: bytes) -> Record:
 
 def _misfit(record: Record) -> str | None:
     """Why a record of the right shape cannot be shown; None if it can."""
+    if why := record.spec.too_large():
+        return why
     for what, name in (("machine", record.machine), ("session", record.session)):
         if not SAFE_NAME.fullmatch(name):
             return f"its {what} is {shown(name)}, which cannot name a file; names have letters, digits, '.', '_' and '-', 100 at most"
