@@ -83,7 +83,7 @@ class Variant:
     normalises_rows: whether every row of its matrix sums to one.
     equivariant: whether permuting the tokens permutes the output, when not causal.
     orthogonal: whether its matrix is orthogonal.
-    time_exponent, memory_exponent: claimed growth in seq_len, 1.0 for linear, 2.0 for quadratic.
+    time_exponent, memory_exponent: claimed growth in seq_len, 1.0 for linear, 2.0 for quadratic; from 0.
     params:    tunable parameters with their defaults: numbers, texts, True, False, None, or lists of these, which JSON holds exactly.
                `build` is given them as a record does: numpy's numbers are Python's, and a tuple is a list.
     needs:     what it cannot run without: "cuda", "triton", or the import name of a package.

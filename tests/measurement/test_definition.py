@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,17 @@ def test_nothing_is_told_of_a_file_that_is_executed_twice(tmp_path: Path) -> Non
     source = write(tmp_path, {})
     assert "definition" not in measured(source, dtype="bfloat16").facts
     assert not any("second time" in finding.detail for finding in check(source, {}, "cpu", full=False).checks)
+
+
+def test_a_file_that_somebody_else_imported_before_is_executed_again_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path, LAZY["a tensor at the top of the file that the first call fills"])
+    spec = importlib.util.spec_from_file_location("of_somebody_else", source)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "of_somebody_else", module)
+    spec.loader.exec_module(module)
+    again = load_anew(source)
+    assert again.shared is None and again.variant.build is not load_variant(source).build
 
 
 @pytest.mark.parametrize("name", ["softmax", "performer", "differential"])

@@ -104,7 +104,7 @@ def load_anew(source: str) -> Execution:
     """
     known = load_variant(source)
     file = registry.source("variants", source).resolve()
-    first = next((module for module in list(sys.modules.values()) if _file_of(module) == file), None)
+    first = next((module for module in list(sys.modules.values()) if _file_of(module) == file and fresh.of(module) is not None), None)
     noted = None if first is None else fresh.of(first)
     if first is None or noted is None:
         return Execution(known, _shared("it was not imported from its file"))

@@ -27,7 +27,7 @@ def imported(load: Callable[[], ModuleType]) -> ModuleType:
     """The module that `load` gives, of which is noted what it is now. One that was noted before, as what it was then."""
     restore = process_settings.random_states()
     module = load()
-    if module not in _known:
+    if isinstance(module, ModuleType) and module not in _known:  # not what took its place in sys.modules
         _known[module] = Fresh(restore, _tensors(module))
     return module
 
