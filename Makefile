@@ -28,9 +28,10 @@ test: $(TEST)  ## the tests; at most eight minutes on two cores
 	$(BIN)/python -m pytest --ignore tests/acceptance -m "not alone and not long" --numprocesses 2 --dist worksteal
 	$(BIN)/python -m pytest --ignore tests/acceptance -m "alone and not long"
 
-acceptance: $(TEST)  ## the tests that are long and sure: wheels, ten kills, asv's environments, damaged records; at most fifteen minutes
+acceptance: $(TEST)  ## the tests that are long and sure: wheels, ten kills, asv's environments, damaged records, whole commands; at most fifteen minutes
 	$(BIN)/python -m pytest tests/acceptance
-	$(BIN)/python -m pytest --ignore tests/acceptance -m long --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --ignore tests/acceptance -m "long and not alone" --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --ignore tests/acceptance -m "long and alone"
 
 check: $(LINT)  ## lint, types, imports, spelling, scripts
 	$(BIN)/ruff check

@@ -87,6 +87,7 @@ def test_one_cell_is_measured_stored_and_found_again(results: Path) -> None:
     assert len(list(Store(results).read())) == 2
 
 
+@pytest.mark.long
 def test_the_command_of_a_record_repeats_its_cell(results: Path) -> None:
     cli_here("run", "--cell", CELL, "--results", str(results))
     (record,) = Store(results).read()
@@ -175,6 +176,7 @@ def test_dry_run_writes_nothing(new_results: Path) -> None:
     assert not new_results.exists()
 
 
+@pytest.mark.long
 def test_cuda_cells_are_unavailable_without_a_device(results: Path) -> None:
     done = cli("run", "--cell", CELL[:-1] + ',"device":"cuda"}', "--results", str(results), CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 0

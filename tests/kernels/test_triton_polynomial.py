@@ -43,6 +43,7 @@ assert not runs_on(torch.randn(1, 1, 2, 16))
 
 @needs_interpreter
 @pytest.mark.parametrize("part", ["definition", "not definition"])  # two, so that two workers share it
+@pytest.mark.long
 def test_it_is_right_in_tritons_interpreter(part: str) -> None:
     """triton_interpreted.py in a process of its own, for Triton reads the variable when it is imported."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", part, "tests/kernels/triton_interpreted.py"]

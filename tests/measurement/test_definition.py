@@ -88,6 +88,7 @@ def measured(source: str, **axes: Any) -> Measurement:
 
 
 @pytest.mark.parametrize("kept", KEPT)
+@pytest.mark.long
 def test_a_module_may_keep(kept: str, tmp_path: Path) -> None:
     source = write(tmp_path, KEPT[kept])
     report = check(source, {}, "cpu", full=False)
@@ -96,6 +97,7 @@ def test_a_module_may_keep(kept: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("drawn", DRAWN)
+@pytest.mark.long
 def test_a_module_may_draw_a_number_and_keep_it_in(drawn: str, tmp_path: Path) -> None:
     source = write(tmp_path, {**DRAWN[drawn], **USED})
     report = check(source, {}, "cpu", full=False)

@@ -114,6 +114,7 @@ def test_no_other_thread_passes_for_one(how: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch about itself
+@pytest.mark.long
 def test_compiling_leaves_no_thread_at_work() -> None:
     known = set(threading.enumerate())
     compiled = torch.compile(lambda x: (x + 1).relu().sum())

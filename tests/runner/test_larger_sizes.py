@@ -122,6 +122,7 @@ SLOW_AT_512 = "if seq_len == 512 and not globals().setdefault('warm', []): warm.
 
 
 @pytest.mark.usefixtures("fork_server")
+@pytest.mark.long
 def test_out_of_time_at_512_is_tried_again_with_more_time_and_so_are_larger_ones(results: Path, tmp_path: Path) -> None:
     source = write_variant(tmp_path, SLOW_AT_512)
     first, at_512, at_1024 = (Choice(variants=(source,), cell=make_spec(variant="mine", seq_len=n).compact()) for n in (16, 512, 1024))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from attnbench.cli.run import Choice, sweep
@@ -36,6 +37,7 @@ OUTCOMES = {
 }
 
 
+@pytest.mark.long
 def test_a_sweep_survives_everything_its_cells_do(results: Path, tmp_path: Path) -> None:
     source = write_variant(tmp_path, MISHAPS)
     printed = Console(file=StringIO(), width=160)

@@ -117,6 +117,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.long
 def test_what_a_hub_gave_is_there_when_it_has_gone(copies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Downloaded from a hub, then loaded from the cache without one: the tensors are those of the copies."""
     names = ["mnist", "wikitext"]

@@ -111,6 +111,7 @@ HARMED = """async (states) => {
 }"""
 
 
+@pytest.mark.long
 def test_harmful_names_do_nothing(watch: Callable[[Path], Watched], tmp_path: Path) -> None:
     records = [
         site_records.record(
