@@ -29,9 +29,9 @@ test: $(TEST)  ## the tests; at most eight minutes on two cores
 	$(BIN)/python -m pytest --ignore tests/acceptance -m "alone and not long"
 
 acceptance: $(TEST)  ## the tests that are long and sure: wheels, ten kills, asv's environments, damaged records, whole commands; at most fifteen minutes
-	$(BIN)/python -m pytest tests/acceptance
-	$(BIN)/python -m pytest --ignore tests/acceptance -m "long and not alone" --numprocesses 2 --dist worksteal
-	$(BIN)/python -m pytest --ignore tests/acceptance -m "long and alone"
+	$(BIN)/python -m pytest tests/acceptance -m "not long"
+	$(BIN)/python -m pytest -m "long and not alone" --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest -m "long and alone"
 
 check: $(LINT)  ## lint, types, imports, spelling, scripts
 	$(BIN)/ruff check
