@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from attnbench import cli as command_line
+from attnbench.store.environment import machine_name
 
 WIDTH = 160
 LONGEST_S = 1800  # after which a command hangs, on any machine
@@ -43,10 +44,13 @@ def cli_here(*arguments: str, cwd: Path | None = None, **variables: str) -> subp
         patch.setattr(sys, "argv", command)
         for console in (command_line.out, command_line.err):
             patch.setattr(console, "_width", WIDTH)
+        machine_name.cache_clear()  # another ATTNBENCH_MACHINE may be given, and is this command's alone
         try:
             command_line.main()
             code = 0
         except SystemExit as stop:
             assert isinstance(stop.code, int), stop.code
             code = stop.code
+        finally:
+            machine_name.cache_clear()
     return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
