@@ -44,7 +44,7 @@ def learnt_table(results: Results, group: Group) -> Table:
     seeds = by_label(results, group.records)
     means = means_of(seeds, metric)
     places = results.standings.places("result", group.records[0])
-    is_tuned = group.records[0].spec.lr_grid is not None
+    rate_was_chosen = group.records[0].spec.lr_grid is not None
     learnable = metric.learnable(group.records)
     whole = {label: found for label, found in means.items() if not in_groups(found[1], learnable)}
     on = linear_scale([mean for mean, _ in whole.values()])
@@ -52,7 +52,7 @@ def learnt_table(results: Results, group: Group) -> Table:
     result = Column(f"Test {metric.title}", "mean over seeds", key=metric.name, falling=metric.more_is_better)
     columns = [
         Column("Rank", key="rank"), Column("Variant", kind="text", key="name"), result, Column("95 % interval", ends, "interval"),
-        Column("Seeds"), *([Column("Rate", "chosen")] if is_tuned else []), Column("Training", "tokens/s", key="train_s"),
+        Column("Seeds"), *([Column("Rate", "chosen")] if rate_was_chosen else []), Column("Training", "tokens/s", key="train_s"),
         Column("To target", "validation", key="time_to_target_s"),
         Column("Inference", "tokens/s", key="inference_tokens_per_s", falling=True), Column("Memory", "peak", key="peak_memory_bytes"),
         Column("Parameters", "own", key="parameters"),
@@ -72,7 +72,7 @@ def learnt_table(results: Results, group: Group) -> Table:
             Cell(metric.over_seeds_text(interval, samples, learnable), "" if label in whole else "seeds, no mean", href=cell_href(record)),
             spread if label in whole else Cell("seeds in groups", kind="interval"),
             _seeds_cell(records, len(samples)),
-            *([Cell(rates_text(records))] if is_tuned else []),
+            *([Cell(rates_text(records))] if rate_was_chosen else []),
             _mean(records, "train_s", seconds)._replace(small=_mean(records, "training_tokens_per_s", plain).text),
             _target_cell(records),
             _mean(records, "inference_tokens_per_s", plain),
@@ -83,7 +83,7 @@ def learnt_table(results: Results, group: Group) -> Table:
     shown = in_order(results, [records[0] for records in seeds.values()], places)
     chosen = f"For each mechanism the learning rate was chosen by itself, on the validation part ({rate_text(group.records[0].spec)})."
     told = metric.notes(group.records, [of_seeds for _, of_seeds in means.values()])
-    notes = (TIES, metric.chance_text(group.records), chosen if is_tuned else "", *told)
+    notes = (TIES, metric.chance_text(group.records), chosen if rate_was_chosen else "", *told)
     data = [
         _data(results, metric, seeds[label], places.get(label), means.get(label), label in whole) for label in map(results.label, shown)
     ]
