@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import math
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,92 +15,12 @@ from attnbench import registry
 from attnbench.errors import Incorrect
 from attnbench.measurement import flops
 from attnbench.measurement.cell_result import Measurement
-from attnbench.measurement.clock import ClockError, StoppingRule, Turn, take_turns, wall_clock_s
+from attnbench.measurement.clock import StoppingRule
 from attnbench.measurement.tracks import measure_cell
 from helpers.changed_template import FORWARD, write
 from helpers.records import make_spec
 
 pytestmark = pytest.mark.alone
-
-
-def test_the_window_is_the_call_and_nothing_else() -> None:
-    """By a clock that advances as it is told: what prepares and inspects takes longer than the call, and is not counted."""
-    now = 0.0
-
-    def passing(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-
-    turn = Turn(lambda _: passing(0.02), prepare=lambda: passing(0.05), inspect=lambda _: passing(0.07))
-    samples = take_turns({"call": turn}, "cpu", StoppingRule(many=10, many_s=0.1), clock=lambda: now)["call"].wall_s
-    assert samples == pytest.approx([0.02] * 10, abs=1e-8)
-
-
-def test_the_wall_clock_is_what_times_a_call() -> None:
-    """A sleep lasts at least as long as it is told, however busy the machine is."""
-    assert min(wall_clock_s(lambda _: time.sleep(0.02), "cpu", StoppingRule(many=3, many_s=0.0))) >= 0.02
-
-
-def test_calls_take_turns_in_an_order_drawn_anew() -> None:
-    seen: list[str] = []
-
-    def turn(name: str) -> Turn:
-        return Turn(lambda number: (seen.append(f"{name}{number}"), time.sleep(0.001)))
-
-    samples = take_turns({name: turn(name) for name in "abc"}, "cpu", StoppingRule(many=40, many_s=0.0))
-    assert {name: len(of_one.wall_s) for name, of_one in samples.items()} == {"a": 40, "b": 40, "c": 40}
-    rounds = [seen[i : i + 3] for i in range(0, 120, 3)]
-    assert all(sorted(one) == [f"{name}{i}" for name in "abc"] for i, one in enumerate(rounds))
-    firsts = Counter(one[0][0] for one in rounds)
-    assert set(firsts) == set("abc")  # one of them never coming first in 40 rounds has a chance of 3e-7
-
-
-def test_everything_outside_the_window_is_in_order() -> None:
-    seen: list[str] = []
-
-    def call(_: int) -> str:
-        seen.append("call")
-        time.sleep(0.001)
-        return "result"
-
-    turn = Turn(call, lambda: seen.append("prepare"), lambda result: seen.append(f"inspect {result}"))
-    take_turns({"call": turn}, "cpu", StoppingRule(many=2, many_s=0.0))
-    assert seen == ["prepare", "call", "inspect result"] * 2
-
-
-def test_the_garbage_collector_rests_and_comes_back() -> None:
-    seen: list[bool] = []
-    turn = Turn(lambda _: (seen.append(gc.isenabled()), time.sleep(0.001)))
-    take_turns({"call": turn}, "cpu", StoppingRule(many=2, many_s=0.0))
-    assert seen == [False, False]
-    assert gc.isenabled()
-    with pytest.raises(ZeroDivisionError):
-        take_turns({"call": Turn(lambda _: 1 / 0)}, "cpu")
-    assert gc.isenabled()
-
-
-@pytest.mark.parametrize("readings", [[5.0, 4.0], [5.0, 5.0]])
-def test_a_clock_that_goes_back_or_stands_is_a_fault(readings: list[float]) -> None:
-    with pytest.raises(ClockError, match="the clock advanced by"):
-        take_turns({"call": Turn(lambda _: None)}, "cpu", clock=iter(readings).__next__)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "rounds"),
-    [(0.001, 64), (0.01, 40), (0.02, 20), (0.1, 15), (0.25, 8), (1.0, 5), (10.0, 3)],
-)
-def test_patience_takes_more_samples_of_short_calls(seconds: float, rounds: int) -> None:
-    """By a clock that advances as much a call as it is told; no time passes."""
-    now = 0.0
-
-    def clock() -> float:
-        return now
-
-    def call(_: int) -> None:
-        nonlocal now
-        now += seconds
-
-    assert len(take_turns({"call": Turn(call)}, "cpu", clock=clock)["call"].wall_s) == rounds
 
 
 SEEING = """

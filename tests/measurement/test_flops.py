@@ -10,11 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnbench.attention import BadInput
 from attnbench.kernels.count import count_flops, reported_flops, visible_pairs
-from attnbench.measurement.flops import flops
+from attnbench.measurement.flops import Flops, count, flops
 
 BATCH, HEADS, SEQ_LEN, WIDTH = 2, 3, 17, 5
 PAIRS = {False: SEQ_LEN * SEQ_LEN, True: SEQ_LEN * (SEQ_LEN + 1) // 2}
@@ -109,6 +110,42 @@ def test_a_kernel_of_ones_own_reports_forward_and_backward() -> None:
     forward = 7 * 11 + 2 * 7 * 11 * 13
     assert flops(lambda _: Reporting.apply(x) @ a) == forward
     assert flops(lambda _: (Reporting.apply(x) @ a).sum().backward()) == forward + 3 * 7 * 11 + 2 * 7 * 11 * 13
+
+
+def test_what_a_backward_pass_computes_anew_is_executed_and_no_work() -> None:
+    """A product of the forward pass, once more in the backward pass, and the two products of its gradients."""
+    x, a = torch.randn(7, 11, requires_grad=True), torch.randn(11, 13, requires_grad=True)
+    product = 2 * 7 * 11 * 13
+    plain, again = (count(lambda _, f=f: f(x, a).sum().backward()) for f in (lambda x, a: (x @ a).sin(), _checkpointed))
+    assert plain == Flops(executed=3 * product, forward=product)
+    assert again == Flops(executed=4 * product, forward=product)
+    assert again.algorithmic("training") == plain.algorithmic("training") == 3 * product
+
+
+def _checkpointed(x: Tensor, a: Tensor) -> Any:
+    return checkpoint(lambda x, a: (x @ a).sin(), x, a, use_reentrant=False)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_training_of_fused_attention_needs_six_products_and_executes_seven(causal: bool) -> None:
+    q, k, v = (heads(requires_grad=True) for _ in range(3))
+    counted = count(lambda _: F.scaled_dot_product_attention(q, k, v, is_causal=causal).sum().backward())
+    product = 2 * BATCH * HEADS * PAIRS[causal] * WIDTH
+    assert counted.executed == 7 * product
+    assert counted.algorithmic("training") == 6 * product
+
+
+def test_what_kernels_report_inside_a_backward_pass_is_told_apart() -> None:
+    x = torch.randn(7, 11, requires_grad=True)
+    assert count(lambda _: Reporting.apply(x).sum().backward()) == Flops(executed=4 * 77, forward=77)
+
+
+@pytest.mark.parametrize("mode", ["forward", "prefill", "decode"])
+def test_without_training_what_runs_is_what_is_needed(mode: str) -> None:
+    """Also where a mechanism descends a gradient inside its forward pass."""
+    x, a = torch.randn(7, 11, requires_grad=True), torch.randn(11, 13)
+    counted = count(lambda _: torch.autograd.grad((x @ a).sum(), x))
+    assert counted.algorithmic(mode) == counted.executed == 2 * 2 * 7 * 11 * 13
 
 
 def test_reports_of_other_threads_count() -> None:

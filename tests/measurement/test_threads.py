@@ -1,20 +1,28 @@
-"""Which threads may be there when a call has returned: those that wait for torch's compiler, known by the code that they run."""
+"""Which threads may be there when a call has returned: idle ones, and of Python's those that wait for torch's compiler, known by code."""
 
 from __future__ import annotations
 
+import _thread
+import hashlib
+import os
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tqdm import tqdm
 from tqdm._monitor import TMonitor
 
-from attnbench.measurement.threads import left_at_work
+from attnbench.errors import Incorrect
+from attnbench.measurement.guard import Guard
+from attnbench.measurement.threads import _state, left_at_work, others_runnable
 
 AWAIT_S = 0.01
 
@@ -111,6 +119,64 @@ def test_no_other_thread_passes_for_one(how: str) -> None:
         thread.finished = end
     with running(thread, end):
         assert settled(known, expected=True)
+
+
+@contextmanager
+def busy_neighbours() -> Iterator[None]:
+    """Context manager: other processes compute meanwhile, four for each processor, so that one thread gets a fifth of one."""
+    command = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    neighbours = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(4 * (os.cpu_count() or 1))]
+    try:
+        for neighbour in neighbours:
+            assert neighbour.stdout is not None and neighbour.stdout.readline()
+        yield
+    finally:
+        for neighbour in neighbours:
+            neighbour.kill()
+            neighbour.communicate()
+
+
+@contextmanager
+def spinning() -> Iterator[None]:
+    """Context manager: a thread that the module `threading` does not know computes meanwhile, most of the time without Python's lock."""
+    going, ended = [True], _thread.allocate_lock()
+    ended.acquire()
+
+    def work() -> None:
+        while going:
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 10_000)
+        ended.release()
+
+    _thread.start_new_thread(work, ())
+    try:
+        yield
+    finally:
+        going.clear()
+        ended.acquire()
+
+
+@pytest.mark.parametrize("neighbours", [nullcontext, pytest.param(busy_neighbours, marks=pytest.mark.long)], ids=["alone", "among others"])
+def test_a_thread_that_goes_on_computing_is_found_however_busy_the_machine_is(neighbours: Callable[[], Any]) -> None:
+    guard = Guard()
+    with neighbours():
+        guard.check_idle()
+        with spinning(), pytest.raises(Incorrect, match="goes on computing"):
+            guard.check_idle()
+        guard.check_idle()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system does not tell the states of threads")
+def test_a_thread_counts_while_it_runs_and_not_while_it_waits() -> None:
+    waiting, end = threading.Thread(target=lambda: end.wait()), threading.Event()
+    with running(waiting, end):
+        assert any(others_runnable() == 0 for _ in range(200))
+        with spinning():
+            assert any(others_runnable() == 1 for _ in range(200))
+
+
+@pytest.mark.parametrize(("stat", "state"), [("17 (python) R 1 2", "R"), ("17 (a) R (b) S 1 2", "S"), (None, ""), ("", "")])
+def test_the_state_of_a_thread_follows_its_name(stat: str | None, state: str) -> None:
+    assert _state(stat) == state
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch about itself

@@ -18,7 +18,7 @@ class Reported(list[float]):
         super().__init__()
         self.backward: list[float] = []
 
-    def append(self, n: float) -> None:
+    def append(self, n: int | float) -> None:
         super().append(n)
         if in_backward():
             self.backward.append(n)
