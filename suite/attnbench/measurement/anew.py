@@ -124,7 +124,7 @@ def load_anew(source: str) -> Execution:
     variant = getattr(module, "VARIANT", None)
     if not isinstance(variant, Variant):
         return Execution(known, _shared("it declares no VARIANT then"))
-    return Execution(replace(known, build=variant.build, reference=variant.reference))
+    return Execution(replace(known, build=variant.build, reference=variant.reference, reference_rows=variant.reference_rows))
 
 
 def _shared(why: str) -> str:
