@@ -33,6 +33,7 @@ class Turn:
     call: Call
     prepare: Callable[[], object] = lambda: None
     inspect: Callable[[object], object] = lambda result: None
+    settle: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,8 @@ def take_turns(
 
 
 def _take_turn(turn: Turn, number: int, device: str, flush: Callable[[], object], clock: Callable[[], float], samples: Samples) -> None:
+    if turn.settle is not None:
+        turn.settle()
     turn.prepare()
     flush()
     synchronise(device)

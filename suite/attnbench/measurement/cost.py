@@ -40,7 +40,7 @@ def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], 
     drift_s = [seconds(drift, device) for _ in range(DRIFT_CALLS)]
     turns = {"subject": subject.turn()}
     if anchor is not None:
-        turns["anchor"] = Turn(anchor.trial.call, anchor.prepare)
+        turns["anchor"] = Turn(anchor.trial.call, anchor.prepare, settle=anchor.trial.settle)
     samples = take_turns(turns, device)
     drift_s += [seconds(drift, device) for _ in range(DRIFT_CALLS)]
     result.timed_s = perf_counter() - began
@@ -57,9 +57,9 @@ def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], 
     except flops.Uncountable as why:
         result.facts["flops_not_counted"] = str(why)
     stage("verify")
-    error = subject.verify()
-    if error is not None:
-        result.samples["error"] = [error]
+    verified = subject.verify()
+    result.samples |= verified.samples
+    result.facts |= verified.facts
     guard.check_seal()
     return result
 
