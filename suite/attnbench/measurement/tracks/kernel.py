@@ -1,4 +1,4 @@
-"""The kernel track: one attention call by seq_len, forward, training or decode."""
+"""The kernel track: one attention call by seq_len, forward, training, prefill or decode."""
 
 from __future__ import annotations
 
