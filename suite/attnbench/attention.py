@@ -17,6 +17,10 @@ from attnbench.errors import Unsupported as Unsupported
 Heads = Float[Tensor, "batch heads seq_len head_dim"]
 Matrix = Float[Tensor, "batch heads seq_len seq_len"]
 PaddingMask = Bool[Tensor, "batch seq_len"]
+# Called as (module, q, k, v, rows, causal, padding_mask, hidden=None); see `Variant`.
+ReferenceRows = Callable[..., Float[Tensor, "batch heads rows head_dim"]]
+
+IMPLEMENTATIONS = ("tuned", "compiled", "reference")  # what a mechanism's code on a device may be called; see `Variant`
 
 
 class Attention(Protocol):
@@ -93,6 +97,17 @@ class Variant:
     head_group: how many heads work together; num_heads must be a multiple.
     reference: float64 dense matrix by definition, called as reference(module, q, k, causal, padding_mask); where it is
                None the module's own `matrix` in float64 serves.
+    reference_rows: some rows of the output by definition, [batch, heads, len(rows), head_dim], called as
+               reference_rows(module, q, k, v, rows, causal, padding_mask, hidden=None), with rows an int64 tensor of positions, the same
+               for all sequences and heads. Exact in float64, the plain form in float32; padded rows are zero; differentiable; in memory
+               that grows as len(rows) x seq_len. It shares no kernel with forward. With it the output of a long cell is compared where
+               it is timed; `attnbench.kernels.definition` has what is needed for it. It takes the mask and the hidden states, so that it
+               also defines a mechanism that has no matrix.
+    implementation: what its code is, by device, such as {"cpu": "reference", "cuda": "tuned"}; a table says it beside the time.
+               "tuned": one fused kernel that was written for that device, torch's own included, does the work between queries and keys;
+               torch operations linear in seq_len may stand before and after it. "compiled": torch.compile or another generator made the
+               code. "reference": composed of torch operations, however well, such as a loop of tiles or matrix products by chunks; this
+               is what is said of a device that is not named.
     """
 
     build: Callable[..., nn.Module]
@@ -111,6 +126,8 @@ class Variant:
     needs_hidden: bool = False
     head_group: int = 1
     reference: Callable[[nn.Module, Heads, Heads, bool, PaddingMask | None], Matrix] | None = None
+    reference_rows: ReferenceRows | None = None
+    implementation: Mapping[str, str] = field(default_factory=dict)
 
 
 def prefilled(module: nn.Module, q: Heads, k: Heads, v: Heads, hidden: Float[Tensor, "batch seq_len d_model"] | None = None) -> Any:

@@ -47,9 +47,9 @@ def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], 
     subject.prepare()
     _count(trial.call, mode, result)
     stage("verify")
-    error = subject.verify()
-    if error is not None:
-        result.samples["error"] = [error]
+    verified = subject.verify()
+    result.samples |= verified.samples
+    result.facts |= verified.facts
     kernels = named(device).kernels
     if kernels is not None:
         stage("kernels")  # last, for what is captured in a graph may be left without values

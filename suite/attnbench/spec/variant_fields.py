@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from attnbench.attention import Variant
+from attnbench.attention import IMPLEMENTATIONS, Variant
 from attnbench.errors import BadInput
+from attnbench.spec.axes import DEVICES
 from attnbench.spec.plain import COUNTED, shown
 
 STEEPEST = 100  # no growth that is measured comes near it
@@ -40,6 +41,12 @@ def _are_names(value: object) -> bool:
     return isinstance(value, (tuple, list)) and all(isinstance(need, str) and need for need in value)
 
 
+def _are_implementations(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(word, str) and device in DEVICES and word in IMPLEMENTATIONS for device, word in value.items()
+    )
+
+
 _RULES: tuple[tuple[tuple[str, ...], str, Callable[[object], bool]], ...] = (
     (("build",), "a function of the shape and the params that returns an nn.Module", callable),
     (_TEXTS, "a text", lambda value: isinstance(value, str)),
@@ -48,4 +55,14 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[object], bool]], ...] = (
     (_COUNTS, "a whole number of at least 1", _is_count),
     (("needs",), 'a tuple of import names, such as needs=("triton",)', _are_names),
     (("reference",), "a function of module, q, k, causal and padding_mask, or None", lambda value: value is None or callable(value)),
+    (
+        ("reference_rows",),
+        "a function of module, q, k, v, rows, causal, padding_mask and hidden, or None",
+        lambda value: value is None or callable(value),
+    ),
+    (
+        ("implementation",),
+        f"one of {', '.join(IMPLEMENTATIONS)} for each of {', '.join(DEVICES)}, such as {{'cuda': 'tuned'}}",
+        _are_implementations,
+    ),
 )

@@ -52,8 +52,8 @@ _OLD = ("forward", "training", "decode")  # modes that were timed between two ev
 _TABLE = (
     Metric("forward_s", "s", f"seconds {_CALL}, forward only, without gradients", LESS),
     Metric("training_s", "s", f"seconds {_CALL}, forward and backward", LESS),
+    Metric("prefill_s", "s", "seconds of the causal forward pass of a prompt, with the decoding state that it leaves", LESS),
     Metric("decode_s", "s", "seconds to decode one token against the state that the seq_len - 1 tokens before it left", LESS),
-    Metric("prefill_s", "s", "seconds of a causal forward pass over a prompt of seq_len tokens, and of the state that decodes on", LESS),
     *(Metric(f"{mode}_kernel_s", "s", f"seconds of the GPU's kernels alone {of}", LESS) for mode, of in _OF_MODES.items()),
     *(Metric(f"{mode}_device_s", "s", f"seconds between two events on the GPU {_OF_MODES[mode]}, in older records", LESS) for mode in _OLD),
     Metric("first_call_s", "s", "seconds of the process's first call, in which kernels are compiled and tuned", LESS),
@@ -81,7 +81,10 @@ _TABLE = (
         "share of the machine's peak that the median call achieved, by whichever binds: products or memory",
         MORE,
     ),
-    Metric("error", "1", "largest relative error (Frobenius norm) of output and gradients against the float64 reference", LESS),
+    Metric("error", "1", "relative error (Frobenius norm) against the float64 reference, of the output or gradient closest to its limit", LESS),
+    Metric("error_allowed", "1", "the limit of error: a multiple of what the plain form loses in the same dtype, and a few rounding units"),
+    Metric("row_error", "1", "largest relative error of one row of the output or of a gradient, on the scale of that row", LESS),
+    Metric("verified_rows", "1", "rows of a timed call's output that were compared with the float64 reference"),
     Metric("parameters", "1", "number of trainable parameters of the whole model"),
     Metric(
         "mechanism_parameters",

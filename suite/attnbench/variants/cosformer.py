@@ -25,6 +25,7 @@ from attnbench.attention import (
     hide_padding,
     token_ranks,
 )
+from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
 from attnbench.kernels.linear import kernel_attention, normalise_rows
 from attnbench.kernels.running_sums import RunningSums
 
@@ -83,6 +84,18 @@ def _features(x: Heads, angles: Tensor) -> Tensor:
     return (x[..., None, :] * wave.to(x.dtype)).flatten(-2)
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
+    """relu(q) . relu(k) cos(pi (i - j) / 2M), its rows normalised; i and j are counted among the unpadded tokens."""
+    assert isinstance(module, Cosformer)
+    seq_len = seen.k.shape[-2]
+    if seen.causal and seq_len > module.max_len:
+        raise BadInput(f"cosformer got {seq_len} tokens and was built for {module.max_len}; build it with seq_len={seq_len}")
+    ranks = (~seen.padding).double().cumsum(-1)[:, None, :]  # [#batch, 1, seq_len], from 1: only differences count
+    length = float(module.max_len) if seen.causal else seen.count()
+    distances = ranks[..., seen.rows, None] - ranks[..., None, :]
+    return seen.normalised(seen.q.relu() @ seen.k.relu().mT * (distances * math.pi / (2 * length)).cos().to(seen.q.dtype))
+
+
 def build(shape: Shape) -> nn.Module:
     return Cosformer(shape.seq_len or DEFAULT_MAX_LEN)
 
@@ -100,4 +113,5 @@ VARIANT = Variant(
     equivariant=False,
     time_exponent=1.0,
     memory_exponent=1.0,
+    reference_rows=rows_of_matrix(rows_by_definition),
 )

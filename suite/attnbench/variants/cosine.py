@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, at_least_float32, hide_padding, unit_values
 from attnbench.kernels.cache import Cache
+from attnbench.kernels.definition import Seen, Weights, per_head, rows_of_matrix
 from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
 
 INITIAL_SCALE, LARGEST_SCALE = 10.0, 100.0
@@ -58,6 +59,14 @@ def _direction(x: Heads, length: Tensor | float = 1.0) -> Heads:
     return (wide * (length / norm.masked_fill(norm == 0.0, 1.0))).to(x.dtype)
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
+    """softmax(tau q . k / (||q|| ||k||)), a cosine of 0 for a zero vector."""
+    log_scale = per_head(module, "log_scale", seen.q)
+    products = torch.linalg.vector_norm(seen.q, dim=-1)[..., :, None] * torch.linalg.vector_norm(seen.k, dim=-1)[..., None, :]
+    cosines = seen.q @ seen.k.mT / products.masked_fill(products == 0.0, 1.0)
+    return seen.softmax(log_scale.clamp(max=math.log(LARGEST_SCALE)).exp() * cosines)
+
+
 def build(shape: Shape) -> nn.Module:
     return Cosine(shape.num_heads)
 
@@ -72,4 +81,6 @@ VARIANT = Variant(
     equivariant=True,
     time_exponent=2.0,
     memory_exponent=1.0,
+    reference_rows=rows_of_matrix(rows_by_definition),
+    implementation={"cpu": "tuned", "cuda": "tuned"},
 )

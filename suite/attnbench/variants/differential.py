@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import Heads, PaddingMask, Shape, Variant, at_least_float32
 from attnbench.kernels.cache import Cache
+from attnbench.kernels.definition import Seen, rows_by
 from attnbench.kernels.fused_softmax import fused_softmax
 
 
@@ -70,6 +71,20 @@ def _side_by_side(v: Heads) -> Tensor:
     return v.unflatten(1, (-1, 2)).transpose(2, 3).flatten(-2)
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Tensor:
+    """(1 - lambda_init) RMSNorm((A1 - lambda A2) [V1, V2]), split over the two heads of each pair."""
+    assert isinstance(module, Differential)
+    q1, k1, q2, k2, weight = (
+        module.get_parameter(name).to(seen.q.dtype) for name in ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2", "norm.weight")
+    )
+    factor = (q1 * k1).sum().exp() - (q2 * k2).sum().exp() + module.lambda_init
+    maps = seen.softmax(seen.scores())
+    difference = maps[:, 0::2] - factor * maps[:, 1::2]
+    pair = torch.cat([difference @ seen.v[:, 0::2], difference @ seen.v[:, 1::2]], dim=-1)  # [batch, pairs, rows, 2 head_dim]
+    normed = (1 - module.lambda_init) * weight * pair / (pair.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+    return torch.stack(normed.chunk(2, dim=-1), dim=2).flatten(1, 2)
+
+
 def build(shape: Shape) -> nn.Module:
     return Differential(shape.head_dim, shape.layer_index or 0)
 
@@ -85,4 +100,6 @@ VARIANT = Variant(
     time_exponent=2.0,
     memory_exponent=1.0,
     head_group=2,
+    reference_rows=rows_by(rows_by_definition),
+    implementation={"cpu": "tuned", "cuda": "tuned"},
 )

@@ -13,10 +13,11 @@ Qiu et al. 2025, Gated Attention for Large Language Models, arXiv 2505.06708.
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attnbench.attention import Heads, PaddingMask, Shape, Variant, hide_padding
 from attnbench.kernels.cache import Cache, CachedAttention
+from attnbench.kernels.definition import Seen, rows_by
 from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
 
 
@@ -38,6 +39,12 @@ class Gated(CachedAttention):
         return fused_softmax_step(q, state) * torch.sigmoid(q @ self.w_g), state
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Tensor:
+    """(softmax(s) V) sigma(q W_g)."""
+    gate = (seen.q @ module.get_parameter("w_g").to(seen.q.dtype)).sigmoid()
+    return seen.softmax(seen.scores()) @ seen.v * gate
+
+
 def build(shape: Shape) -> nn.Module:
     return Gated(shape.num_heads, shape.head_dim)
 
@@ -52,4 +59,6 @@ VARIANT = Variant(
     equivariant=True,
     time_exponent=2.0,
     memory_exponent=1.0,
+    reference_rows=rows_by(rows_by_definition),
+    implementation={"cpu": "tuned", "cuda": "tuned"},
 )

@@ -7,9 +7,11 @@ Katharopoulos, Vyas, Pappas, Fleuret 2020, arXiv 2006.16236.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, hide_padding
+from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
 from attnbench.kernels.linear import kernel_attention, kernel_matrix
 from attnbench.kernels.running_sums import RunningSums
 
@@ -42,6 +44,12 @@ def elu_plus_one(x: Tensor) -> Tensor:
     return x.clamp(max=0.0).exp() + x.relu()
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
+    """phi(q) . phi(k), its rows normalised; phi written as e^x below 0 and x + 1 above."""
+    q, k = (torch.where(x > 0.0, x + 1.0, x.clamp(max=0.0).exp()) for x in (seen.q, seen.k))
+    return seen.normalised(q @ k.mT)
+
+
 VARIANT = Variant(
     build=lambda shape: LinearElu(),
     citation="Katharopoulos, Vyas, Pappas, Fleuret 2020, Transformers are RNNs, arXiv 2006.16236",
@@ -52,4 +60,5 @@ VARIANT = Variant(
     equivariant=True,
     time_exponent=1.0,
     memory_exponent=1.0,
+    reference_rows=rows_of_matrix(rows_by_definition),
 )

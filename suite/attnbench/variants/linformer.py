@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Unsupported, Variant, hide_padding, token_ranks, unit_values
+from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
 
 DEFAULT_MAX_LEN = 4096
 
@@ -66,6 +67,19 @@ def definition(module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask
     return hide_padding(padding_mask, attention)[0]
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
+    """softmax(q (E K)^T / sqrt(d)) F, one column of E and F for each unpadded token, in order."""
+    e, f = (module.get_parameter(name).to(seen.q.dtype) for name in "ef")
+    seq_len = seen.k.shape[-2]
+    if seen.causal:
+        raise Unsupported("linformer has no causal form: a projected key is a mixture of tokens that follow")
+    if seq_len > e.shape[-1]:
+        raise BadInput(f"linformer got {seq_len} tokens and has {e.shape[-1]} columns; build it with seq_len={seq_len}")
+    column = (~seen.padding).cumsum(-1).clamp(min=1) - 1  # [#batch, seq_len]; keys and values of padding are zero
+    e, f = (x[:, column].transpose(0, 1)[:, None] for x in (e, f))  # [#batch, 1, rank, seq_len]
+    return (seen.q @ (e @ seen.k).mT / math.sqrt(seen.q.shape[-1])).softmax(-1) @ f
+
+
 def build(shape: Shape, rank: object) -> nn.Module:
     return Linformer(shape.seq_len or DEFAULT_MAX_LEN, rank)
 
@@ -82,4 +96,5 @@ VARIANT = Variant(
     memory_exponent=1.0,
     params={"rank": 256},
     reference=definition,
+    reference_rows=rows_of_matrix(rows_by_definition),
 )

@@ -31,6 +31,7 @@ from attnbench.attention import (
     unit_values,
     visible_keys,
 )
+from attnbench.kernels.definition import Seen, rows_by
 
 Slots = Bool[Tensor, "batch slots"]  # which of the fixed number of landmarks a sequence uses
 
@@ -146,6 +147,32 @@ def definition(module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask
     return torch.stack(rows)
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Tensor:
+    """The product of the three matrices and V, for one sequence after the other, its unpadded tokens alone."""
+    assert isinstance(module, Nystrom)
+    if seen.causal:
+        raise Unsupported("nystrom has no causal form: a landmark is a mean over tokens that follow")
+    out = []
+    for sequence, padding in enumerate(seen.padding.expand(len(seen.q), -1)):
+        q, k, v = (x[sequence][:, ~padding] for x in (seen.all_q, seen.k, seen.v))  # [heads, unpadded, head_dim]
+        parts = max(1, min(module.num_landmarks, k.shape[-2]))
+        mean_q, mean_k = (torch.stack([part.mean(-2) for part in x.tensor_split(parts, dim=-2)], dim=-2) for x in (q, k))
+        left, middle, right = (
+            (a @ b.mT / math.sqrt(q.shape[-1])).softmax(-1) for a, b in ((seen.q[sequence], mean_k), (mean_q, mean_k), (mean_q, k))
+        )
+        out.append(left @ (_iterated_inverse(middle, module.pinv_iterations) @ (right @ v)))
+    return torch.stack(out)
+
+
+def _iterated_inverse(a: Tensor, iterations: int) -> Tensor:
+    """Z <- Z (13 I - 15 A Z + 7 (A Z)^2 - (A Z)^3) / 4 from A^T / (||A||_1 ||A||_inf): the iteration, multiplied out."""
+    z = a.mT / (torch.linalg.matrix_norm(a, 1) * torch.linalg.matrix_norm(a, math.inf))[..., None, None]
+    for _ in range(iterations):
+        az = a @ z
+        z = (13 * z - 15 * z @ az + 7 * z @ az @ az - z @ az @ az @ az) / 4
+    return z
+
+
 def build(shape: Shape, num_landmarks: object, pinv_iterations: object) -> nn.Module:
     return Nystrom(num_landmarks, pinv_iterations)
 
@@ -165,4 +192,5 @@ VARIANT = Variant(
     memory_exponent=1.0,
     params={"num_landmarks": 64, "pinv_iterations": 6},
     reference=definition,
+    reference_rows=rows_by(rows_by_definition),
 )

@@ -15,6 +15,7 @@ from __future__ import annotations
 from attnbench.attention import Variant
 from attnbench.kernels.rotation import rotate
 from attnbench.kernels.skew import exponential, skew_builder
+from attnbench.kernels.skew_rows import phi1, skew_rows
 
 VARIANT = Variant(
     build=skew_builder("orthogonal", rotate),
@@ -29,4 +30,5 @@ VARIANT = Variant(
     memory_exponent=1.0,
     params={"alpha": None},
     reference=exponential,
+    reference_rows=skew_rows("orthogonal", phi1),
 )

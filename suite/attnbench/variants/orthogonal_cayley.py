@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant
 from attnbench.kernels.skew import apply_j, dense_skew, skew_builder, solve
+from attnbench.kernels.skew_rows import inverse_half, skew_rows
 
 
 def rotate(q: Tensor, k: Tensor, v: Tensor, c: Tensor) -> Tensor:
@@ -51,4 +52,5 @@ VARIANT = Variant(
     memory_exponent=1.0,
     params={"alpha": None},
     reference=cayley,
+    reference_rows=skew_rows("orthogonal_cayley", inverse_half),
 )

@@ -21,6 +21,7 @@ from torch import Tensor
 from attnbench.attention import Variant
 from attnbench.kernels.basis import rotate_by
 from attnbench.kernels.skew import exponential, skew_builder
+from attnbench.kernels.skew_rows import phi1, skew_rows
 
 
 def polar_factor(u: Tensor) -> Tensor:
@@ -55,4 +56,5 @@ VARIANT = Variant(
     memory_exponent=1.0,
     params={"alpha": None},
     reference=exponential,
+    reference_rows=skew_rows("orthogonal_newton_schulz", phi1),
 )

@@ -14,6 +14,7 @@ from torch import Tensor
 from attnbench.attention import Variant
 from attnbench.kernels.basis import rotate_by
 from attnbench.kernels.skew import exponential, skew_builder
+from attnbench.kernels.skew_rows import phi1, skew_rows
 
 
 def orthonormal_basis(u: Tensor) -> Tensor:
@@ -34,4 +35,5 @@ VARIANT = Variant(
     memory_exponent=1.0,
     params={"alpha": None},
     reference=exponential,
+    reference_rows=skew_rows("orthogonal_qr", phi1),
 )

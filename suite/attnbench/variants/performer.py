@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, at_least_float32, hide_padding
+from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
 from attnbench.kernels.linear import kernel_attention, kernel_matrix, normalise_rows
 from attnbench.kernels.running_sums import RunningSums
 
@@ -95,6 +96,18 @@ def definition(module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask
     return normalise_rows(phi(q) @ phi(k).mT, causal, padding_mask)
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
+    """phi(q) . phi(k), its rows normalised; what is taken off the exponents of a row cancels."""
+    root = seen.q.shape[-1] ** 0.25
+    omega = module.get_buffer("omega").to(seen.q.dtype)
+    of_q, of_k = (x / root @ omega.mT for x in (seen.q, seen.k))
+    largest_k = of_k.detach().amax(-1, keepdim=True)
+    of_q = of_q - of_q.detach().amax(-1, keepdim=True)
+    logs = (largest_k - (seen.k / root).square().sum(-1, keepdim=True) / 2).mT.masked_fill(~seen.visible, torch.finfo(omega.dtype).min)
+    factors = (logs - logs.detach().amax(-1, keepdim=True)).exp()
+    return seen.normalised(of_q.exp() @ (of_k - largest_k).exp().mT * factors)
+
+
 def build(shape: Shape, num_features: object) -> nn.Module:
     return Performer(shape.head_dim, num_features)
 
@@ -114,4 +127,5 @@ VARIANT = Variant(
     memory_exponent=1.0,
     params={"num_features": None},
     reference=definition,
+    reference_rows=rows_of_matrix(rows_by_definition),
 )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.cache import Cache
+from attnbench.kernels.definition import Seen, Weights, per_head, rows_of_matrix
 from attnbench.kernels.polynomial import polynomial_attention
 from attnbench.kernels.polynomial_step import PolynomialState, polynomial_prefill, polynomial_step
 
@@ -73,6 +74,20 @@ class Polynomial(nn.Module):
         return count_visible(q.shape[-2], causal, padding_mask, q.device).rsqrt().to(torch.promote_types(q.dtype, torch.float32))
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
+    """scale phi(s), each power written out."""
+    assert isinstance(module, Polynomial)
+    scores = seen.scores()
+    weights = torch.stack([times * scores**power for power, times in module.coefficients]).sum(0)
+    if module.fixed_scale is None:
+        weights = weights / seen.count().sqrt().to(scores.dtype)
+    else:
+        weights = weights * module.fixed_scale
+    if module.gain is not None:
+        weights = weights * per_head(module, "gain", scores)
+    return seen.only_visible(weights)
+
+
 def build(shape: Shape, degree: object, scale: object) -> nn.Module:
     return Polynomial(shape.num_heads, degree, scale)
 
@@ -88,4 +103,6 @@ VARIANT = Variant(
     time_exponent=2.0,
     memory_exponent=1.0,
     params={"degree": 3, "scale": "sqrt"},
+    reference_rows=rows_of_matrix(rows_by_definition),
+    implementation={"cuda": "tuned"},
 )

@@ -15,6 +15,7 @@ from torch import nn
 
 from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, hide_padding
 from attnbench.kernels.cache import Cache
+from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
 from attnbench.kernels.linear import normalise_rows
 from attnbench.kernels.polynomial import normalised_polynomial_attention
 from attnbench.kernels.polynomial_step import PolynomialState, normalised_polynomial_step, polynomial_prefill
@@ -48,6 +49,12 @@ class Power(nn.Module):
         return normalise_rows((q @ k.mT / math.sqrt(q.shape[-1])) ** self.degree, causal, padding_mask)
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
+    """s^p, its rows normalised."""
+    assert isinstance(module, Power)
+    return seen.normalised(seen.scores() ** module.degree)
+
+
 def build(shape: Shape, degree: object) -> nn.Module:
     return Power(degree)
 
@@ -63,4 +70,5 @@ VARIANT = Variant(
     time_exponent=1.0,
     memory_exponent=1.0,
     params={"degree": 2},
+    reference_rows=rows_of_matrix(rows_by_definition),
 )

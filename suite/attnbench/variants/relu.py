@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 
+from torch import nn
+
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.activation import Relu
 from attnbench.kernels.cache import Cache, CachedAttention, elementwise_step
+from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
 from attnbench.kernels.tiled import elementwise_attention
 
 
@@ -34,6 +37,12 @@ class ReluAttention(CachedAttention):
         return weights / count_visible(q.shape[-2], causal, padding_mask, q.device).to(q.dtype)
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
+    """relu(s) / N."""
+    scores = seen.scores()
+    return seen.only_visible(scores.relu() / seen.count().to(scores.dtype))
+
+
 VARIANT = Variant(
     build=lambda shape: ReluAttention(),
     citation="Wortsman, Lee, Gilmer, Kornblith 2023, Replacing softmax with ReLU in Vision Transformers, arXiv 2309.08586",
@@ -44,4 +53,5 @@ VARIANT = Variant(
     equivariant=True,
     time_exponent=2.0,
     memory_exponent=1.0,
+    reference_rows=rows_of_matrix(rows_by_definition),
 )

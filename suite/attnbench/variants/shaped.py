@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, at_least_float32, count_visible, hide_padding, unit_values
 from attnbench.kernels.cache import Cache
+from attnbench.kernels.definition import Seen, Weights, per_head, rows_of_matrix
 from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
 
 
@@ -70,6 +71,13 @@ def _mean_of_visible(v: Tensor, causal: bool, padding_mask: PaddingMask | None) 
     return (total / count_visible(v.shape[-2], causal, padding_mask, v.device).to(wide.dtype)).to(v.dtype)
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
+    """a I + b softmax(s) - g softmax(0)."""
+    a, b, g = (per_head(module, name, seen.q) for name in ("identity_gain", "attention_gain", "centring_gain"))
+    scores = seen.scores()
+    return a * seen.identity() + b * seen.softmax(scores) - g * seen.softmax(torch.zeros_like(scores))
+
+
 def build(shape: Shape) -> nn.Module:
     return Shaped(shape.num_heads)
 
@@ -84,4 +92,6 @@ VARIANT = Variant(
     equivariant=True,
     time_exponent=2.0,
     memory_exponent=1.0,
+    reference_rows=rows_of_matrix(rows_by_definition),
+    implementation={"cpu": "tuned", "cuda": "tuned"},
 )

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.activation import Sigmoid
 from attnbench.kernels.cache import Cache, CachedAttention, elementwise_step
+from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
 from attnbench.kernels.tiled import elementwise_attention
 
 
@@ -41,6 +42,12 @@ def _bias(q: Heads, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
     return -count_visible(q.shape[-2], causal, padding_mask, q.device).log()
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
+    """sigma(s - log N)."""
+    scores = seen.scores()
+    return seen.only_visible((scores - seen.count().log().to(scores.dtype)).sigmoid())
+
+
 VARIANT = Variant(
     build=lambda shape: SigmoidAttention(),
     citation="Ramapuram et al. 2024, Theory, Analysis, and Best Practices for Sigmoid Self-Attention, arXiv 2409.04431",
@@ -51,4 +58,5 @@ VARIANT = Variant(
     equivariant=True,
     time_exponent=2.0,
     memory_exponent=1.0,
+    reference_rows=rows_of_matrix(rows_by_definition),
 )

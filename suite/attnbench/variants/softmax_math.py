@@ -9,6 +9,7 @@ import math
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, hide_padding, visible_keys
 from attnbench.kernels.cache import Cache, CachedAttention
+from attnbench.kernels.definition import rows_of_matrix
 
 
 class SoftmaxMath(CachedAttention):
@@ -42,4 +43,5 @@ VARIANT = Variant(
     equivariant=True,
     time_exponent=2.0,
     memory_exponent=2.0,
+    reference_rows=rows_of_matrix(lambda module, seen: seen.softmax(seen.scores())),
 )

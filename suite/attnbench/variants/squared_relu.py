@@ -7,9 +7,12 @@ Hua, Dai, Liu, Le 2022, Transformer Quality in Linear Time, arXiv 2202.10447.
 
 from __future__ import annotations
 
+from torch import nn
+
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.activation import SquaredRelu
 from attnbench.kernels.cache import Cache, CachedAttention, elementwise_step
+from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
 from attnbench.kernels.tiled import elementwise_attention
 
 
@@ -33,6 +36,11 @@ def _over_count(q: Heads, causal: bool, padding_mask: PaddingMask | None) -> Hea
     return q / count_visible(q.shape[-2], causal, padding_mask, q.device).to(q.dtype)
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
+    """relu(q . k / N)^2."""
+    return seen.only_visible((seen.q @ seen.k.mT / seen.count().to(seen.q.dtype)).relu() ** 2)
+
+
 VARIANT = Variant(
     build=lambda shape: SquaredReluAttention(),
     citation="Hua, Dai, Liu, Le 2022, Transformer Quality in Linear Time, arXiv 2202.10447",
@@ -43,4 +51,5 @@ VARIANT = Variant(
     equivariant=True,
     time_exponent=2.0,
     memory_exponent=1.0,
+    reference_rows=rows_of_matrix(rows_by_definition),
 )

@@ -15,6 +15,7 @@ from torch import nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding
 from attnbench.kernels.cache import Cache
+from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
 from attnbench.kernels.linear import normalise_rows
 from attnbench.kernels.polynomial import normalised_polynomial_attention
 from attnbench.kernels.polynomial_step import PolynomialState, normalised_polynomial_step, polynomial_prefill
@@ -44,6 +45,11 @@ class Taylor(nn.Module):
         return normalise_rows(1.0 + scores + scores.square() / 2, causal, padding_mask)
 
 
+def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
+    """((1 + s)^2 + 1) / 2, its rows normalised."""
+    return seen.normalised(((1.0 + seen.scores()) ** 2 + 1.0) / 2)
+
+
 VARIANT = Variant(
     build=lambda shape: Taylor(),
     citation="Arora et al. 2024, Simple linear attention language models balance the recall-throughput tradeoff, arXiv 2402.18668",
@@ -54,4 +60,5 @@ VARIANT = Variant(
     equivariant=True,
     time_exponent=1.0,
     memory_exponent=1.0,
+    reference_rows=rows_of_matrix(rows_by_definition),
 )
