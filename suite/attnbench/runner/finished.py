@@ -21,15 +21,16 @@ class Finished:
 
     records: the newest record of every cell that was measured with as many threads and on the same GPU as a cell would be now, by id and
     fingerprint (Store.finished, here.ran_here). limits: of this run. session: records of it count as
-    they are, so that a session tries nothing twice; none if empty.
+    they are, so that a session tries nothing twice; none if empty. busy: whether this run measures on a busy machine all the same, and
+    therefore takes as finished what such a run measured.
 
     A record counts unless a wider limit, something that was missing, other checks of the variant, or a smaller size that succeeded since
     may change it: a cell that ran out of time is due again under a longer limit, an unavailable one always, one that ended in an error
     where the cause may lie outside it, and a kernel or depth cell that other programs disturbed while it was timed.
     """
 
-    def __init__(self, records: Mapping[Key, Record], gate: Gate, limits: Limits, session: str = "") -> None:
-        self._records, self._gate, self._limits, self._session = records, gate, limits, session
+    def __init__(self, records: Mapping[Key, Record], gate: Gate, limits: Limits, session: str = "", busy: bool = False) -> None:
+        self._records, self._gate, self._limits, self._session, self._busy = records, gate, limits, session, busy
         self.ran_out = RanOut(record for record in records.values() if is_settled(record, limits))
 
     def record(self, cell: Cell) -> Record | None:
@@ -37,7 +38,8 @@ class Finished:
         record = self._records.get(cell.key)
         if record is None or _is_stale(record, cell, self._gate, self.ran_out):
             return None
-        counts = is_settled(record, self._limits) and not is_disturbed(record)
+        allowed = self._busy and record.environment.get("busy_allowed") is True
+        counts = is_settled(record, self._limits) and (allowed or not is_disturbed(record))
         return record if counts or record.session == self._session else None
 
     def retries(self, cell: Cell) -> bool:
