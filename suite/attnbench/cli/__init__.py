@@ -55,6 +55,9 @@ def run(
     timeout: Annotated[float, typer.Option("--timeout", min=1.0, help="Seconds a cell may take.")] = 600.0,
     rerun: Annotated[bool, typer.Option("--rerun", help="Measure finished cells again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
+    busy: Annotated[
+        bool, typer.Option("--busy", help="Do not wait until other programs leave the processors alone; what they disturb is marked.")
+    ] = False,
     cell: Annotated[str | None, typer.Option("--cell", help="One cell, as its record's command gives it.")] = None,
     retry: Annotated[
         str | None, typer.Option("--retry", metavar="errors", help="Measure the chosen cells whose newest record is an error, no others.")
@@ -68,7 +71,7 @@ def run(
         preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, data=data,
         cell=cell,
     )  # fmt: skip
-    raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out, retry))
+    raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out, retry, busy))
 
 
 @app.command()

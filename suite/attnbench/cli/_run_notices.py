@@ -9,9 +9,10 @@ from rich.console import Console
 
 from attnbench.registry import is_path
 from attnbench.runner.cell import Cell, Key
-from attnbench.runner.finished import Finished
+from attnbench.runner.finished import Finished, is_disturbed
 from attnbench.runner.plan import Plan
 from attnbench.runner.retry import newest_by_id
+from attnbench.store.disturbed import disturbance
 from attnbench.store.record import Record
 
 _OTHER = "of another source (another file of that name, another text of it, another attnbench or torch)"
@@ -45,6 +46,19 @@ def tell_of_errors(records: Iterable[Record], console: Console) -> None:
     errors = sum(record.status == "error" for record in records)
     if errors:
         _say(console, f"{_count(errors, 'cell')} ended in an error: `--retry errors` measures those again, and no others.")
+
+
+def tell_of_disturbed(records: Iterable[Record], console: Console) -> None:
+    """Say how many cells other programs disturbed, and what becomes of them."""
+    found = [record for record in records if disturbance(record)]
+    due, tasks = sum(is_disturbed(record) for record in found), sum(record.spec.track == "task" for record in found)
+    if due:
+        are = "was" if due == 1 else "were"
+        _say(console, f"{_count(due, 'cell')} {are} disturbed by other programs and will not rank; the same command measures them again.")
+    if tasks:
+        _say(
+            console, f"The times of {_count(tasks, 'task cell')} will not rank, because other programs disturbed the training; results do."
+        )
 
 
 def _names_of_files(cell: Cell) -> list[str]:

@@ -13,41 +13,45 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from attnbench.analysis.drift import Drifts
 from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins, tell_of_shared_name
-from attnbench.cli._run_notices import announce, tell_of_errors
+from attnbench.cli._run_notices import announce, tell_of_disturbed, tell_of_errors
 from attnbench.cli.terminal import print_problems
 from attnbench.errors import BadInput
 from attnbench.runner.can_measure import lacking, require_measuring
 from attnbench.runner.cell import Cell
 from attnbench.runner.engines import local
+from attnbench.runner.estimate import Estimate, duration_text
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
 from attnbench.runner.here import ran_here
 from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import RanOut
 from attnbench.runner.plan import Choice, Plan, choose
+from attnbench.runner.quiet import Quiet, patience_of
 from attnbench.runner.retry import failed_cells
 from attnbench.runner.roofline import Roof
 from attnbench.runner.session import Session, session_name
-from attnbench.spec.axes import Spec
 from attnbench.store.environment import machine_name
 from attnbench.store.record import Record
 from attnbench.store.store import Problem, Store
 
-# Rough seconds of a cell, by which the time left is estimated, so that a training run, or 16,384 tokens, counts more than a small call.
-# They are what the cells of the standard preset took on two cores, with one number for all mechanisms.
-WEIGHT = {"kernel": 0.7, "depth": 0.9, "task": 4.0}
-TOKEN_S = {"forward": 1.1e-3, "training": 2.1e-3}  # added for each token of a kernel's sequence; for decoding it is close to nothing
-LAYER_S = 0.4  # added for each layer of a stack
-LAYER_EPOCH_S = 0.55  # added for each epoch of training and layer
 BAD = ("error", "incorrect")
 OTHER_STAGES = ("start", "build", "load data", "end")  # stages of a cell in which nothing is measured or trained
 INTERRUPTED = 130
 
 
-def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run: bool, console: Console, retry: str | None = None) -> int:
+def sweep(
+    choice: Choice,
+    results: Path,
+    timeout_s: float,
+    rerun: bool,
+    dry_run: bool,
+    console: Console,
+    retry: str | None = None,
+    busy: bool = False,
+) -> int:
     """Run the chosen cells and return the exit code: 1 when a cell ended in error or incorrect, 130 on Ctrl-C, else 0.
 
-    retry: "errors" to measure, of the chosen cells, those whose newest record is an error, and no others.
+    retry: "errors" to measure, of the chosen cells, those whose newest record is an error, and no others. busy: wait for no quiet machine.
     """
     if retry is not None and rerun:
         raise BadInput(f"--retry {retry} measures some of the cells again, and --rerun all of them; give one or the other")
@@ -56,17 +60,18 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     store.accept(machine_name())
     finished = store.finished(machine_name(), ran_here=ran_here()) if results.is_dir() else {}
     limits, gate = Limits(timeout_s=timeout_s), Gate(results)
-    known = Finished({} if rerun else finished, gate, limits)
+    known = Finished({} if rerun else finished, gate, limits, busy=busy)
     if retry is not None:
         cells = failed_cells(cells, finished, retry)
     plan = Plan(cells, finished, lambda cell: retry is None and known.record(cell) is not None)
     todo, kept = plan.todo, plan.kept
+    estimate = Estimate(finished.values())
     tell_of_plugins(("variants", "tasks"))
     if dry_run:
         for cell in todo:
             console.print(cell.spec.label(), highlight=False)
         announce(plan, known, finished, console)
-        console.print(f"{len(todo)} cells to run, {len(cells) - len(todo)} finished already")
+        console.print(f"{_expected(todo, estimate)}; {len(cells) - len(todo)} finished already", highlight=False)
         return 0
     _report_problems(results, console)
     if not todo:
@@ -87,10 +92,10 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     tell_of_no_commit()
     records: list[Record] = []
     began = time.monotonic()
+    patience_s = 0.0 if busy else patience_of(sum(estimate.seconds(cell.spec) for cell in todo))
     try:
-        roof = Roof(results, "forkserver", lambda said: console.print(said, style="dim", markup=False, highlight=False))
-        session = Session(session_name(), gate, limits, roof=roof, checkpoints=results / "checkpoints")
-        _measure(plan, store, session, known.ran_out, console, records)
+        session = _session(results, gate, limits, patience_s, busy, console)
+        _measure(plan, store, session, known.ran_out, estimate, console, records)
     except KeyboardInterrupt:
         console.print(f"Stopped. {len(records)} cells are stored; the same command goes on with the other {len(todo) - len(records)}.")
         return INTERRUPTED
@@ -99,17 +104,29 @@ def sweep(choice: Choice, results: Path, timeout_s: float, rerun: bool, dry_run:
     return int(any(record.status in BAD for record in (*kept, *records)))
 
 
-def _measure(plan: Plan, store: Store, session: Session, ran_out: RanOut, console: Console, records: list[Record]) -> None:
+def _session(results: Path, gate: Gate, limits: Limits, patience_s: float, busy: bool, console: Console) -> Session:
+    """The session of this command, which waits so long in all for a quiet machine."""
+
+    def say(said: str) -> None:
+        console.print(said, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+    roof, quiet = Roof(results, "forkserver", say), Quiet(patience_s, say)
+    return Session(session_name(), gate, limits, roof=roof, checkpoints=results / "checkpoints", quiet=quiet, busy_allowed=busy)
+
+
+def _measure(
+    plan: Plan, store: Store, session: Session, ran_out: RanOut, estimate: Estimate, console: Console, records: list[Record]
+) -> None:
     """Measure the cells and store each record. Shows a bar in a terminal, prints a line a cell to a log; both estimate the time left."""
-    began = time.monotonic()
-    total = sum(weight(cell.spec) for cell in plan.todo)
+    total = sum(estimate.seconds(cell.spec) for cell in plan.todo)
+    done = 0.0
     columns = (BarColumn(bar_width=24), TextColumn("{task.fields[status]}", markup=False))
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", total=total, status="starting")
 
         def on_start(cell: Cell) -> None:
-            done = sum(weight(record.spec) for record in records)
-            line = f"[{len(records) + 1}/{len(plan.todo)}] {_left(time.monotonic() - began, done / total)}{cell.spec.label()}"
+            spent_s = sum(record.duration_s for record in records)  # without what was spent waiting
+            line = f"[{len(records) + 1}/{len(plan.todo)}] {_left(spent_s, done, total - done)}{cell.spec.label()}"
             progress.update(bar, completed=done, status=line)
             if not console.is_terminal:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -118,28 +135,25 @@ def _measure(plan: Plan, store: Store, session: Session, ran_out: RanOut, consol
             store.append(record)
             plan.add(record)
             records.append(record)
+            done += estimate.seconds(record.spec)
             if record.status != "ok":
                 reason = (record.reason or "").splitlines()[:1]
                 console.print(f"{record.status}: {record.spec.label()}: {' '.join(reason)}", markup=False, highlight=False)
 
 
-def weight(spec: Spec) -> float:
-    """The seconds that a cell takes, roughly."""
-    layers = spec.num_layers or 0
-    more = {
-        "kernel": TOKEN_S.get(spec.mode, 0.0) * (spec.seq_len or 0),
-        "depth": LAYER_S * layers,
-        "task": LAYER_EPOCH_S * layers * (spec.epochs or 0),
-    }
-    return WEIGHT[spec.track] + more[spec.track]
+def _expected(todo: Sequence[Cell], estimate: Estimate) -> str:
+    """How many cells are to run, how long that takes, and by what this is known."""
+    by = f"{estimate.records:,} records of this machine" if estimate.records else "rough numbers, for want of records of this machine"
+    return f"{len(todo):,} cells to run, about {duration_text(sum(estimate.seconds(cell.spec) for cell in todo))} by {by}"
 
 
-def _left(elapsed_s: float, share: float) -> str:
-    """The estimated time left as text, from the share of the work that is done; empty while that is below 5 %."""
-    if share < 0.05:
-        return ""
-    minutes, seconds = divmod(round(elapsed_s * (1 - share) / share), 60)
-    return f"about {minutes}:{seconds:02} left · "
+def _left(spent_s: float, done_s: float, left_s: float) -> str:
+    """The time left as text, by how long the cells took that are done, once they are a twentieth of all.
+
+    done_s, left_s: what those and the others were estimated to take.
+    """
+    seconds = left_s * spent_s / done_s if done_s >= 0.05 * (done_s + left_s) else left_s
+    return f"about {duration_text(seconds)} left · "
 
 
 def _report_problems(results: Path, console: Console) -> None:
@@ -157,6 +171,7 @@ def _summary(records: Sequence[Record], results: Path, took_s: float, console: C
     console.print(f"{len(records)} cells measured ({shown}); records are in {results / 'records'}.")
     working_s = sum(seconds for record in records for stage, seconds in record.stages_s.items() if stage not in OTHER_STAGES)
     console.print(f"{working_s / took_s:.0%} of {took_s:,.0f} s went into measuring and training.", highlight=False)
+    tell_of_disturbed(records, console)
     for flag in Drifts(record for record in records if record.status == "ok").flags().values():
         console.print(f"The times of this session will not rank: {flag}. Run it again with --rerun on a quiet machine.", style="yellow")
     where = "" if results == Path("results") else f" --results {results}"

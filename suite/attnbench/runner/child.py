@@ -54,6 +54,7 @@ def _outcome(job: Job, sending: Any, printed: int) -> Any:
         nonlocal stage
         stage = name
         sending.send(("stage", name))
+        sending.recv()  # the parent has looked at the system and waits
 
     try:
         message = ForkingPickler.dumps(("result", Result("ok", "done", None, _work(job, tell))))

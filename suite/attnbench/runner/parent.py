@@ -29,7 +29,9 @@ DYING_S = 5.0  # that a process may take to die when it has closed its pipe
 
 
 def run_in_child(job: Job, start: Start, watch: Stage = lambda stage: None) -> Result:
-    """Run a job in a new process and wait until it ends, dies or has used up its time. `watch` is called with every stage.
+    """Run a job in a new process and wait until it ends, dies or has used up its time.
+
+    watch: called with every stage that begins; the job goes on when it returns, so that it can look at the system undisturbed.
 
     start: "forkserver" forks a clean process that holds torch already (the default); "fork" this very process, for a caller that has
     imported torch and computed nothing; "spawn" starts from nothing, which CUDA needs where this process may have used it.
@@ -82,7 +84,7 @@ def _wait(process: Any, receiving: Any, limits: Limits, watch: Stage) -> Result:
 
 
 class _StageTimer:
-    """The stages that a job reports, and the seconds that each took by the parent's clock."""
+    """The stages that a job reports, and the seconds that each took by the parent's clock, without those that watching them took."""
 
     def __init__(self, watch: Stage) -> None:
         self.current, self.seconds = "start", dict[str, float]()
@@ -91,9 +93,10 @@ class _StageTimer:
     def enter(self, stage: str) -> None:
         now = time.monotonic()
         self.seconds[self.current] = round(self.seconds.get(self.current, 0.0) + now - self._since, 4)
-        self.current, self._since = stage, now
+        self.current = stage
         if stage:
             self._watch(stage)
+        self._since = time.monotonic()
 
 
 def _receive_result(process: Any, receiving: Any, limits: Limits, stages: _StageTimer) -> Result:
@@ -117,6 +120,8 @@ def _receive_result(process: Any, receiving: Any, limits: Limits, stages: _Stage
             _let_end(process, receiving)
             return content
         stages.enter(content)
+        with suppress(OSError):  # it has died, as the next message will say
+            receiving.send(None)
 
 
 def _died(process: Any, stage: str) -> Result:

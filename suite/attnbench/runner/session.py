@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 
 import psutil
 
@@ -24,12 +25,15 @@ from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import CellJob, Limits, Result
 from attnbench.runner.larger_sizes import NOT_TRIED
 from attnbench.runner.limits import memory_budget_bytes
+from attnbench.runner.load import Window
 from attnbench.runner.lock import measurement_lock
 from attnbench.runner.parent import Start, run_in_child
 from attnbench.runner.plausibility import clocks_disagree, too_fast
+from attnbench.runner.quiet import Quiet
 from attnbench.runner.roofline import Roof
 from attnbench.spec.axes import Spec
 from attnbench.store import environment, hardware
+from attnbench.store.disturbed import disturbance
 from attnbench.store.facts import DRIFT_BASELINE, fitting
 from attnbench.store.peaks import Peaks
 from attnbench.store.probe import fact
@@ -44,7 +48,8 @@ RESUMED = ("timeout", "oom")  # ends of a training run after which its checkpoin
 class Session:
     """What the cells of one run share.
 
-    Its name, the gate, the limits, how a child starts, the roofline of its times, if any, and the folder of checkpoints, if any.
+    Its name, the gate, the limits, how a child starts, the roofline of its times, if any, the folder of checkpoints, if any, how it waits
+    for a quiet machine, and whether it was told to measure on a busy one.
     """
 
     name: str
@@ -53,6 +58,8 @@ class Session:
     start: Start = "forkserver"
     roof: Roof | None = None
     checkpoints: Path | None = None
+    quiet: Quiet = dataclasses.field(default_factory=Quiet)
+    busy_allowed: bool = False
 
     def checkpoint(self, cell: Cell) -> Path | None:
         """The file that keeps a training run's state until its record is made: one for each number of threads and GPU, which change it."""
@@ -69,6 +76,7 @@ def run(cell: Cell, session: Session) -> Record:
     A failure is a status of the record, never an exception here; a variant that fails its checks is "incorrect" at the stage "check", one
     whose times cannot be true at "judge".
     """
+    session.quiet.wait()
     spec, limits = cell.spec, session.limits
     checkpoint = session.checkpoint(cell)
     threads, facts = environment.physical_cores(), here.facts(spec.device)  # asked first: no question of them can lose what was measured
@@ -83,9 +91,12 @@ def run(cell: Cell, session: Session) -> Record:
     with measurement_lock():
         facts["load_average"] = hardware.load_average()
         began_at, began = datetime.now(UTC), time.monotonic()
-        result = session.gate.refusal(cell.check_request, start, limits) or run_in_child(job, start)
+        window = Window()
+        result = session.gate.refusal(cell.check_request, start, limits) or run_in_child(job, start, window.watch)
         if _why_no_clock(result):  # this process may have been held up: two disagreements are no accident
-            result = run_in_child(job, start)
+            window = Window()
+            result = run_in_child(job, start, window.watch)
+        load = window.facts()
         duration_s = round(time.monotonic() - began, 3)
     if isinstance(result.value, Measurement):
         result = _judged(spec, result, session.roof, peaks)
@@ -93,7 +104,10 @@ def run(cell: Cell, session: Session) -> Record:
         with suppress(OSError):  # what may not be removed is only in the way
             for done in checkpoint.parent.glob(f"{spec.key()}-*.pt"):  # its own, and those of sources that have changed since
                 done.unlink(missing_ok=True)
-    return _record(cell, session, result, began_at, duration_s, facts)
+    record = _record(cell, session, result, began_at, duration_s, facts, load)
+    if disturbance(record):
+        session.quiet.look_again()
+    return record
 
 
 def not_tried(cell: Cell, session: Session, refusal: Refusal) -> Record:
@@ -118,9 +132,18 @@ def _why_no_clock(result: Result) -> str | None:
     return clocks_disagree(result.value, result.stages_s.get("time", 0.0))
 
 
-def _record(cell: Cell, session: Session, result: Result, began_at: datetime, duration_s: float, facts: Mapping[str, object]) -> Record:
+def _record(
+    cell: Cell,
+    session: Session,
+    result: Result,
+    began_at: datetime,
+    duration_s: float,
+    facts: Mapping[str, object],
+    load: Mapping[str, object] = MappingProxyType({}),
+) -> Record:
+    """The record of a cell. load: what others used of the processors, which no fact from the cell's own process takes the place of."""
     measured: Measurement = result.value or Measurement()
-    limits = dataclasses.asdict(session.limits)
+    asked = {**dataclasses.asdict(session.limits), **({"busy_allowed": True} if session.busy_allowed else {})}
     made = Record(
         id=cell.spec.key(),
         fingerprint=cell.fingerprint,
@@ -134,7 +157,7 @@ def _record(cell: Cell, session: Session, result: Result, began_at: datetime, du
         curve=measured.curve,
         clocks=measured.clocks,
         stages_s=result.stages_s,
-        environment=fitting({**facts, **measured.facts, **limits}),
+        environment=fitting({**facts, **measured.facts, **asked, **load}),
         started_at=began_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         duration_s=duration_s,
         command=_command(cell),

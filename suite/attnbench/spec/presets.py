@@ -18,19 +18,20 @@ CORE = ("softmax", "softmax_math", "orthogonal", "polynomial")
 
 @dataclass(frozen=True)
 class Grid:
-    """The product of some axes, with the rest fixed."""
+    """The product of some axes of the kernel or depth track, with the rest fixed. processes: how often each cell is measured, by seed."""
 
     track: str
     variants: tuple[str, ...]
     axes: Mapping[str, Sequence[Any]]
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    processes: int = 1
 
     def specs(self, device: str, variants: tuple[str, ...] = ()) -> Iterator[Spec]:
-        """Every spec, the last axis varying slowest, so that the cheap lengths and depths of all variants come first.
+        """Every spec, the processes varying slowest and then the last axis, so that cheap lengths and depths of all variants come first.
 
         With `variants` given, those take the place of the grid's own.
         """
-        reverse = list(self.axes.items())[::-1]
+        reverse = [("seed", range(self.processes)), *list(self.axes.items())[::-1]]
         for values in itertools.product(*(choices for _, choices in reverse)):
             chosen = dict(zip((name for name, _ in reverse), values, strict=True))
             for variant in variants or self.variants or registry.names("variants"):
@@ -79,7 +80,10 @@ class Preset:
     device: str = "cpu"
 
     def specs(self, device: str = "cpu", variants: tuple[str, ...] = (), tasks: Mapping[str, str] | None = None) -> list[Spec]:
-        """Every spec of every grid, in order, each once; those of the given variants and tasks alone, if any are given.
+        """Every spec of every grid, each once; those of the given variants and tasks alone, if any are given.
+
+        Kernel and depth cells come first, all of process 0 before those of process 1, so that the processes of a cell lie far apart in
+        time; then the tasks. Beside that they are in the order of the grids.
 
         tasks: names or paths of files, by name. One that no grid holds, a file for example, joins the first grid of tasks.
         """
@@ -96,64 +100,88 @@ class Preset:
             else:
                 specs = grid.specs(device, variants)
             found |= {spec.key(): spec for spec in specs}
-        return list(found.values())
+        return sorted(found.values(), key=lambda spec: (spec.track == "task", spec.seed if spec.track != "task" else 0))
 
 
 _KERNEL = {"batch_size": 1, "num_heads": 4, "head_dim": 64}
+_WIDE_KERNEL = {**_KERNEL, "head_dim": 128}
+_BATCH = {**_KERNEL, "batch_size": 4}
 _LARGE_KERNEL = {"batch_size": 4, "num_heads": 16, "head_dim": 64, "dtype": "bfloat16"}
-_DECODE = {"mode": "decode", "causal": True}
+_PREFILL, _DECODE = {"mode": "prefill", "causal": True}, {"mode": "decode", "causal": True}
 _DEPTH = {"batch_size": 4, "num_heads": 4, "head_dim": 16, "seq_len": 64, "mode": "training"}
+_BOTH = {"mode": ("forward", "training")}
+_STACKS = {"block": ("residual", "skipless"), "num_layers": (1, 4, 12)}
 _RESIDUAL, _SKIPLESS = {"block": "residual"}, {"block": "skipless"}
 # Chosen after one of three seeds of orthogonal, 12 layers deep, had ended at chance at 1e-3 in 8 epochs; both protocols' records are shown.
 _DEEP_SKIPLESS = {**_SKIPLESS, "epochs": 10, "lr": 5e-4}
-_SEEDS = (0, 1, 2)
 _UNSCALED = {"params": {"scale": 1.0}}
-_DOUBLED = (256, 1024, 2048, 4096, 8192)
+_DOUBLED = (256, 512, 1024, 2048, 4096, 8192, 16384)  # an exponent needs five lengths
 _LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+_THRICE = 3  # processes: the fewest whose spread says something; another process gives times that differ by some 2 %
 
 PAPERS = ("softmax", "orthogonal", "polynomial")
 PEERS = (*PAPERS, "sigmoid", "linear_elu", "gated")
+# The mechanisms that others are most often compared with or built on: of the efficient ones the four with which surveys begin (kernel
+# features, random features, low rank, landmarks), cosine attention, which Swin V2 brought into wide use, and of those for today's language
+# models the three with the most discussed papers. Chosen by what the field cites, before and regardless of how fast they are here.
+CITED = ("linear_elu", "performer", "linformer", "nystrom", "cosine", "sigmoid", "differential", "gated")
+RANKED = (*CORE, *CITED)
 EMBEDDED = ("mnist", "fashion_mnist", "sotu_era", "sotu_mlm", "sotu_lm")
 SYNTHETIC = ("mqar", "selective_copy", "listops", "pathfinder")
 
 PRESETS = {
     "quick": Preset(
-        "a first look and CI: four mechanisms, minutes on two cores",
+        "a first look and CI: four mechanisms, one process each, minutes on two cores",
         (
-            Grid("kernel", CORE, {"mode": ("forward", "training"), "seq_len": (128, 256, 512, 1024, 2048)}, _KERNEL),
+            Grid("kernel", CORE, {**_BOTH, "seq_len": (128, 256, 512, 1024, 2048)}, _KERNEL),
             Grid("depth", CORE, {"block": ("residual", "skipless"), "num_layers": (1, 2, 3, 4)}, _DEPTH),
             TaskGrid(("mnist",), CORE, seeds=1, fixed={**_RESIDUAL, "epochs": 2}),
             TaskGrid(("sotu_era",), CORE, seeds=1, fixed={**_RESIDUAL, "num_layers": 1, "epochs": 2}),
         ),
     ),
     "standard": Preset(
-        "two cores: every mechanism's cost; six mechanisms on six tasks, rates chosen from two, three seeds, residual and skipless",
+        "two cores: every mechanism's cost, twelve in three processes; six mechanisms on six tasks, rates chosen from two, three seeds",
         (
-            Grid("kernel", ALL_VARIANTS, {"mode": ("forward", "training"), "seq_len": (256, 1024, 4096)}, _KERNEL),
-            Grid("kernel", PEERS, {"seq_len": (16384,)}, {**_KERNEL, "mode": "forward"}),
+            # The main lengths of all, then those between for the core, so that exponents can be had.
+            Grid("kernel", ALL_VARIANTS, {**_BOTH, "seq_len": (256, 1024, 4096)}, _KERNEL),
+            Grid("kernel", RANKED, {**_BOTH, "seq_len": (256, 1024, 4096)}, _KERNEL, _THRICE),
+            Grid("kernel", CORE, {**_BOTH, "seq_len": (512, 2048)}, _KERNEL, _THRICE),
+            Grid("kernel", PAPERS, {"seq_len": (8192, 16384)}, {**_KERNEL, "mode": "forward"}, _THRICE),
+            Grid("kernel", CITED, {"seq_len": (16384,)}, {**_KERNEL, "mode": "forward"}, _THRICE),
+            # Decoding, prompts, and causal passes; mechanisms without the form are skipped.
             Grid("kernel", ALL_VARIANTS, {"seq_len": (1024, 16384)}, {**_KERNEL, **_DECODE}),
-            Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 4, 12)}, _DEPTH),
+            Grid("kernel", RANKED, {"seq_len": (1024, 16384)}, {**_KERNEL, **_DECODE}, _THRICE),
+            Grid("kernel", ALL_VARIANTS, {"seq_len": (1024, 4096)}, {**_KERNEL, **_PREFILL}),
+            Grid("kernel", ALL_VARIANTS, {**_BOTH, "seq_len": (1024, 4096)}, {**_KERNEL, "causal": True}),
+            Grid("kernel", RANKED, {**_BOTH, "seq_len": (1024,)}, {**_KERNEL, "causal": True}, _THRICE),
+            # A third of a batch is padding, against the same batch without; wider heads; a shorter dtype.
+            Grid("kernel", RANKED, {**_BOTH, "padded": (0.0, 0.33)}, {**_BATCH, "seq_len": 1024}, _THRICE),
+            Grid("kernel", CORE, _BOTH, {**_WIDE_KERNEL, "seq_len": 2048}, _THRICE),
+            Grid("kernel", CORE, _BOTH, {**_KERNEL, "seq_len": 2048, "dtype": "bfloat16"}, _THRICE),
+            Grid("depth", ALL_VARIANTS, _STACKS, _DEPTH),
+            Grid("depth", RANKED, _STACKS, _DEPTH, _THRICE),
             TaskGrid((*EMBEDDED, "mqar"), PEERS, seeds=3, rates=(1 / 3, 1.0), fixed={**_RESIDUAL, "num_layers": 2}),
             TaskGrid(("mnist",), PAPERS, seeds=3, rates=(0.5, 1.0), layers=(12, 6), fixed=_DEEP_SKIPLESS),
         ),
     ),
     "claims": Preset(
-        "two cores: what the papers' claims rest on, with three seeds throughout, and nothing else",
+        "two cores: what the papers' claims rest on, in three processes and with three seeds throughout, and nothing else",
         (
-            Grid("kernel", ("softmax", "orthogonal"), {"seed": _SEEDS, "mode": ("forward", "training"), "seq_len": _DOUBLED}, _KERNEL),
-            Grid("kernel", ("polynomial",), {"seed": _SEEDS, "seq_len": (256, 1024, 4096)}, {**_KERNEL, "mode": "forward"}),
-            Grid("kernel", ("polynomial",), {"seed": _SEEDS, "seq_len": (256, 1024, 4096)}, {**_KERNEL, "mode": "forward", **_UNSCALED}),
-            Grid("depth", PAPERS, {"seed": _SEEDS, "block": ("residual", "skipless"), "num_layers": (1, 4, 12)}, _DEPTH),
+            Grid("kernel", ("softmax", "orthogonal"), {**_BOTH, "seq_len": _DOUBLED}, _KERNEL, _THRICE),
+            Grid("kernel", ("polynomial",), {"seq_len": (256, 1024, 4096)}, {**_KERNEL, "mode": "forward"}, _THRICE),
+            Grid("kernel", ("polynomial",), {"seq_len": (256, 1024, 4096)}, {**_KERNEL, "mode": "forward", **_UNSCALED}, _THRICE),
+            Grid("depth", PAPERS, _STACKS, _DEPTH, _THRICE),
             TaskGrid(EMBEDDED, ("softmax", "polynomial"), seeds=3, rates=(1 / 3, 1.0), fixed={**_RESIDUAL, "num_layers": 2}),
             TaskGrid(("mnist",), ("softmax", "orthogonal"), seeds=3, rates=(0.5, 1.0), layers=(12, 6), fixed=_DEEP_SKIPLESS),
             TaskGrid(("mnist",), ("softmax",), seeds=3, rates=(1 / 3, 1.0), layers=(12, 6), fixed={**_RESIDUAL, "epochs": 10}),
         ),
     ),
     "full": Preset(
-        "one large GPU, in pieces: every mechanism, long sequences, five seeds, deep stacks",
+        "one large GPU, in pieces: every mechanism, long sequences, three processes, five seeds, deep stacks",
         (
-            Grid("kernel", ALL_VARIANTS, {"causal": (False, True), "mode": ("forward", "training"), "seq_len": _LENGTHS}, _LARGE_KERNEL),
-            Grid("kernel", ALL_VARIANTS, {"seq_len": (1024, 4096, 16384, 65536)}, {**_LARGE_KERNEL, **_DECODE}),
+            Grid("kernel", ALL_VARIANTS, {"causal": (False, True), **_BOTH, "seq_len": _LENGTHS}, _LARGE_KERNEL, _THRICE),
+            Grid("kernel", ALL_VARIANTS, {"seq_len": (1024, 4096, 16384, 65536)}, {**_LARGE_KERNEL, **_DECODE}, _THRICE),
+            Grid("kernel", ALL_VARIANTS, {"seq_len": (1024, 4096, 16384, 65536)}, {**_LARGE_KERNEL, **_PREFILL}),
             Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8, 12, 16, 32, 64)}, _DEPTH),
             TaskGrid(
                 (*EMBEDDED, "digits", *SYNTHETIC), ALL_VARIANTS, seeds=5, size="large", rates=(1 / 9, 1 / 3, 1.0, 3.0),

@@ -1,0 +1,191 @@
+"""Estimates how long cells take, from the records of this machine; without any, from what softmax would need on two cores."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from attnbench import registry
+from attnbench.measurement.clock import StoppingRule
+from attnbench.measurement.cost import ANCHOR_PATIENCE_S
+from attnbench.spec.axes import Spec
+from attnbench.store.facts import TIMING
+from attnbench.store.record import Record
+
+SIZE = {"kernel": "seq_len", "depth": "num_layers", "task": "epochs"}  # the axis along which a cell's seconds are scaled
+WARM_ROUNDS = 2  # that are timed and thrown away
+CALLS = 2  # of each function in a round, of which the second is timed
+# Rough numbers for what no record tells: a call of softmax at 5e10 FLOP/s; a step of a layer, and an epoch of one; and the rest of a cell.
+FLOP_S, FEWEST_S = 5e10, 5e-5
+LAYER_S, LAYER_EPOCH_S = 2e-3, 0.55
+REST_S = {"kernel": 0.5, "depth": 1.0, "task": 4.0}
+SKIPPED_S = 0.2
+REST_CALLS = 8  # of warming up, counting and verifying
+PASSES = {"forward": 1.0, "training": 3.5, "prefill": 1.0}  # a call of the mode, in forward passes
+
+Key = tuple[str, str]  # a mechanism, and all axes but it, its size and its seed
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one call of the mode, and of all of a cell but its timing; of a task cell all are `rest_s`."""
+
+    call_s: float
+    rest_s: float
+
+    def times(self, call: float, rest: float) -> Cost:
+        return Cost(self.call_s * call, self.rest_s * rest)
+
+
+class Estimate:
+    """Seconds that cells take. records: of this machine; those of cells that ended well count."""
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self.records = 0
+        self._whole: dict[str, float] = {}
+        self._known: dict[Key, dict[int, tuple[Spec, Cost]]] = defaultdict(dict)
+        for record in sorted(records, key=lambda record: record.started_at):
+            if record.status == "ok" and record.stages_s:
+                self._add(record)
+
+    def seconds(self, spec: Spec) -> float:
+        """The seconds of a cell: as it took before, or by the nearest cells of the same mechanism, or of all, or by rough numbers."""
+        if spec.key() in self._whole:
+            return self._whole[spec.key()]
+        if not _has_form(spec):
+            return SKIPPED_S
+        cost = self._cost(spec)
+        if spec.track == "task":
+            return cost.rest_s
+        anchor_s = self._cost(replace(spec, variant="softmax", params={})).call_s
+        round_s = cost.call_s + (anchor_s if anchor_s <= ANCHOR_PATIENCE_S else 0.0)
+        return cost.rest_s + CALLS * (WARM_ROUNDS + _rounds(round_s)) * round_s
+
+    def _add(self, record: Record) -> None:
+        spec = record.spec
+        total = sum(record.stages_s.values())
+        samples = record.measurements.get(f"{spec.mode}_s", []) if spec.track != "task" else [0.0]
+        if not samples:
+            return
+        self.records += 1
+        if spec.track == "task" or record.environment.get("timing") == TIMING:  # before that rule, cells had fewer calls
+            self._whole[spec.key()] = total
+        rest = total if spec.track == "task" else total - record.stages_s.get("time", 0.0)
+        self._known[_key(spec)][_size(spec)] = spec, Cost(median(samples), rest)
+
+    def _cost(self, spec: Spec) -> Cost:
+        own = self._known.get(_key(spec))
+        if own:
+            return _at(own, spec)
+        mechanism, kind = _key(spec)
+        if others := [sizes for (name, _), sizes in self._known.items() if name == mechanism and _is_like(sizes, spec)]:
+            nearest = min(others, key=lambda sizes: _distance(next(iter(sizes.values()))[0], spec))
+            grown: dict[str, Any] = {SIZE[spec.track]: _size(spec)}
+            like = replace(next(iter(nearest.values()))[0], **grown)
+            ratio = _rough(spec).call_s / _rough(like).call_s if spec.track != "task" else _rough(spec).rest_s / _rough(like).rest_s
+            return _at(nearest, like).times(ratio, ratio)
+        if all_ := [_at(sizes, spec) for (_, of), sizes in self._known.items() if of == kind]:
+            return Cost(median(cost.call_s for cost in all_), median(cost.rest_s for cost in all_))
+        return _rough(spec)
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration_text(47), duration_text(700), duration_text(5640)
+    ('47 s', '12 min', '1 h 34 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _rounds(round_s: float) -> int:
+    """The rounds that are timed where one takes so long."""
+    rule, rounds = StoppingRule(), 1
+    while not rule.is_over(rounds, rounds * round_s):
+        rounds += 1
+    return rounds
+
+
+def _at(sizes: Mapping[int, tuple[Spec, Cost]], spec: Spec) -> Cost:
+    """The cost at a spec's size, on the line in logarithms through the two nearest sizes; of one alone, as its mechanism claims to grow."""
+    size = _size(spec)
+    if size in sizes:
+        return sizes[size][1]
+    known = sorted(sizes)
+    if len(known) == 1:
+        growth = (size / known[0]) ** (_claimed(spec) if spec.track == "kernel" else 1.0)
+        return sizes[known[0]][1].times(growth, max(1.0, growth))
+    low, high = min(pairwise(known), key=lambda pair: abs(math.log(pair[0] / size)) + abs(math.log(pair[1] / size)))
+    way = math.log(size / low) / math.log(high / low)
+    one, other = sizes[low][1], sizes[high][1]
+    return Cost(_between(one.call_s, other.call_s, way), _between(one.rest_s, other.rest_s, way))
+
+
+def _between(low: float, high: float, way: float) -> float:
+    return low * (high / low) ** way if low > 0 and high > 0 else max(low, high)
+
+
+def _claimed(spec: Spec) -> float:
+    """The exponent of time that a mechanism declares; 2 where it is not registered here."""
+    if spec.mode == "decode":
+        return 0.0
+    known = spec.variant in registry.names("variants")
+    return float(registry.field("variants", spec.variant, "time_exponent", default=2.0)) if known else 2.0
+
+
+def _has_form(spec: Spec) -> bool:
+    """Whether a mechanism has the form, causal or not, that a kernel cell asks for; true where that is not known beforehand."""
+    if spec.track != "kernel" or spec.variant not in registry.names("variants"):
+        return True
+    causal = registry.field("variants", spec.variant, "causal", default=True)
+    return causal is not False if spec.causal else causal != "only"
+
+
+def _rough(spec: Spec) -> Cost:
+    """What no record tells: the cost of softmax, about, with its FLOPs alone."""
+    layers = spec.num_layers or 1
+    if spec.track == "task":
+        return Cost(0.0, REST_S["task"] + LAYER_EPOCH_S * layers * (spec.epochs or 0))
+    if spec.track == "depth":
+        call_s = LAYER_S * layers
+    else:
+        tokens = spec.seq_len or 1
+        pairs = tokens if spec.mode == "decode" else tokens**2
+        call_s = max(FEWEST_S, 4.0 * spec.batch_size * spec.d_model * pairs / FLOP_S) * PASSES.get(spec.mode, 1.0)
+    return Cost(call_s, REST_S[spec.track] + REST_CALLS * call_s)
+
+
+def _size(spec: Spec) -> int:
+    size: int = getattr(spec, SIZE[spec.track])
+    return size
+
+
+def _key(spec: Spec) -> Key:
+    return json.dumps([spec.track, spec.variant, dict(spec.params)], sort_keys=True), json.dumps(dict(_kind(spec)), sort_keys=True)
+
+
+def _kind(spec: Spec) -> Iterator[tuple[str, Any]]:
+    """The axes that two cells of one mechanism may differ in, and cost otherwise for it, beside their size."""
+    leave_out = {"variant", "params", "seed", "lr", "lr_grid", "evaluate", "data", SIZE[spec.track]}
+    return ((name, value) for name, value in spec.axes().items() if name not in leave_out)
+
+
+def _is_like(sizes: Mapping[int, tuple[Spec, Cost]], spec: Spec) -> bool:
+    """Whether the costs of cells tell something of another: those of decoding do not of a whole pass."""
+    one = next(iter(sizes.values()))[0]
+    alike = (one.track, one.device, one.task) == (spec.track, spec.device, spec.task)
+    return alike and (one.mode == "decode") == (spec.mode == "decode")
+
+
+def _distance(one: Spec, other: Spec) -> int:
+    """In how many axes two cells of a mechanism differ."""
+    return sum(a != b for a, b in zip(_kind(one), _kind(other), strict=True))
