@@ -111,7 +111,7 @@ def test_the_contents_of_a_cells_inputs_change_and_their_addresses_do_not(tmp_pa
     assert len(set(contents)) > 0.5 * min(64, len(contents))  # 64 ways to roll
 
 
-COST = {"first_call_s", "peak_rss_bytes", "drift_anchor_s", "anchor_s", "anchor_ratio", "peak_memory_bytes", "flops"}
+COST = {"first_call_s", "peak_rss_bytes", "drift_anchor_s", "anchor_s", "anchor_ratio", "peak_memory_bytes", "flops", "algorithmic_flops"}
 NORMED = ("softmax", "orthogonal", "polynomial")
 NORMS = {"attention_frobenius", "orthogonality_error"}
 

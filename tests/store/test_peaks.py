@@ -18,9 +18,11 @@ from attnbench.measurement.peaks import working_sets
 from attnbench.runner import roofline
 from attnbench.store import environment
 from attnbench.store.peaks import (
+    ANCHOR_SHAPES,
     bandwidth_at,
     best_of,
     floor_s,
+    from_json,
     known_peaks,
     roofline_fraction,
     store_peaks,
@@ -86,7 +88,7 @@ def test_peaks_that_would_spoil_a_floor_are_refused(fields: dict[str, Any]) -> N
 
 def test_what_is_stored_is_found_again(new_results: Path) -> None:
     assert known_peaks(new_results, MACHINE, "cpu", THREADS) is None
-    cpu, cuda = make_peaks(), make_peaks(device="cuda", flops_per_s={"tensorfloat32": 4e14})
+    cpu, cuda = make_peaks(), make_peaks(device="cuda", flops_per_s={"tensorfloat32": 4e14}, anchor_shape=ANCHOR_SHAPES["cuda"])
     store_peaks(new_results, MACHINE, make_peaks(flops_per_s={"float32": 1.0}))
     store_peaks(new_results, MACHINE, cuda)
     store_peaks(new_results, MACHINE, cpu)
@@ -105,6 +107,17 @@ def test_peaks_hold_for_the_threads_the_torch_and_the_machine_they_were_measured
     store_peaks(new_results, MACHINE, make_peaks(torch="1.0"))
     assert known_peaks(new_results, MACHINE, "cpu", THREADS) is None
     assert stored_peaks(new_results, MACHINE)["cpu"].torch == "1.0"
+
+
+def test_peaks_that_were_measured_with_another_drift_anchor_are_measured_again(new_results: Path) -> None:
+    """Or a session would be held against the seconds of another call. Those of before it was stored had the CPU's."""
+    cpu, cuda = make_peaks().as_json(), make_peaks(device="cuda").as_json()
+    for old in (cpu, cuda):
+        del old["anchor_shape"]
+        store_peaks(new_results, MACHINE, from_json(old))
+    assert known_peaks(new_results, MACHINE, "cpu", THREADS) == make_peaks()
+    assert known_peaks(new_results, MACHINE, "cuda", THREADS) is None
+    assert stored_peaks(new_results, MACHINE)["cuda"] == make_peaks(device="cuda")
 
 
 def test_a_torn_file_is_as_none_wherever_it_is_torn(new_results: Path) -> None:
