@@ -1,121 +1,139 @@
-"""Do two sessions on one machine say the same? Ratios to the anchor of every kernel cell, each with its 99 % interval.
+"""Is softmax as fast as softmax? Two lots of its cells in one session, one put in the place of a mechanism, pooled as published.
 
-    make repeatability                          # runs the quick kernel cells twice
-    python tools/repeatability.py A B      # compares two results folders that are there already
+    make repeatability                                                  # on this machine's CPU, which must be quiet; about ten minutes
+    python tools/repeatability.py --processes 1 --mode forward --seq-len 256      # shorter
 
-Exits with 1 when fewer than 95 % of the cells have intervals that overlap, or when the median relative half-width of an interval is above
-10 %.
+Each cell is a process of its own, run as `attnbench run` runs it; the lots alternate over the session (A B B A A B), so that a drift meets
+both. A value is the median over a lot's processes of their medians over samples, each divided by how slow the machine was: by the median
+of the drift anchors of the cells beside it. The ratio of two values is to be 1, within 1 % where a call takes 5 ms and within 3 % below.
+
+Exits with 1 when fewer than 95 % of the cells of a mode hold that.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-METRIC = "anchor_ratio"
-OVERLAPPING, HALF_WIDTH = 0.95, 0.10  # floors: a share of cells at least, a share of the median at most
+MODES, LENGTHS = ("forward", "training", "prefill", "decode"), (256, 1024, 4096)
+PROCESSES = 3  # of each lot
+LONG_S, ALLOWED_LONG, ALLOWED_SHORT = 0.005, 0.01, 0.03
+HOLDING = 0.95  # share of a mode's cells
+
+Cell = tuple[str, int]  # mode and length
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A cell in two sessions: its intervals (stats.Interval) and how many samples each has."""
+class Block:
+    """Every cell measured once, close in time: the median seconds of each, and the median of the drift anchors beside them."""
 
-    label: str
-    intervals: tuple[Any, Any]
-    counts: tuple[int, int]
+    seconds: Mapping[Cell, float]
+    drift_s: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell: its median seconds, and the ratio of the two lots with drift corrected, and as it was."""
+
+    cell: Cell
+    seconds: float
+    ratio: float
+    as_measured: float
 
     @property
-    def overlap(self) -> bool:
-        one, other = self.intervals
-        return bool(one.low <= other.high and other.low <= one.high)
+    def allowed(self) -> float:
+        return ALLOWED_LONG if self.seconds >= LONG_S else ALLOWED_SHORT
 
     @property
-    def half_widths(self) -> list[float]:
-        """Of both intervals, as shares of their medians."""
-        return [(one.high - one.low) / 2 / one.value for one in self.intervals]
+    def holds(self) -> bool:
+        return abs(self.ratio - 1) <= self.allowed
 
     def __str__(self) -> str:
-        shown = [f"{i.value:7.3f} [{i.low:7.3f}, {i.high:7.3f}] n={n:<3}" for i, n in zip(self.intervals, self.counts, strict=True)]
-        return f"{self.label:<52} {'   '.join(shown)}"
+        mode, seq_len = self.cell
+        verdict = "holds" if self.holds else "NOT MET"
+        return f"{mode:<9} {seq_len:>7,} {self.ratio:>9.4f} {self.as_measured:>12.4f} {self.allowed:>9.0%}  {verdict}"
 
 
-def pairs(one: Path, other: Path) -> list[Pair]:
-    """The cells that both folders hold with samples of the ratio, the newest record of each.
-
-    Raises BadInput when a folder is not there, or there is no such cell.
-    """
-    from attnbench.analysis.drift import Drifts
-    from attnbench.errors import BadInput
-    from attnbench.stats import median_interval
-    from attnbench.store.newest import newest
-    from attnbench.store.store import Store
-
-    sessions = []
-    for folder in (one, other):
-        records = [record for record in Store(folder).read() if METRIC in record.measurements]
-        for why in Drifts(records).flags().values():
-            print(f"{folder} will not rank, and need not repeat: {why}")
-        sessions.append({(r.machine, r.id): r for r in newest(records, cell=lambda record: (record.machine, record.id))})
-    found = []
-    for key in sessions[0]:
-        if key in sessions[1]:
-            samples = [session[key].measurements[METRIC] for session in sessions]
-            intervals, counts = [median_interval(values) for values in samples], [len(values) for values in samples]
-            found.append(Pair(sessions[0][key].spec.label(), (intervals[0], intervals[1]), (counts[0], counts[1])))
-    if not found:
-        raise BadInput(f"no cell of {one} is in {other} too with samples of {METRIC}; give two runs of the same machine")
-    return found
+HEADER = f"{'mode':<9} {'seq_len':>7} {'ratio':>9} {'as measured':>12} {'allowed':>9}"
 
 
-def verdict(found: Sequence[Pair]) -> bool:
-    """Print how far two sessions agree; whether both floors hold."""
-    apart = [pair for pair in found if not pair.overlap]
-    share = 1 - len(apart) / len(found)
-    width = median(width for pair in found for width in pair.half_widths)
-    for title, pairs_shown in (("do not overlap", apart), ("widest", sorted(found, key=lambda pair: -max(pair.half_widths))[:5])):
-        print(f"{title}:" if pairs_shown else f"{title}: none")
-        for pair in pairs_shown:
-            print(f"  {pair}")
-    holds = (share >= OVERLAPPING, width <= HALF_WIDTH)
-    said = ["holds" if one else "NOT MET" for one in holds]
-    print(f"{share:.1%} of {len(found)} cells have 99 % intervals that overlap (at least {OVERLAPPING:.0%}): {said[0]}")
-    print(f"the median relative half-width is {width:.1%} (at most {HALF_WIDTH:.0%}): {said[1]}")
-    return all(holds)
+def lots(blocks: Sequence[Block]) -> tuple[list[Block], list[Block]]:
+    """The blocks in two lots that alternate: A B B A A B."""
+    by_lot: tuple[list[Block], list[Block]] = ([], [])
+    for number, block in enumerate(blocks):
+        by_lot[number % 4 in (1, 2)].append(block)
+    return by_lot
 
 
-def measure(results: Path) -> None:
-    """A session of the quick kernel cells, in a process of its own."""
-    command = [sys.executable, "-m", "attnbench", "run", "--track", "kernel", "--rerun", "--results", str(results)]
-    print(f"measuring into {results} ...", flush=True)
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    said = [line for line in done.stdout.splitlines() if "went into measuring" in line]
-    print(*said, *done.stderr.splitlines(), sep="\n", flush=True)
+def rows(blocks: Sequence[Block]) -> Iterator[Row]:
+    """A row for each cell that every block has."""
+    usual = median(block.drift_s for block in blocks)
+    one, other = lots(blocks)
+
+    def pooled(lot: Sequence[Block], cell: Cell, corrected: bool) -> float:
+        return median(block.seconds[cell] / (block.drift_s / usual if corrected else 1.0) for block in lot)
+
+    for cell in blocks[0].seconds:
+        if all(cell in block.seconds for block in blocks):
+            ratios = [pooled(one, cell, corrected) / pooled(other, cell, corrected) for corrected in (True, False)]
+            yield Row(cell, median(block.seconds[cell] for block in blocks), *ratios)
+
+
+def verdict(found: Sequence[Row]) -> bool:
+    """Print the share of each mode's cells that hold; whether it is enough in all."""
+    enough = []
+    for mode in dict.fromkeys(row.cell[0] for row in found):
+        of_mode = [row.holds for row in found if row.cell[0] == mode]
+        enough.append(sum(of_mode) >= HOLDING * len(of_mode))
+        print(f"{mode}: {sum(of_mode)} of {len(of_mode)} cells hold (at least {HOLDING:.0%}): {'holds' if enough[-1] else 'NOT MET'}")
+    return all(enough)
+
+
+def measure(cells: Sequence[Cell], seed: int, session: Any) -> Block:
+    """A process for each cell."""
+    from attnbench.runner.cell import resolve
+    from attnbench.runner.session import run
+    from attnbench.spec.axes import Spec
+
+    seconds, drift = {}, []
+    for mode, seq_len in cells:
+        causal = mode in ("prefill", "decode")
+        record = run(resolve(Spec(track="kernel", variant="softmax", mode=mode, seq_len=seq_len, causal=causal, seed=seed)), session)
+        if record.status != "ok":
+            print(f"{mode}, {seq_len:,} is {record.status}: {record.reason}", flush=True)
+            continue
+        seconds[mode, seq_len] = median(record.measurements[f"{mode}_s"])
+        drift.append(median(record.measurements["drift_anchor_s"]))
+    return Block(seconds, median(drift) if drift else 1.0)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("folders", nargs="*", type=Path, metavar="RESULTS", help="two results folders; without them both are measured now")
-    folders = parser.parse_args().folders
-    if len(folders) not in (0, 2):
-        parser.error(f"there are {len(folders)} folders; give two, or none to measure both now")
-    if not folders:
-        kept = Path(tempfile.mkdtemp(prefix="attnbench-repeatability-"))
-        folders = [kept / "one", kept / "other"]
-        for folder in folders:
-            measure(folder)
-    from attnbench.errors import BadInput
+    parser.add_argument("--processes", type=int, default=PROCESSES, help=f"of each lot; {PROCESSES} if not given")
+    parser.add_argument("--mode", action="append", choices=MODES, help="may be repeated; all four if not given")
+    parser.add_argument("--seq-len", type=int, action="append", help="may be repeated; 256, 1,024 and 4,096 if not given")
+    given = parser.parse_args()
+    from attnbench.runner.gate import Gate
+    from attnbench.runner.session import Session
 
-    try:
-        return int(not verdict(pairs(*folders)))
-    except BadInput as error:
-        parser.error(str(error))
+    cells = [(mode, seq_len) for seq_len in given.seq_len or LENGTHS for mode in given.mode or MODES]
+    with tempfile.TemporaryDirectory(prefix="attnbench-repeatability-") as folder:
+        session = Session("repeatability", Gate(Path(folder)), busy_allowed=True)
+        blocks = []
+        for seed in range(2 * given.processes):
+            print(f"process {seed + 1} of {2 * given.processes}, {len(cells)} cells ...", flush=True)
+            blocks.append(measure(cells, seed, session))
+    found = list(rows(blocks))
+    print(HEADER)
+    for row in found:
+        print(row)
+    return int(not found or not verdict(found))
 
 
 if __name__ == "__main__":

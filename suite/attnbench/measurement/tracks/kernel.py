@@ -25,10 +25,10 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     Raises Unsupported for a mechanism without the form, Incorrect for one that computes something else.
     """
     guard = Guard()
-    trial = _trial(spec, variant_source)
+    trial = trial_of(spec, variant_source)
 
     def make_anchor(drift_s: float) -> KernelTrial | DecodeTrial | PrefillTrial | None:
-        return _trial(softmax_of(spec), ANCHOR) if _anchor_s(spec, drift_s) <= ANCHOR_PATIENCE_S else None
+        return trial_of(softmax_of(spec), ANCHOR) if _anchor_s(spec, drift_s) <= ANCHOR_PATIENCE_S else None
 
     result = cost(trial, spec.mode, make_anchor, spec.device, guard, stage)
     shared = trial.mechanism.original.shared
@@ -49,7 +49,8 @@ def softmax_of(spec: Spec) -> Spec:
     return dataclasses.replace(spec, variant=ANCHOR, params={})
 
 
-def _trial(spec: Spec, source: str) -> KernelTrial | DecodeTrial | PrefillTrial:
+def trial_of(spec: Spec, source: str) -> KernelTrial | DecodeTrial | PrefillTrial:
+    """The computation of a cell, by its mode."""
     trials = {"decode": DecodeTrial, "prefill": PrefillTrial}
     return trials.get(spec.mode, KernelTrial)(spec, source)
 

@@ -1,0 +1,115 @@
+"""What a neighbour in the same rounds does to a mechanism's time: one that fills the caches, against one that does nothing.
+
+    make disturbance                                                   # on this machine's CPU, which must be quiet; some minutes
+    python tools/disturbance.py --seq-len 256 --mode forward --pairs 3      # shorter
+
+A published ratio is a mechanism's seconds over those of softmax's own cells, where the neighbour is not: it changes as the mechanism's
+seconds do. Exits with 1 when one changes by more than 2 %. The last column is how much the same calls change without the untimed call
+before each: what the rule is for. A mechanism that decodes is never without, for that call gives it its state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+VARIANTS, MODES, LENGTHS = ("softmax", "polynomial"), ("forward", "training", "decode"), (256, 4096)
+PAIRS = 9  # of a run beside the one neighbour and one beside the other, in an order that alternates
+ALLOWED = 0.02
+THRASHED_BYTES = 2**28  # more than any cache here
+
+
+@dataclass(frozen=True)
+class Row:
+    """Changes of a mechanism's median seconds, a pair a number: 1.02 is 2 % more beside the thrashing neighbour. unsettled: see above."""
+
+    what: str
+    changes: tuple[float, ...]
+    unsettled: tuple[float, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return abs(median(self.changes) - 1) <= ALLOWED
+
+    def __str__(self) -> str:
+        low, high = min(self.changes), max(self.changes)
+        without = f"{median(self.unsettled):>10.3f}" if self.unsettled else f"{'-':>10}"
+        verdict = "holds" if self.holds else "NOT MET"
+        return f"{self.what:<32} {median(self.changes):>9.3f}  [{low:.3f}, {high:.3f}]  {verdict:<8} {without}"
+
+
+HEADER = f"{'subject':<32} {'change':>9}  {'all pairs':<14}  {'':<8} {'unsettled':>10}"
+
+
+def neighbours() -> dict[str, Callable[[int], object]]:
+    """A call that does nearly nothing, and one that writes and allocates more than the caches hold."""
+    import torch
+
+    little, much = torch.zeros(1), torch.zeros(THRASHED_BYTES // 4)
+    return {"idle": lambda _: little.add_(1), "thrashing": lambda _: much.add_(1).clone()}
+
+
+def row(variant: str, mode: str, seq_len: int, pairs: int) -> Row:
+    """The row of one mechanism, mode and length."""
+    from attnbench.measurement.clock import Turn, take_turns, warm_up
+    from attnbench.measurement.guard import Guard
+    from attnbench.measurement.timed import VerifiedTrial
+    from attnbench.measurement.tracks.kernel import trial_of
+    from attnbench.spec.axes import Spec
+
+    spec = Spec(track="kernel", variant=variant, mode=mode, seq_len=seq_len, causal=mode == "decode")
+    subject, beside = VerifiedTrial(trial_of(spec, variant), Guard()), neighbours()
+    warm_up(subject.call, "cpu")
+
+    def change(turn: Turn, number: int) -> float:
+        found = {}
+        for name in sorted(beside, reverse=bool(number % 2)):
+            neighbour = Turn(beside[name], settle=lambda: None)
+            found[name] = median(take_turns({"subject": turn, "neighbour": neighbour}, "cpu")["subject"].wall_s)
+        return found["thrashing"] / found["idle"]
+
+    turn = subject.turn()
+    changes = [change(turn, number) for number in range(pairs)]
+    alone: Any = dataclasses.replace(turn, settle=lambda: None)
+    unsettled = [change(alone, number) for number in range(pairs)] if turn.settle is None else []
+    subject.verify()
+    return Row(f"{variant}, {mode}, {seq_len:,}", tuple(changes), tuple(unsettled))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--variant", action="append", help=f"may be repeated; {' and '.join(VARIANTS)} if not given")
+    parser.add_argument("--mode", action="append", choices=MODES, help="may be repeated; all three if not given")
+    parser.add_argument("--seq-len", type=int, action="append", help="may be repeated; 256 and 4,096 if not given")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"of runs beside either neighbour; {PAIRS} if not given")
+    given = parser.parse_args()
+    import torch
+
+    from attnbench.measurement.allocator import keep_freed_memory
+    from attnbench.store.environment import physical_cores
+
+    keep_freed_memory()
+    torch.set_num_threads(physical_cores())
+    print(f"medians of {given.pairs} pairs; torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print(HEADER, flush=True)
+    missed = 0
+    for mode in given.mode or MODES:
+        for seq_len in given.seq_len or LENGTHS:
+            for variant in given.variant or VARIANTS:
+                found = row(variant, mode, seq_len, given.pairs)
+                print(found, flush=True)
+                missed += not found.holds
+    print(f"{missed} changed by more than {ALLOWED:.0%}" if missed else f"none changed by more than {ALLOWED:.0%}")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    from attnbench.cli.output import write_any_letter
+
+    write_any_letter()
+    sys.exit(main())
