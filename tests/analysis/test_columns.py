@@ -8,6 +8,7 @@ from pathlib import Path
 import attnbench
 from attnbench.analysis import frame
 from attnbench.analysis.columns import TYPES, columns, dictionary
+from attnbench.spec.axes import MODES
 from attnbench.store.metrics import METRICS, general
 from attnbench.store.store import Store
 from helpers.paths import REPO
@@ -44,7 +45,7 @@ def test_every_metric_of_the_sources_is_explained_and_nothing_else() -> None:
     assert subscripts and subscripts <= set(METRICS)
     keys = {name for text in texts for name in re.findall(r'"(\w+)"', text)}
     made = {f"{what}_{metric}" for what in ("validation", "target") for metric in ("accuracy", "bits_per_byte")}
-    made |= {f"{mode}{clock}" for mode in ("forward", "training", "decode") for clock in ("_s", "_device_s")}
+    made |= {f"{mode}{clock}" for mode in MODES for clock in ("_s", "_device_s")}
     made |= {"accuracy", "bits_per_byte", "attention_frobenius_layer_N", "effective_rank_layer_N"}
     assert {metric.removeprefix("curve.") for metric in METRICS} <= keys | made
 

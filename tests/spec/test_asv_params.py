@@ -31,7 +31,10 @@ shapes = st.fixed_dictionaries(
 )
 rates = st.floats(1e-9, 1e9)
 modes, seeds = st.sampled_from(MODES[:2]), st.integers(-5, 5)
-kernel = st.fixed_dictionaries({"seq_len": whole, "seed": seeds, "dtype": st.sampled_from(DTYPES), "mode": modes, "causal": st.booleans()})
+shares = st.floats(0, 1, exclude_max=True)
+kernel = st.fixed_dictionaries(
+    {"seq_len": whole, "seed": seeds, "dtype": st.sampled_from(DTYPES), "mode": modes, "causal": st.booleans(), "padded": shares}
+)
 depth = st.fixed_dictionaries({"seq_len": whole, "seed": seeds, "block": st.sampled_from(BLOCKS), "num_layers": whole, "mode": modes})
 task = st.fixed_dictionaries(
     {

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from attnbench.errors import BadInput
 from attnbench.spec import presets
 from attnbench.spec.asv_params import values_of
-from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, MODES, Spec, parse
+from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, Spec, parse
 from attnbench.store.record import UnreadableRecord, decode, encode
 from helpers.records import make_record, make_spec
 
@@ -35,8 +35,9 @@ specs = st.builds(
     variant=names,
     seq_len=st.integers(1, 2**20),
     dtype=st.sampled_from(DTYPES),
-    mode=st.sampled_from([mode for mode in MODES if mode != "decode"]),
+    mode=st.sampled_from(("forward", "training")),
     causal=st.booleans(),
+    padded=st.floats(0, 1, exclude_max=True) | st.just(0),
     seed=whole,
     params=st.dictionaries(names, st.one_of(plain, of_numpy, st.lists(plain | of_numpy, max_size=3), st.tuples(plain, plain))),
 )
@@ -132,10 +133,46 @@ def test_a_cell_that_is_no_spec_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("axes", [{}, {"causal": True, "track": "depth", "block": "residual", "num_layers": 1}])
-def test_decoding_is_of_causal_kernel_cells(axes: dict[str, Any]) -> None:
-    assert make_spec(mode="decode", causal=True).label() == "kernel · softmax · seq_len 1,024 · decode · causal"
+@pytest.mark.parametrize("mode", ["prefill", "decode"])
+def test_what_is_done_with_a_prompt_is_of_causal_kernel_cells(mode: str, axes: dict[str, Any]) -> None:
+    assert make_spec(mode=mode, causal=True).label() == f"kernel · softmax · seq_len 1,024 · {mode} · causal"
     with pytest.raises(BadInput, match=r"causal kernel cell|has no causal"):
-        make_spec(mode="decode", **axes)
+        make_spec(mode=mode, **axes)
+
+
+@pytest.mark.parametrize("padded", [-0.1, 1, 1.0, math.nan, "0.3", True, None])
+def test_the_share_that_is_padded_leaves_tokens(padded: Any) -> None:
+    with pytest.raises(BadInput, match=r"padded is .*from 0 to below 1"):
+        make_spec(padded=padded)
+
+
+@pytest.mark.parametrize("axes", [{"mode": "prefill", "causal": True}, {"mode": "decode", "causal": True}])
+def test_only_a_pass_of_a_whole_batch_is_padded(axes: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match=r"has no padding, and padded is 0\.25; give mode forward or training"):
+        make_spec(padded=0.25, **axes)
+
+
+@pytest.mark.parametrize(
+    ("axes", "lengths"),
+    [
+        ({"seq_len": 97, "batch_size": 1, "padded": 0.0}, (97,)),
+        ({"seq_len": 100, "batch_size": 1, "padded": 0.25}, (75,)),
+        ({"seq_len": 100, "batch_size": 3, "padded": 0.25}, (100, 75, 50)),
+        ({"seq_len": 10, "batch_size": 3, "padded": 0.9}, (10, 1, 1)),
+        ({"seq_len": 1, "batch_size": 2, "padded": 0.5}, (1, 1)),
+    ],
+)
+def test_padding_grows_evenly_from_sequence_to_sequence(axes: dict[str, Any], lengths: tuple[int, ...]) -> None:
+    assert make_spec(**axes).lengths() == lengths
+
+
+def test_a_shape_that_is_not_the_default_is_in_the_label() -> None:
+    spec = make_spec(batch_size=4, padded=0.33, num_heads=2, head_dim=128, dtype="bfloat16", seed=1)
+    assert spec.label() == "kernel · softmax · seq_len 1,024 · forward · batch 4 · 0.33 padded · 2 heads of 128 · bfloat16 · seed 1"
+
+
+def test_no_padding_written_as_a_whole_number_is_the_same_cell() -> None:
+    assert make_spec(padded=0) == make_spec() and parse(make_spec(padded=0).compact()).key() == make_spec().key()
 
 
 def test_key_is_known() -> None:
@@ -146,7 +183,7 @@ def test_key_is_known() -> None:
 CHANGED = {
     "kernel": {
         "track": None, "variant": "x", "params": {"a": 1}, "device": "cuda", "dtype": "float16", "mode": "training", "causal": True,
-        "batch_size": 9, "num_heads": 9, "head_dim": 9, "seq_len": 9, "seed": 9,
+        "batch_size": 9, "num_heads": 9, "head_dim": 9, "seq_len": 9, "seed": 9, "padded": 0.25,
     },
     "task": {"block": "skipless", "num_layers": 9, "task": "x", "data": "x", "epochs": 9, "lr": 0.9, "lr_grid": "0.9 1",
              "evaluate": "validation", "causal": True, "dtype": "bfloat16"},
@@ -180,6 +217,8 @@ def test_every_axis_changes_the_key() -> None:
         ({}, "evaluate", "validation"),
         (TASK_AXES, "mode", "forward"),
         (TASK_AXES, "seq_len", 7),
+        (TASK_AXES, "padded", 0.25),
+        ({"track": "depth", "block": "residual", "num_layers": 1}, "padded", 0.25),
     ],
 )
 def test_an_axis_that_the_track_would_ignore_is_refused(base: dict[str, object], axis: str, value: object) -> None:

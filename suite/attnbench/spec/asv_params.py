@@ -28,7 +28,7 @@ SETTING = "setting"  # the name of asv's last parameter: it tells cells of two p
 Values = tuple[Any, ...]
 
 # How the value of an axis may look in the setting. Texts of names and rates hold no comma.
-_VALUES = {"device": r"\w+", "dtype": r"\w+", "mode": r"\w+", "lr_grid": "[^,]+", "lr": "[^, ]+", "seed": r"-?\d+"}
+_VALUES = {"device": r"\w+", "dtype": r"\w+", "mode": r"\w+", "lr_grid": "[^,]+", "lr": "[^, ]+", "padded": "[^, ]+", "seed": r"-?\d+"}
 _WHOLE = r"\d+"
 
 
@@ -48,8 +48,9 @@ class _Part:
 
 _SHAPE = (_Part("{device}"), _Part("{dtype}"), _Part("batch {batch_size}"), _Part("{num_heads} heads of {head_dim}"))
 _SEED = _Part("seed {seed}", lambda spec: spec.seed != 0)
+_PADDED = _Part("{padded} padded", lambda spec: spec.padded != 0)
 _SETTINGS: dict[str, tuple[_Part, ...]] = {
-    "kernel": (*_SHAPE, _SEED),
+    "kernel": (*_SHAPE, _PADDED, _SEED),
     "depth": (*_SHAPE, _Part("seq_len {seq_len}"), _Part("{mode}"), _SEED),
     "task": (
         *_SHAPE,

@@ -13,7 +13,7 @@ from attnbench.errors import BadInput, unknown_name
 from attnbench.spec.plain import ALLOWED, COUNTED, UNPRINTABLE, WHOLE, Param, is_name, plain, shown
 
 TRACKS = ("kernel", "depth", "task")
-MODES = ("forward", "training", "decode")
+MODES = ("forward", "training", "prefill", "decode")
 BLOCKS = ("residual", "skipless")
 DEVICES = ("cpu", "cuda")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
@@ -23,13 +23,21 @@ EVALUATED = ("test", "validation")
 _ALLOWED = {"track": TRACKS, "mode": MODES, "block": BLOCKS, "device": DEVICES, "dtype": DTYPES, "evaluate": EVALUATED}
 _AT_LEAST_ONE = ("batch_size", "num_heads", "head_dim", "seq_len", "num_layers", "epochs")
 _NAMES = ("variant", "task", "data")
+_OF_A_PROMPT = {  # modes that only a causal kernel cell has
+    "prefill": "the forward pass of a prompt and the decoding state that it leaves",
+    "decode": "one token against those before it",
+}
+_PADDABLE = ("forward", "training")  # modes in which a batch may hold padding
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """One cell of the benchmark: a mechanism, its shape, and what is done with it.
 
-    mode: "forward", "training" (forward and backward), or "decode" (one token against the state that seq_len - 1 before it left).
+    mode: "forward", "training" (forward and backward), "prefill" (the causal forward pass of a prompt of seq_len tokens, and the decoding
+    state that it leaves), or "decode" (one token against the state that seq_len - 1 before it left).
+    padded: the share of a kernel cell's tokens that are padding, see `lengths`. seed: it draws the inputs; of a kernel or depth cell,
+    another seed is the same cell in another process.
     Axes that a track does not have are None. `d_model` is `num_heads * head_dim`. `data` names the source and fingerprint of a
     task's data ("embedded:1a2b3c4d"); `params` holds the variant's parameters, defaults included once the spec is resolved. For a task
     dtype "bfloat16" is mixed precision: weights and the optimiser stay in float32.
@@ -51,6 +59,7 @@ class Spec:
     num_heads: int = 4
     head_dim: int = 64
     seq_len: int | None = None
+    padded: float = 0.0
     block: str | None = None
     num_layers: int | None = None
     task: str | None = None
@@ -71,8 +80,10 @@ class Spec:
                 raise BadInput(f"a {self.track} cell has no {name}, which is {shown(getattr(self, name))}; leave it out")
         if self.track == "task":
             self._check_task()
-        if self.mode == "decode" and not (self.track == "kernel" and self.causal):
-            raise BadInput("mode decode, one token against those before it, is a causal kernel cell's; give track kernel and causal true")
+        if self.mode in _OF_A_PROMPT and not (self.track == "kernel" and self.causal):
+            raise BadInput(f"mode {self.mode}, {_OF_A_PROMPT[self.mode]}, is a causal kernel cell's; give track kernel and causal true")
+        if self.padded and self.mode not in _PADDABLE:
+            raise BadInput(f"a cell of mode {self.mode} has no padding, and padded is {self.padded:g}; give mode {' or '.join(_PADDABLE)}")
 
     def _check_values(self) -> None:
         """Check each axis by itself: what passes is written to JSON and read back as it is."""
@@ -86,6 +97,10 @@ class Spec:
                 raise BadInput(f"{name} is {shown(value)}; it must be a whole number of at least 1, and at most 2^53")
         if type(self.seed) is not int or not -WHOLE <= self.seed < WHOLE:
             raise BadInput(f"seed is {shown(self.seed)}; it must be a whole number of 64 bits")
+        if type(self.padded) is int:
+            object.__setattr__(self, "padded", float(self.padded))  # as a record gives it back
+        if type(self.padded) is not float or not 0 <= self.padded < 1:
+            raise BadInput(f"padded is {shown(self.padded)}; it must be the share of tokens that are padding, from 0 to below 1")
         if type(self.causal) is not bool:
             raise BadInput(f"causal is {shown(self.causal)}; it must be true or false")
         for name in _NAMES:
@@ -119,6 +134,19 @@ class Spec:
         """Width of the model, num_heads * head_dim."""
         return self.num_heads * self.head_dim
 
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each sequence that are no padding, at least one; padding is to their right.
+
+        The padding of the sequences of a batch grows evenly from none to twice the share that is padded; a single one has the share itself.
+
+        >>> Spec(track="kernel", variant="softmax", seq_len=90, batch_size=3, padded=0.3).lengths()
+        (90, 63, 36)
+        """
+        assert self.seq_len is not None
+        last = self.batch_size - 1
+        shares = [2 * self.padded * i / last for i in range(self.batch_size)] if last else [self.padded]
+        return tuple(max(1, self.seq_len - round(share * self.seq_len)) for share in shares)
+
     def axes(self) -> dict[str, Any]:
         """Every axis by name, as plain JSON values."""
         return {**dataclasses.asdict(self), "params": dict(self.params)}
@@ -146,10 +174,21 @@ class Spec:
         elif self.track == "depth":
             parts += [self.block, self.depth_label(), self.mode]
         else:
-            parts += [f"seq_len {self.seq_len:,}", self.mode, *(["causal"] if self.causal else [])]
+            parts += [f"seq_len {self.seq_len:,}", self.mode, *(["causal"] if self.causal else []), *self._shape_label()]
         if self.track != "task" and self.seed:
             parts.append(f"seed {self.seed}")
         return " · ".join(str(part) for part in parts)
+
+    def _shape_label(self) -> list[str]:
+        """What a kernel cell's shape has beside its length, in words, as far as it is not the default."""
+        heads = f"{self.num_heads} heads of {self.head_dim}"
+        usual = f"{_DEFAULTS['num_heads']} heads of {_DEFAULTS['head_dim']}"
+        return [
+            *([f"batch {self.batch_size}"] if self.batch_size != _DEFAULTS["batch_size"] else []),
+            *([f"{self.padded:.3g} padded"] if self.padded else []),
+            *([heads] if heads != usual else []),
+            *([self.dtype] if self.dtype != _DEFAULTS["dtype"] else []),
+        ]
 
     def compact(self) -> str:
         """The axes that differ from their defaults, as JSON: what `attnbench run --cell` takes."""
@@ -185,8 +224,8 @@ _REQUIRED = {
 # What a track does not do is refused rather than recorded.
 _ABSENT = {
     "kernel": ("block", "num_layers", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
-    "depth": ("dtype", "causal", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
-    "task": ("mode", "seq_len"),
+    "depth": ("dtype", "causal", "padded", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
+    "task": ("mode", "seq_len", "padded"),
 }
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Spec)}
 

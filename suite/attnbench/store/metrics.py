@@ -45,6 +45,7 @@ _CALL = "of one call of the mechanism or step of the stack"
 _TABLE = (
     Metric("forward_s", "s", f"seconds {_CALL}, forward only, without gradients", LESS),
     Metric("training_s", "s", f"seconds {_CALL}, forward and backward", LESS),
+    Metric("prefill_s", "s", "seconds of the causal forward pass of a prompt, with the decoding state that it leaves", LESS),
     Metric("decode_s", "s", "seconds to decode one token against the state that the seq_len - 1 tokens before it left", LESS),
     Metric("forward_device_s", "s", f"seconds {_CALL}, forward only, between two events on the GPU", LESS),
     Metric("training_device_s", "s", f"seconds {_CALL}, forward and backward, between two events on the GPU", LESS),

@@ -18,12 +18,14 @@ _AXES: dict[str, str] = {
     "params": "the mechanism's parameters, defaults included",
     "device": "where it runs",
     "dtype": "floating-point type of inputs and parameters, by torch's name",
-    "mode": "what is timed: forward, training (forward and backward), or decode (one token against what came before)",
+    "mode": "what is timed: forward, training (forward and backward), prefill (a causal forward pass and the state for decoding that it "
+    "leaves), or decode (one token against what came before)",
     "causal": "whether a token sees only those before it and itself",
     "batch_size": "sequences at once",
     "num_heads": "heads; the model is num_heads * head_dim wide",
     "head_dim": "width of a head",
     "seq_len": "tokens of a sequence; a task has its own",
+    "padded": "share of the tokens that are padding, on the right; in a batch it grows evenly from none to twice the share",
     "block": "residual (pre-norm, with skips) or skipless (neither skips nor norms)",
     "num_layers": "layers of the stack",
     "task": "the task's name",
@@ -31,7 +33,7 @@ _AXES: dict[str, str] = {
     "epochs": "passes over the training part",
     "lr": "learning rate; null where none of lr_grid could be tried",
     "lr_grid": "the rates among which lr was chosen on the validation part, with blanks between; null where it was given",
-    "seed": "of every random number",
+    "seed": "of every random number; of a kernel or depth cell another seed is another process",
     "evaluate": "the part that is measured after training; validation where the run only tunes lr",
 }
 _CHOICES = {"track": TRACKS, "mode": MODES, "block": (*BLOCKS, None), "device": DEVICES, "dtype": DTYPES, "evaluate": EVALUATED}
