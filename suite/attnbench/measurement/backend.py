@@ -1,10 +1,10 @@
 """Which kernel torch's softmax attention runs through at a cell's shape: found, held for the cell's process, and recorded.
 
-torch chooses a kernel anew for every call, from shapes, dtype, mask and gradients, from the switches of the kernels, and from their order of
-priority. That order it decides itself when it is first asked; on some GPUs cuDNN's kernel is then put first. So it is asked here, before the
-guard notes the settings of the process. From then on the choice for a shape cannot change unless a switch or the order does, which are
-settings that no mechanism may change; and torch is asked again afterwards. No kernel is forbidden: a peer's call with another width, a
-decoding step, or the drift anchor goes to the first kernel that takes it, as by default, and no timed call bears the cost of a switch.
+torch chooses a kernel anew for every call: from shapes, dtype, mask and gradients, from the switches of the kernels, and from their order
+of priority. That order it decides when it is first asked; on some GPUs cuDNN's kernel is then put first. So it is asked here, before the
+guard notes the settings of the process. From then on the choice for a shape can change only with a switch or the order, settings that no
+mechanism may change; and torch is asked again afterwards. No kernel is forbidden: a peer's call with another width, a decoding step, or the
+drift anchor goes to the first kernel that takes it, as by default, and no timed call bears the cost of a switch.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def _call(spec: Spec) -> tuple[Tensor, Tensor, Tensor | None, bool]:
 
 def _chosen(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool) -> SDPBackend:
     """The kernel that scaled_dot_product_attention takes, by the very function that it asks; it computes nothing."""
-    kernel = SDPBackend(torch._fused_sdp_choice(q, k, k, attn_mask=mask, is_causal=causal))
-    if kernel not in NAMES:
-        raise BadInput(f"torch has no kernel for softmax attention of {list(q.shape)} in {q.dtype} on {q.device}; switch math on again")
-    return kernel
+    try:
+        return SDPBackend(torch._fused_sdp_choice(q, k, k, attn_mask=mask, is_causal=causal))
+    except RuntimeError as error:
+        shape = f"softmax attention of {list(q.shape)} in {q.dtype} on {q.device}"
+        raise BadInput(f"torch has no kernel switched on for {shape}; call torch.backends.cuda.enable_math_sdp(True)") from error

@@ -12,6 +12,7 @@ from attnbench.measurement.checks.agreement import ALL_MASKS
 from attnbench.measurement.checks.finding import Finding, Worst, failed, form, skipped
 from attnbench.measurement.checks.subject import (
     BATCH,
+    GROUPS,
     ROUNDING,
     SEQ_LEN,
     Inputs,
@@ -24,7 +25,8 @@ from attnbench.measurement.checks.subject import (
     times,
 )
 
-LENGTHS = (1, 2, 67)
+LENGTHS, LONG = (1, 2, 67), 1103  # LONG is of one sequence and one group of heads, without gradients
+ROWS = 16  # most that are looked at
 GRADIENT_ROUNDING = 1e-8  # of a normalisation: a difference of numbers that may be much larger
 
 
@@ -36,7 +38,7 @@ def rows(subject: Subject) -> Finding:
     by_matrix = subject.has_dense() and not subject.variant.needs_hidden
     worst = Worst(f"relative difference of reference_rows from {'the dense definition' if by_matrix else 'forward'}")
     for causal in subject.forms:
-        for length, mask in ((SEQ_LEN, None), (SEQ_LEN, subject.masks(*ALL_MASKS)), *((length, None) for length in LENGTHS)):
+        for length, mask in ((SEQ_LEN, None), (SEQ_LEN, subject.masks(*ALL_MASKS)), *((length, None) for length in (*LENGTHS, LONG))):
             fault = _compare(worst, subject, length, causal, mask, by_matrix)
             if fault is not None:
                 return failed(f"reference_rows {fault} ({_case(causal, length, mask)})")
@@ -46,12 +48,14 @@ def rows(subject: Subject) -> Finding:
 def _compare(worst: Worst, subject: Subject, length: int, causal: bool, mask: PaddingMask | None, by_matrix: bool) -> str | None:
     """Add the errors of one case to `worst`, or say in words why there is nothing to compare."""
     dtype = torch.float64 if by_matrix else subject.finest()
-    with_gradients = subject.gradient_trouble(causal) is None
-    module, chosen = subject.build(length, dtype=dtype), _chosen(length, subject.device)
-    inputs = cast(subject.draw(BATCH if mask is None else len(mask), length), dtype, with_gradients)
+    with_gradients = length != LONG and subject.gradient_trouble(causal) is None
+    batch, groups = (1, 1) if length == LONG else (BATCH if mask is None else len(mask), GROUPS)
+    module, chosen = subject.build(length, groups=groups, dtype=dtype), _chosen(length, subject.device)
+    inputs = cast(subject.draw(batch, length, groups=groups), dtype, with_gradients)
     found = _found(subject, module, inputs, chosen, causal, mask)
     if by_matrix:
-        wanted = times(subject.dense(module, inputs, causal, mask), inputs["v"], mask)[:, :, chosen]
+        matrix = subject.dense(module, inputs, causal, mask, by_definition=length != LONG)
+        wanted = times(matrix, inputs["v"], mask)[:, :, chosen]
     else:
         wanted = attend(module, inputs, causal, mask)[:, :, chosen]
     if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
@@ -71,9 +75,10 @@ def _case(causal: bool, length: int, mask: PaddingMask | None) -> str:
 
 
 def _chosen(length: int, device: str) -> Tensor:
-    """Every position once, and some of them twice, in an order of no sequence."""
+    """Positions in no order, the last among them, and some of them twice; of a short sequence all."""
     generator = torch.Generator().manual_seed(3)
-    return torch.cat([torch.randperm(length, generator=generator), torch.randint(length, (3,), generator=generator)]).to(device)
+    chosen = torch.randperm(length, generator=generator)[:ROWS]
+    return torch.cat([chosen, torch.tensor([length - 1]), chosen[:2]]).to(device)
 
 
 def _found(subject: Subject, module: nn.Module, inputs: Inputs, chosen: Tensor, causal: bool, mask: PaddingMask | None) -> Tensor:
