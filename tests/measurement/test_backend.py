@@ -96,12 +96,13 @@ def test_no_kernel_at_all_is_said() -> None:
     ("axes", "implementation"),
     [
         ({"variant": "softmax"}, "tuned"),
-        ({"variant": "sigmoid", "causal": True, "mode": "decode"}, "reference"),
+        ({"variant": "sigmoid", "causal": True}, "reference"),
+        ({"variant": "differential", "causal": True, "mode": "decode"}, None),  # its step is another code than its forward pass
         ({"variant": "gated", "track": "depth", "mode": "training", "num_layers": 1, "block": "residual"}, "tuned"),
     ],
 )
-def test_a_cell_says_whose_code_ran(axes: dict[str, Any], implementation: str) -> None:
+def test_a_cell_says_whose_code_ran(axes: dict[str, Any], implementation: str | None) -> None:
     spec = cell(**axes)
     facts = measure_cell(spec, spec.variant, None, lambda _: None).facts
     assert facts["softmax_backend"] == backend.hold(spec)
-    assert facts["implementation"] == implementation
+    assert facts.get("implementation") == implementation

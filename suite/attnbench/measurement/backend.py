@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend
 
-from attnbench.attention import Variant, visible_keys
+from attnbench.attention import Variant
 from attnbench.errors import BadInput, Incorrect
 from attnbench.spec.axes import Spec
 
@@ -41,30 +41,29 @@ def hold(spec: Spec) -> str:
 def facts(spec: Spec, kernel: str, variant: Variant) -> dict[str, object]:
     """The facts of a measured cell that say whose code ran: the kernel of softmax, as `hold` named it, and what the mechanism's code is.
 
+    A variant declares the second of its forward and backward pass; of a decoding step nothing is said.
+
     Raises Incorrect when torch would use another kernel now.
     """
     now = hold(spec)
     if now != kernel:
         raise Incorrect(f"softmax attention ran through torch's {kernel} kernel before it was measured and through {now} afterwards")
-    return {"softmax_backend": kernel, "implementation": variant.implementation.get(spec.device, "reference")}
+    declared = {} if spec.mode == "decode" else {"implementation": variant.implementation.get(spec.device, "reference")}
+    return {"softmax_backend": kernel, **declared}
 
 
 def _call(spec: Spec) -> tuple[Tensor, Tensor, Tensor | None, bool]:
-    """Queries, keys, mask and `is_causal` of the call that softmax makes in a cell; nothing is written into them, or computed."""
+    """Queries, keys, mask and `is_causal` of the call that softmax makes in a cell, all of them uninitialised."""
     assert spec.seq_len is not None
-    dtype = getattr(torch, spec.dtype)
-    queries = 1 if spec.mode == "decode" else spec.seq_len
-    q, k = (
-        torch.empty(
-            spec.batch_size, spec.num_heads, tokens, spec.head_dim, dtype=dtype, device=spec.device, requires_grad=spec.mode == "training"
-        )
-        for tokens in (queries, spec.seq_len)
+    dtype, training, causal = getattr(torch, spec.dtype), spec.mode == "training", spec.causal and spec.mode != "decode"
+    shapes = (
+        (spec.batch_size, spec.num_heads, tokens, spec.head_dim) for tokens in (1 if spec.mode == "decode" else spec.seq_len, spec.seq_len)
     )
-    causal = spec.causal and spec.mode != "decode"
+    q, k = (torch.empty(shape, dtype=dtype, device=spec.device, requires_grad=training) for shape in shapes)
     if not spec.padded:
         return q, k, None, causal
-    padding_mask = torch.zeros(spec.batch_size, spec.seq_len, dtype=torch.bool, device=spec.device)
-    return q, k, visible_keys(spec.seq_len, causal, padding_mask, padding_mask.device, never_empty=True), False
+    mask = torch.empty(spec.batch_size, 1, spec.seq_len if causal else 1, spec.seq_len, dtype=torch.bool, device=spec.device)
+    return q, k, mask, False
 
 
 def _chosen(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool) -> SDPBackend:
