@@ -6,10 +6,31 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from attnbench.attention import BadInput
 
+
+class Reported(list[float]):
+    """What kernels report, in order; `backward` is that part of it which they report inside a backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backward: list[float] = []
+
+    def append(self, n: float) -> None:
+        super().append(n)
+        if in_backward():
+            self.backward.append(n)
+
+
+def in_backward() -> bool:
+    """Whether this thread is inside a backward pass of autograd."""
+    return torch._C._current_graph_task_id() != -1
+
+
 # Shared by the whole process, no context variable: on CUDA, autograd runs backward in threads of its own, which inherit no context.
-_counting: list[list[float]] = []
+_counting: list[Reported] = []
 
 
 def count_flops(n: int | float) -> None:
@@ -25,9 +46,9 @@ def count_flops(n: int | float) -> None:
 
 
 @contextmanager
-def reported_flops() -> Iterator[list[float]]:
+def reported_flops() -> Iterator[Reported]:
     """A list of what is reported, in any thread, while the context is open. Contexts may nest: each gets everything."""
-    reported: list[float] = []
+    reported = Reported()
     _counting.append(reported)
     try:
         yield reported

@@ -58,17 +58,19 @@ class Original:
         self._state = state_of(self.module)
         self.shared: str | None = None  # see Execution; known when `definition` was asked for
 
-    def definition(self) -> tuple[Variant, nn.Module]:
-        """The variant by another execution of its file, and a module in float64 that has never been called.
+    def definition(self, dtype: torch.dtype = torch.float64, execution: Execution | None = None) -> tuple[Variant, nn.Module]:
+        """The variant by another execution of its file, and a module that has never been called: in float64 it defines what is right.
 
         Parameters and persistent buffers are those of the measured module as it was built, rounded to its dtype. All else is as the file
         makes it, drawn from the same random state: what a module rounds, or makes in its first call, is an error of its own.
+
+        execution: that of the file, where several modules come from one.
         """
-        execution = load_anew(self._blueprint.source)
+        execution = execution or load_anew(self._blueprint.source)
         variant, self.shared = execution.variant, execution.shared
         with _random_state_of(self._random):
             module = self._blueprint.build_by(variant)
-        module = module.to(self._device, torch.float64)
+        module = module.to(self._device, dtype)
         module.load_state_dict(self._state)
         return variant, module
 

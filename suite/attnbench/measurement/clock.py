@@ -1,7 +1,11 @@
 """Times calls that take turns by the wall clock; gives raw samples, and stores and derives nothing.
 
 The timed call stands alone: inputs, warm-up and checks lie outside the window, and the device is synchronised on both sides. Calls that are
-to be compared alternate in one process, in an order drawn anew each round, for machines drift by tens of percent.
+to be compared alternate in one process, for machines drift by tens of percent, and each timed call is preceded by one of its own kind that
+is not timed, for it would find the caches, the allocator and the launch path as its neighbour left them:
+
+    round 1   A' A  S' S        a prime: not timed, on other inputs of the same shape
+    round 2   S' S  A' A        the order is drawn anew each round
 """
 
 from __future__ import annotations
@@ -12,14 +16,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter  # bound before any mechanism is imported, so that one which patches the module `time` changes nothing here
 
-import torch
-
 from attnbench.errors import AttnbenchError
+from attnbench.measurement.device import named
 
 Call = Callable[[int], object]  # called with the number of the iteration
 
 WARMUP_CALLS, WARMUP_S = 3, 0.3
-L2_FLUSHES = 2  # times the size of the L2 cache that is written before a call on CUDA
+WARM_ROUNDS, WARM_ROUNDS_S = 2, 1.0  # rounds that are thrown away; after a longer one there is no second
 
 
 class ClockError(AttnbenchError):
@@ -28,28 +31,33 @@ class ClockError(AttnbenchError):
 
 @dataclass(frozen=True)
 class Turn:
-    """A call that is timed in turn with others. prepare makes its inputs and inspect takes its result, both outside the timed window."""
+    """A call that is timed in turn with others.
+
+    prepare makes its inputs and inspect takes its result, both outside the timed window. settle comes before them, untimed: what leaves
+    the machine as another call of the same kind would; by default just that call, on inputs of its own.
+    """
 
     call: Call
     prepare: Callable[[], object] = lambda: None
     inspect: Callable[[object], object] = lambda result: None
+    settle: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """When to stop timing: after `many` rounds once all calls together took many_s, after `fair` rounds once
+    """When to stop timing: after `many` rounds once all timed calls together took many_s, after `fair` rounds once
     they took fair_s, after `few` rounds once they took few_s, and after `most` rounds.
 
-    Eight samples are the fewest that give their median a 99 % interval. Many more would make the interval narrower than the difference
-    of two processes, which the samples of one cannot show.
+    Two processes differ by 1.7 %, whatever the number of samples of each. So one process takes no more than bring the error of its own
+    median near that: of calls that are long, and vary little, three.
     """
 
     many: int = 20
     many_s: float = 0.4
     fair: int = 8
-    fair_s: float = 1.5
+    fair_s: float = 1.0
     few: int = 3
-    few_s: float = 5.0
+    few_s: float = 2.5
     most: int = 64
 
     def is_over(self, rounds: int, spent_s: float) -> bool:
@@ -59,16 +67,14 @@ class StoppingRule:
 
 @dataclass
 class Samples:
-    """Seconds of every call, in order. wall_s: what a user waits for, synchronised; device_s: between two CUDA events, empty on the CPU."""
+    """Wall seconds of every timed call, in order: what a user waits for, the device synchronised."""
 
     wall_s: list[float] = field(default_factory=list)
-    device_s: list[float] = field(default_factory=list)
 
 
 def synchronise(device: str) -> None:
     """Wait until the device has done everything that was asked of it, on every stream."""
-    if device == "cuda":
-        torch.cuda.synchronize()
+    named(device).synchronise()
 
 
 def seconds(call: Call, device: str) -> float:
@@ -93,8 +99,8 @@ def warm_up(call: Call, device: str) -> None:
 
 
 def wall_clock_s(call: Call, device: str, stopping: StoppingRule | None = None) -> list[float]:
-    """Seconds of every timed call, in order; the call must be warm."""
-    return take_turns({"call": Turn(call)}, device, stopping)["call"].wall_s
+    """Seconds of every timed call, in order; the call must be warm. Alone, it follows nothing but itself."""
+    return take_turns({"call": Turn(call, settle=lambda: None)}, device, stopping)["call"].wall_s
 
 
 def take_turns(
@@ -102,57 +108,70 @@ def take_turns(
 ) -> dict[str, Samples]:
     """Time warm calls in rounds, each once a round, in an order drawn anew, so that a disturbance affects all of them.
 
-    Sample i of every call is of round i, so that ratios of samples are ratios of neighbours in time. Python's garbage collector
-    is off meanwhile.
+    Sample i of every call is of round i, so that ratios of samples are ratios of neighbours in time. The first rounds, in which the calls
+    get used to each other, are thrown away: two, or one where it takes a second. Python's garbage collector is off meanwhile.
 
     Raises ClockError when the clock does not advance during a call.
     """
     stopping = stopping or StoppingRule()
-    draw = random.SystemRandom()  # its own: neither the mechanism nor the global seed decides who comes first
-    samples = {name: Samples() for name in turns}
-    flush = _l2_flush(device)
-    order = list(turns)
+    rounds = _Rounds(turns, device, clock)
     was_collecting = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
-        rounds, spent_s = 0, 0.0
-        while not stopping.is_over(rounds, spent_s):
-            draw.shuffle(order)
-            for name in order:
-                _take_turn(turns[name], rounds, device, flush, clock, samples[name])
-            rounds += 1
-            spent_s += sum(of_one.wall_s[-1] for of_one in samples.values())
+        for _ in range(WARM_ROUNDS):
+            if sum(rounds.time_one().values()) >= WARM_ROUNDS_S:
+                break
+        samples = {name: Samples() for name in turns}
+        done, spent_s = 0, 0.0
+        while not stopping.is_over(done, spent_s):
+            took = rounds.time_one()
+            for name, of_one in samples.items():
+                of_one.wall_s.append(took[name])
+            done += 1
+            spent_s += sum(took.values())
     finally:
         if was_collecting:
             gc.enable()
     return samples
 
 
-def _take_turn(turn: Turn, number: int, device: str, flush: Callable[[], object], clock: Callable[[], float], samples: Samples) -> None:
-    turn.prepare()
-    flush()
-    synchronise(device)
-    events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if device == "cuda" else []
-    for event in events[:1]:
-        event.record()
-    started = clock()
-    result = turn.call(number)
-    for event in events[1:]:
-        event.record()
-    synchronise(device)
-    took = clock() - started
-    if not took > 1e-9:
-        raise ClockError(f"the clock advanced by {took:g} s during a call; no time measured with it can be believed")
-    samples.wall_s.append(round(took, 9))  # the clock counts nanoseconds; more digits are noise of the subtraction
-    if events:
-        samples.device_s.append(events[0].elapsed_time(events[1]) / 1e3)
-    turn.inspect(result)
+def settle(turn: Turn, number: int) -> None:
+    """Leave the machine as a call of the turn's own kind leaves it."""
+    if turn.settle is not None:
+        turn.settle()
+    else:
+        turn.prepare()
+        turn.call(number)
 
 
-def _l2_flush(device: str) -> Callable[[], object]:
-    """A function that empties the L2 cache of a GPU, where a call would otherwise find the inputs that were just copied."""
-    if device != "cuda":
-        return lambda: None
-    size = L2_FLUSHES * torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
-    return torch.empty(size, dtype=torch.int8, device=device).zero_
+class _Rounds:
+    """Times round after round of turns. Calls are numbered as they come, those that settle too, so that no two have the same number."""
+
+    def __init__(self, turns: Mapping[str, Turn], device: str, clock: Callable[[], float]) -> None:
+        self._turns, self._device, self._clock = turns, named(device), clock
+        self._flush = self._device.flusher()
+        self._draw = random.SystemRandom()  # its own: neither the mechanism nor the global seed decides who comes first
+        self._number = 0
+
+    def time_one(self) -> dict[str, float]:
+        """The seconds of every call, in one round."""
+        order = list(self._turns)
+        self._draw.shuffle(order)
+        took = {name: self._time(self._turns[name]) for name in order}
+        self._number += 2
+        return took
+
+    def _time(self, turn: Turn) -> float:
+        settle(turn, self._number)
+        turn.prepare()
+        self._flush()
+        self._device.synchronise()
+        started = self._clock()
+        result = turn.call(self._number + 1)
+        self._device.synchronise()
+        took = self._clock() - started
+        if not took > 1e-9:
+            raise ClockError(f"the clock advanced by {took:g} s during a call; no time measured with it can be believed")
+        turn.inspect(result)
+        return round(took, 9)  # the clock counts nanoseconds; more digits are noise of the subtraction

@@ -1,20 +1,24 @@
-"""Measures what a call costs: its time beside the anchors' times, its peak memory and its FLOPs, each in a pass of its own."""
+"""Measures what a call costs: time beside the anchors' times, memory, FLOPs, and its kernels' time, each in a pass of its own."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from time import perf_counter
 
 from attnbench.errors import is_out_of_memory
 from attnbench.measurement import flops, memory
 from attnbench.measurement.cell_result import Measurement, Stage
-from attnbench.measurement.clock import Samples, Turn, seconds, take_turns, warm_up
+from attnbench.measurement.clock import WARMUP_S, Call, seconds, take_turns, warm_up
+from attnbench.measurement.device import named
 from attnbench.measurement.drift_anchor import drift_anchor
 from attnbench.measurement.guard import Guard
+from attnbench.measurement.kernel_clock import KernelTimes, NotTimed, kernel_times
 from attnbench.measurement.timed import Trial, VerifiedTrial
+from attnbench.store.facts import TIMING
 
 DRIFT_CALLS = 3  # of the drift anchor, before the turns and after them, or before training and after each epoch
-ANCHOR_PATIENCE_S = 2.0  # an anchor's call that takes longer is not interleaved; the session's softmax cell serves instead
+ANCHOR_PATIENCE_S = 4.0  # an anchor's call that takes longer is not interleaved; the session's softmax cell serves instead
 
 
 def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], device: str, guard: Guard, stage: Stage) -> Measurement:
@@ -31,48 +35,46 @@ def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], 
     drift = drift_anchor(device)
     warm_up(drift, device)
     subject = VerifiedTrial(trial, guard)
-    result = Measurement()
+    result = Measurement(facts={"timing": TIMING})
     _first_call(subject, device, result)
-    warm_up(subject.call, device)
     anchor = _warm_anchor(lambda: make_anchor(seconds(drift, device)), device, guard)
     stage("time")
-    began = perf_counter()
-    drift_s = [seconds(drift, device) for _ in range(DRIFT_CALLS)]
-    turns = {"subject": subject.turn()}
-    if anchor is not None:
-        turns["anchor"] = Turn(anchor.trial.call, anchor.prepare)
-    samples = take_turns(turns, device)
-    drift_s += [seconds(drift, device) for _ in range(DRIFT_CALLS)]
-    result.timed_s = perf_counter() - began
-    guard.check_idle()
-    result.samples["drift_anchor_s"] = drift_s
-    _add_times(result, mode, samples)
+    _time(subject, anchor, drift, mode, device, result)
     stage("memory")
     subject.prepare()
     result.samples["peak_memory_bytes"] = [memory.peak_memory_bytes(trial.call, device)]
     stage("flops")
     subject.prepare()
-    try:
-        result.samples["flops"] = [flops.flops(trial.call)]
-    except flops.Uncountable as why:
-        result.facts["flops_not_counted"] = str(why)
+    _count(trial.call, mode, result)
     stage("verify")
-    error = subject.verify()
-    if error is not None:
-        result.samples["error"] = [error]
+    verified = subject.verify()
+    result.samples |= verified.samples
+    result.facts |= verified.facts
+    kernels = named(device).kernels
+    if kernels is not None:
+        stage("kernels")  # last, for what is captured in a graph may be left without values
+        _time_kernels(kernel_times(lambda: VerifiedTrial(trial, guard), mode, device, kernels), mode, result)
     guard.check_seal()
     return result
 
 
 def _first_call(subject: VerifiedTrial, device: str, result: Measurement) -> None:
-    """Measure the very first call, in which kernels are compiled and tuned: its seconds, and by how much the process grows."""
+    """Measure the very first call, in which kernels are compiled and tuned: its seconds, and the growth of the process. Then warm up."""
     subject.prepare()
     watch = memory.ResidentPeak()
-    result.samples["first_call_s"] = [seconds(subject.trial.call, device)]
-    result.clocks["first_call_s"] = "wall"
+    took = seconds(subject.trial.call, device)
     resident = watch.bytes()
     if resident is not None:
         result.samples["peak_rss_bytes"] = [resident]
+    result.samples["first_call_s"] = [took]
+    result.clocks["first_call_s"] = "wall"
+    _warm(subject.call, took, device)
+
+
+def _warm(call: Call, first_s: float, device: str) -> None:
+    """Warm a call up whose first took first_s; where that is long, the rounds that are thrown away are enough."""
+    if first_s < WARMUP_S:
+        warm_up(call, device)
 
 
 def _warm_anchor(make: Callable[[], Trial | None], device: str, guard: Guard) -> VerifiedTrial | None:
@@ -82,9 +84,10 @@ def _warm_anchor(make: Callable[[], Trial | None], device: str, guard: Guard) ->
         if trial is None:
             return None
         anchor = VerifiedTrial(trial, guard)
-        if seconds(anchor.call, device) > ANCHOR_PATIENCE_S:
+        took = seconds(anchor.call, device)
+        if took > ANCHOR_PATIENCE_S:
             return None
-        warm_up(anchor.call, device)
+        _warm(anchor.call, took, device)
     except Exception as error:
         if is_out_of_memory(error):
             return None
@@ -92,15 +95,41 @@ def _warm_anchor(make: Callable[[], Trial | None], device: str, guard: Guard) ->
     return anchor
 
 
-def _add_times(result: Measurement, mode: str, samples: dict[str, Samples]) -> None:
+def _time(subject: VerifiedTrial, anchor: VerifiedTrial | None, drift: Call, mode: str, device: str, result: Measurement) -> None:
     """The subject's samples by the mode's name, the anchor's beside them, and the ratio of each round."""
-    subject = samples["subject"]
-    result.samples[f"{mode}_s"] = subject.wall_s
+    began = perf_counter()
+    drift_s = [seconds(drift, device) for _ in range(DRIFT_CALLS)]
+    turns = {"subject": subject.turn()}
+    if anchor is not None:
+        turns["anchor"] = dataclasses.replace(anchor.turn(), inspect=lambda _: None)
+    samples = take_turns(turns, device)
+    drift_s += [seconds(drift, device) for _ in range(DRIFT_CALLS)]
+    subject.guard.check_idle()
+    result.timed_s = perf_counter() - began
+    result.samples |= {"drift_anchor_s": drift_s, f"{mode}_s": samples["subject"].wall_s}
     if "anchor" in samples:
-        anchor = samples["anchor"].wall_s
-        result.samples["anchor_s"] = anchor
-        result.samples["anchor_ratio"] = [float(f"{one / other:.7g}") for one, other in zip(subject.wall_s, anchor, strict=True)]
+        pairs = zip(samples["subject"].wall_s, samples["anchor"].wall_s, strict=True)
+        result.samples["anchor_s"] = samples["anchor"].wall_s
+        result.samples["anchor_ratio"] = [float(f"{one / other:.7g}") for one, other in pairs]
     result.clocks |= {name: "wall" for name in (f"{mode}_s", "drift_anchor_s", "anchor_s") if name in result.samples}
-    if subject.device_s:
-        result.samples[f"{mode}_device_s"] = subject.device_s
-        result.clocks[f"{mode}_device_s"] = "device"
+
+
+def _count(call: Call, mode: str, result: Measurement) -> None:
+    """The floating-point operations that ran, and those that the computation needs; or why they cannot be counted."""
+    try:
+        counted = flops.count(call)
+    except flops.Uncountable as why:
+        result.facts["flops_not_counted"] = str(why)
+        return
+    result.samples["flops"] = [counted.executed]
+    result.samples["algorithmic_flops"] = [counted.algorithmic(mode)]
+
+
+def _time_kernels(found: KernelTimes | NotTimed, mode: str, result: Measurement) -> None:
+    """The seconds of the GPU's kernels and how they were told, or why they are not known."""
+    if isinstance(found, NotTimed):
+        result.facts["kernels_not_timed"] = found.why
+        return
+    result.samples[f"{mode}_kernel_s"] = found.seconds
+    result.clocks[f"{mode}_kernel_s"] = "device"
+    result.facts["kernel_clock"] = found.clock

@@ -7,20 +7,22 @@ import torch
 from attnbench.measurement.clock import Call
 from attnbench.spec.construct import construct
 from attnbench.store.fingerprint import ANCHOR as ANCHOR
+from attnbench.store.peaks import ANCHOR_SHAPES
 
-SEQ_LEN, NUM_HEADS, HEAD_DIM = 1024, 4, 64
-SETS = 4  # of inputs, which take turns
+SEQ_LEN = ANCHOR_SHAPES["cpu"][2]
+SETS = {"cpu": 4, "cuda": 2}  # of inputs, which take turns; on CUDA one fills the L2 cache many times over
 
 
 def drift_anchor(device: str) -> Call:
-    """A forward pass of softmax attention: batch 1, 4 heads of 64, seq_len 1,024, float32. Inputs are made here, once."""
-    context = {"seq_len": SEQ_LEN, "d_model": NUM_HEADS * HEAD_DIM, "layer_index": 0, "num_layers": 1}
-    module = construct(ANCHOR, NUM_HEADS, HEAD_DIM, context, {}).to(device)
+    """A forward pass of softmax attention in float32, of a shape that is fixed for each device. Inputs are made here, once."""
+    batch_size, num_heads, seq_len, head_dim = ANCHOR_SHAPES[device]
+    context = {"seq_len": seq_len, "d_model": num_heads * head_dim, "layer_index": 0, "num_layers": 1}
+    module = construct(ANCHOR, num_heads, head_dim, context, {}).to(device)
     own = torch.Generator(device).manual_seed(0)  # the global one belongs to the cell
-    inputs = torch.randn(SETS, 3, 1, NUM_HEADS, SEQ_LEN, HEAD_DIM, generator=own, device=device)
+    inputs = torch.randn(SETS[device], 3, batch_size, num_heads, seq_len, head_dim, generator=own, device=device)
 
     def call(number: int) -> object:
         with torch.no_grad():
-            return module(*inputs[number % SETS])
+            return module(*inputs[number % SETS[device]])
 
     return call

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnbench.errors import AttnbenchError, text_of
-from attnbench.kernels.count import reported_flops, visible_pairs
+from attnbench.kernels.count import in_backward, reported_flops, visible_pairs
 
 _HIGHER_ORDER = ("torch.ops.higher_order", "HigherOrderOperator")  # in what torch raises for one in a mode that it has no rule for
 
@@ -19,7 +21,24 @@ class Uncountable(AttnbenchError):
     """The operations of a call cannot be counted; its time and memory can be measured all the same."""
 
 
+@dataclass(frozen=True)
+class Flops:
+    """Floating-point operations of a call: all that ran, and those outside of backward passes."""
+
+    executed: float
+    forward: float
+
+    def algorithmic(self, mode: str) -> float:
+        """The operations that the computation needs, whatever a backward pass computes anew: in training three times its forward pass."""
+        return 3 * self.forward if mode == "training" else self.executed
+
+
 def flops(call: Callable[[int], object]) -> float:
+    """The floating-point operations of `call(0)` that ran; see `count`."""
+    return count(call).executed
+
+
+def count(call: Callable[[int], object]) -> Flops:
     """Floating-point operations of `call(0)`: of its matrix products, its attention kernels, and the kernels that report theirs.
 
     A multiplication and an addition are two. Causal attention counts the pairs of a query and a key that it sees, N(N+1)/2 of N^2, not the
@@ -32,6 +51,7 @@ def flops(call: Callable[[int], object]) -> float:
             torch.compiler.set_stance("force_eager"),  # what is compiled hides its operators; and in a mode torch refuses to compile
             reported_flops() as reported,
             FlopCounterMode(display=False, custom_mapping={**_ATTENTION, **_IN_PLACE}) as counter,
+            _Backward(counter) as backward,
         ):
             call(0)
     except (TypeError, NotImplementedError) as error:
@@ -39,7 +59,26 @@ def flops(call: Callable[[int], object]) -> float:
             torch.compiler.reset()  # or the next call of the operator fails on what was traced here
             raise Uncountable("torch's counter does not see into an operator of higher order, such as flex_attention") from error
         raise
-    return counter.get_total_flops() + math.fsum(reported)
+    executed = counter.get_total_flops() + math.fsum(reported)
+    return Flops(executed, executed - backward.flops - math.fsum(reported.backward))
+
+
+class _Backward(TorchDispatchMode):
+    """Context manager: counts in `flops` what the counter around it counts inside backward passes."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self, counter: FlopCounterMode) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+        self._counter = counter
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        before = self._counter.get_total_flops()
+        result = func(*args, **(kwargs or {}))
+        if in_backward():
+            self.flops += self._counter.get_total_flops() - before
+        return result
 
 
 def _attention_formula(operation: Any, backward: bool) -> Callable[..., int]:

@@ -49,6 +49,25 @@ class RolledInputs:
         return all(torch.equal(tensor, fresh) for tensor, fresh in zip(self.tensors, self.copies(), strict=True))
 
 
+class Sequel:
+    """The inputs of a call, and others beside them, of tokens before or after its own: see RolledInputs, whose methods these are.
+
+    `refresh` changes the call's inputs alone; `copies` gives both, the call's first.
+    """
+
+    def __init__(self, own: RolledInputs, others: RolledInputs) -> None:
+        self._own, self._others = own, others
+        self.tensors, self.refresh = own.tensors, own.refresh
+
+    def copies(self) -> list[Tensor]:
+        """Copies of the present contents, in new storage."""
+        return [*self._own.copies(), *self._others.copies()]
+
+    def are_intact(self) -> bool:
+        """Whether all tensors still hold what refresh put there."""
+        return self._own.are_intact() and self._others.are_intact()
+
+
 def _roll_into(target: Tensor, source: Tensor, offset: int, dim: int) -> None:
     """target = source.roll(offset, dim), without a tensor between."""
     rest = source.shape[dim] - offset

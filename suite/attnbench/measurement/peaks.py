@@ -12,7 +12,7 @@ from torch import Tensor
 from attnbench.measurement.clock import synchronise
 from attnbench.store import hardware
 from attnbench.store.environment import version_of
-from attnbench.store.peaks import Peaks
+from attnbench.store.peaks import ANCHOR_SHAPES, Peaks
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PRODUCT_SIZES = (512, 1024, 2048, 4096, 8192, 16_384)
@@ -47,6 +47,7 @@ def measure_peaks(device: str, threads: int, anchor: Callable[[], list[float]], 
         flops_per_s=products,
         bandwidth=tuple(memory.items()),
         anchor_s=tuple(anchor()),
+        anchor_shape=ANCHOR_SHAPES[device],
         measured_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     )
 

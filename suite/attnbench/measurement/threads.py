@@ -1,7 +1,7 @@
-"""Tells threads that wait for work of torch's compiler, or of a library that it uses, from threads that a mechanism left at work.
+"""Tells which threads of this process are at work, and which only wait for work of torch's compiler or of a library that it uses.
 
-A thread is known by the code that it is in, not by its name, class or target, which anyone can set: the outermost function must be one of
-those listed here, and all that this has called must be of the same few modules.
+A Python thread is known by the code that it is in, not by its name, class or target, which anyone can set: the outermost function must be
+one of those listed here, and all that this has called must be of the same few modules.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import CodeType, FrameType
+
+from attnbench.store.probe import text_of_file
 
 # Where such a thread begins: module, and function or method; and the attribute of its object that holds unfinished work.
 _ROOTS = {
@@ -30,6 +33,18 @@ def left_at_work(known: set[threading.Thread]) -> list[str]:
     more = [t for t in threading.enumerate() if t not in known and not isinstance(t, threading._DummyThread)]
     frames = sys._current_frames() if more else {}
     return [t.name for t in more if t.ident is None or not _waits(frames.get(t.ident))]
+
+
+def others_runnable() -> int:
+    """How many other threads of this process run on a processor or wait for one, be they Python's or not; 0 where Linux does not say."""
+    own = str(threading.get_native_id())
+    states = (text_of_file(task / "stat") for task in Path("/proc/self/task").glob("*") if task.name != own)
+    return sum(_state(stat) == "R" for stat in states)
+
+
+def _state(stat: str | None) -> str:
+    """The letter of a thread's state; it follows the name, which is in brackets and may hold any letter. "" for a thread that has ended."""
+    return (stat or "").rpartition(")")[2].strip()[:1]
 
 
 def _waits(innermost: FrameType | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,29 +13,48 @@ from torch import Tensor
 from attnbench.errors import Incorrect
 from attnbench.measurement.clock import Turn
 from attnbench.measurement.guard import Guard
-from attnbench.measurement.inputs import RolledInputs
-from attnbench.measurement.reference import check_repeated
+from attnbench.measurement.verify.closeness import Verified
+from attnbench.measurement.verify.repeated import check_repeated
 
 KEPT = 2  # timed calls whose results are verified, each of all rounds being as likely
+
+
+class Inputs(Protocol):
+    """What a call computes on: see RolledInputs."""
+
+    tensors: list[Tensor]
+
+    def refresh(self) -> None:
+        """Change the contents, for the next call."""
+
+    def copies(self) -> list[Tensor]:
+        """Copies of the present contents, in new storage."""
+
+    def are_intact(self) -> bool:
+        """Whether the tensors still hold what refresh put there."""
 
 
 class Trial(Protocol):
     """A computation that can be timed and verified.
 
-    inputs:    the tensors that a call computes on.
     shape:     of its output.
     tolerance: relative difference allowed between a timed result and the same result computed again.
+    settle:    called untimed before each timed call, with other inputs, where not the call itself is to be; see clock.Turn.
     """
 
-    inputs: RolledInputs
     shape: torch.Size
     tolerance: float
+    settle: Callable[[], object] | None
+
+    @property
+    def inputs(self) -> Inputs:
+        """The tensors that a call computes on."""
 
     def call(self, _: int) -> Tensor:
         """Compute on the present inputs and return the output. In training this leaves gradients."""
 
     def clear(self) -> None:
-        """Drop every gradient."""
+        """Drop every gradient, and all else that a call leaves."""
 
     def results(self, out: Tensor) -> list[Tensor]:
         """The results of the last call: its output and, in training, gradients."""
@@ -42,8 +62,8 @@ class Trial(Protocol):
     def repeat(self, inputs: list[Tensor]) -> list[Tensor]:
         """The results for given inputs, computed anew, in storage that no timed call has seen."""
 
-    def error(self, inputs: list[Tensor], results: list[Tensor]) -> float | None:
-        """The error of a timed call's results against the definition; None without one. Raises Incorrect if too large."""
+    def verify(self, inputs: list[Tensor], results: list[Tensor]) -> Verified:
+        """Compare a timed call's results with the definition. Raises Incorrect where they are further off than they may be."""
 
 
 @dataclass
@@ -61,7 +81,7 @@ class VerifiedTrial:
     _draw: random.SystemRandom = field(default_factory=random.SystemRandom)
 
     def turn(self) -> Turn:
-        return Turn(self.trial.call, self.prepare, self.inspect)
+        return Turn(self.trial.call, self.prepare, self.inspect, self.trial.settle)
 
     def prepare(self) -> None:
         self.trial.clear()
@@ -88,15 +108,15 @@ class VerifiedTrial:
             raise Incorrect("the call changed its inputs; leave q, k and v as they came")
         self._kept[place : place + 1] = [(self.trial.inputs.copies(), copied)]
 
-    def verify(self) -> float | None:
-        """Compare the kept results with the same results computed again, and one of them with the definition; its error, None without one.
+    def verify(self) -> Verified:
+        """Compare the kept results with the same results computed again, and one of them with the definition.
 
         Raises Incorrect when they differ: the timed call did something else than the mechanism does.
         """
         self.trial.clear()
         for inputs, results in self._kept:
             check_repeated(results, self.trial.repeat(inputs), self.trial.tolerance)
-        return self.trial.error(*self._draw.choice(self._kept))
+        return self.trial.verify(*self._draw.choice(self._kept))
 
     def _plain(self, out: object) -> Tensor:
         if type(out) not in (Tensor, torch.nn.Parameter):  # a subclass may compute its values when it is looked at

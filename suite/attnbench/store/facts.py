@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +14,7 @@ from attnbench.spec.plain import COUNTED, WHOLE
 LARGEST = 1e150  # no measurement is larger, and the ratio of two smaller numbers is finite
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)"  # in Python's notation as in ECMAScript's, which a JSON schema uses
 DRIFT_BASELINE = "drift_anchor_baseline_s"  # the anchor's median when the machine's peaks were measured
+TIMING = "settled"  # how a cell's calls take turns, each after one of its own kind; records that do not say it alternated without
 DEEPEST = 8  # levels of lists and objects
 _SCALARS = (str, int, bool, float, type(None))
 
@@ -57,6 +58,8 @@ class Environment(TypedDict, total=False):
     timeout_s: Share
     memory_share: Share
     drift_anchor_baseline_s: Positive
+    timing: Name
+    kernel_clock: Literal["graph", "profiler"]
     data_fingerprint: Text | None
 
 

@@ -42,14 +42,20 @@ class Metric:
 
 MORE, LESS = True, False  # values of higher_is_better
 _CALL = "of one call of the mechanism or step of the stack"
+_OF_MODES = {
+    "forward": f"{_CALL}, forward only",
+    "training": f"{_CALL}, forward and backward",
+    "prefill": "of a prompt",
+    "decode": "to decode one token",
+}
+_OLD = ("forward", "training", "decode")  # modes that were timed between two events
 _TABLE = (
     Metric("forward_s", "s", f"seconds {_CALL}, forward only, without gradients", LESS),
     Metric("training_s", "s", f"seconds {_CALL}, forward and backward", LESS),
     Metric("prefill_s", "s", "seconds of the causal forward pass of a prompt, with the decoding state that it leaves", LESS),
     Metric("decode_s", "s", "seconds to decode one token against the state that the seq_len - 1 tokens before it left", LESS),
-    Metric("forward_device_s", "s", f"seconds {_CALL}, forward only, between two events on the GPU", LESS),
-    Metric("training_device_s", "s", f"seconds {_CALL}, forward and backward, between two events on the GPU", LESS),
-    Metric("decode_device_s", "s", "seconds to decode one token, between two events on the GPU", LESS),
+    *(Metric(f"{mode}_kernel_s", "s", f"seconds of the GPU's kernels alone {of}", LESS) for mode, of in _OF_MODES.items()),
+    *(Metric(f"{mode}_device_s", "s", f"seconds between two events on the GPU {_OF_MODES[mode]}, in older records", LESS) for mode in _OLD),
     Metric("first_call_s", "s", "seconds of the process's first call, in which kernels are compiled and tuned", LESS),
     Metric("anchor_s", "s", "seconds of softmax in the same shape and mode, taking turns with the cell's own call"),
     Metric(
@@ -58,7 +64,7 @@ _TABLE = (
         "time over that of softmax in the same round, so that a slow machine divides out; below 1 is faster than softmax",
         LESS,
     ),
-    Metric("drift_anchor_s", "s", "seconds of one fixed softmax call, timed beside every cell to see whether the machine kept its speed"),
+    Metric("drift_anchor_s", "s", "seconds of one fixed softmax call, half before the timed calls and half after: did the speed change?"),
     Metric(
         "peak_memory_bytes", "B", "most bytes allocated at once during a call or training step, over what was allocated before it", LESS
     ),
@@ -68,13 +74,17 @@ _TABLE = (
     Metric("theory_bytes", "B", "bytes that a forward pass allocates by what the mechanism claims"),
     Metric("state_bytes", "B", "bytes of the state that decoding keeps after seq_len - 1 tokens", LESS),
     Metric("flops", "FLOP", f"floating-point operations {_CALL}, as counted from the operators that ran"),
+    Metric("algorithmic_flops", "FLOP", "the same without what is computed twice: of training three times the counted forward pass"),
     Metric(
         "roofline_fraction",
         "1",
         "share of the machine's peak that the median call achieved, by whichever binds: products or memory",
         MORE,
     ),
-    Metric("error", "1", "largest relative error (Frobenius norm) of output and gradients against the float64 reference", LESS),
+    Metric("error", "1", "relative error (Frobenius norm) against the float64 reference, of the output or gradient closest to its limit", LESS),
+    Metric("error_allowed", "1", "the limit of error: a multiple of what the plain form loses in the same dtype, and a few rounding units"),
+    Metric("row_error", "1", "largest relative error of one row of the output or of a gradient, on the scale of that row", LESS),
+    Metric("verified_rows", "1", "rows of a timed call's output that were compared with the float64 reference"),
     Metric("parameters", "1", "number of trainable parameters of the whole model"),
     Metric(
         "mechanism_parameters",

@@ -26,6 +26,9 @@ from attnbench.store.files import write_whole
 # floor too high. In nine runs on an idle machine of two cores the lowest was 0.81 of the highest in bfloat16, 0.86 to 0.90 in the other
 # dtypes and from memory. While other programs keep every core busy a peak falls to a half, which no slack covers: roofline.busy warns.
 SLACK = 0.8
+# Of the drift anchor, by device: batch_size, num_heads, seq_len, head_dim. On CUDA it takes milliseconds: one of 0.15 ms told more of the
+# launch path than of the machine, and called sessions drifting whose long cells agreed within a few percent.
+ANCHOR_SHAPES: Mapping[str, tuple[int, int, int, int]] = {"cpu": (1, 4, 1024, 64), "cuda": (4, 16, 4096, 64)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,7 @@ class Peaks:
     flops_per_s: of a square matrix product, by dtype; "tensorfloat32" is float32 with that arithmetic allowed, on CUDA.
     bandwidth:   (working_set_bytes, bytes_per_s) of a stream that reads and writes the working set, ascending.
     anchor_s:    wall seconds of every timed call of the drift anchor.
+    anchor_shape: of that call, see ANCHOR_SHAPES; peaks that do not say it were measured with the CPU's.
     measured_at: UTC, ISO 8601.
 
     Raises BadInput when something is missing, not positive or not finite.
@@ -49,6 +53,7 @@ class Peaks:
     bandwidth: tuple[tuple[Whole, Positive], ...]
     anchor_s: tuple[Positive, ...]
     measured_at: Text
+    anchor_shape: tuple[int, int, int, int] = ANCHOR_SHAPES["cpu"]
 
     def __post_init__(self) -> None:
         sets = [working_set for working_set, _ in self.bandwidth]
@@ -125,12 +130,13 @@ SCHEMA = 1
 
 
 def known_peaks(results: Path, machine: str, device: str, threads: float, gpu: str | None = None) -> Peaks | None:
-    """The stored peaks of a device if they are valid now: same number of threads and same version of torch; else None.
+    """The stored peaks of a device if they are valid now: same threads, version of torch and drift anchor; else None.
 
     gpu: the name of the GPU that is used now, of several; peaks of another are not valid. None for any.
     """
     peaks = stored_peaks(results, machine).get(device)
-    fits = peaks is not None and (peaks.threads, peaks.torch) == (threads, environment.version_of("torch"))
+    now = threads, environment.version_of("torch"), ANCHOR_SHAPES[device]
+    fits = peaks is not None and (peaks.threads, peaks.torch, peaks.anchor_shape) == now
     return peaks if peaks is not None and fits and gpu in (None, peaks.device_name) else None
 
 

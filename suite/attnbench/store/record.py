@@ -53,7 +53,7 @@ class Record:
     )
     clocks: Annotated[
         dict[str, str],
-        Meta(description="clock of each time: wall (synchronised, what a user waits for) or device (span between two events of the GPU)"),
+        Meta(description="clock of each time: wall (synchronised, what a user waits for) or device (the GPU's own)"),
     ] = field(default_factory=dict)
     stages_s: Annotated[dict[str, Share], Meta(description="seconds spent in each stage of the cell, by the parent's clock")] = field(
         default_factory=dict

@@ -17,7 +17,7 @@ from attnbench.attention import PaddingMask, Unsupported
 from attnbench.measurement.anew import state_of
 from attnbench.measurement.checks.finding import Finding, Worst, form, skipped
 from attnbench.measurement.checks.subject import Inputs, Subject, attend, cast, flat, gradients, relative_error, times
-from attnbench.measurement.reference import TOLERANCE
+from attnbench.measurement.verify.closeness import MOST
 
 TIMES_PLAIN = 2.0
 UNITS = 4.0  # rounding units allowed on top, for the plain form may happen to be exact
@@ -104,7 +104,7 @@ def _compare(
     else:
         wanted = results(anew(torch.float64), torch.float64, attend)
         allowed = [UNITS_WITHOUT_PLAIN * unit] * len(found)
-    most = TOLERANCE[str(dtype).removeprefix("torch.")]  # the plain form may share a fault of the module's matrix()
+    most = MOST[str(dtype).removeprefix("torch.")]  # the plain form may share a fault of the module's matrix()
     for i, what in enumerate(("out", "gradients")[: len(found)]):
         case = form(causal, what, f"seq_len {length:,}", *(["padded"] if mask is not None else []))
         worst.see(relative_error(found[i], wanted[i]), min(most, allowed[i]) if math.isfinite(allowed[i]) else math.nan, case)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from attnbench import registry
-from attnbench.attention import Variant
+from attnbench.attention import Shape, Variant
 from attnbench.errors import Unsupported
 from attnbench.measurement import backend
+from attnbench.measurement.anew import Blueprint
 from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.cost import cost
 from attnbench.measurement.drift_anchor import ANCHOR
@@ -19,6 +20,8 @@ from attnbench.measurement.guard import Guard
 from attnbench.measurement.inputs import RolledInputs
 from attnbench.measurement.tracks import require_backward
 from attnbench.measurement.tracks.kernel import softmax_of
+from attnbench.measurement.verify.closeness import Verified
+from attnbench.measurement.verify.stack import OriginalStack, loss, verify_stack
 from attnbench.spec.axes import Spec
 from attnbench.spec.construct import construct
 from attnbench.training import diagnose
@@ -76,13 +79,20 @@ class StackTrial:
 
     # A deep skipless stack may amplify rounding, which differs between two computations, far; a remembered result is wrong by about 1.
     tolerance = 0.1
+    settle = None  # the call itself, on other inputs
 
     def __init__(self, spec: Spec, source: str) -> None:
         self.variant: Variant = registry.load("variants", source)
         self.training = spec.mode == "training"
         if self.training:
             require_backward(self.variant)
-        self.stack = Stack(architecture(spec, source, spec.seq_len)).to(spec.device).eval()
+
+        def blueprint(layer_index: int) -> Blueprint:
+            context = _context(spec, spec.seq_len, layer_index)
+            return Blueprint(source, Shape(spec.num_heads, spec.head_dim, **context), spec.params)
+
+        self.original = OriginalStack(architecture(spec, source, spec.seq_len), blueprint, source, spec.device)
+        self.stack = self.original.stack
         self.shape = torch.Size((spec.batch_size, spec.seq_len or 1, spec.d_model))
         self.inputs = RolledInputs([unit_rms(torch.randn(self.shape, device=spec.device))], -2)
 
@@ -91,22 +101,26 @@ class StackTrial:
 
     def train_step(self, tokens: Tensor) -> Tensor:
         out: Tensor = self.stack(tokens)
-        out.square().mean().backward()
+        loss(out).backward()
         return out
 
     def clear(self) -> None:
         self.stack.zero_grad(set_to_none=True)
 
     def results(self, out: Tensor) -> list[Tensor]:
-        return [out.detach(), *(p.grad for p in self.stack.parameters() if p.grad is not None)]
+        """The output and, in training, the gradients of all parameters."""
+        if not self.training:
+            return [out]
+        wanted = (p for p in self.stack.parameters() if p.requires_grad)
+        return [out.detach(), *(torch.zeros_like(p) if p.grad is None else p.grad for p in wanted)]
 
     def repeat(self, inputs: list[Tensor]) -> list[Tensor]:
         self.clear()
         return self.results(self._run(inputs[0]))
 
-    def error(self, inputs: list[Tensor], results: list[Tensor]) -> float | None:
-        """None: a stack has no definition beside its blocks."""
-        return None
+    def verify(self, inputs: list[Tensor], results: list[Tensor]) -> Verified:
+        """See stack.verify_stack."""
+        return verify_stack(self.original, inputs[0], results)
 
     def _run(self, tokens: Tensor) -> Tensor:
         if self.training:
@@ -121,10 +135,7 @@ def architecture(spec: Spec, source: str, seq_len: int | None) -> Architecture:
     variant: Variant = registry.load("variants", source)
 
     def build_attention(layer_index: int) -> nn.Module:
-        context = {
-            "seq_len": seq_len, "d_model": spec.d_model, "layer_index": layer_index, "num_layers": spec.num_layers,
-        }  # fmt: skip
-        return construct(source, spec.num_heads, spec.head_dim, context, spec.params)
+        return construct(source, spec.num_heads, spec.head_dim, _context(spec, seq_len, layer_index), spec.params)
 
     assert spec.block is not None and spec.num_layers is not None
     return Architecture(
@@ -135,3 +146,8 @@ def architecture(spec: Spec, source: str, seq_len: int | None) -> Architecture:
         build_attention=build_attention,
         needs_hidden=variant.needs_hidden,
     )
+
+
+def _context(spec: Spec, seq_len: int | None, layer_index: int) -> dict[str, int | None]:
+    """What a layer's mechanism is told of its place."""
+    return {"seq_len": seq_len, "d_model": spec.d_model, "layer_index": layer_index, "num_layers": spec.num_layers}

@@ -1,4 +1,4 @@
-"""The kernel track: one attention call by seq_len, forward, training or decode."""
+"""The kernel track: one attention call by seq_len, forward, training, prefill or decode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.cost import ANCHOR_PATIENCE_S, cost
 from attnbench.measurement.drift_anchor import ANCHOR, SEQ_LEN
 from attnbench.measurement.guard import Guard
-from attnbench.measurement.tracks.call import DecodeTrial, KernelTrial
+from attnbench.measurement.tracks.call import KernelTrial
+from attnbench.measurement.tracks.decode import DecodeTrial, PrefillTrial
 from attnbench.spec.axes import Spec
 
 TRAINING_FACTOR = 3.5  # a training step of softmax attention, in forward passes
@@ -27,7 +28,7 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     guard = Guard()
     trial = _trial(spec, variant_source)
 
-    def make_anchor(drift_s: float) -> KernelTrial | DecodeTrial | None:
+    def make_anchor(drift_s: float) -> KernelTrial | DecodeTrial | PrefillTrial | None:
         return _trial(softmax_of(spec), ANCHOR) if _anchor_s(spec, drift_s) <= ANCHOR_PATIENCE_S else None
 
     result = cost(trial, spec.mode, make_anchor, spec.device, guard, stage)
@@ -50,8 +51,9 @@ def softmax_of(spec: Spec) -> Spec:
     return dataclasses.replace(spec, variant=ANCHOR, params={})
 
 
-def _trial(spec: Spec, source: str) -> KernelTrial | DecodeTrial:
-    return DecodeTrial(spec, source) if spec.mode == "decode" else KernelTrial(spec, source)
+def _trial(spec: Spec, source: str) -> KernelTrial | DecodeTrial | PrefillTrial:
+    trials = {"decode": DecodeTrial, "prefill": PrefillTrial}
+    return trials.get(spec.mode, KernelTrial)(spec, source)
 
 
 def _anchor_s(spec: Spec, drift_s: float) -> float:

@@ -1,0 +1,73 @@
+"""The definition of a mechanism's output: some of its rows, computed apart from the mechanism's forward pass."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attnbench.attention import Heads, PaddingMask, Variant, hide_padding
+
+# Of a dense float64 matrix that serves where a mechanism has no reference_rows: four heads of 2,048 tokens. An exponential is cubic in seq_len.
+DENSE_BYTES, ORTHOGONAL_SEQ_LEN = 2**27, 256
+ROWS = 64  # of the output, that are compared where not all are
+BLOCK_NUMBERS = {"cpu": 2**22, "cuda": 2**26}  # of [heads, rows, seq_len], for which rows are computed at once
+
+_draw = random.SystemRandom()  # nobody knows beforehand which rows are compared
+
+
+def undefined(variant: Variant, module: nn.Module, heads: int, seq_len: int) -> str | None:
+    """Why there are no rows to compare with; None where there are."""
+    if variant.reference_rows is not None:
+        return None
+    lacks = "the variant declares no reference_rows"
+    if variant.needs_hidden:
+        return f"{lacks}, and no matrix of q and k defines a mechanism that is given hidden states"
+    if variant.reference is None and not hasattr(module, "matrix"):
+        return f"{lacks}, no reference, and its module has no matrix"
+    size = 8 * heads * seq_len**2
+    if size > DENSE_BYTES:
+        return f"{lacks}, and its dense float64 matrix would take {size / 2**20:,.0f} MiB; {DENSE_BYTES / 2**20:.0f} are allowed"
+    if variant.orthogonal and seq_len > ORTHOGONAL_SEQ_LEN:
+        return f"{lacks}, and a dense orthogonal matrix, cubic in seq_len, is computed up to {ORTHOGONAL_SEQ_LEN} tokens"
+    return None
+
+
+def definition_rows(
+    variant: Variant,
+    module: Any,
+    inputs: Sequence[Tensor],
+    rows: Tensor,
+    causal: bool,
+    padding_mask: PaddingMask | None = None,
+) -> Heads:
+    """Rows of the output by definition, [batch, heads, len(rows), head_dim], in the dtype of the inputs q, k, v and, if needed, hidden.
+
+    They come from the variant's reference_rows; without it from its dense matrix, which must be affordable: see `undefined`.
+    """
+    q, k, v, *hidden = inputs
+    if variant.reference_rows is not None:
+        context = {"hidden": hidden[0]} if hidden else {}
+        out: Tensor = variant.reference_rows(module, q, k, v, rows, causal, padding_mask, **context)
+        return out
+    if variant.reference is not None:
+        matrix = variant.reference(module, q, k, causal, padding_mask)
+    else:
+        matrix = module.matrix(q, k, causal=causal, padding_mask=padding_mask)
+    mask = None if padding_mask is None else padding_mask[:, rows]
+    return hide_padding(mask, matrix[..., rows, :] @ hide_padding(padding_mask, v)[0])[0]
+
+
+def in_blocks(variant: Variant, rows: Tensor, heads: int, seq_len: int) -> Sequence[Tensor]:
+    """The rows in parts that are computed at once, for memory grows with their number; in one where a dense matrix gives all of them."""
+    if variant.reference_rows is None:
+        return [rows]
+    return rows.split(max(1, BLOCK_NUMBERS[rows.device.type] // (heads * seq_len)))
+
+
+def random_rows(positions: list[int]) -> list[int]:
+    """64 of some positions, in order; all where there are no more."""
+    return sorted(_draw.sample(positions, ROWS)) if len(positions) > ROWS else positions

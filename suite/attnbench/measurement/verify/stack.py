@@ -1,0 +1,115 @@
+"""Verifies a kept call of a depth cell against the same stack in float64, whose attention is the mechanism's definition."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from attnbench.attention import Variant
+from attnbench.measurement.anew import Blueprint, Execution, Original, load_anew, state_of
+from attnbench.measurement.verify.closeness import Result, Verified, compare
+from attnbench.measurement.verify.definition import definition_rows, undefined
+from attnbench.measurement.verify.moved import moved
+from attnbench.training.model import Architecture, Stack
+
+_ATTENTION, _DEFINED = ".attention.attention.", ".attention.attention.module."  # of a parameter of a mechanism, and of its definition
+
+
+class OriginalStack:
+    """A stack that is measured, in float32, and what it takes to build it anew.
+
+    architecture: sizes of the model. blueprint: of a layer's mechanism, by the layer's index.
+    """
+
+    def __init__(self, architecture: Architecture, blueprint: Callable[[int], Blueprint], source: str, device: str) -> None:
+        self._architecture, self._source, self._device = architecture, source, device
+        self._originals: list[Original] = []
+
+        def build(layer_index: int) -> nn.Module:
+            self._originals.append(Original(blueprint(layer_index), device, torch.float32))
+            return self._originals[-1].module
+
+        self.stack = Stack(dataclasses.replace(architecture, build_attention=build)).to(device).eval()
+        self._state = state_of(self.stack)
+        self.shared: str | None = None  # see Execution; known when `by_definition` was asked for
+
+    def undefined(self, batch: int, seq_len: int) -> str | None:
+        """Why the definition cannot serve as attention, see definition.undefined."""
+        variant, module = self._originals[0].definition()
+        return undefined(variant, module, batch * self._architecture.num_heads, seq_len)
+
+    def by_definition(self, dtype: torch.dtype) -> Stack:
+        """The same stack in another dtype, with the same parameters, whose attention is the definition; by an execution of the file of its own."""
+        execution = load_anew(self._source)
+        self.shared = execution.shared
+
+        def build(layer_index: int) -> nn.Module:
+            return _ByDefinition(*self._originals[layer_index].definition(dtype, execution))
+
+        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if self._device == "cuda" else []):
+            stack = Stack(dataclasses.replace(self._architecture, build_attention=build)).to(self._device, dtype).eval()
+        stack.load_state_dict({name.replace(_ATTENTION, _DEFINED): x for name, x in self._state.items()})
+        return stack
+
+
+class _ByDefinition(nn.Module):
+    """Attention that is computed as the definition says."""
+
+    def __init__(self, variant: Variant, module: nn.Module) -> None:
+        super().__init__()
+        self.variant, self.module = variant, module
+
+    def forward(
+        self, q: Tensor, k: Tensor, v: Tensor, causal: bool = False, padding_mask: Tensor | None = None, hidden: Tensor | None = None
+    ) -> Tensor:
+        rows = torch.arange(q.shape[-2], device=q.device)
+        return definition_rows(self.variant, self.module, [q, k, v, *([] if hidden is None else [hidden])], rows, causal, padding_mask)
+
+
+def loss(out: Tensor) -> Tensor:
+    """What a training step of a stack goes down: the mean square of its output."""
+    return out.square().mean()
+
+
+def verify_stack(original: OriginalStack, tokens: Tensor, results: Sequence[Tensor]) -> Verified:
+    """Compare the output for tokens [batch, seq_len, d_model] and, in training, the gradients by all parameters, with the stack by definition.
+
+    Raises Incorrect when one is further off than its tolerance, a multiple of what the stack by definition loses in float32.
+    """
+    batch, seq_len, _ = tokens.shape
+    why = original.undefined(batch, seq_len)
+    if why is not None:
+        return Verified(facts={"not_compared": why})
+    training = len(results) > 1
+    exact = original.by_definition(torch.float64)
+
+    def exactly(inputs: Sequence[Tensor]) -> list[Tensor]:
+        return _results(exact, inputs[0], training)
+
+    plain = _results(original.by_definition(torch.float32), tokens, training)
+    if not all(x.isfinite().all() for x in plain):
+        return Verified(facts={"not_compared": "the stack by definition, too, gives numbers that are not finite in float32"})
+    wanted = exactly([tokens.double()])
+    names = ["the output", *(f"the gradient by the parameter {name}" for name, p in original.stack.named_parameters() if p.requires_grad)]
+    compared = [
+        Result(name, found=found, exact=right, plain=simple, in_rows=place == 0, gradient=place > 0)
+        for place, (name, found, right, simple) in enumerate(zip(names, results, wanted, plain, strict=False))
+    ]
+
+    def slack() -> list[Tensor]:
+        return [one.slack(tokens.dtype, is_sum=True) for one in moved(exactly, [tokens.double()])]
+
+    found = compare(compared, tokens.dtype, batch * seq_len, slack, capped=False)
+    return found if original.shared is None else dataclasses.replace(found, facts={"definition": original.shared})
+
+
+def _results(stack: Stack, tokens: Tensor, training: bool) -> list[Tensor]:
+    with torch.set_grad_enabled(training):
+        out: Tensor = stack(tokens)
+        if not training:
+            return [out]
+        wanted = [p for p in stack.parameters() if p.requires_grad]
+        return [out.detach(), *torch.autograd.grad(loss(out), wanted, allow_unused=True, materialize_grads=True)]
