@@ -107,7 +107,8 @@ class Variant:
                "tuned": one fused kernel that was written for that device, torch's own included, does the work between queries and keys;
                torch operations linear in seq_len may stand before and after it. "compiled": torch.compile or another generator made the
                code. "reference": composed of torch operations, however well, such as a loop of tiles or matrix products by chunks; this
-               is what is said of a device that is not named.
+               is what is said of a device that is not named. It is said of forward and training, in the dtypes that models use: in
+               float64, say, a fused kernel may be lacking.
     """
 
     build: Callable[..., nn.Module]

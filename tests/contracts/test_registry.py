@@ -147,7 +147,10 @@ WRONG_FIELDS = {  # what is allowed, and the fields and values that are not so
     "give a whole number of at least 1": (("head_group",), ("0", "-1", "2.5", "'2'", "True", "None")),
     "give a text": (("citation", "family", "formula"), ("None", "3", "b'x'", "['softmax']")),
     "give a function of the shape": (("build",), ("None", "'softmax'")),
-    "give a function of module": (("reference",), ("'exact'",)),
+    "give a function of module": (("reference", "reference_rows"), ("'exact'", "3")),
+    "give one of tuned, compiled, reference for each of cpu, cuda": (
+        ("implementation",), ("None", "'tuned'", "('cpu', 'tuned')", "{'cpu': 'fast'}", "{'tpu': 'tuned'}", "{'cpu': ['tuned']}")
+    ),
     "give a tuple of import names": (("needs",), ("'triton'", "('',)", "None", "(3,)")),
 }  # fmt: skip
 CASES = [(field, value, allowed) for allowed, (fields, values) in WRONG_FIELDS.items() for field in fields for value in values]
@@ -165,7 +168,14 @@ def test_a_field_that_a_variant_cannot_have_is_refused_by_its_name(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("time_exponent", "0"), ("memory_exponent", "np.float64(1.5)"), ("head_group", "3"), ("needs", "['triton']")]
+    ("field", "value"),
+    [
+        ("time_exponent", "0"),
+        ("memory_exponent", "np.float64(1.5)"),
+        ("head_group", "3"),
+        ("needs", "['triton']"),
+        ("implementation", "{'cuda': 'compiled'}"),
+    ],
 )
 def test_a_field_that_a_variant_can_have_is_taken(tmp_path: Path, field: str, value: str) -> None:
     file = tmp_path / "odd.py"
@@ -186,9 +196,10 @@ def test_what_is_read_of_a_declaration_is_what_importing_it_gives(group: str, na
     imported = registry.load(group, name)
     read = registry.declared(group, name)
     assert {field: as_plain(getattr(imported, field)) for field in read} == dict(read)
-    defaults = {field.name: field.default for field in dataclasses.fields(imported)}
-    for field in defaults.keys() - read.keys() - {"params"}:
-        assert registry.field(group, name, field, default=defaults[field]) == getattr(imported, field)
+    for field in dataclasses.fields(imported):
+        if field.name not in read:
+            default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+            assert registry.field(group, name, field.name, default=default) == getattr(imported, field.name)
 
 
 @pytest.mark.parametrize(("group", "name"), DECLARATIONS)
@@ -199,7 +210,7 @@ def test_what_reading_results_needs_of_a_declaration_needs_no_import(group: str,
     imported = registry.load(group, name)
     monkeypatch.setattr(registry, "load", refuse)
     needed: dict[str, dict[str, Any]] = {
-        "variants": {"family": ..., "time_exponent": ..., "memory_exponent": ..., "params": {}},
+        "variants": {"family": ..., "time_exponent": ..., "memory_exponent": ..., "params": {}, "implementation": {}},
         "tasks": {"small": ..., "large": ..., "causal": (False,)},
     }
     for field, default in needed[group].items():

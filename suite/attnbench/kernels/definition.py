@@ -82,7 +82,8 @@ class Seen:
 def see(q: Heads, k: Heads, v: Heads, rows: Rows, causal: bool, padding_mask: PaddingMask | None) -> Seen:
     """The given rows and what they see, from what `reference_rows` is called with."""
     padding = torch.zeros(1, q.shape[-2], dtype=torch.bool, device=q.device) if padding_mask is None else padding_mask
-    return Seen(*(x.masked_fill(padding[:, None, :, None], 0.0) for x in (q, k, v)), rows, causal, padding)
+    q, k, v = (x.masked_fill(padding[:, None, :, None], 0.0) for x in (q, k, v))
+    return Seen(q, k, v, rows, causal, padding)
 
 
 def rows_by(output: Callable[[nn.Module, Seen], Tensor]) -> ReferenceRows:

@@ -45,6 +45,8 @@ VARIANT = Variant(
     equivariant=True,  # permuting the tokens permutes the output
     time_exponent=2.0,  # claimed growth with seq_len, which the check measures
     memory_exponent=2.0,
+    # reference_rows= takes some rows of the output by definition, see attnbench.kernels.definition and the other variants. With it the
+    # output of a long cell is compared row by row, where it is timed; without it only as far as the matrix can be afforded.
     # Without a backward pass: training=False. Dropout must follow self.training: what is checked and timed is eval mode.
     params={},  # names and defaults of what `build` takes beside the shape
 )

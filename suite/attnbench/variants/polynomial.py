@@ -79,10 +79,7 @@ def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
     assert isinstance(module, Polynomial)
     scores = seen.scores()
     weights = torch.stack([times * scores**power for power, times in module.coefficients]).sum(0)
-    if module.fixed_scale is None:
-        weights = weights / seen.count().sqrt().to(scores.dtype)
-    else:
-        weights = weights * module.fixed_scale
+    weights = weights * (seen.count().rsqrt().to(scores.dtype) if module.fixed_scale is None else module.fixed_scale)
     if module.gain is not None:
         weights = weights * per_head(module, "gain", scores)
     return seen.only_visible(weights)

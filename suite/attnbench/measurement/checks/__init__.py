@@ -14,7 +14,19 @@ import torch
 from attnbench import registry
 from attnbench.errors import Unavailable, Unsupported, is_out_of_memory, text_of
 from attnbench.measurement import compiler
-from attnbench.measurement.checks import agreement, decode, gradients, growth, independence, invariants, precision, range, tokens, tools
+from attnbench.measurement.checks import (
+    agreement,
+    decode,
+    gradients,
+    growth,
+    independence,
+    invariants,
+    precision,
+    range,
+    rows,
+    tokens,
+    tools,
+)
 from attnbench.measurement.checks.finding import failed, skipped
 from attnbench.measurement.checks.subject import Subject, one_thread
 from attnbench.registry.process_settings import refusal, undone
@@ -33,6 +45,7 @@ CORRECTNESS: Mapping[str, Check] = {
     "matrix": agreement.matrix,
     "reference": agreement.reference,
     "lengths": agreement.lengths,
+    "rows": rows.rows,
     "float32": precision.float32,
     "bfloat16": precision.bfloat16,
     "float16": precision.float16,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from attnbench import registry
 from attnbench.attention import Shape, Variant
 from attnbench.errors import Unsupported
+from attnbench.measurement import backend
 from attnbench.measurement.anew import Blueprint
 from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.cost import cost
@@ -31,9 +32,11 @@ DIAGNOSED_SEQ_LEN = 16
 
 def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Stage, checkpoint: Path | None) -> Measurement:
     """Cost of a step of the stack, and what the stack is like before training. task_source and checkpoint are for the task track."""
+    softmax_kernel = backend.hold(spec)
     guard = Guard()
     trial = StackTrial(spec, variant_source)
     result = cost(trial, spec.mode, lambda _: StackTrial(softmax_of(spec), ANCHOR), spec.device, guard, stage)
+    result.facts |= backend.facts(spec, softmax_kernel, trial.variant)
     stage("diagnose")
     result.samples["parameters"] = [float(count_parameters(trial.stack))]
     result.samples["diagnosed_seq_len"] = [float(DIAGNOSED_SEQ_LEN)]

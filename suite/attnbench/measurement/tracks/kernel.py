@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from attnbench.measurement import memory
+from attnbench.measurement import backend, memory
 from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.cost import ANCHOR_PATIENCE_S, cost
 from attnbench.measurement.drift_anchor import ANCHOR, SEQ_LEN
@@ -24,6 +24,7 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
 
     Raises Unsupported for a mechanism without the form, Incorrect for one that computes something else.
     """
+    softmax_kernel = backend.hold(spec)
     guard = Guard()
     trial = trial_of(spec, variant_source)
 
@@ -31,6 +32,7 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
         return trial_of(softmax_of(spec), ANCHOR) if _anchor_s(spec, drift_s) <= ANCHOR_PATIENCE_S else None
 
     result = cost(trial, spec.mode, make_anchor, spec.device, guard, stage)
+    result.facts |= backend.facts(spec, softmax_kernel, trial.mechanism.variant)
     shared = trial.mechanism.original.shared
     if shared is not None and "error" in result.samples:
         result.facts["definition"] = shared
