@@ -69,7 +69,7 @@ def row(variant: str, mode: str, seq_len: int, pairs: int) -> Row:
     def change(turn: Turn, number: int) -> float:
         found = {}
         for name in sorted(beside, reverse=bool(number % 2)):
-            neighbour = Turn(beside[name], settle=lambda: None)
+            neighbour = Turn(beside[name], settle=lambda: None)  # it need not settle: nobody asks for its time
             found[name] = median(take_turns({"subject": turn, "neighbour": neighbour}, "cpu")["subject"].wall_s)
         return found["thrashing"] / found["idle"]
 

@@ -99,17 +99,27 @@ def test_no_two_calls_have_the_same_number() -> None:
 
 
 def test_a_call_settles_on_other_inputs_than_it_is_timed_on() -> None:
-    trial = KernelTrial(make_spec(seq_len=64), "softmax")
+    trial, clock = KernelTrial(make_spec(seq_len=64), "softmax"), Clock()
     seen: list[tuple[float, ...]] = []
     turn = VerifiedTrial(trial, Guard()).turn()
 
     def call(number: int) -> object:
         seen.append(tuple(float(x[0, 0, 0, 0]) for x in trial.inputs.tensors))
+        clock.passing(0.01)
         return turn.call(number)
 
-    take_turns({"one": Turn(call, turn.prepare, turn.inspect)}, "cpu", StoppingRule(many=8, many_s=0.0))
+    turns = {"one": Turn(call, turn.prepare, turn.inspect), "neighbour": Turn(lambda _: clock.passing(0.01))}
+    take_turns(turns, "cpu", StoppingRule(many=8, many_s=0.0), clock)
     assert len(seen) == 2 * (WARM_ROUNDS + 8)
     assert all(one != other for one, other in itertools.pairwise(seen))  # all three alike has a chance of 64^-3
+
+
+def test_a_call_without_neighbours_follows_its_like_and_needs_no_other() -> None:
+    """So a call that takes too long to have softmax beside it is not made twice as often."""
+    seen: list[tuple[str, str]] = []
+    clock = Clock()
+    take_turns({"a": noting(seen, "a", clock)}, "cpu", StoppingRule(many=5, many_s=0.0), clock)
+    assert [step for _, step in seen] == ["prepare", "call", "inspect"] * (WARM_ROUNDS + 5)
 
 
 def test_a_turn_may_settle_in_its_own_way() -> None:

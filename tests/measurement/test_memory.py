@@ -15,6 +15,7 @@ from attnbench.measurement.cell_result import Stage
 from attnbench.measurement.memory import ResidentPeak, held_bytes, peak_memory_bytes
 from attnbench.runner.jobs import CellJob, Limits
 from attnbench.runner.parent import run_in_child
+from helpers.changed_template import FORWARD, NEXT, write
 from helpers.misbehaving import Errand
 from helpers.records import make_spec
 
@@ -134,3 +135,16 @@ def test_the_resident_peak_sees_memory_that_is_touched_and_nothing_of_before() -
     assert untouched < 8 * MIB
     assert 60 * MIB < touched < 80 * MIB
     assert 60 * MIB < freed < 80 * MIB, "a peak stays"
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="this system cannot set the high-water mark back")
+@pytest.mark.parametrize("hidden", [False, True], ids=["torch's alone", "numpy's too"])
+def test_memory_that_torch_does_not_see_shows_beside_what_it_sees(tmp_path: Path, hidden: bool) -> None:
+    """Both are of one call, over what was held before: where all is torch's they differ by libraries and arenas, tens of MiB."""
+    more = f"import numpy; held = numpy.ones({192 * MIB // 8}){NEXT}" if hidden else ""
+    source = write(tmp_path, {FORWARD: f"{more}{FORWARD}"})
+    result = run_in_child(CellJob(make_spec(variant="mine", seq_len=2048), source, None, 1, Limits()), "forkserver")
+    assert result.status == "ok", result
+    seen, grown = (result.value.samples[metric][0] for metric in ("peak_memory_bytes", "peak_rss_bytes"))
+    assert seen > 128 * MIB  # scores and weights of four heads
+    assert (grown - seen > 96 * MIB) == hidden

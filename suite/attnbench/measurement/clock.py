@@ -99,8 +99,8 @@ def warm_up(call: Call, device: str) -> None:
 
 
 def wall_clock_s(call: Call, device: str, stopping: StoppingRule | None = None) -> list[float]:
-    """Seconds of every timed call, in order; the call must be warm. Alone, it follows nothing but itself."""
-    return take_turns({"call": Turn(call, settle=lambda: None)}, device, stopping)["call"].wall_s
+    """Seconds of every timed call, in order; the call must be warm."""
+    return take_turns({"call": Turn(call)}, device, stopping)["call"].wall_s
 
 
 def take_turns(
@@ -108,8 +108,9 @@ def take_turns(
 ) -> dict[str, Samples]:
     """Time warm calls in rounds, each once a round, in an order drawn anew, so that a disturbance affects all of them.
 
-    Sample i of every call is of round i, so that ratios of samples are ratios of neighbours in time. The first rounds, in which the calls
-    get used to each other, are thrown away: two, or one where it takes a second. Python's garbage collector is off meanwhile.
+    Sample i of every call is of round i, so that ratios of samples are ratios of neighbours in time. Before each timed call is one that
+    settles; a call without neighbours follows its like anyway. The first rounds, in which the calls get used to each other, are thrown
+    away: two, or one where it takes a second. Python's garbage collector is off meanwhile.
 
     Raises ClockError when the clock does not advance during a call.
     """
@@ -163,7 +164,8 @@ class _Rounds:
         return took
 
     def _time(self, turn: Turn) -> float:
-        settle(turn, self._number)
+        if len(self._turns) > 1 or turn.settle is not None:
+            settle(turn, self._number)
         turn.prepare()
         self._flush()
         self._device.synchronise()
