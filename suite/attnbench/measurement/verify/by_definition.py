@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from attnbench.attention import PaddingMask, Variant
 from attnbench.measurement.anew import Original
 from attnbench.measurement.verify.definition import definition_rows, in_blocks
-from attnbench.measurement.verify.moved import Moved, moved
+from attnbench.measurement.verify.jumps import jumps, shifted
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Definition:
 
     def exactly(self, case: Case) -> list[Tensor]:
         """The rows of the output and, in training, the gradients by the inputs and by the module's parameters, in float64."""
-        return self._exact(case)([x.double() for x in case.inputs])
+        return _results(self.variant, self.exact, case, [x.double() for x in case.inputs])
 
     def plainly(self, case: Case) -> list[Tensor]:
         """The same in float32, rounded to the call's dtype if that is narrower."""
@@ -56,12 +56,13 @@ class Definition:
         found = _results(variant, module, case, [x.float() for x in case.inputs])
         return [x.to(case.dtype) if case.dtype.itemsize < x.dtype.itemsize else x for x in found]
 
-    def moved(self, case: Case) -> list[Moved]:
-        """How each result of `exactly` moves with its inputs, see `moved.moved`."""
-        return moved(self._exact(case), [x.double() for x in case.inputs])
+    def jumps(self, case: Case) -> list[Tensor]:
+        """By how much each result of `exactly` jumps where its inputs move by rounding, see `jumps.jumps`."""
 
-    def _exact(self, case: Case) -> Callable[[Sequence[Tensor]], list[Tensor]]:
-        return lambda inputs: _results(self.variant, self.exact, case, inputs)
+        def results(by: float, generator: torch.Generator) -> list[Tensor]:
+            return _results(self.variant, self.exact, case, [shifted(x.double(), by, generator) for x in case.inputs])
+
+        return jumps(results, case.inputs[0].device)
 
 
 def _results(variant: Variant, module: nn.Module, case: Case, inputs: Sequence[Tensor]) -> list[Tensor]:

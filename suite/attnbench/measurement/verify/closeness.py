@@ -17,24 +17,27 @@ from torch import Tensor
 from attnbench.errors import Incorrect
 
 TIMES_PLAIN = 4.0
+TIMES_JUMP = 2.0
 UNITS = 8.0  # in the last place, allowed on top: the plain form may happen to be exact
 # What is allowed at most, and where the plain form is not finite. It is below what a product in float16, or rounded as in TF32, would lose.
 MOST = MappingProxyType({"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2})
 ZERO = 1e-12  # where no exact number is larger, all are rounding of zero, and found numbers are compared on the scale of the inputs
 
 
-Slack = Callable[[], Sequence[Tensor]]
+Jumps = Callable[[], Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
 class Result:
     """One result of a call, and the same by definition.
 
-    name:     what it is, in words.
-    found:    what the call gave, in the cell's dtype; the last dimension holds the rows, if `in_rows`.
-    exact:    the definition in float64.
-    plain:    the definition in float32, rounded to the cell's dtype if that is narrower.
-    gradient: whether it is a gradient: its rows are differences of larger numbers, and rounding shows on the scale of the largest row.
+    name:    what it is, in words.
+    found:   what the call gave, in the cell's dtype.
+    exact:   the definition in float64.
+    plain:   the definition in float32, rounded to the cell's dtype if that is narrower.
+    in_rows: whether its last dimension holds rows that are compared one by one.
+    scale:   of a gradient, the norm of the largest that was computed with it. Gradients are differences of larger numbers: rounding shows on
+             that scale, and in one row of them on the scale of the largest. 0 for an output.
     """
 
     name: str
@@ -42,7 +45,7 @@ class Result:
     exact: Tensor
     plain: Tensor
     in_rows: bool = True
-    gradient: bool = False
+    scale: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,19 +72,19 @@ class _Judged:
         return max(_share(self.error, self.allowed), _share(self.row_error, self.row_allowed))
 
 
-def compare(results: Sequence[Result], dtype: torch.dtype, rows: int, slack: Slack | None = None, capped: bool = True) -> Verified:
+def compare(results: Sequence[Result], dtype: torch.dtype, rows: int, jumps: Jumps | None = None, capped: bool = True) -> Verified:
     """The error of the result that comes closest to its limit, that limit, and the largest relative error of one row.
 
     rows:  how many rows were compared.
-    slack: called where a result is beyond its limit; gives, of each result, by how much more it may be off, see `moved.Moved`.
+    jumps: called where a result is beyond its limit; gives, of each result, by how much it jumps at kinks, see `jumps.jumps`.
     capped: whether no more than the dtype's MOST is allowed, whatever the plain form loses.
 
     Raises Incorrect when a result is beyond its limit.
     """
     named = str(dtype).removeprefix("torch.")
     judged = [_judge(result, None, dtype, capped) for result in results]
-    if slack is not None and any(not one.share <= 1.0 for one in judged):
-        judged = [_judge(result, more, dtype, capped) for result, more in zip(results, slack(), strict=True)]
+    if jumps is not None and any(not one.share <= 1.0 for one in judged):
+        judged = [_judge(result, jump, dtype, capped) for result, jump in zip(results, jumps(), strict=True)]
     worst = max(judged, key=lambda one: one.share)
     if not _share(worst.error, worst.allowed) <= 1.0:
         said = f"the error against the float64 reference is {worst.error:.1e} in {worst.name}"
@@ -89,34 +92,31 @@ def compare(results: Sequence[Result], dtype: torch.dtype, rows: int, slack: Sla
     if not worst.share <= 1.0:
         said = f"the error against the float64 reference is {worst.row_error:.1e} in a row of {worst.name}, on the scale of that row"
         raise Incorrect(f"{said}; {worst.row_allowed:.1e} is allowed in {named}")
-    row_error = max(one.row_error for one in judged)
+    row_error = max(one.row_error for one, result in zip(judged, results, strict=True) if result.in_rows)
     samples = {"error": worst.error, "error_allowed": worst.allowed, "row_error": row_error, "verified_rows": float(rows)}
     return Verified({name: [value] for name, value in samples.items()})
 
 
-def _judge(result: Result, slack: Tensor | None, dtype: torch.dtype, capped: bool) -> _Judged:
+def _judge(result: Result, jump: Tensor | None, dtype: torch.dtype, capped: bool) -> _Judged:
     found, exact, plain = (_rows(x, result.in_rows) for x in (result.found, result.exact, result.plain))
     eps, width = torch.finfo(dtype).eps, math.sqrt(exact.shape[-1])
     finer = min(1.0, eps / torch.finfo(torch.float32).eps)  # the plain form of a float64 cell is that in float32
-    more = torch.zeros_like(exact) if slack is None else _rows(slack, result.in_rows)
-    off, lost, more = (x.norm(dim=-1) for x in (found - exact, (plain - exact) * finer, more))
+    jumped = torch.zeros_like(exact) if jump is None else TIMES_JUMP * _rows(jump, result.in_rows)
+    off, lost, more = (x.norm(dim=-1) for x in (found - exact, (plain - exact) * finer, jumped))
     own = exact.norm(dim=-1)
-    is_zero = not float(own.max()) > ZERO * width
-    if is_zero:
+    if not float(own.max()) > ZERO * width:
         own = torch.full_like(own, width)
-    scale = float(own.norm())
-    loses = float(lost.norm()) / scale
-    limit, most = TIMES_PLAIN * loses + UNITS * eps, MOST[str(dtype).removeprefix("torch.")]
+    norm = float(own.norm())
+    limit, most = TIMES_PLAIN * float(lost.norm()) / norm + UNITS * eps, MOST[str(dtype).removeprefix("torch.")]
     if not math.isfinite(limit) or (capped and limit > most):
         limit = most
-    allowed = limit + float(more.norm()) / scale
-    rows_allowed = TIMES_PLAIN * lost.nan_to_num(0.0) + limit * own + more
-    rows_allowed += UNITS * width * torch.finfo(dtype).smallest_normal * eps  # below that step no number of the dtype is
-    rounding = UNITS * eps * own.max() if result.gradient else torch.zeros(())
-    rows_allowed += rounding
+    allowed = limit + (UNITS * eps * result.scale + float(more.norm())) / norm
+    rounding = UNITS * eps * max(float(own.max()), result.scale / math.sqrt(len(own))) if result.scale else 0.0
+    rounding += UNITS * eps * width * torch.finfo(dtype).smallest_normal  # no number of the dtype is finer
+    rows_allowed = TIMES_PLAIN * lost.nan_to_num(0.0) + limit * own + more + rounding
     row = int((off / rows_allowed).nan_to_num(nan=math.inf).argmax())
-    row_scale = float(own[row] if own[row] > rounding else own.max())
-    return _Judged(result.name, float(off.norm()) / scale, allowed, float(off[row]) / row_scale, float(rows_allowed[row]) / row_scale)
+    row_norm = float(own[row] if own[row] > rounding else own.max())
+    return _Judged(result.name, float(off.norm()) / norm, allowed, float(off[row]) / row_norm, float(rows_allowed[row]) / row_norm)
 
 
 def _rows(x: Tensor, in_rows: bool) -> Tensor:

@@ -74,9 +74,11 @@ def verify_call(original: Original, call: KeptCall) -> Verified:
     if call.upstream is not None:
         found += _gradients(call, case, at, dense, definition.parameters(), exact)
 
-    def slack() -> list[Tensor]:
-        moved = [one.slack(case.dtype, is_sum=place > len(case.inputs)) for place, one in enumerate(definition.moved(case))]
-        return [_at(moved[one.place], one.rows) for one in found]
+    largest = max((float(x.norm()) for x in exact[1:]), default=0.0)
+
+    def jumps() -> list[Tensor]:
+        every = definition.jumps(case)
+        return [_at(every[one.place], one.rows) for one in found]
 
     results = [
         Result(
@@ -85,11 +87,11 @@ def verify_call(original: Original, call: KeptCall) -> Verified:
             exact=_at(exact[one.place], one.rows),
             plain=_at(plain[one.place], one.rows),
             in_rows=one.place <= len(case.inputs),
-            gradient=one.place > 0,
+            scale=largest if one.place > 0 else 0.0,
         )
         for one in found
     ]
-    return compare(results, case.dtype, len(case.rows), slack)
+    return compare(results, case.dtype, len(case.rows), jumps)
 
 
 def _case(call: KeptCall, at: int, every_row: bool) -> Case:

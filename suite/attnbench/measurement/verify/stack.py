@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from attnbench.attention import Variant
 from attnbench.measurement.anew import Blueprint, Execution, Original, load_anew, state_of
 from attnbench.measurement.verify.closeness import Result, Verified, compare
 from attnbench.measurement.verify.definition import definition_rows, undefined
-from attnbench.measurement.verify.moved import moved
+from attnbench.measurement.verify.jumps import jumps, shifted
 from attnbench.training.model import Architecture, Stack
 
 _ATTENTION, _DEFINED = ".attention.attention.", ".attention.attention.module."  # of a parameter of a mechanism, and of its definition
@@ -85,25 +86,32 @@ def verify_stack(original: OriginalStack, tokens: Tensor, results: Sequence[Tens
         return Verified(facts={"not_compared": why})
     training = len(results) > 1
     exact = original.by_definition(torch.float64)
-
-    def exactly(inputs: Sequence[Tensor]) -> list[Tensor]:
-        return _results(exact, inputs[0], training)
-
     plain = _results(original.by_definition(torch.float32), tokens, training)
     if not all(x.isfinite().all() for x in plain):
         return Verified(facts={"not_compared": "the stack by definition, too, gives numbers that are not finite in float32"})
-    wanted = exactly([tokens.double()])
-    names = ["the output", *(f"the gradient by the parameter {name}" for name, p in original.stack.named_parameters() if p.requires_grad)]
-    compared = [
-        Result(name, found=found, exact=right, plain=simple, in_rows=place == 0, gradient=place > 0)
-        for place, (name, found, right, simple) in enumerate(zip(names, results, wanted, plain, strict=False))
-    ]
+    wanted = _results(exact, tokens.double(), training)
+    names = [name for name, parameter in original.stack.named_parameters() if parameter.requires_grad]
+    compared = [Result("the output", found=results[0], exact=wanted[0], plain=plain[0])]
+    if training:
+        largest: dict[str, float] = {}  # norm of a gradient in each block
+        for name, right in zip(names, wanted[1:], strict=True):
+            largest[_block(name)] = max(largest.get(_block(name), 0.0), float(right.norm()))
+        compared += [
+            Result(f"the gradient by the parameter {name}", found, right, simple, in_rows=False, scale=largest[_block(name)])
+            for name, found, right, simple in zip(names, results[1:], wanted[1:], plain[1:], strict=True)
+        ]
 
-    def slack() -> list[Tensor]:
-        return [one.slack(tokens.dtype, is_sum=True) for one in moved(exactly, [tokens.double()])]
+    def moved(by: float, generator: torch.Generator) -> list[Tensor]:
+        with _rounded(exact, by, generator):
+            return _results(exact, tokens.double(), training)
 
-    found = compare(compared, tokens.dtype, batch * seq_len, slack, capped=False)
+    found = compare(compared, tokens.dtype, batch * seq_len, lambda: jumps(moved, tokens.device), capped=False)
     return found if original.shared is None else dataclasses.replace(found, facts={"definition": original.shared})
+
+
+def _block(name: str) -> str:
+    """The block that a parameter belongs to: blocks.3.attention.w_q.weight is of blocks.3."""
+    return ".".join(name.split(".")[:2])
 
 
 def _results(stack: Stack, tokens: Tensor, training: bool) -> list[Tensor]:
@@ -113,3 +121,19 @@ def _results(stack: Stack, tokens: Tensor, training: bool) -> list[Tensor]:
             return [out]
         wanted = [p for p in stack.parameters() if p.requires_grad]
         return [out.detach(), *torch.autograd.grad(loss(out), wanted, allow_unused=True, materialize_grads=True)]
+
+
+@contextmanager
+def _rounded(stack: Stack, by: float, generator: torch.Generator) -> Iterator[None]:
+    """Context manager: what each part of a stack gives is changed by about `by` of its size, as rounding changes it everywhere."""
+
+    def shift(part: nn.Module, inputs: object, out: Tensor) -> Tensor:
+        return shifted(out, by, generator)
+
+    parts = (part for part in stack.modules() if isinstance(part, (nn.Linear, nn.LayerNorm, _ByDefinition)))
+    hooks = [part.register_forward_hook(shift) for part in parts]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
