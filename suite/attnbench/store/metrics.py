@@ -74,6 +74,12 @@ _TABLE = (
         "share of the machine's peak that the median call achieved, by whichever binds: products or memory",
         MORE,
     ),
+    Metric(
+        "mfu",
+        "1",
+        "model FLOP utilisation: algorithmic_flops over what the machine's peak in the cell's dtype could do in the median call's time",
+        MORE,
+    ),
     Metric("error", "1", "largest relative error (Frobenius norm) of output and gradients against the float64 reference", LESS),
     Metric("parameters", "1", "number of trainable parameters of the whole model"),
     Metric(
