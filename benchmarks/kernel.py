@@ -8,7 +8,7 @@ class Kernel(asv.Benchmark):
     track = "kernel"
 
     def time_call(self, *cell):
-        pass  # the harness's samples, by runner.asv.ReplayClock
+        pass  # one sample a process, the median of the harness's, by runner.asv.ReplayClock
 
     def track_anchor_ratio(self, *cell):
         return self.value("anchor_ratio")

@@ -9,7 +9,7 @@ class Task(asv.Benchmark):
     seconds = "train_s"
 
     def time_training(self, *cell):
-        pass  # the harness's samples, by runner.asv.ReplayClock
+        pass  # one sample a process, the median of the harness's, by runner.asv.ReplayClock
 
     def track_error_rate(self, *cell):
         return 1.0 - self.value("accuracy")

@@ -27,7 +27,7 @@ def test_doctor_measures_stores_and_tells(new_results: Path) -> None:
     assert 1e8 < min(rates.values()) <= max(rates.values()) < 1e14
     assert len(peaks.anchor_s) >= 3
     # The anchor's two products of 4 heads x 1,024 x 1,024 x 64, and its q, k, v and out.
-    assert min(peaks.anchor_s) > SLACK * floor_s(peaks, 2 * 2 * 4 * 1024 * 1024 * 64, 4 * 4 * 1024 * 64 * 4)
+    assert min(peaks.anchor_s) > SLACK * floor_s(peaks, "float32", 2 * 2 * 4 * 1024 * 1024 * 64, 4 * 4 * 1024 * 64 * 4)
 
     facts = json.loads(cli("doctor", "--json", "--results", str(new_results), ATTNBENCH_MACHINE=MACHINE).stdout)
     assert from_json(facts["peaks"]["cpu"]) == peaks

@@ -37,7 +37,7 @@ def running(results: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`attnbench run`, whose preset is eight tiny cells, in a session of its own, and the mark that all of its processes bear."""
     mark = uuid4().hex
     with subprocess.Popen(
-        [sys.executable, "-u", "-c", PROGRAM, "run", "--results", str(results)],
+        [sys.executable, "-u", "-c", PROGRAM, "run", "--busy", "--results", str(results)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

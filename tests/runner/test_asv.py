@@ -13,10 +13,12 @@ from timeit import Timer
 import pytest
 
 from attnbench.runner import asv
+from attnbench.runner.cell import resolve
+from attnbench.runner.here import is_fast_here
 from attnbench.spec.asv_params import values_of
 from attnbench.spec.axes import DEVICES, TRACKS
 from attnbench.spec.presets import PRESETS
-from attnbench.stats import median_interval
+from attnbench.store.environment import machine_name
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 from helpers.asv_project import MACHINE, Project, measured_project, rows
@@ -36,8 +38,55 @@ def test_replayed_samples_reach_timeit_exactly() -> None:
 def test_every_cell_of_a_preset_has_a_place_among_asvs_parameters(monkeypatch: pytest.MonkeyPatch, preset: str, device: str) -> None:
     monkeypatch.setenv("ATTNBENCH_PRESET", preset)
     monkeypatch.setenv("ATTNBENCH_DEVICE", device)
-    found = [spec for track in TRACKS for spec in asv.cells_of.__wrapped__(track).values()]
-    assert sorted(spec.key() for spec in found) == sorted(spec.key() for spec in PRESETS[preset].specs(device))
+    found = [spec for track in TRACKS for specs in asv.cells_of.__wrapped__(track).values() for spec in specs]
+    chosen = [spec for spec in PRESETS[preset].specs(device) if is_fast_here(spec)]
+    assert sorted(spec.key() for spec in found) == sorted(spec.key() for spec in chosen)
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_the_processes_of_a_cell_share_its_place_and_the_seeds_of_a_training_do_not(monkeypatch: pytest.MonkeyPatch, track: str) -> None:
+    monkeypatch.setenv("ATTNBENCH_PRESET", "claims")
+    cells = asv.cells_of.__wrapped__(track)
+    assert {tuple(spec.seed for spec in specs) for specs in cells.values()} == ({(0,), (1,), (2,)} if track == "task" else {(0, 1, 2)})
+
+
+PROCESSES = {0: [1.0, 5.0, 9.0], 1: [2.0, 2.0, 90.0], 2: [3.0]}
+
+
+def replayed(monkeypatch: pytest.MonkeyPatch, results: Path, statuses: tuple[str, ...]) -> asv.Benchmark:
+    """The benchmark of a cell of three processes, of which there are records of such statuses."""
+    monkeypatch.setenv("ATTNBENCH_PRESET", "claims")
+    for name in ("cells_of", "records_of"):
+        monkeypatch.setattr(asv, name, getattr(asv, name).__wrapped__)  # what is cached here is not for other tests
+    values, specs = next(iter(asv.cells_of("kernel").items()))
+    for spec, status in zip(specs, statuses, strict=True):
+        cell = resolve(spec)
+        measured = {f"{spec.mode}_s": PROCESSES[spec.seed], "flops": [7.0 + spec.seed], "peak_memory_bytes": [1.0]}
+        given = {"fingerprint": cell.fingerprint, "machine": machine_name(), "environment": {}}
+        if status != "ok":
+            given |= {"reason": "boom", "stage": "verify"}
+        Store(results).append(make_record(cell.spec, status=status, measurements=measured if status == "ok" else {}, **given))
+
+    class Replay(asv.Benchmark):
+        track = "kernel"
+
+    Replay.results = results
+    benchmark = Replay()
+    benchmark.setup(*values)
+    return benchmark
+
+
+def test_asv_is_given_one_sample_a_process(monkeypatch: pytest.MonkeyPatch, results: Path) -> None:
+    benchmark = replayed(monkeypatch, results, ("ok", "ok", "ok"))
+    timer = Timer("pass", timer=benchmark.timer)
+    assert [timer.timeit(1) for _ in range(benchmark.repeat)] == pytest.approx([5.0, 2.0, 3.0])
+    assert benchmark.value("flops") == 8.0
+    assert math.isnan(benchmark.value("state_bytes"))
+
+
+def test_a_process_that_failed_fails_the_cell_for_asv(monkeypatch: pytest.MonkeyPatch, results: Path) -> None:
+    with pytest.raises(asv.CellFailed, match="incorrect at verify: boom"):
+        replayed(monkeypatch, results, ("ok", "ok", "incorrect"))
 
 
 def test_the_finished_records_of_some_sources_are_found_among_others(results: Path) -> None:
@@ -66,12 +115,11 @@ def test_each_cell_is_measured_once_however_many_metrics_read_it(records: list[R
     assert len({record.session for record in ran}) == 1
 
 
-def test_asv_holds_the_samples_of_the_record(measured: Project, records: list[Record]) -> None:
+def test_asv_holds_the_medians_of_the_record(measured: Project, records: list[Record]) -> None:
     record = next(r for r in records if (r.spec.track, r.status) == ("kernel", "ok"))
     (row,) = rows(measured, "kernel.Kernel.time_call", "softmax")
-    samples = record.measurements["forward_s"]
-    assert row.samples == pytest.approx(samples, rel=1e-9)
-    assert row.value == pytest.approx(median_interval(samples).value, rel=1e-9)
+    assert row.samples == pytest.approx([median(record.measurements["forward_s"])], rel=1e-9)  # one process
+    assert row.value == pytest.approx(row.samples[0], rel=1e-9)
     assert row.params == values_of(record.spec)
     assert (row.machine, len(row.commit)) == (MACHINE, 40)
     assert row.started_at is not None and row.started_at >= record.session[:4]

@@ -85,7 +85,7 @@ def run(results: Path, choice: Choice, timeout_s: float = PATIENCE_S, rerun: boo
     """`attnbench run`: its exit code, what it printed, and the records that it added."""
     before = list(Store(results).read())
     printed = StringIO()
-    code = sweep(choice, results, timeout_s, rerun, dry_run=False, console=Console(file=printed, width=200))
+    code = sweep(choice, results, timeout_s, rerun, dry_run=False, console=Console(file=printed, width=200), busy=True)
     return code, printed.getvalue(), list(Store(results).read())[len(before) :]
 
 

@@ -1,12 +1,81 @@
-"""Presets: which of them suit a machine."""
+"""Presets: which of them suit a machine, and what is in them."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+from collections import defaultdict
+
+import pytest
+
+from attnbench import registry
 from attnbench.spec import presets
-from attnbench.spec.axes import DEVICES
+from attnbench.spec.axes import DEVICES, MODES, Spec
+from attnbench.spec.presets import CITED, CORE, RANKED
 
 
 def test_every_preset_that_is_sized_for_a_cpu_fits_everywhere() -> None:
     assert presets.fitting(has_cuda=False) == ["quick", "standard", "claims"]
     assert presets.fitting(has_cuda=True) == list(presets.PRESETS)
     assert {preset.device for preset in presets.PRESETS.values()} == set(DEVICES)
+
+
+def costs(name: str) -> list[Spec]:
+    """The kernel and depth cells of a preset."""
+    return [spec for spec in presets.load(name).specs() if spec.track != "task"]
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_the_processes_of_a_cell_lie_as_far_apart_as_the_session_allows(name: str) -> None:
+    """All of process 0 first, and the tasks at the end."""
+    assert [spec.seed for spec in costs(name)] == sorted(spec.seed for spec in costs(name))
+    tracks = [spec.track == "task" for spec in presets.load(name).specs()]
+    assert tracks == sorted(tracks)
+
+
+def test_quick_is_one_process_and_says_so() -> None:
+    assert {spec.seed for spec in costs("quick")} == {0}
+    assert "one process" in presets.load("quick").summary
+
+
+def test_twelve_mechanisms_of_standard_run_in_three_processes_at_their_main_lengths() -> None:
+    seeds: dict[str, set[int]] = defaultdict(set)
+    for spec in costs("standard"):
+        if (spec.mode, spec.seq_len, spec.causal, spec.batch_size, spec.dtype, spec.head_dim) == (
+            "training",
+            4096,
+            False,
+            1,
+            "float32",
+            64,
+        ):
+            seeds[spec.variant].add(spec.seed)
+    assert seeds == {name: {0, 1, 2} if name in RANKED else {0} for name in registry.names("variants")}
+    assert set(CITED).isdisjoint(CORE) and set(RANKED) <= set(registry.names("variants"))
+
+
+@pytest.mark.parametrize(
+    ("name", "variants"), [("standard", ("softmax", "orthogonal", "polynomial")), ("claims", ("softmax", "orthogonal"))]
+)
+@pytest.mark.parametrize("mode", ["forward", "training"])
+def test_an_exponent_has_five_lengths_in_doublings(name: str, variants: tuple[str, ...], mode: str) -> None:
+    for variant in variants:
+        shape = {"variant": variant, "mode": mode, "causal": False, "batch_size": 1, "head_dim": 64, "dtype": "float32", "params": {}}
+        lengths = sorted(
+            {s.seq_len for s in costs(name) if s.track == "kernel" and all(getattr(s, axis) == of for axis, of in shape.items())}
+        )
+        longest = lengths[-5:]
+        assert len(longest) == 5 and all(b == 2 * a for a, b in itertools.pairwise(longest)), lengths
+
+
+def test_standard_holds_every_mode_and_a_padded_batch_beside_the_same_without_padding() -> None:
+    kernel = [spec for spec in costs("standard") if spec.track == "kernel"]
+    assert {spec.mode for spec in kernel} == set(MODES)
+    assert {(spec.mode, spec.causal) for spec in kernel} >= {("forward", True), ("training", True)}
+    padded = [spec for spec in kernel if spec.padded]
+    keys = {spec.key() for spec in kernel}
+    assert padded and all(dataclasses.replace(spec, padded=0.0).key() in keys for spec in padded)
+    assert {spec.dtype for spec in kernel} == {"float32", "bfloat16"}
+    assert {spec.head_dim for spec in kernel} == {64, 128}
+    for spec in kernel:  # every ratio has its denominator
+        assert dataclasses.replace(spec, variant="softmax", params={}).key() in keys, spec.label()

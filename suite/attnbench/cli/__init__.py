@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from attnbench.cli import _axis_options as axis
 from attnbench.errors import AttnbenchError, BadInput, text_of
 
 app = typer.Typer(
@@ -62,14 +63,28 @@ def run(
     retry: Annotated[
         str | None, typer.Option("--retry", metavar="errors", help="Measure the chosen cells whose newest record is an error, no others.")
     ] = None,
+    mode: axis.Mode = None,
+    seq_len: axis.SeqLen = None,
+    num_heads: axis.NumHeads = None,
+    head_dim: axis.HeadDim = None,
+    batch_size: axis.BatchSize = None,
+    dtype: axis.Dtype = None,
+    causal: axis.Causal = None,
+    padded: axis.Padded = None,
+    seed: axis.Seed = None,
+    processes: axis.Processes = None,
 ) -> None:
-    """Measure the cells of a preset that are not finished yet, and store each record at once."""
+    """Measure the cells of a preset, or of a shape of your own, that are not finished yet, and store each record at once."""
     from attnbench.cli.run import sweep
     from attnbench.runner.plan import Choice
 
+    axes = axis.texts_of(
+        causal, mode=mode, seq_len=seq_len, num_heads=num_heads, head_dim=head_dim, batch_size=batch_size, dtype=dtype, padded=padded,
+        seed=seed, processes=processes,
+    )  # fmt: skip
     choice = Choice(
         preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, data=data,
-        cell=cell,
+        cell=cell, axes=axes,
     )  # fmt: skip
     raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out, retry, busy))
 

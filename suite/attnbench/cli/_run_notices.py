@@ -10,8 +10,9 @@ from rich.console import Console
 from attnbench.registry import is_path
 from attnbench.runner.cell import Cell, Key
 from attnbench.runner.finished import Finished, is_disturbed
-from attnbench.runner.plan import Plan
+from attnbench.runner.plan import Choice, Plan
 from attnbench.runner.retry import newest_by_id
+from attnbench.spec.own_cells import BASELINE
 from attnbench.store.disturbed import disturbance
 from attnbench.store.record import Record
 
@@ -39,6 +40,18 @@ def announce(plan: Plan, known: Finished, finished: Mapping[Key, Record], consol
     for name, count in (+hidden).items():
         what = f"{_count(count, 'finished cell')} of {name}"
         _say(console, f"The tables show {what} by newer records {_OTHER}; --rerun measures anew what is asked for here.")
+
+
+def tell_of_softmax(choice: Choice, todo: Iterable[Cell], console: Console) -> None:
+    """Say how many cells of softmax are measured beside those of a shape of one's own that were asked for."""
+    added = (
+        sum(cell.spec.variant == BASELINE for cell in todo) if choice.axes and choice.variants and BASELINE not in choice.variants else 0
+    )
+    if added:
+        _say(
+            console,
+            f"{_count(added, 'cell')} of {BASELINE} in the same shape {'is' if added == 1 else 'are'} measured too: ratios are over those.",
+        )
 
 
 def tell_of_errors(records: Iterable[Record], console: Console) -> None:

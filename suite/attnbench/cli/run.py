@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from attnbench.analysis.drift import Drifts
 from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins, tell_of_shared_name
-from attnbench.cli._run_notices import announce, tell_of_disturbed, tell_of_errors
+from attnbench.cli._run_notices import announce, tell_of_disturbed, tell_of_errors, tell_of_softmax
 from attnbench.cli.terminal import print_problems
 from attnbench.errors import BadInput
 from attnbench.runner.can_measure import lacking, require_measuring
@@ -67,6 +67,7 @@ def sweep(
     todo, kept = plan.todo, plan.kept
     estimate = Estimate(finished.values())
     tell_of_plugins(("variants", "tasks"))
+    tell_of_softmax(choice, todo, console)
     if dry_run:
         for cell in todo:
             console.print(cell.spec.label(), highlight=False)

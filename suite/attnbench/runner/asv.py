@@ -1,8 +1,9 @@
-"""Runs the harness under asv: a preset as asv parameters, each cell measured once, its samples replayed to asv's clock.
+"""Runs the harness under asv: a preset as asv parameters, each cell measured once, its medians replayed to asv's clock.
 
-asv starts one process for each benchmark, parameter and metric. The first to need a cell measures it, in a child, and appends the
-record; the others read it. asv is given the harness's own samples, so that its figures and the records cannot disagree. asv's own ways of
-taking more of them (-a repeat, -a rounds, --append-samples) could only count the same ones again.
+asv starts one process for each benchmark, parameter and metric. The first to need a cell measures it, in a child for each of the cell's
+processes, and appends the records; the others read them. asv is given one sample a process, the median of the harness's own: samples of one
+process are alike in what another one would not repeat, and asv would take their narrow spread for all the noise that there is. asv's own
+ways of taking more of them (-a repeat, -a rounds, --append-samples) could only count the same ones again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import dataclasses
 import inspect
 import itertools
 import os
+import sys
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -21,9 +23,10 @@ from attnbench.runner.cell import Cell, resolve
 from attnbench.runner.engines import local
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
-from attnbench.runner.here import ran_here
+from attnbench.runner.here import is_fast_here, ran_here
 from attnbench.runner.jobs import Limits
 from attnbench.runner.parent import Start
+from attnbench.runner.quiet import Quiet
 from attnbench.runner.roofline import Roof
 from attnbench.runner.session import Session, session_name
 from attnbench.runner.tuning import choose_rate
@@ -34,6 +37,7 @@ from attnbench.store.environment import machine_name
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 
+PATIENCE_S = 20.0  # with a busy machine before the first cell of asv's run; after that, cells are marked and nothing is waited for
 START: Start = "fork"  # of a cell's process: asv's own has imported torch and computed nothing, so that it can be forked as it is
 
 
@@ -68,7 +72,7 @@ class Benchmark:
     seconds: str | None = None
     number, rounds, warmup_time, min_run_count = 1, 1, 0, 1
     timeout = 7200.0
-    version = "2"  # by hand, raised when the harness measures something else: asv would hash the three lines in benchmarks/
+    version = "3"  # by hand, raised when the harness measures something else: asv would hash the three lines in benchmarks/
 
     def __init_subclass__(cls) -> None:
         cls.results = Path(inspect.getfile(cls)).resolve().parents[1] / "results"  # beside asv.conf.json
@@ -78,7 +82,7 @@ class Benchmark:
         cls.params = [list(dict.fromkeys(column)) for column in columns]
         # The preset's cells are a part of the product that asv makes of the columns.
         cls.skip_params = [values for values in itertools.product(*cls.params) if values not in cells]
-        for spec in cells.values():  # reads every source once, in the process that asv forks for each parameter and metric
+        for spec in itertools.chain(*cells.values()):  # reads every source once, in the process that asv forks for each of them
             resolve(spec)
 
     results: Path
@@ -87,42 +91,51 @@ class Benchmark:
     skip_params: list[Values]
 
     def setup(self, *values: Any) -> None:
-        """Measure the cell, or find its record; asv calls this before every clock reading, so the record is kept.
+        """Measure the cell, or find its records; asv calls this before every clock reading, so the records are kept.
 
-        Raises NotImplementedError (asv's word for skipped) or CellFailed.
+        Raises NotImplementedError (asv's word for skipped) or CellFailed where one of its processes gave no numbers.
         """
-        self.record = record_of(self.track, values, self.results)
-        if self.record.status in ("skipped", "unavailable"):
-            raise NotImplementedError(self.record.reason)
-        if self.record.status != "ok":
-            raise CellFailed(f"{self.record.status} at {self.record.stage}: {self.record.reason}")
-        samples = self.record.measurements[self.seconds or f"{self.record.spec.mode}_s"]
+        self.records = records_of(self.track, values, self.results)
+        for record in self.records:
+            if record.status in ("skipped", "unavailable"):
+                raise NotImplementedError(record.reason)
+            if record.status != "ok":
+                raise CellFailed(f"{record.status} at {record.stage}: {record.reason}")
+        samples = [median(record.measurements[self.seconds or f"{record.spec.mode}_s"]) for record in self.records]
         self.repeat = len(samples)
         self.timer = ReplayClock(samples)
 
     def value(self, metric: str) -> float:
-        """The median of a metric's samples; NaN, which asv shows as skipped, where the cell has none."""
-        return median(self.record.measurements.get(metric) or [float("nan")])
+        """The median over processes of the medians of a metric's samples; NaN, which asv shows as skipped, where a process has none."""
+        return median(median(record.measurements.get(metric) or [float("nan")]) for record in self.records)
 
 
 @cache
-def cells_of(track: str) -> dict[Values, Spec]:
-    """The preset's cells of a track, by their values on asv's axes."""
+def cells_of(track: str) -> dict[Values, tuple[Spec, ...]]:
+    """The preset's cells of a track, each in all of its processes, by their values on asv's axes.
+
+    Only of a task the seed is an axis of asv's: of the other tracks another seed is another process of the same cell.
+    """
+    device = os.environ.get("ATTNBENCH_DEVICE", "cpu")
     preset = presets.load(os.environ.get("ATTNBENCH_PRESET", "quick"))
-    cells: dict[Values, Spec] = {}
-    for spec in preset.specs(os.environ.get("ATTNBENCH_DEVICE", "cpu")):
-        if spec.track == track:
-            values = values_of(spec)
-            if values in cells:
+    cells: dict[Values, tuple[Spec, ...]] = {}
+    for spec in preset.specs(device):
+        if spec.track == track and is_fast_here(spec):
+            values = values_of(spec if track == "task" else dataclasses.replace(spec, seed=0))
+            if any(spec.seed == other.seed for other in cells.get(values, ())):
                 raise BadInput(f"two {track} cells of the preset share {values}; tell them apart in spec/asv_params.py")
-            cells[values] = spec
+            cells[values] = (*cells.get(values, ()), spec)
     return cells
 
 
 @cache
-def record_of(track: str, values: Values, results: Path) -> Record:
+def records_of(track: str, values: Values, results: Path) -> list[Record]:
+    """The finished records of a cell's processes; those that there are not are measured now."""
+    return [_finished(resolve(spec), results) for spec in cells_of(track)[values]]
+
+
+def _finished(cell: Cell, results: Path) -> Record:
     """The finished record of a cell, measured now if there is none; where its rate is tuned, its trials are measured first."""
-    cell = resolve(cells_of(track)[values])
     if tuning.is_open(cell.spec):
         trials = [_record(dataclasses.replace(cell, spec=spec), results) for spec in tuning.trials(cell.spec)]
         cell = cell.with_choice(choose_rate(cell.spec, trials))
@@ -138,7 +151,9 @@ def _record(cell: Cell, results: Path) -> Record:
     finished = Finished(store.finished(machine_name(), cell.fingerprint, ran_here()), gate, Limits(), session)
     if found := finished.record(cell):
         return found
-    shared = Session(session, gate, start=START, roof=Roof(results, START), checkpoints=results / "checkpoints")
+    begins = not store.file(machine_name(), session).exists()  # every process would have patience of its own
+    quiet = Quiet(PATIENCE_S if begins else 0.0, lambda said: print(said, file=sys.stderr))
+    shared = Session(session, gate, start=START, roof=Roof(results, START), checkpoints=results / "checkpoints", quiet=quiet)
     (record,) = local.run_cells([cell], shared, ran_out=finished.ran_out)
     store.append(record)
     return record

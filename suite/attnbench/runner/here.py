@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from attnbench.spec.axes import Spec
 from attnbench.store import environment, hardware
 from attnbench.store.probe import fact, output_of
 from attnbench.store.ran_on import only_gpu, ran_on
@@ -64,6 +65,11 @@ def threads() -> float:
     """How many threads a cell on the CPU would have now, or which share of one processor."""
     found = ran_on("cpu", facts("cpu")).threads
     return environment.physical_cores() if found is None else found
+
+
+def is_fast_here(spec: Spec) -> bool:
+    """Whether a preset's cell is for this machine: one in bfloat16 is not for a processor without instructions for it."""
+    return (spec.track, spec.device, spec.dtype) != ("kernel", "cpu", "bfloat16") or hardware.has_fast_bfloat16()
 
 
 def ran_here() -> Callable[[Record], bool]:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from attnbench import registry
 from attnbench.errors import BadInput, NotImportable, unknown_name
 from attnbench.runner.cell import Cell, Key, load_task, resolve
+from attnbench.runner.here import is_fast_here
 from attnbench.runner.tuning import choose_rate
 from attnbench.spec import presets, tuning
 from attnbench.spec.axes import DEVICES, TRACKS, Spec, parse
+from attnbench.spec.own_cells import own_specs
 from attnbench.store.record import Record
 from attnbench.workload import SOURCES
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to run. Variants and tasks may be names or paths of files; empty means all of the preset. A cell overrides the rest."""
+    """What to run. Variants and tasks may be names or paths of files; empty means all of the preset. A cell overrides the rest.
+
+    axes: the texts of flags by axis of the kernel track, for cells of a shape of one's own in place of the preset's; see own_specs.
+    """
 
     preset: str = "quick"
     tracks: tuple[str, ...] = ()
@@ -27,6 +32,7 @@ class Choice:
     device: str = "cpu"
     data: str | None = None
     cell: str | None = None
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def choose(choice: Choice) -> list[Cell]:
@@ -34,25 +40,39 @@ def choose(choice: Choice) -> list[Cell]:
 
     A variant or task that the preset does not hold, a file for example, takes the place of the preset's own in its grids.
 
-    Raises BadInput for unknown names, for two files of one name, or when nothing is left.
+    Raises BadInput for unknown names, for two files of one name, for flags that do not go together, or when nothing is left.
     """
     variants, tasks = registry.by_stem("variants", choice.variants), registry.by_stem("tasks", choice.tasks)
     if choice.cell is not None:
+        if choice.axes:
+            raise BadInput("--cell holds every axis of its cell; leave out the flags of single axes, or --cell")
         return [resolve(spec, variants, tasks) for spec in _with_trials([parse(choice.cell)])]
     for track in choice.tracks:
         if track not in TRACKS:
             raise unknown_name("track", track, TRACKS, "attnbench run --help")
     if choice.device not in DEVICES:
         raise unknown_name("device", choice.device, DEVICES, "attnbench run --help")
+    if choice.axes:
+        _check_own(choice)
+        return [resolve(spec, variants) for spec in own_specs(choice.axes, tuple(variants) or presets.CORE, choice.device)]
     specs = [
         spec
         for spec in presets.load(choice.preset).specs(choice.device, tuple(variants), tasks)
-        if not choice.tracks or spec.track in choice.tracks
+        if (not choice.tracks or spec.track in choice.tracks) and is_fast_here(spec)
     ]
     if not specs:
         raise BadInput(f"no cell of preset {choice.preset!r} fits that choice; drop --track or --task, or see `attnbench list presets`")
     cells = [resolve(spec, variants, tasks) for spec in _with_trials(_of_data(specs, choice.data, tasks))]
     return list({cell.key: cell for cell in cells}.values())
+
+
+def _check_own(choice: Choice) -> None:
+    """Raise BadInput for flags that cells of one's own shape, which are of the kernel track, do not have."""
+    if set(choice.tracks) - {"kernel"}:
+        raise BadInput(f"a shape of your own is of the kernel track, and --track is {', '.join(choice.tracks)}; give --track kernel")
+    for flag, given in (("--task", choice.tasks), ("--data", choice.data)):
+        if given:
+            raise BadInput(f"a shape of your own is of the kernel track, which has no {flag}; leave it out")
 
 
 def _of_data(specs: Sequence[Spec], data: str | None, tasks: Mapping[str, str]) -> list[Spec]:

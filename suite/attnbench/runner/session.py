@@ -99,7 +99,7 @@ def run(cell: Cell, session: Session) -> Record:
         load = window.facts()
         duration_s = round(time.monotonic() - began, 3)
     if isinstance(result.value, Measurement):
-        result = _judged(spec, result, session.roof, peaks)
+        result = _judged(cell, result, session.roof, peaks)
     if checkpoint is not None and result.status not in RESUMED:
         with suppress(OSError):  # what may not be removed is only in the way
             for done in checkpoint.parent.glob(f"{spec.key()}-*.pt"):  # its own, and those of sources that have changed since
@@ -115,14 +115,16 @@ def not_tried(cell: Cell, session: Session, refusal: Refusal) -> Record:
     return _record(cell, session, Result(refusal.status, NOT_TRIED, refusal.reason), datetime.now(UTC), 0.0, here.facts(cell.spec.device))
 
 
-def _judged(spec: Spec, result: Result, roof: Roof | None, peaks: Peaks | None) -> Result:
+def _judged(cell: Cell, result: Result, roof: Roof | None, peaks: Peaks | None) -> Result:
     """The result, or an incorrect one whose numbers cannot be true; before a time is called impossible the peaks are measured once more."""
+    spec: Spec = cell.spec
     measured: Measurement = result.value
     why = _why_no_clock(result)
     if why is None and roof is not None and peaks is not None:
-        why = too_fast(spec, measured, peaks)
+        declared = fact(lambda: float(registry.field("variants", cell.variant_source, "time_exponent"))) or 0.0
+        why = too_fast(spec, measured, peaks, declared)
         better = None if why is None else roof.measure_again(spec.device)
-        why = why if better is None else too_fast(spec, measured, better)
+        why = why if better is None else too_fast(spec, measured, better, declared)
     return result if why is None else Result("incorrect", "judge", why, stages_s=result.stages_s)
 
 

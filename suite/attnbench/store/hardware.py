@@ -17,6 +17,7 @@ CPUINFO = Path("/proc/cpuinfo")
 GPU_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))  # of NVIDIA, of either in WSL, of AMD
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 CACHE_KINDS = {"Data": "d", "Instruction": "i"}
+FAST_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 BASIC_GPU_FIELDS = ("name", "driver_version", "memory.total", "power.limit")
@@ -42,6 +43,12 @@ def _processor() -> str:
     brand = output_of(["sysctl", "-n", "machdep.cpu.brand_string"]) if sys.platform == "darwin" else None
     said = brand or output_of(["uname", "-p"]) or ""
     return "" if said == "unknown" else said
+
+
+def has_fast_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
+    """Whether the processor says that it has instructions for bfloat16, without which it takes longer than float32."""
+    features = _from_cpuinfo("flags", cpuinfo) or _from_cpuinfo("Features", cpuinfo) or ""
+    return not FAST_BFLOAT16.isdisjoint(features.split())
 
 
 def logical_cores() -> int | None:

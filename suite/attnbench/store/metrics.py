@@ -82,6 +82,12 @@ _TABLE = (
         MORE,
     ),
     Metric(
+        "mfu",
+        "1",
+        "model FLOP utilisation: algorithmic_flops over what the machine's peak in the cell's dtype could do in the median call's time",
+        MORE,
+    ),
+    Metric(
         "error", "1", "relative error (Frobenius norm) against the float64 reference, of the output or gradient closest to its limit", LESS
     ),
     Metric("error_allowed", "1", "the limit of error: a multiple of what the plain form loses in the same dtype, and a few rounding units"),

@@ -30,6 +30,10 @@ SLACK = 0.8
 # launch path than of the machine, and called sessions drifting whose long cells agreed within a few percent.
 ANCHOR_SHAPES: Mapping[str, tuple[int, int, int, int]] = {"cpu": (1, 4, 1024, 64), "cuda": (4, 16, 4096, 64)}
 
+# How many products of shorter numbers, at the least, make one that is as exact: two of 11 bits hold 22 of float32's 24, and three of their
+# four products count (Markidis et al. 2018, arXiv 1803.04014). What a single shorter product gave is refused as inexact.
+PRODUCTS_OF_SHORTER = {"float32": 3}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Peaks:
@@ -107,13 +111,28 @@ def bandwidth_at(peaks: Peaks, working_set_bytes: float) -> float:
     return rates[-1]
 
 
-def floor_s(peaks: Peaks, flops: float, moved_bytes: float) -> float:
-    """The least seconds in which this machine can do `flops` floating-point operations and move `moved_bytes` bytes.
+def floor_s(peaks: Peaks, dtype: str, flops: float, moved_bytes: float) -> float:
+    """The least seconds in which this machine can do `flops` floating-point operations in a dtype and move `moved_bytes` bytes.
 
-    flops are divided by the peak of the fastest dtype, because a mechanism may use a shorter one inside. moved_bytes, the least that must
-    be read and written, are divided by the bandwidth of a working set of that size.
+    moved_bytes, the least that must be read and written, are divided by the bandwidth of a working set of that size.
     """
-    return max(flops / max(peaks.flops_per_s.values()), moved_bytes / bandwidth_at(peaks, moved_bytes))
+    return max(flops / _highest_flops_per_s(peaks, dtype), moved_bytes / bandwidth_at(peaks, moved_bytes))
+
+
+def _highest_flops_per_s(peaks: Peaks, dtype: str) -> float:
+    """The rate that no product as exact as the dtype's exceeds: its own, or a shorter dtype's where several such products make up one.
+
+    In a dtype whose peak is not known, the fastest one's.
+    """
+    fastest = max(peaks.flops_per_s.values())
+    own = peaks.flops_per_s.get(dtype)
+    return fastest if own is None else max(own, fastest / PRODUCTS_OF_SHORTER.get(dtype, math.inf))
+
+
+def mfu(peaks: Peaks, dtype: str, algorithmic_flops: float, seconds: float) -> float | None:
+    """The share of the machine's FLOP/s in this dtype that a call used, counting no work twice; None where that peak is not known."""
+    own = peaks.flops_per_s.get(dtype)
+    return None if own is None else algorithmic_flops / seconds / own
 
 
 def roofline_fraction(peaks: Peaks, dtype: str, flops: float, moved_bytes: float, seconds: float) -> float | None:

@@ -119,12 +119,16 @@ class Store:
                 f"Windows and macOS; set ATTNBENCH_MACHINE={alike}, or give another name"
             )
 
+    def file(self, machine: str, session: str) -> Path:
+        """The file that holds a session's records, or will hold them."""
+        return self.records / machine / f"{session}.jsonl"
+
     def _file(self, record: Record) -> Path:
         self.accept(record.machine)
         why = names.refusal(record.session)
         if why is not None:
             raise BadInput(f"the session name {record.session!r} cannot name a file; {why}")
-        return self.records / record.machine / f"{record.session}.jsonl"
+        return self.file(record.machine, record.session)
 
     def _flush_names(self, file: Path) -> None:
         """Flush the folders that hold a new session's file, so that its name is on the disk; fsync of the file may not do that."""

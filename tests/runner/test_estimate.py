@@ -1,0 +1,100 @@
+"""The seconds of a cell, estimated from records: those of the cell itself, of its neighbours, of all, or of none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from attnbench.measurement.clock import StoppingRule
+from attnbench.measurement.cost import ANCHOR_PATIENCE_S
+from attnbench.runner.estimate import CALLS, WARM_ROUNDS, Estimate
+from attnbench.spec.axes import Spec
+from attnbench.store.facts import TIMING
+from attnbench.store.record import Record
+from helpers.records import TASK, make_record, make_spec
+
+
+def measured(spec: Spec, call_s: float, rest_s: float = 1.0, timing_s: float = 2.0, **fields: Any) -> Record:
+    """A record of a cell whose call took so long, and all but its timing too."""
+    given: dict[str, Any] = {"environment": {"timing": TIMING}, "stages_s": {"start": rest_s, "time": timing_s}, **fields}
+    return make_record(spec, measurements={f"{spec.mode}_s": [call_s], "peak_memory_bytes": [1.0]}, **given)
+
+
+def of(variant: str, seq_len: int, **axes: Any) -> Spec:
+    return make_spec(variant=variant, seq_len=seq_len, **axes)
+
+
+def timing_s(round_s: float) -> float:
+    """By the clock's own rule."""
+    rounds = next(n for n in range(1, 10_000) if StoppingRule().is_over(n, n * round_s))
+    return CALLS * (WARM_ROUNDS + rounds) * round_s
+
+
+def test_a_cell_takes_what_it_took() -> None:
+    known = Estimate([measured(of("softmax", 64), 0.01, rest_s=3.0, timing_s=4.0)])
+    assert known.seconds(of("softmax", 64)) == 7.0
+    assert known.records == 1
+
+
+def test_an_older_record_tells_of_a_call_whose_rounds_are_counted_anew() -> None:
+    """There each call of a round was made once, and no round thrown away."""
+    known = Estimate([measured(of("softmax", 64), 0.5, environment={})])
+    assert known.seconds(of("softmax", 64)) == pytest.approx(1.0 + timing_s(0.5 + 0.5))
+
+
+def test_the_newest_record_of_a_cell_counts() -> None:
+    records = [measured(of("softmax", 64), 0.5, rest_s=rest, started_at=f"2026-11-2{rest:.0f}T00:00:00Z") for rest in (3.0, 1.0, 2.0)]
+    assert Estimate(records).seconds(of("softmax", 64)) == 5.0
+
+
+@pytest.mark.parametrize(("seq_len", "call_s"), [(400, 0.16), (800, 0.64), (3200, 10.24)])
+def test_between_and_beyond_lengths_it_lies_on_their_line(seq_len: int, call_s: float) -> None:
+    """Of a quadratic cost; the anchor, softmax, takes next to nothing here."""
+    records = [measured(of("mine", n), (n / 1000) ** 2) for n in (200, 1600)]
+    records += [measured(of("softmax", n), 1e-9) for n in (200, 3200)]
+    assert Estimate(records).seconds(of("mine", seq_len)) == pytest.approx(1.0 + timing_s(call_s), rel=1e-3)
+
+
+@pytest.mark.parametrize(("variant", "growth"), [("orthogonal", 4), ("polynomial", 16), ("mine", 16)])
+def test_from_one_length_it_grows_as_the_mechanism_claims(variant: str, growth: int) -> None:
+    """And quadratically where nobody knows what it claims."""
+    records = [measured(of(variant, 256), 0.01), *(measured(of("softmax", n), 1e-9) for n in (256, 1024))]
+    assert Estimate(records).seconds(of(variant, 1024)) == pytest.approx(growth * 1.0 + timing_s(0.01 * growth), rel=1e-3)
+
+
+def test_a_new_mechanism_takes_what_the_others_take() -> None:
+    records = [measured(of(name, 256), call_s) for name, call_s in (("softmax", 0.1), ("a", 0.3), ("b", 0.5))]
+    assert Estimate(records).seconds(of("mine", 256)) == pytest.approx(1.0 + timing_s(0.3 + 0.1))
+
+
+def test_another_mode_of_a_mechanism_is_scaled_by_its_passes() -> None:
+    known = Estimate([measured(of("softmax", 1024), 0.1)])
+    assert known.seconds(of("softmax", 1024, mode="training")) == pytest.approx(3.5 * 1.0 + timing_s(2 * 0.35), rel=0.5)
+
+
+def test_softmax_is_not_interleaved_where_a_call_of_it_takes_too_long() -> None:
+    records = [measured(of("softmax", 256), 2 * ANCHOR_PATIENCE_S, environment={}), measured(of("mine", 256), 0.1, environment={})]
+    assert Estimate(records).seconds(of("mine", 256)) == pytest.approx(1.0 + timing_s(0.1))
+
+
+def test_without_records_longer_and_wider_and_deeper_cells_take_longer() -> None:
+    rough = Estimate().seconds
+    assert rough(of("softmax", 512)) < rough(of("softmax", 4096)) < rough(of("softmax", 4096, mode="training"))
+    assert rough(of("softmax", 4096)) < rough(of("softmax", 4096, head_dim=128)) < rough(of("softmax", 4096, head_dim=128, batch_size=8))
+    shallow, deep = (make_spec(track="depth", mode="training", seq_len=64, block="residual", num_layers=n) for n in (1, 64))
+    assert rough(shallow) < rough(deep)
+    assert rough(make_spec(**TASK)) < rough(make_spec(**{**TASK, "epochs": 9}))
+    assert rough(of("orthogonal", 65536, causal=True)) < rough(of("orthogonal", 128))  # it is skipped
+
+
+def test_a_training_is_scaled_by_its_epochs() -> None:
+    record = make_record(make_spec(**TASK), measurements={"accuracy": [0.5]}, stages_s={"train": 20.0, "test": 1.0})
+    known = Estimate([record])
+    assert known.seconds(make_spec(**{**TASK, "seed": 1, "lr": 0.5})) == 21.0
+    assert known.seconds(make_spec(**{**TASK, "epochs": 3})) == pytest.approx(63.0)
+
+
+def test_what_failed_tells_nothing() -> None:
+    failed = measured(of("softmax", 64), 0.01, status="timeout", reason="killed")
+    assert Estimate([failed]).records == 0
