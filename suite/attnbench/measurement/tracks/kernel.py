@@ -53,8 +53,9 @@ def softmax_of(spec: Spec) -> Spec:
 
 def trial_of(spec: Spec, source: str) -> KernelTrial | DecodeTrial | PrefillTrial:
     """The computation of a cell, by its mode."""
-    trials = {"decode": DecodeTrial, "prefill": PrefillTrial}
-    return trials.get(spec.mode, KernelTrial)(spec, source)
+    if spec.mode == "prefill":
+        return PrefillTrial(spec, source)
+    return DecodeTrial(spec, source) if spec.mode == "decode" else KernelTrial(spec, source)
 
 
 def _anchor_s(spec: Spec, drift_s: float) -> float:
