@@ -63,7 +63,7 @@ def test_wrong_gradients_are_found(tmp_path: Path) -> None:
 def test_a_mechanism_that_needs_the_hidden_states_is_given_them(tmp_path: Path, mode: str) -> None:
     file = tmp_path / "hiding.py"
     text = SEEING.format(returned="v + hidden.unflatten(-1, (v.shape[1], -1)).transpose(1, 2)")
-    text = text.replace("padding_mask=None):", "padding_mask=None, *, hidden):").replace(
+    text = text.replace("padding_mask=None):", "padding_mask=None, *, hidden):", 1).replace(
         "VARIANT = Variant(", "VARIANT = Variant(needs_hidden=True, "
     )
     file.write_text(text)
