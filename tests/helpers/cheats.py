@@ -31,7 +31,7 @@ class Mine(nn.Module):
 CHEAT
 
 VARIANT = Variant(build=lambda shape: Mine(), citation="none", family="softmax", formula="softmax(QK^T) V", causal=True,
-                  normalises_rows=True, time_exponent=2.0, memory_exponent=2.0)
+                  normalises_rows=False, time_exponent=2.0, memory_exponent=2.0)
 '''
 
 # By what it does: the cheat, and what the reason of its record must say.
@@ -175,7 +175,7 @@ CHEATS = {
     def cheat(self, q, k, v, causal):
         frame = sys._getframe()
         while frame is not None:
-            if frame.f_code.co_name in ("verify", "check_error", "check_repeated", "repeat"):
+            if frame.f_code.co_name in ("verify", "verify_call", "check_repeated", "repeat"):
                 return self.honest(q, k, v, causal)
             frame = frame.f_back
         return torch.zeros_like(v)
@@ -191,8 +191,11 @@ CHEATS = {
     ),
     "slows the anchor by taking its threads away": (
         """
+    done = False
     def cheat(self, q, k, v, causal):
-        torch.set_num_threads(torch.get_num_threads() + 1)
+        if not self.done:  # once: hundreds of threads would never come to rest
+            self.done = True
+            torch.set_num_threads(torch.get_num_threads() + 1)
         return self.honest(q, k, v, causal)
 """,
         "number of threads",
@@ -200,8 +203,8 @@ CHEATS = {
     "widens the tolerance": (
         """
     def cheat(self, q, k, v, causal):
-        import attnbench.measurement.reference
-        attnbench.measurement.reference.TOLERANCE = {"float32": 1e9}
+        from attnbench.measurement.verify import closeness
+        closeness.TIMES_PLAIN, closeness.UNITS, closeness.MOST = 1e9, 1e9, {"float32": 1e9}
         return v
 """,
         "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,15 +16,16 @@ from attnbench.store.record import Record
 from attnbench.store.report import Report, encode
 from helpers.cheats import CHEATS, HONEST
 from helpers.records import make_spec
+from helpers.subtle_cheats import SHAPES, SUBTLE, Subtle
 
 pytestmark = pytest.mark.alone
 
 
-def measured(folder: Path, cheat: str, mode: str = "forward", checked: bool = False) -> Record:
+def measured(folder: Path, cheat: str, checked: bool = False, **axes: Any) -> Record:
     """The record of a cell of a cheat. Unless `checked`, the gate holds a report that lets it pass, as every cheat here would."""
-    file = folder / "mine.py"
-    file.write_text(HONEST.replace("CHEAT", cheat))
-    cell, gate = resolve(make_spec(variant="mine", seq_len=320, mode=mode), {"mine": str(file)}), Gate(folder / "results")
+    file, axes = folder / "mine.py", {"seq_len": 320, "mode": "forward", **axes}
+    file.write_text(HONEST.replace("CHEAT", cheat).replace("SEQ_LEN = 320", f"SEQ_LEN = {axes['seq_len']}"))
+    cell, gate = resolve(make_spec(variant="mine", **axes), {"mine": str(file)}), Gate(folder / "results")
     if not checked:
         report = Report(variant="mine", fingerprint=cell.check_request.fingerprint(), device="cpu")
         write_whole(gate._file(cell.check_request), encode(report))
@@ -44,9 +46,25 @@ def test_a_cheat_is_incorrect(tmp_path: Path, name: str) -> None:
     assert said in (record.reason or "")
 
 
+@pytest.mark.parametrize("cheat", SUBTLE, ids=lambda cheat: cheat.does)
+def test_a_subtle_cheat_is_incorrect(tmp_path: Path, cheat: Subtle) -> None:
+    record = measured(tmp_path, cheat.code, **cheat.axes)
+    assert record.status == "incorrect", record.reason
+    assert record.measurements == {}
+    assert cheat.said in (record.reason or "")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_a_subtle_cheat_starts_from_is_measured(tmp_path: Path, shape: str) -> None:
+    honest, axes = SHAPES[shape]
+    record = measured(tmp_path, honest, **axes)
+    assert (record.status, record.reason) == ("ok", None)
+    assert record.measurements["row_error"][0] < 1e-4
+
+
 @pytest.mark.parametrize("mode", ["forward", "training"])
 def test_the_honest_mechanism_is_measured(tmp_path: Path, mode: str) -> None:
-    record = measured(tmp_path, "    def cheat(self, q, k, v, causal):\n        return self.honest(q, k, v, causal)\n", mode)
+    record = measured(tmp_path, "    def cheat(self, q, k, v, causal):\n        return self.honest(q, k, v, causal)\n", mode=mode)
     assert (record.status, record.reason) == ("ok", None)
     assert record.measurements["error"][0] < 1e-5
 
@@ -59,5 +77,5 @@ def test_remembered_gradients_are_found(tmp_path: Path) -> None:
         out = self.honest(*(x + (y - x.detach()) for x, y in zip((q, k, v), self.first)), causal)
         return out
 """
-    record = measured(tmp_path, cheat, "training")
+    record = measured(tmp_path, cheat, mode="training")
     assert record.status == "incorrect", record.reason

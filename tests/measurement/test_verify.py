@@ -1,0 +1,161 @@
+"""What is timed is compared with its definition: every honest mechanism passes, at every kind of shape, and small faults do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from attnbench.errors import Incorrect, Unsupported
+from attnbench.measurement.guard import Guard
+from attnbench.measurement.timed import Trial, VerifiedTrial
+from attnbench.measurement.tracks.call import KernelTrial
+from attnbench.measurement.tracks.decode import DecodeTrial, PrefillTrial
+from attnbench.measurement.tracks.depth import StackTrial
+from attnbench.measurement.verify import kernel
+from attnbench.measurement.verify.closeness import Result, Verified, compare
+from attnbench.measurement.verify.jumps import jumps
+from attnbench.spec.axes import Spec
+from attnbench.spec.presets import CORE, PRESETS
+from helpers.changed_template import FORWARD, OUT, init, write
+from helpers.mechanisms import RUNNABLE, VARIANTS, device_of
+from helpers.records import make_spec
+
+SMALL: dict[str, Any] = {"num_heads": 2, "head_dim": 16, "seq_len": 97}
+DEEP: dict[str, Any] = {"track": "depth", "num_heads": 2, "head_dim": 8, "seq_len": 32, "batch_size": 2}
+SHAPES: dict[str, dict[str, Any]] = {
+    "forward": SMALL,
+    "training": {**SMALL, "mode": "training"},
+    "causal training": {**SMALL, "mode": "training", "causal": True},
+    "training in bfloat16": {**SMALL, "mode": "training", "dtype": "bfloat16"},
+    "a padded batch": {**SMALL, "mode": "training", "batch_size": 3, "padded": 0.3},
+    "prefill": {**SMALL, "mode": "prefill", "causal": True},
+    "decode": {**SMALL, "mode": "decode", "causal": True},
+    "the first token": {**SMALL, "mode": "decode", "causal": True, "seq_len": 1},
+    "residual": {**DEEP, "mode": "training", "block": "residual", "num_layers": 2},
+    "skipless": {**DEEP, "mode": "training", "block": "skipless", "num_layers": 6},
+}
+MATRIX = "return hide_padding(padding_mask, scores.softmax(-1))[0]"
+
+
+def verified(source: str, spec: Spec) -> Verified:
+    """What the verification of one call, after a call that settles, gives."""
+    torch.manual_seed(spec.seed)
+    trials: dict[str, type[Trial]] = {"decode": DecodeTrial, "prefill": PrefillTrial}
+    trial = StackTrial(spec, source) if spec.track == "depth" else trials.get(spec.mode, KernelTrial)(spec, source)
+    one = VerifiedTrial(trial, Guard())
+    turn = one.turn()
+    if turn.settle is not None:
+        turn.settle()
+    turn.prepare()
+    turn.inspect(turn.call(0))
+    return one.verify()
+
+
+def is_held(name: str, spec: Spec) -> Verified | None:
+    """The same of a registered mechanism; None where it has no such form."""
+    try:
+        found = verified(name, spec)
+    except Unsupported:
+        return None
+    assert found.facts or found.samples["error"][0] <= found.samples["error_allowed"][0]
+    return found
+
+
+def spec_of(name: str, **axes: Any) -> Spec:
+    return make_spec(variant=name, device=device_of(name), params=dict(VARIANTS[name].params), **axes)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_no_honest_mechanism_is_refused(name: str, shape: str) -> None:
+    found = is_held(name, spec_of(name, **SHAPES[shape]))
+    assert found is None or not found.facts
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_no_honest_mechanism_is_refused_where_gradients_are_those_of_some_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "DENSE_NUMBERS", {"cpu": 0, "cuda": 0})
+    found = is_held(name, spec_of(name, **SMALL, mode="training"))
+    assert found is not None and found.samples["verified_rows"] == [64.0]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("preset", ["quick", "standard", "claims"])
+@pytest.mark.parametrize("track", ["kernel", "depth"])
+def test_no_honest_mechanism_is_refused_at_the_shapes_of_a_preset(preset: str, track: str) -> None:
+    """Every cell but the core's beyond 1,024 tokens, whose time is the mechanisms' own."""
+    for spec in PRESETS[preset].specs():
+        affordable = track == "depth" or (spec.seq_len or 0) <= (2048 if spec.variant in CORE else 1024)
+        if spec.track == track and affordable and spec.variant in RUNNABLE:
+            is_held(spec.variant, spec)
+
+
+def test_a_gate_of_zero_is_no_error(tmp_path: Path) -> None:
+    """The output and all gradients but the gate's are exactly zero."""
+    gate = init("self.gate = nn.Parameter(torch.zeros(()))")
+    source = write(tmp_path, {**gate, MATRIX: MATRIX.replace("return ", "return torch.tanh(self.gate) * ", 1)})
+    assert verified(source, make_spec(variant="mine", **SMALL, mode="training")).samples["error"][0] < 1e-6
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_the_gradient_of_a_parameter_is_compared(dense: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not dense:
+        monkeypatch.setattr(kernel, "DENSE_NUMBERS", {"cpu": 0})
+    gate = init("self.gate = nn.Parameter(torch.ones(()))")
+    wrong = {MATRIX: MATRIX.replace("return ", "return self.gate * ", 1), FORWARD: f"return ({OUT}) / self.gate * self.gate.detach()"}
+    with pytest.raises(Incorrect, match="in the gradient by the parameter gate"):
+        verified(write(tmp_path, {**gate, **wrong}), make_spec(variant="mine", **SMALL, mode="training"))
+
+
+def test_a_detached_key_is_found_in_gradients_of_some_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "DENSE_NUMBERS", {"cpu": 0})
+    source = write(tmp_path, {FORWARD: "return self.matrix(q, k.detach(), causal, padding_mask) @ v"})
+    with pytest.raises(Incorrect, match="in the gradient by k, where the upstream gradient is zero but in 64 rows"):
+        verified(source, make_spec(variant="mine", **SMALL, mode="training"))
+
+
+def test_padding_that_is_not_zero_is_incorrect(tmp_path: Path) -> None:
+    source = write(tmp_path, {FORWARD: f"return {OUT} + (0 if padding_mask is None else padding_mask[:, None, :, None])"})
+    with pytest.raises(Incorrect, match="padding are not zero"):
+        verified(source, make_spec(variant="mine", **SMALL, batch_size=3, padded=0.3))
+
+
+def test_what_has_no_definition_at_its_length_says_so(tmp_path: Path) -> None:
+    found = verified(write(tmp_path, {}), make_spec(variant="mine", num_heads=4, head_dim=8, seq_len=2100))
+    assert found.samples == {} and "reference_rows" in found.facts["not_compared"]
+
+
+@pytest.mark.parametrize("shape", ["decode", "prefill"])
+def test_steps_are_taken_from_the_state_that_was_left(shape: str) -> None:
+    found = is_held("softmax_math", spec_of("softmax_math", **SHAPES[shape]))
+    assert found is not None and found.samples["verified_rows"] == [1.0 if shape == "decode" else 66.0]
+
+
+def test_a_row_is_compared_on_its_own_scale() -> None:
+    exact = torch.ones(8, 4, dtype=torch.float64)
+    exact[3] = 1e-6
+    found = exact.float()
+    assert compare([Result("the output", found, exact, found)], torch.float32, 8).samples["row_error"][0] < 1e-6
+    found[3] = 0.0
+    with pytest.raises(Incorrect, match="is 1.0e.00 in a row of the output, on the scale of that row"):
+        compare([Result("the output", found, exact, exact.float())], torch.float32, 8)
+
+
+def test_a_kink_is_no_error_and_a_smooth_function_has_none() -> None:
+    x = torch.tensor([1.0, 1e-9, -1.0], dtype=torch.float64)
+
+    def gradients(by: float, generator: torch.Generator) -> list[torch.Tensor]:
+        moved = x + by * torch.randn(3, generator=generator, dtype=torch.float64)
+        return [(moved > 0).double(), moved**2]
+
+    kinked, smooth = jumps(gradients, torch.device("cpu"))
+    assert kinked.tolist() == [0.0, 1.0, 0.0]
+    assert float(smooth.max()) < 1e-8
+    exact = torch.tensor([[1.0, 1.0, 0.0]])
+    other = Result("the gradient by q", torch.tensor([[1.0, 0.0, 0.0]]), exact.double(), exact, scale=1.0)
+    assert compare([other], torch.float32, 1, lambda: [kinked[None]]).samples["error"][0] > 0.5
+    with pytest.raises(Incorrect):
+        compare([other], torch.float32, 1, lambda: [0 * kinked[None]])
