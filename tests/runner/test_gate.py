@@ -178,8 +178,8 @@ def test_readers_of_the_store_see_no_reports(results: Path) -> None:
 
 def test_asv_meets_the_same_gate(results: Path) -> None:
     """A stored refusal of softmax, so that nothing is forked here."""
-    values = next(values for values, spec in asv.cells_of("kernel").items() if spec.variant == "softmax")
-    cell = resolve(asv.cells_of("kernel")[values])
+    values, (spec,) = next((values, specs) for values, specs in asv.cells_of("kernel").items() if specs[0].variant == "softmax")
+    cell = resolve(spec)
     planted = Report(
         variant="softmax",
         fingerprint=cell.check_request.fingerprint(),
@@ -189,6 +189,6 @@ def test_asv_meets_the_same_gate(results: Path) -> None:
     file = Gate(results)._file(cell.check_request)
     file.parent.mkdir(parents=True)
     file.write_bytes(encode(planted))
-    record = asv.record_of("kernel", values, results)
+    (record,) = asv.records_of("kernel", values, results)
     assert (record.status, record.stage, record.reason) == ("incorrect", "check", "batch: planted")
     assert Store(results).finished(environment.machine_name())[cell.key] == record

@@ -37,7 +37,7 @@ from attnbench.store.environment import machine_name
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 
-PATIENCE_S = 20.0  # with a busy machine before the first cell of asv's run; after that, cells are marked and nothing is waited for
+PATIENCE_S = 10.0  # with a busy machine before the first cell of asv's run; after that, cells are marked and nothing is waited for
 START: Start = "fork"  # of a cell's process: asv's own has imported torch and computed nothing, so that it can be forked as it is
 
 
