@@ -5,7 +5,6 @@ On a device of the tests; the GPU's own is tried where there is one.
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from attnbench.measurement.cell_result import Measurement
 from attnbench.measurement.clock import Turn
 from attnbench.measurement.device import CUDA, CudaKernels
 from attnbench.measurement.guard import Guard
-from attnbench.measurement.kernel_clock import ENOUGH, KernelTimes, NotTimed, covered_s, kernel_times
+from attnbench.measurement.kernel_clock import ENOUGH, NotTimed, covered_s, kernel_times
 from attnbench.measurement.timed import VerifiedTrial
 from attnbench.measurement.tracks import measure_cell
 from attnbench.measurement.tracks.call import KernelTrial
@@ -49,6 +48,14 @@ def test_a_cell_has_its_kernels_seconds_and_how_they_were_told(
     assert stages.index("kernels") > stages.index("verify") > stages.index("time")
     assert ("capture" in gpu.log) == (clock == "graph")
     assert not any("_device_s" in name for name in measured.samples)
+
+
+@pytest.mark.parametrize("mode", ["prefill", "decode"])
+def test_a_call_that_leaves_a_state_is_not_captured(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = DeviceWithKernels()
+    measured, _ = cell(gpu, monkeypatch, mode=mode, causal=True)
+    assert (measured.facts["kernel_clock"], len(measured.samples[f"{mode}_kernel_s"])) == ("profiler", ENOUGH.many)
+    assert "capture" not in gpu.log
 
 
 def test_the_window_of_the_wall_clock_is_after_a_flush_and_between_two_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,22 +104,6 @@ def test_what_is_lazy_where_its_kernels_are_timed_gets_no_kernel_time(tmp_path: 
     assert measured.samples["forward_s"]
     assert not {"forward_kernel_s", "kernel_clock"} & {*measured.samples, *measured.facts}
     assert measured.facts["kernels_not_timed"]
-
-
-@dataclasses.dataclass
-class GoingOn(VerifiedTrial):
-    """A trial whose calls go on from what the call before left."""
-
-    def turn(self) -> Turn:
-        return dataclasses.replace(super().turn(), settle=lambda: self.call(0))
-
-
-def test_a_call_that_goes_on_from_another_is_not_captured(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = DeviceWithKernels()
-    monkeypatch.setattr(device, "CPU", gpu)
-    trial, guard = KernelTrial(make_spec(seq_len=48), "softmax"), Guard()
-    assert kernel_times(lambda: GoingOn(trial, guard), "forward", "cpu", gpu) == KernelTimes([BUSY_S] * ENOUGH.many, "profiler")
-    assert "capture" not in gpu.log
 
 
 def test_no_kernel_seen_is_no_time(monkeypatch: pytest.MonkeyPatch) -> None:

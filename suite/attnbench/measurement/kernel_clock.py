@@ -39,18 +39,17 @@ class NotTimed:
 def kernel_times(make: Callable[[], VerifiedTrial], mode: str, device: str, kernels: Kernels) -> KernelTimes | NotTimed:
     """The times of a trial's kernels: by replays of a graph where the call can be captured, else by the profiler.
 
-    A call with gradients is not captured, nor one that goes on from what the call before it left. Times count only when the results of
-    those very calls hold: a graph that replays something else is not believed, and where the results under the profiler do not hold either,
+    Only a forward pass is captured: all that it leaves is its output, while gradients and states are also kept track of in Python, which a
+    replay does not run. Times count only when the results of those very calls hold: a graph that replays something else is not believed, and where the results under the profiler do not hold either,
     there are no times. That is no fault of the mechanism, for it is the calls by the wall clock that a record stands for.
 
     make: gives the trial, with nothing kept of earlier calls.
     """
     flush = named(device).flusher()
-    first = make()
-    if mode != "training" and first.turn().settle is None:
+    if mode == "forward":
         try:
-            turn = _replaying(first.turn(), kernels)
-            return KernelTimes(_seconds(turn, first, kernels.span, flush), "graph")
+            first = make()
+            return KernelTimes(_seconds(_replaying(first.turn(), kernels), first, kernels.span, flush), "graph")
         except Exception:  # whatever torch or a mechanism raises where it is captured; the profiler is next
             named(device).synchronise()
     try:
