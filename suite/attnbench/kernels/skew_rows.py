@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, PaddingMask, ReferenceRows, Unsupported, at_least_float32
-from attnbench.kernels.definition import Rows, per_head, see
+from attnbench.attention import ReferenceRows, Unsupported, at_least_float32
+from attnbench.kernels.definition import Seen, per_head, rows_by
 
 Square = Float[Tensor, "batch heads rank rank"]
 
@@ -29,30 +29,20 @@ Square = Float[Tensor, "batch heads rank rank"]
 def skew_rows(name: str, g: Callable[[Square], Square]) -> ReferenceRows:
     """The `reference_rows` of the orthogonal form with this g, which is given T."""
 
-    def reference_rows(
-        module: nn.Module,
-        q: Heads,
-        k: Heads,
-        v: Heads,
-        rows: Rows,
-        causal: bool,
-        padding_mask: PaddingMask | None,
-        hidden: Float[Tensor, "batch seq_len d_model"] | None = None,
-    ) -> Float[Tensor, "batch heads rows head_dim"]:
-        if causal:
+    def output(module: nn.Module, seen: Seen) -> Tensor:
+        if seen.causal:
             raise Unsupported(f"{name} has no causal form: a triangular orthogonal matrix is diagonal")
-        seen = see(q, k, v, rows, causal, padding_mask)
-        u, values = at_least_float32(torch.cat([seen.all_q, seen.k], dim=-1)), at_least_float32(seen.v)
+        u, v = at_least_float32(torch.cat([seen.all_q, seen.k], dim=-1)), at_least_float32(seen.v)
         basis = torch.linalg.qr(u.detach()).Q
         r = basis.mT @ u
-        turned = per_head(module, "alpha", u) / math.sqrt(q.shape[-1]) * _times_j(r)  # c R J
+        turned = per_head(module, "alpha", u) / math.sqrt(seen.k.shape[-1]) * _times_j(r)  # c R J
         inner = g(turned @ r.mT)
-        at_rows, across = basis[..., rows, :], (u - basis @ r)[..., rows, :]
+        at_rows, across = basis[..., seen.rows, :], (u - basis @ r)[..., seen.rows, :]
         # J^T = -J: c J R^T is minus the transpose of c R J.
-        out = values[..., rows, :] + at_rows @ (inner @ (turned @ (u.mT @ values))) - across @ (turned.mT @ (inner @ (basis.mT @ values)))
-        return seen.without_padding(out.to(v.dtype))
+        moved = at_rows @ (inner @ (turned @ (u.mT @ v))) - across @ (turned.mT @ (inner @ (basis.mT @ v)))
+        return (v[..., seen.rows, :] + moved).to(seen.v.dtype)
 
-    return reference_rows
+    return rows_by(output)
 
 
 def phi1(t: Square) -> Square:
