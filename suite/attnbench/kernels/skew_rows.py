@@ -20,47 +20,49 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, PaddingMask, ReferenceRows, Unsupported, at_least_float32
-from attnbench.kernels.definition import Rows, per_head, see
+from attnbench.attention import ReferenceRows, Unsupported, at_least_float32
+from attnbench.kernels.definition import Seen, per_head, rows_by
 
 Square = Float[Tensor, "batch heads rank rank"]
+
+TERMS = 20  # of the series of phi1 at norm 1: what follows is below 1 / 21!, less than the rounding of float64
 
 
 def skew_rows(name: str, g: Callable[[Square], Square]) -> ReferenceRows:
     """The `reference_rows` of the orthogonal form with this g, which is given T."""
 
-    def reference_rows(
-        module: nn.Module,
-        q: Heads,
-        k: Heads,
-        v: Heads,
-        rows: Rows,
-        causal: bool,
-        padding_mask: PaddingMask | None,
-        hidden: Float[Tensor, "batch seq_len d_model"] | None = None,
-    ) -> Float[Tensor, "batch heads rows head_dim"]:
-        if causal:
+    def output(module: nn.Module, seen: Seen) -> Tensor:
+        if seen.causal:
             raise Unsupported(f"{name} has no causal form: a triangular orthogonal matrix is diagonal")
-        seen = see(q, k, v, rows, causal, padding_mask)
-        u, values = at_least_float32(torch.cat([seen.all_q, seen.k], dim=-1)), at_least_float32(seen.v)
+        u, v = at_least_float32(torch.cat([seen.all_q, seen.k], dim=-1)), at_least_float32(seen.v)
         basis = torch.linalg.qr(u.detach()).Q
         r = basis.mT @ u
-        turned = per_head(module, "alpha", u) / math.sqrt(q.shape[-1]) * _times_j(r)  # c R J
+        turned = per_head(module, "alpha", u) / math.sqrt(seen.k.shape[-1]) * _times_j(r)  # c R J
         inner = g(turned @ r.mT)
-        at_rows, across = basis[..., rows, :], (u - basis @ r)[..., rows, :]
+        at_rows, across = basis[..., seen.rows, :], (u - basis @ r)[..., seen.rows, :]
         # J^T = -J: c J R^T is minus the transpose of c R J.
-        out = values[..., rows, :] + at_rows @ (inner @ (turned @ (u.mT @ values))) - across @ (turned.mT @ (inner @ (basis.mT @ values)))
-        return seen.without_padding(out.to(v.dtype))
+        moved = at_rows @ (inner @ (turned @ (u.mT @ v))) - across @ (turned.mT @ (inner @ (basis.mT @ v)))
+        return (v[..., seen.rows, :] + moved).to(seen.v.dtype)
 
-    return reference_rows
+    return rows_by(output)
 
 
 def phi1(t: Square) -> Square:
-    """phi1(T) = sum_k T^k / (k+1)!, the upper right block of exp([[T, I], [0, 0]])."""
-    identity = torch.eye(t.shape[-1], dtype=t.dtype, device=t.device).expand_as(t)
-    nothing = torch.zeros_like(t)
-    block = torch.cat([torch.cat([t, identity], dim=-1), torch.cat([nothing, nothing], dim=-1)], dim=-2)
-    return torch.linalg.matrix_exp(block)[..., : t.shape[-1], t.shape[-1] :]
+    """phi1(T) = sum_k T^k / (k+1)!: its series where the norm is at most 1, then phi1(2 M) = (e^M + I) phi1(M) / 2 up to T.
+
+    e^M is orthogonal and is squared by itself, so that rounding at most doubles with M. (torch's exponential of [[T, I], [0, 0]] holds phi1
+    too, but at twice the size, and at four times in its gradient.)
+    """
+    norm = float(t.detach().abs().sum(-1).amax()) if t.numel() else 0.0
+    doublings = max(0, math.ceil(math.log2(norm))) if 0.0 < norm < math.inf else 0
+    identity = torch.eye(t.shape[-1], dtype=t.dtype, device=t.device)
+    m, phi = t / 2**doublings, identity
+    for k in range(TERMS, 1, -1):
+        phi = identity + m @ phi / k
+    exponential = identity + m @ phi
+    for _ in range(doublings):
+        phi, exponential = (exponential + identity) @ phi / 2, exponential @ exponential
+    return phi
 
 
 def inverse_half(t: Square) -> Square:
