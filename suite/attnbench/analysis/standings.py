@@ -12,7 +12,7 @@ from attnbench.analysis.overall import Aggregate, frontiers, task_ranks
 from attnbench.analysis.ranking import What, rankings
 from attnbench.analysis.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
 from attnbench.analysis.settings import ALONG, SETTING, Setting, as_texts, bench_of, setting_of, without
-from attnbench.stats import Interval, rank_ranges
+from attnbench.stats import Interval, Resolution, rank_ranges
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
@@ -25,6 +25,11 @@ class Standing:
     """A mechanism's place in a setting.
 
     rank: the first and last rank that it could have, or None; ties: the labels it cannot be told from; why: the reason for no rank.
+    metric, interval: what it is ranked by; a time is ranked by `softmax_ratio`, its seconds over softmax's own, where it can be.
+    seconds: of a time, the seconds themselves; None where they do not count. processes: in how many processes it was measured.
+    apart: why the row is not of the table's main session or commit ("of session X", "of commit Y"); None where it is.
+    notes: what a reader must know beside the number, each a sentence without its full stop ("launch-bound: ...").
+    implementation: the mechanism's code on that device, "tuned", "compiled" or "reference"; "" where the record does not say.
     """
 
     rank: tuple[int, int] | None
@@ -32,6 +37,11 @@ class Standing:
     metric: str
     interval: Interval | None
     why: str | None
+    processes: int = 1
+    apart: str | None = None
+    notes: tuple[str, ...] = ()
+    seconds: Interval | None = None
+    implementation: str = ""
 
     def ahead_of(self, other: Standing) -> bool:
         """Whether this one is better, where a test tells the two apart: the larger accuracy is better, else the smaller value."""
@@ -48,8 +58,8 @@ class Standing:
 class Growth:
     """How a cost grows with the size.
 
-    exponent: measured, None below two sizes; sizes, smallest, largest: the number and range of the sizes it was fitted to; claimed: the
-    exponent that the mechanism claims, None where it claims none.
+    exponent: the slope over the longest sizes, None where there is none; why: the reason for that. sizes, smallest, largest: the number and
+    range of the sizes it was fitted to; claimed: the exponent that the mechanism claims, None where it claims none.
     """
 
     exponent: Interval | None
@@ -57,6 +67,7 @@ class Growth:
     smallest: float
     largest: float
     claimed: float | None
+    why: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,7 @@ class Standings:
         self._all_series: dict[tuple[Cost, str], SeriesOf] = {}
         self._average_places: dict[tuple[str, ...], dict[str, AveragePlace]] = {}
         self._settings: dict[int, Setting] = {}
+        self._resolutions: dict[str, dict[Setting, Resolution]] = {}
         self._frontiers: dict[str, dict[Setting, dict[str, str]]] = {}
         self._crossings: dict[tuple[Cost, str], dict[Setting, dict[str, dict[str, Crossing]]]] = {}
 
@@ -103,6 +115,10 @@ class Standings:
     def places(self, what: What, record: Record) -> Mapping[str, Standing]:
         """The place of every mechanism in the record's setting, by label."""
         return self._places.get(record.spec.track, {}).get(what, {}).get(self._setting(record), {})
+
+    def resolution(self, record: Record) -> Resolution | None:
+        """The smallest ratio of times that the table of the record's setting can show; None where it ranks nothing by time."""
+        return self._resolutions.get(record.spec.track, {}).get(self._setting(record))
 
     def growth(self, what: Cost, record: Record) -> Mapping[str, Growth]:
         """How the cost of each mechanism grows over all sizes of the record's setting, by label."""

@@ -30,3 +30,4 @@ from attnbench.stats.intervals import within as within
 from attnbench.stats.modes import in_groups as in_groups
 from attnbench.stats.ranks import rank_ranges as rank_ranges
 from attnbench.stats.ranks import ties as ties
+from attnbench.stats.resolution import Resolution as Resolution
