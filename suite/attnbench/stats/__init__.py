@@ -35,3 +35,4 @@ from attnbench.stats.processes import medians as medians
 from attnbench.stats.ranks import rank_ranges as rank_ranges
 from attnbench.stats.ranks import ties as ties
 from attnbench.stats.resolution import Resolution as Resolution
+from attnbench.stats.resolution import resolution_of as resolution_of

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from attnbench.stats.processes import MANY
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Whole = NDArray[np.intp]
@@ -19,7 +21,6 @@ Whole = NDArray[np.intp]
 EXACT_MARGIN = 1.01  # of what is counted rather than timed, such as bytes
 RESOLUTION = 1e-3  # of a score: what a test part of a thousand rows resolves
 LEVEL = 0.05  # false discovery rate
-MANY = 1e9  # degrees of freedom; more are a normal distribution, and infinitely many no number to scipy
 
 
 def cheaper(p_values: Floats, log: Floats, resolution: float = 1.0, level: float = LEVEL) -> Bools:
