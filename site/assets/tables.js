@@ -56,6 +56,7 @@
     let count = 0;
     for (const { row, data: of } of rows) {
       row.hidden = !holds(of);
+      if (of.name) row.dataset.line = of.name;
       count += !row.hidden;
     }
     return [count, rows.length];

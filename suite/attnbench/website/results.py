@@ -94,7 +94,10 @@ class Results:
         return self._flags.get((record.machine, record.session))
 
     def groups(self, track: str) -> list[Group]:
-        """The groups of a track: the first machine's first, then those with most variants, then most results. Without tuning trials."""
+        """The groups of a track: the first machine's first, then those with most variants, then most results; history after all others.
+
+        Without tuning trials.
+        """
         if track not in self._groups:
             found: dict[tuple[Axis, ...], list[Record]] = {}
             for record in self.records:
@@ -102,7 +105,7 @@ class Results:
                     found.setdefault(axes(record), []).append(record)
             groups = [Group(key, tuple(records if track == "task" else pooled(records))) for key, records in found.items()]
             self._groups[track] = sorted(
-                groups, key=lambda g: (g.machine != self._first, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes))
+                groups, key=lambda g: (g.machine != self._first, g.is_history, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes))
             )
         return self._groups[track]
 

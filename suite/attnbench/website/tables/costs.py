@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from attnbench.analysis.number_format import digits, ratio, seconds, size
 from attnbench.analysis.samples import BASELINE, positive
 from attnbench.analysis.standings import Standing
-from attnbench.stats import MARGIN, Interval, ratio_interval
+from attnbench.stats import Interval, ratio_interval
 from attnbench.store.facts import LARGEST
 from attnbench.store.record import Record
 from attnbench.website.links import cell_href
 from attnbench.website.results import Results
+from attnbench.website.tables.resolution import resolution_text, row_words
 from attnbench.website.tables.table import (
     EMPTY,
     Cell,
@@ -30,10 +31,9 @@ from attnbench.website.tables.table import (
 )
 
 TIES = (
-    f"Ranks are ranges: two mechanisms are ordered only where a rank test tells their times apart by more than {100 * (MARGIN - 1):.0f} %, "
-    "with at most 1 % of such statements false."
+    "Ranks are ranges: two mechanisms are ordered only where their times differ by more than the resolution and by more than chance, with at "
+    "most 5 % of such statements false."
 )
-FEWER = "Intervals of times have 99 % confidence; of few samples they are the whole range, with the confidence that this has."
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,16 @@ class Extra:
 class Times:
     """The times of a table's mechanisms.
 
-    times:  median and interval by label, for those that have a time.
+    times:  seconds and interval by label, for those that have a time.
     lead:   the values shown first: the ratio to softmax where every time has one, else the time.
     places: the rank of every mechanism, or the reason why it has none.
+    resolution: the smallest difference that the table can show; None where nothing ranks.
     """
 
     def __init__(self, results: Results, records: Sequence[Record]) -> None:
         self.places: Mapping[str, Standing] = results.standings.places("time", records[0])
-        self.times = {results.label(r): t for r in records if (t := positive(r, f"{r.spec.mode}_s"))}
+        self.resolution = results.standings.resolution(records[0])
+        self.times = {label: t for r in records if (t := self._seconds(r, label := results.label(r)))}
         base = self.times.get(BASELINE)
         timed = [r for r in records if results.label(r) in self.times]
         ratios = {label: x for r in timed if (x := self._ratio(r, label := results.label(r), base))}
@@ -65,10 +67,15 @@ class Times:
         self.on = scale(self.lead.values(), 1.0 if self.is_relative else None)
         self.confidences = {interval.confidence for interval in self.lead.values()}
 
+    def _seconds(self, record: Record, label: str) -> Interval | None:
+        """The seconds that the ranks are based on; of a row without any, those of its record."""
+        place = self.places.get(label)
+        return (place.seconds if place else None) or positive(record, f"{record.spec.mode}_s")
+
     def _ratio(self, record: Record, label: str, base: Interval | None) -> Interval | None:
         """The ratio to softmax that the ranks are based on; if they are based on seconds, the ratio of the two cells' times."""
         place = self.places.get(label)
-        found = place.interval if place and place.metric == "anchor_ratio" else None
+        found = place.interval if place and place.metric.endswith("_ratio") else None
         if found and 1 / LARGEST < found.low <= found.high < LARGEST:
             return found
         return beside_softmax(record, self.times[label], base)
@@ -90,8 +97,11 @@ class Times:
             return ""
         return f"{math.floor(100 * min(self.confidences))} % interval"
 
-    def rank(self, label: str) -> Cell:
-        return rank_cell(self.places.get(label))
+    def head(self, results: Results, record: Record) -> list[Cell]:
+        """The rank, and the mechanism's name with what must be said of the row."""
+        place = self.places.get(results.label(record))
+        words = row_words(place, self.resolution.processes if self.resolution else 1)
+        return [rank_cell(place), variant_cell(results, record)._replace(words=words)]
 
     def cells(self, label: str, link: str) -> list[Cell]:
         """The time and its interval."""
@@ -101,7 +111,7 @@ class Times:
         is_base = label == BASELINE and self.is_relative
         drawn = bar(leading, self.on, 1.0 if self.is_relative else None) if self.on else None
         told = leading if not self._of_all() else Interval(leading.value, leading.low, leading.high, 1.0)
-        bounds = "baseline" if is_base else interval_text(told, digits if self.is_relative else seconds)
+        bounds = interval_text(told, digits if self.is_relative else seconds) + (" itself" if is_base else "")
         absolute = [Cell(seconds(time.value), title=span, href=link, kind="number quiet")] if self.is_relative else []
         own = interval_text(leading, show)
         return [Cell(show(leading.value), title=own, href=link), Cell(bounds, kind="interval", bar=drawn), *absolute]
@@ -112,7 +122,7 @@ class Times:
 
     def notes(self) -> tuple[str, ...]:
         flags = sorted({place.why for place in self.places.values() if place.flagged and place.why})
-        return (TIES, FEWER, *(f"Not ranked, {flag}." for flag in flags))
+        return (TIES, *(f"Not ranked, {flag}." for flag in flags))
 
 
 def cost_table(results: Results, records: Sequence[Record], setting: str, extras: Sequence[Extra]) -> Table:
@@ -126,7 +136,7 @@ def cost_table(results: Results, records: Sequence[Record], setting: str, extras
 
     def row(record: Record) -> list[Cell]:
         label, link = results.label(record), cell_href(record)
-        head = [times.rank(label), variant_cell(results, record)]
+        head = times.head(results, record)
         if label not in times.times and record.status == "ok":
             return [*head, Cell("not measured", kind="text none", span=measured + 1), *(extra.show(record) for extra in extras)]
         if label not in times.times:
@@ -146,7 +156,7 @@ def cost_table(results: Results, records: Sequence[Record], setting: str, extras
 
     shown = in_order(results, records, times.places)
     notes = (*times.notes(), *(extra.note for extra in extras if extra.note))
-    return Table(setting, columns, [row(r) for r in shown], notes, [data(r) for r in shown])
+    return Table(setting, columns, [row(r) for r in shown], notes, [data(r) for r in shown], resolution_text(times.resolution))
 
 
 def row_data(results: Results, record: Record, place: Standing | None) -> dict[str, Value]:

@@ -1,0 +1,51 @@
+"""The line below a table of times that says which differences it cannot show, and what a reader must know beside a row's name."""
+
+from __future__ import annotations
+
+from attnbench.analysis.number_format import digits
+from attnbench.analysis.standings import Standing
+from attnbench.stats import Resolution
+from attnbench.website.tables.table import Word
+from attnbench.website.words import WORDS
+
+_NUMBERS = ("no process", "one process", "two processes", "three processes", "four processes", "five processes")
+
+
+def resolution_text(found: Resolution | None) -> str:
+    """The resolution of a table in one line; "" where softmax was not measured in it, or nothing ranks by time."""
+    if found is None:
+        return ""
+    told = f"Differences below {_percent(found.factor)} cannot be told apart here: softmax against itself in {processes_text(found.processes)} "
+    told += f"differs by {_percent(found.between)}" if found.processes > 1 else f"has the {_percent(found.between)} known from other cells"
+    if found.over_cells is not None:
+        told += f", and its time over all cells of this table by {_percent(found.over_cells)}"
+    return f"{'A first look, from one process. ' if found.processes == 1 else ''}{told}."
+
+
+def processes_text(number: int) -> str:
+    """A number of processes in words."""
+    return _NUMBERS[number] if number < len(_NUMBERS) else f"{number} processes"
+
+
+def row_words(place: Standing | None, of_table: int) -> tuple[Word, ...]:
+    """What must be said of a row beside its name: another session or commit, fewer processes than the table's, and what analysis noted.
+
+    of_table: in how many processes the table's softmax was measured.
+    """
+    if place is None:
+        return ()
+    words = [Word(place.apart, (f"This row was measured {place.apart}, the table’s other rows were not.",))] if place.apart else []
+    if place.interval is not None and place.processes < of_table:
+        words.append(Word(processes_text(place.processes), (WORDS["first look" if place.processes == 1 else "process"],)))
+    return (*words, *map(_noted, place.notes))
+
+
+def _noted(note: str) -> Word:
+    """A note of analysis ("drift: its anchor took 1.4 times as long ...") as a word that opens to it, and to what the word means."""
+    word, _, told = note.partition(": ")
+    meaning = (WORDS[word],) if word in WORDS else ()
+    return Word(word, (f"{told[:1].upper()}{told[1:]}.", *meaning) if told else meaning)
+
+
+def _percent(factor: float) -> str:
+    return f"{digits(100 * (factor - 1))}\u2009%" if factor >= 1.001 else "0.1\u2009%"

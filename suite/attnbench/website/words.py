@@ -1,0 +1,34 @@
+"""The words in rows and pages that readers can open, and what each means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from attnbench.claim import EXPLORATORY
+
+WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "tuned": "The mechanism’s code on this device is written for it: a kernel of its own, or one that a vendor or torch made fast.",
+        "compiled": "The mechanism’s code on this device is plain operations that a compiler joins into fewer kernels: faster than a "
+        "reference, and not tuned by hand.",
+        "reference": "The mechanism’s code on this device is plain operations, one kernel each, written to be right and to be read. A tuned "
+        "form could be faster, so this time says what the code takes and not what the mechanism could.",
+        "launch-bound": "A call takes more than twice the time that the GPU’s kernels in it take: most of it is spent on starting kernels "
+        "one by one. Such a time grows with their number and hardly with the sequence length, so it has no exponent.",
+        "exploratory": f"{EXPLORATORY[:1].upper()}{EXPLORATORY[1:].rstrip('.')}.",
+        "confirmatory": "The claim’s rule was committed before the first of its data were measured.",
+        "drift": "The machine’s speed changed while this was measured: the drift anchor, softmax at one fixed shape, took another time before "
+        "the cell than after it, or than beside the cells near in time. Its seconds do not count; its ratio to softmax, whose calls took "
+        "turns with its own, does.",
+        "disturbed": "Other processes, or other tenants of the machine, used the processors while this was measured. That does not cancel in "
+        "a ratio, so the row has no rank, and the next run measures the cell again.",
+        "first look": "Measured in one process. Another process of the same code comes out a few percent apart, which one cannot show by "
+        "itself: the spread that is known from other cells is added to the interval.",
+        "MFU": "Model FLOPs utilisation: the operations that the algorithm needs, recomputation left out, over what the device could do in "
+        "that time at the dtype’s measured peak.",
+        "kernels": "The seconds of the GPU’s kernels themselves, without the time between them. Rows are ranked by the wall clock, which is "
+        "what a user waits for.",
+        "process": "Each process measures the cell anew, with other inputs. The value is the median over processes of their medians.",
+    }
+)
