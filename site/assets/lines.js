@@ -42,7 +42,7 @@
     const size = trace.marker?.size, bars = isStrong || isAhead ? {} : { error_y: { visible: false }, error_x: { visible: false } };
     return {
       ...trace, ...bars,
-      opacity: isAhead ? 1 : (isStrong ? 1 : 0.22) * (isDimmed ? 0.35 : 1),
+      opacity: isAhead ? 1 : (isStrong ? 1 : 0.3) * (isDimmed ? 0.35 : 1),
       ...(trace.line && { line: { ...trace.line, width: isAhead ? 3.5 : isStrong ? 2 : 1 } }),
       ...(size && { marker: { ...trace.marker, size: isStrong || isAhead ? size : 0.65 * size } }),
     };

@@ -53,7 +53,9 @@ def decoding(variant: str) -> Iterator[Record]:
     """The two modes of causal mechanisms that are generated with."""
     for mode in ("prefill", "decode"):
         for seq_len in LENGTHS[:5]:
-            yield from (_cell(Spec(track="kernel", variant=variant, mode=mode, causal=True, seq_len=seq_len, seed=p)) for p in range(PROCESSES))
+            yield from (
+                _cell(Spec(track="kernel", variant=variant, mode=mode, causal=True, seq_len=seq_len, seed=p)) for p in range(PROCESSES)
+            )
 
 
 def padded(variant: str) -> Iterator[Record]:

@@ -20,7 +20,10 @@ def first_pages(results: Results, checks: Checks) -> Iterator[Page]:
         "index.html",
         "Leaderboard",
         "Attention mechanisms compared on time, peak memory and accuracy: one harness, every sample kept, ties shown as ties.",
-        [Section("board", "", found := board.views(results, checks), RUN), Section("plots", "At a glance", board_plots.views(results, found))],
+        [
+            Section("board", "", found := board.views(results, checks), RUN),
+            Section("plots", "At a glance", board_plots.views(results, found)),
+        ],
         known=known_sentence(results),
     )
     yield Page(

@@ -105,7 +105,8 @@ class Results:
                     found.setdefault(axes(record), []).append(record)
             groups = [Group(key, tuple(records if track == "task" else pooled(records))) for key, records in found.items()]
             self._groups[track] = sorted(
-                groups, key=lambda g: (g.machine != self._first, g.is_history, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes))
+                groups,
+                key=lambda g: (g.machine != self._first, g.is_history, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes)),
             )
         return self._groups[track]
 

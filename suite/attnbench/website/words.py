@@ -25,6 +25,8 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "a ratio, so the row has no rank, and the next run measures the cell again.",
         "first look": "Measured in one process. Another process of the same code comes out a few percent apart, which one cannot show by "
         "itself: the spread that is known from other cells is added to the interval.",
+        "against itself": "Softmax’s own cells of each process over all of them together. What this interval leaves open, the table cannot tell "
+        "apart.",
         "MFU": "Model FLOPs utilisation: the operations that the algorithm needs, recomputation left out, over what the device could do in "
         "that time at the dtype’s measured peak.",
         "kernels": "The seconds of the GPU’s kernels themselves, without the time between them. Rows are ranked by the wall clock, which is "

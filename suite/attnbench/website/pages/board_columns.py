@@ -14,10 +14,8 @@ from attnbench.website.groups import BENCH_AXES, axes
 from attnbench.website.results import Results
 from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.costs import Extra
-from attnbench.website.tables.table import EMPTY, Cell, Column, Value, bounds_data, exponent_cell, lengths_of
+from attnbench.website.tables.table import EMPTY, Cell, Column, Value, bounds_data, common_lengths, exponent_cell
 from attnbench.website.words import WORDS
-
-
 
 
 def kernel_columns(results: Results, checks: Checks, records: Sequence[Record]) -> list[Extra]:
@@ -50,8 +48,7 @@ def state(title: str, small: str, metric: str, falling: bool = False) -> Extra:
 
 def _growth(results: Results, records: Sequence[Record]) -> Extra:
     growths = results.standings.growth("time", records[0])
-    spans = {lengths_of(grown) for grown in growths.values() if grown.exponent}
-    lengths = spans.pop() if len(spans) == 1 else ""
+    lengths = common_lengths(growths.values())
 
     def show(record: Record) -> Cell:
         return exponent_cell(growths.get(results.label(record)), lengths)
@@ -81,13 +78,14 @@ def _task_rank(results: Results, records: Sequence[Record]) -> Extra | None:
         place = places.get(results.label(record))
         return {"mean_task_rank": place.rank if place else None}
 
-    note = f"Task ranks are of tasks at {lengths}; the times are at N {records[0].spec.seq_len:,}." if lengths else ""
+    note = f"Task ranks are of tasks at {lengths}; the times are at N {records[0].spec.seq_len:,}. " if lengths else ""
+    note += "–: three seeds of too few tasks; attnbench run --preset standard --track task measures them."
     return Extra(Column("Task rank", f"at {lengths}" if lengths else "(range)", key="mean_task_rank"), show, data, note)
 
 
 def _rank_cell(record: Record, over: Aggregate, place: AveragePlace | None) -> Cell:
     if place is None:
-        return EMPTY._replace(told=("No average rank: it has three seeds of too few tasks. attnbench run --preset standard measures them.",))
+        return EMPTY
     told = f"average rank over {', '.join(over.tasks)}, residual models"
     bench = {axis.name: axis.value for axis in axes(record) if axis.name in BENCH_AXES}
     return Cell(f"{place.rank:.1f}", f"({rank_text(place.range)})", told, f"accuracy.html#{urlencode({**bench, 'to': 'over-tasks'})}")
@@ -95,18 +93,18 @@ def _rank_cell(record: Record, over: Aggregate, place: AveragePlace | None) -> C
 
 def _mfu(records: Sequence[Record]) -> Extra | None:
     """The column of the model FLOPs utilisation."""
-    return _of_metric(records, lambda record: "mfu", lambda x: f"{100 * x:.2g}\u2009%", Column("MFU", "of peak", key="mfu", falling=True), "MFU")
+    column = Column("MFU", "of peak", key="mfu", falling=True, told=WORDS["MFU"])
+    return _of_metric(records, lambda record: "mfu", lambda x: f"{100 * x:.2g}\u2009%", column)
 
 
 def _kernels(records: Sequence[Record]) -> Extra | None:
     """The column of the seconds of the GPU's kernels, beside those of the wall clock by which rows are ranked."""
-    return _of_metric(records, lambda record: f"{record.spec.mode}_kernel_s", seconds, Column("Kernels", "of the GPU", key="kernel_s"), "kernels")
+    column = Column("Kernels", "of the GPU", key="kernel_s", told=WORDS["kernels"])
+    return _of_metric(records, lambda record: f"{record.spec.mode}_kernel_s", seconds, column)
 
 
-def _of_metric(
-    records: Sequence[Record], name: Callable[[Record], str], show: Callable[[float], str], column: Column, word: str
-) -> Extra | None:
-    """The column of the median of a metric, with a note on what it is; None where no record has it."""
+def _of_metric(records: Sequence[Record], name: Callable[[Record], str], show: Callable[[float], str], column: Column) -> Extra | None:
+    """The column of the median of a metric; None where no record has it."""
 
     def value(record: Record) -> float | None:
         found = positive(record, name(record))
@@ -118,7 +116,7 @@ def _of_metric(
 
     if all(value(record) is None for record in records):
         return None
-    return Extra(column, cell, lambda record: {column.key: value(record)}, f"{column.title}: {WORDS[word]}")
+    return Extra(column, cell, lambda record: {column.key: value(record)})
 
 
 def _code(records: Sequence[Record]) -> Extra | None:
@@ -134,4 +132,6 @@ def _code(records: Sequence[Record]) -> Extra | None:
 
     if not any(map(word, records)):
         return None
-    return Extra(Column("Code", "on this device", kind="text", key="implementation"), show, lambda record: {"implementation": word(record) or None})
+    return Extra(
+        Column("Code", "on this device", kind="text", key="implementation"), show, lambda record: {"implementation": word(record) or None}
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from urllib.parse import urlencode
 
 from markupsafe import Markup
@@ -18,7 +17,7 @@ from attnbench.website.results import Results
 from attnbench.website.tables.table import clip
 
 Setting = tuple[Group, str, int]  # of kernel cells: mode and seq_len
-MOST = 3  # mechanisms that the sentence names together; where more are tied for the first rank it names none
+MOST = 3  # mechanisms that the sentence names together; where more may be first it names none
 
 
 def opening(results: Results) -> Setting | None:
@@ -53,48 +52,65 @@ def _by_size(group: Group) -> dict[tuple[str, int], list[Record]]:
 
 
 def known_sentence(results: Results) -> Markup:
-    """What is known today in one sentence with links: who is fastest up to which length, on which hardware; empty where nothing is."""
+    """What is known today in one sentence with links: than what nothing is faster up to which length, and on which hardware.
+
+    Empty where nothing is. Lengths at which less than half of the mechanisms are ranked do not count.
+    """
     chosen = opening(results)
     if chosen is None:
         return Markup("")
     group, mode, _ = chosen
-    sizes = {seq_len: records for (of_mode, seq_len), records in _by_size(group).items() if of_mode == mode}
-    places = {seq_len: results.standings.places("time", records[0]) for seq_len, records in sizes.items()}
-    leaders = {seq_len: _leaders(of) for seq_len, of in places.items()}
-    parts = [
-        _part(results, group, mode, names, [seq_len for seq_len, _ in run], places)
-        for names, run in groupby(leaders.items(), key=lambda pair: pair[1])
-        if names
-    ]
+    places = {of: results.standings.places("time", records[0]) for (m, of), records in _by_size(group).items() if m == mode}
+    most = max(map(_ranked_count, places.values()))
+    ranges = _ranges({seq_len: _leaders(of) for seq_len, of in places.items() if 2 * _ranked_count(of) >= most})
+    parts = [_part(results, group, mode, *found) for found in ranges if len(found[0]) <= MOST]
     if not parts:
         return Markup("")
+    names, last = ranges[-1][0], ranges[-1][2]
     told = ", ".join(axis.label for axis in group.device if axis.name in ("device", "threads"))
     where = Markup('<a href="{}">{}</a> ({})').format(machine_href(group.machine), clip(group.machine, 40), told)
     timing = ", by the old timing" if group.is_history else ""
-    return Markup("On {}{}, {} is fastest {}.").format(where, timing, mode, Markup("; ").join(parts))
+    ratio = _ratio_text(places[last][min(names)], last) if len(names) == 1 and BASELINE not in names else ""
+    return Markup("On {}{}, {}: nothing is faster than {}{}.").format(where, timing, mode, Markup(", nor than ").join(parts), ratio)
 
 
-def _leaders(places: Mapping[str, Standing]) -> tuple[str, ...]:
-    """The mechanisms that may have the first rank; none where too many may, or only one is ranked."""
-    ranked = {label: place.rank for label, place in places.items() if place.rank}
-    first = tuple(sorted(label for label, rank in ranked.items() if rank[0] == 1))
-    return first if len(ranked) > 1 and len(first) <= MOST else ()
+def _ranked_count(places: Mapping[str, Standing]) -> int:
+    return sum(place.rank is not None for place in places.values())
 
 
-def _part(
-    results: Results, group: Group, mode: str, names: Sequence[str], run: Sequence[int], places: Mapping[int, Mapping[str, Standing]]
-) -> Markup:
-    """Who is fastest over a run of lengths: "with softmax at 256", "with orthogonal from 1,024 to 16,384 (there 0.02× ...)"."""
-    who = Markup(" or ").join(_variant(results, group, name) for name in names)
-    last = _length(group, mode, run[-1])
-    at = Markup("at {}").format(last) if len(run) == 1 else Markup("from {} to {}").format(_length(group, mode, run[0]), last)
-    tied = " (which cannot be told apart)" if len(names) > 1 else ""
-    found = places[run[-1]][names[0]]
-    ratio = ""
-    if not tied and names[0] != BASELINE and found.interval and found.metric.endswith("_ratio"):
-        of = found.interval
-        ratio = f" ({'there ' if len(run) > 1 else ''}{digits(of.value)} [{digits(of.low)}, {digits(of.high)}] of {BASELINE}’s time)"
-    return Markup("with {} {}{}{}").format(who, at, tied, ratio)
+def _leaders(places: Mapping[str, Standing]) -> frozenset[str]:
+    """The mechanisms that may have the first rank."""
+    return frozenset(label for label, place in places.items() if place.rank and place.rank[0] == 1)
+
+
+def _ranges(leaders: Mapping[int, frozenset[str]]) -> list[tuple[frozenset[str], int, int]]:
+    """Ranges of lengths within which the same mechanisms may be first: these, the shortest and the longest length, shortest range first.
+
+    The ranges are made from the longest length down, each as long as it can be, so that the last says from where on something holds.
+    """
+    found: list[tuple[frozenset[str], int, int]] = []
+    for seq_len in sorted(leaders, reverse=True):
+        names, longest = leaders[seq_len], seq_len
+        if found and (common := found[-1][0] & names):
+            _, _, longest = found.pop()
+            names = common
+        found.append((names, seq_len, longest))
+    return found[::-1]
+
+
+def _part(results: Results, group: Group, mode: str, names: frozenset[str], shortest: int, longest: int) -> Markup:
+    """Mechanisms with the lengths at which nothing is faster: "orthogonal from 1,024 to 16,384"."""
+    who = Markup(" and ").join(_variant(results, group, name) for name in sorted(names))
+    first, last = (_length(group, mode, seq_len) for seq_len in (shortest, longest))
+    return Markup("{} at {}").format(who, last) if shortest == longest else Markup("{} from {} to {}").format(who, first, last)
+
+
+def _ratio_text(place: Standing, seq_len: int) -> str:
+    """A ratio to softmax at a length as the end of the sentence; "" where the ranks are of seconds."""
+    if place.interval is None or not place.metric.endswith("_ratio"):
+        return ""
+    of = place.interval
+    return f", which takes {digits(of.value)} [{digits(of.low)}, {digits(of.high)}] of {BASELINE}’s time at {seq_len:,}"
 
 
 def _variant(results: Results, group: Group, label: str) -> Markup:

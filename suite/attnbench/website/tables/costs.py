@@ -21,6 +21,7 @@ from attnbench.website.tables.table import (
     Column,
     Table,
     Value,
+    Word,
     bar,
     bounds_data,
     interval_text,
@@ -29,6 +30,7 @@ from attnbench.website.tables.table import (
     status_cell,
     variant_cell,
 )
+from attnbench.website.words import WORDS
 
 TIES = (
     "Ranks are ranges: two mechanisms are ordered only where their times differ by more than the resolution and by more than chance, with at "
@@ -101,6 +103,8 @@ class Times:
         """The rank, and the mechanism's name with what must be said of the row."""
         place = self.places.get(results.label(record))
         words = row_words(place, self.resolution.processes if self.resolution else 1)
+        if self.is_relative and results.label(record) == BASELINE:
+            words = (Word("against itself", (WORDS["against itself"],)), *words)
         return [rank_cell(place), variant_cell(results, record)._replace(words=words)]
 
     def cells(self, label: str, link: str) -> list[Cell]:
@@ -108,10 +112,9 @@ class Times:
         time, leading = self.times[label], self.lead[label]
         span = interval_text(time, seconds)
         show = ratio if self.is_relative else seconds
-        is_base = label == BASELINE and self.is_relative
         drawn = bar(leading, self.on, 1.0 if self.is_relative else None) if self.on else None
         told = leading if not self._of_all() else Interval(leading.value, leading.low, leading.high, 1.0)
-        bounds = interval_text(told, digits if self.is_relative else seconds) + (" itself" if is_base else "")
+        bounds = interval_text(told, digits if self.is_relative else seconds)
         absolute = [Cell(seconds(time.value), title=span, href=link, kind="number quiet")] if self.is_relative else []
         own = interval_text(leading, show)
         return [Cell(show(leading.value), title=own, href=link), Cell(bounds, kind="interval", bar=drawn), *absolute]

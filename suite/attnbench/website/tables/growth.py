@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnbench.analysis.scaling import BASELINES
+from attnbench.analysis.scaling import BASELINES, Cost
 from attnbench.analysis.standings import Crossing, Growth
 from attnbench.store.record import Record
 from attnbench.website.results import Results
-from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, exponent_cell, variant_cell
+from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, common_lengths, exponent_cell, variant_cell
 
+COSTS: tuple[Cost, ...] = ("time", "memory")
 NOTES = (
     "An exponent is the slope of cost over the longest lengths on logarithmic axes, with its 95 % interval and these lengths. ok: the claimed "
     "one lies within the interval.",
@@ -22,20 +23,23 @@ def growth_table(results: Results, records: Sequence[Record], setting: str) -> T
     """The table of growth in one setting and mode. records: those of all lengths."""
     first = {results.label(r): r for r in reversed(records)}
     baselines = [name for name in BASELINES if name in first]
+    of_costs = {what: results.standings.growth(what, records[0]) for what in COSTS}
+    lengths = {what: common_lengths(grown for label, grown in of.items() if label in first) for what, of in of_costs.items()}
+    small = {what: f"{of} (claimed)" if of else "(claimed)" for what, of in lengths.items()}
     columns = [
-        Column("Variant", kind="text", key="name"), Column("Time", "measured (claimed)", key="time_exponent"),
-        Column("Memory", "measured (claimed)", key="memory_exponent"),
+        Column("Variant", kind="text", key="name"),
+        *(Column(f"{what.capitalize()}", small[what], key=f"{what}_exponent") for what in COSTS),
         *(Column("Faster from", f"than {name}", key=f"faster_than_{name}_from") for name in baselines),
         *(Column("Smaller from", f"than {name}", key=f"smaller_than_{name}_from") for name in baselines),
-    ]  # fmt: skip
+    ]
     rows, data = [], []
     for label, record in sorted(first.items()):
-        growths = [results.standings.growth(what, record).get(label) for what in ("time", "memory")]
-        crossings = {what: results.standings.crossings(what, record).get(label, {}) for what in ("time", "memory")}
+        crossings = {what: results.standings.crossings(what, record).get(label, {}) for what in COSTS}
         row = [variant_cell(results, record)]
         told: dict[str, Value] = {"name": label, "variant": record.spec.variant}
-        for what, grown in zip(("time", "memory"), growths, strict=True):
-            row.append(_exponent_cell(grown))
+        for what in COSTS:
+            grown = of_costs[what].get(label)
+            row.append(_exponent_cell(grown, lengths[what]))
             told |= _exponent_data(what, grown)
         for what, word in (("time", "faster"), ("memory", "smaller")):
             for name in baselines:
@@ -47,9 +51,9 @@ def growth_table(results: Results, records: Sequence[Record], setting: str) -> T
     return Table(f"Growth with seq_len, measured and claimed · {setting}", columns, rows, NOTES, data)
 
 
-def _exponent_cell(grown: Growth | None) -> Cell:
+def _exponent_cell(grown: Growth | None, lengths: str) -> Cell:
     """The cell of an exponent, which says whether the claimed one lies within its interval."""
-    cell = exponent_cell(grown)
+    cell = exponent_cell(grown, lengths)
     of = grown.exponent if grown else None
     agrees = of is not None and grown is not None and grown.claimed is not None and of.low <= grown.claimed <= of.high
     return cell._replace(small=f"{cell.small} ok") if agrees else cell

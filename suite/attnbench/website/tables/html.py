@@ -37,6 +37,8 @@ def tell_html(text: str, told: Sequence[str] = ()) -> Markup:
 def _column(column: Column) -> str:
     key = f' data-key="{_text(column.key)}"{" data-falling" if column.falling else ""}' if column.key else ""
     small = f"<small>{_text(column.small)}</small>" if column.small else ""
+    if column.told:
+        small = f'<div class="words">{tell_html(column.small, (column.told,))}</div>'
     return f'<th scope="col" class="{column.kind}"{key}>{_text(column.title)}{small}</th>'
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -59,13 +60,17 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """A column. key: the name of its values in the table's data, by which readers sort; the smallest first unless `falling`."""
+    """A column. key: the name of its values in the table's data, by which readers sort; the smallest first unless `falling`.
+
+    told: what its second line opens to.
+    """
 
     title: str
     small: str = ""
     kind: str = "number"
     key: str = ""
     falling: bool = False
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,12 @@ def exponent_cell(grown: Growth | None, lengths: str = "") -> Cell:
 def lengths_of(grown: Growth) -> str:
     """The lengths that an exponent was fitted to, as text: "1k to 16k"."""
     return f"{short_count(grown.smallest)} to {short_count(grown.largest)}"
+
+
+def common_lengths(growths: Iterable[Growth]) -> str:
+    """The lengths that most exponents of a column were fitted to, as text, which its head gives; "" where there are none."""
+    spans = Counter(lengths_of(grown) for grown in growths if grown.exponent)
+    return min(spans, key=lambda span: (-spans[span], span), default="")
 
 
 def power(exponent: str) -> Markup:
