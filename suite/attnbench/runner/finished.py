@@ -10,6 +10,7 @@ from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import NOT_TRIED, RanOut
 from attnbench.runner.limits import memory_budget_bytes
 from attnbench.runner.outside import may_lie_outside
+from attnbench.store.disturbed import disturbance
 from attnbench.store.record import Record
 
 WIDER = 1.05  # times the memory of before, from which on it counts as more
@@ -23,8 +24,8 @@ class Finished:
     they are, so that a session tries nothing twice; none if empty.
 
     A record counts unless a wider limit, something that was missing, other checks of the variant, or a smaller size that succeeded since
-    may change it: a cell that ran out of time is due again under a longer limit, an unavailable one always, and one that ended in an error
-    where the cause may lie outside it.
+    may change it: a cell that ran out of time is due again under a longer limit, an unavailable one always, one that ended in an error
+    where the cause may lie outside it, and a kernel or depth cell that other programs disturbed while it was timed.
     """
 
     def __init__(self, records: Mapping[Key, Record], gate: Gate, limits: Limits, session: str = "") -> None:
@@ -36,13 +37,18 @@ class Finished:
         record = self._records.get(cell.key)
         if record is None or _is_stale(record, cell, self._gate, self.ran_out):
             return None
-        counts = is_settled(record, self._limits) or record.session == self._session
-        return record if counts else None
+        counts = is_settled(record, self._limits) and not is_disturbed(record)
+        return record if counts or record.session == self._session else None
 
     def retries(self, cell: Cell) -> bool:
         """Whether a cell is due again although it ended in an error, because the cause may lie outside it."""
         record = self._records.get(cell.key)
         return record is not None and may_lie_outside(record) and self.record(cell) is None
+
+
+def is_disturbed(record: Record) -> bool:
+    """Whether a record's cell is to be measured again because of what else ran; of a task the accuracy counts all the same."""
+    return record.spec.track != "task" and disturbance(record) is not None
 
 
 def is_settled(record: Record, limits: Limits) -> bool:

@@ -14,6 +14,7 @@ from attnbench.spec.plain import COUNTED, WHOLE
 LARGEST = 1e150  # no measurement is larger, and the ratio of two smaller numbers is finite
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)"  # in Python's notation as in ECMAScript's, which a JSON schema uses
 DRIFT_BASELINE = "drift_anchor_baseline_s"  # the anchor's median when the machine's peaks were measured
+TIMING = "settled"  # by which rule rounds are timed: each call after an untimed one of the same function; older records do not say
 DEEPEST = 8  # levels of lists and objects
 _SCALARS = (str, int, bool, float, type(None))
 
@@ -58,6 +59,14 @@ class Environment(TypedDict, total=False):
     memory_share: Share
     drift_anchor_baseline_s: Positive
     data_fingerprint: Text | None
+    timing: Text  # TIMING
+    kernel_clock: Text  # how the seconds of a GPU's kernels were taken: graph or profiler
+    softmax_backend: Text  # the kernel that softmax used: flash, efficient, cudnn or math
+    implementation: Text  # of the mechanism on the device: tuned, compiled or reference
+    other_load: Share  # processors that other processes used while the cell was timed
+    steal: Share  # processors that a hypervisor took meanwhile
+    involuntary_switches: Whole  # of the cell's threads meanwhile: how often another one was given their processor
+    busy_allowed: bool  # whether the run was told to measure beside other programs
 
 
 def misfit(environment: Mapping[str, Any]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from attnbench.store.disturbed import disturbance
 from attnbench.store.metrics import RESULTS, is_time
 from attnbench.store.record import CLOCKS, PYTEST_BENCHMARK, SCHEMA, Record
 
@@ -39,9 +40,7 @@ def warnings(record: Record, raw: dict[str, Any], variants: Collection[str], tas
         yield f"variant {record.spec.variant!r} is unknown here"
     if record.spec.task is not None and record.spec.task not in tasks:
         yield f"task {record.spec.task!r} is unknown here"
-    load, threads = environment.get("load_average"), environment.get("threads")
-    if isinstance(load, int | float) and isinstance(threads, int) and load > BUSY * threads:
-        yield f"the machine was busy: load average {load} before a cell of {threads} threads"
+    yield from _load_warnings(record)
     yield from _timing_warnings(record)
 
 
@@ -85,6 +84,17 @@ def _clock_errors(record: Record) -> Iterator[str]:
             yield f"the clock of {metric} is {clock!r}; allowed: {', '.join(CLOCKS)}"
         if metric not in record.measurements:
             yield f"clocks names {metric}, which was not measured"
+
+
+def _load_warnings(record: Record) -> Iterator[str]:
+    """Yield what is known of other programs: what they used while the cell was timed; of an older record, the load before it."""
+    load, threads = record.environment.get("load_average"), record.environment.get("threads")
+    if why := disturbance(record):
+        yield f"its times do not count: {why}"
+    elif "other_load" in record.environment:
+        return
+    elif isinstance(load, int | float) and isinstance(threads, int) and load > BUSY * threads:
+        yield f"the machine was busy: load average {load} before a cell of {threads} threads"
 
 
 def _timing_warnings(record: Record) -> Iterator[str]:
