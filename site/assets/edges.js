@@ -1,7 +1,10 @@
 // Tables wider than the page fade at the edge where they scroll, so that nobody takes a cut column for the last.
 "use strict";
 (() => {
-  const mark = (region) => region.classList.toggle("cut", region.scrollWidth - region.clientWidth - region.scrollLeft > 1);
+  function mark(region) {
+    region.classList.toggle("cut", region.scrollWidth - region.clientWidth - region.scrollLeft > 1);
+    region.style.setProperty("--caption", `${region.querySelector("caption")?.offsetHeight ?? 0}px`); // which stays in sight and does not fade
+  }
   const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => mark(target.closest(".scroll"))));
 
   // Watch the tables of a part of the page.

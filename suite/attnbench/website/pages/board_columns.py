@@ -78,8 +78,9 @@ def _task_rank(results: Results, records: Sequence[Record]) -> Extra | None:
         place = places.get(results.label(record))
         return {"mean_task_rank": place.rank if place else None}
 
-    note = f"Task ranks are of tasks at {lengths}; the times are at N {records[0].spec.seq_len:,}. " if lengths else ""
-    note += "–: three seeds of too few tasks; attnbench run --preset standard --track task measures them."
+    note = f"Task ranks are of tasks at {lengths}; the times are at N {records[0].spec.seq_len:,}." if lengths else ""
+    if not all(results.label(record) in places for record in records):
+        note += " –: three seeds of too few tasks; attnbench run --preset standard --track task measures them."
     return Extra(Column("Task rank", f"at {lengths}" if lengths else "(range)", key="mean_task_rank"), show, data, note)
 
 
@@ -132,6 +133,4 @@ def _code(records: Sequence[Record]) -> Extra | None:
 
     if not any(map(word, records)):
         return None
-    return Extra(
-        Column("Code", "on this device", kind="text", key="implementation"), show, lambda record: {"implementation": word(record) or None}
-    )
+    return Extra(Column("Code", "here", kind="text", key="implementation"), show, lambda record: {"implementation": word(record) or None})

@@ -13,7 +13,7 @@ from attnbench.website.results import Results
 from attnbench.website.view import Charts, View
 
 
-def views(results: Results, tables: Sequence[View]) -> list[View]:
+def views(results: Results, tables: Sequence[View] = ()) -> list[View]:
     """The plots of every track, those beside the first of the leaderboard's tables first."""
     found = [*_kernel(results), *_depth(results), *_task(results)]
     shown = set(tables[0].axes) if tables else set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from attnbench.analysis.number_format import count, digits, ratio, seconds, size
+from attnbench.analysis.number_format import count, ratio, seconds, size
 from attnbench.analysis.samples import positive, values
 from attnbench.store.disturbed import disturbance
 from attnbench.store.record import Record
@@ -20,8 +20,9 @@ def trust_facts(record: Record, base_s: float | None) -> list[Fact]:
     """
     found = (
         ("anchor", _anchor(record, base_s)), ("drift", _drift(record)), ("others used", _load(record)), ("verified", _verified(record)),
-        ("code", _text(record, "implementation")), ("softmax by", _text(record, "softmax_backend")), ("kernels by", _text(record, "kernel_clock")),
-        ("timing", _text(record, "timing")), ("beyond the allocator", _beyond(record)),
+        ("code", _text(record, "implementation")), ("softmax by", _text(record, "softmax_backend")),
+        ("kernels by", _text(record, "kernel_clock")),
+        ("timing", _text(record, "timing")), ("process memory", _beyond(record)),
     )  # fmt: skip
     return [(name, told) for name, told in found if told]
 
@@ -51,8 +52,8 @@ def _load(record: Record) -> str:
     e = record.environment
     other, steal, switches = (_number(e.get(name)) for name in ("other_load", "steal", "involuntary_switches"))
     told = [
-        "" if other is None else f"{digits(other)} of a core" if other <= 1 else f"{digits(other)} cores",
-        "" if steal is None else f"{digits(steal)} of a core stolen by the hypervisor",
+        "" if other is None else f"{other:.2g} of a core" if other <= 1 else f"{other:.2g} cores",
+        "" if steal is None else f"{steal:.2g} of a core stolen by the hypervisor",
         "" if switches is None else f"{count(switches)} involuntary switches",
         f"too much: {why}" if (why := disturbance(record)) else "",
         "measured on a busy machine on purpose" if e.get("busy_allowed") is True else "",

@@ -106,7 +106,7 @@ def _sessions(results: Results, name: str, sessions: dict[str, list[Record]]) ->
 
 def _drift_cell(drift: Drift) -> Cell:
     said = f"{drift.ratio:.2f}×" if drift.cells else "–"
-    return Cell(said, "not ranked", drift.flag, kind="number warn") if drift.flag else Cell(said)
+    return Cell(said, "not ranked", kind="number warn", told=(f"{drift.flag[:1].upper()}{drift.flag[1:]}.",)) if drift.flag else Cell(said)
 
 
 def _shown(key: str, value: object) -> str:

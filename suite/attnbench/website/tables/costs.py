@@ -33,8 +33,8 @@ from attnbench.website.tables.table import (
 from attnbench.website.words import WORDS
 
 TIES = (
-    "Ranks are ranges: two mechanisms are ordered only where their times differ by more than the resolution and by more than chance, with at "
-    "most 5 % of such statements false."
+    "Ranks are ranges: two mechanisms are ordered only where their times differ by more than the resolution and by more than chance, with "
+    "at most 5 % of such statements false."
 )
 
 

@@ -12,8 +12,8 @@ from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bo
 
 COSTS: tuple[Cost, ...] = ("time", "memory")
 NOTES = (
-    "An exponent is the slope of cost over the longest lengths on logarithmic axes, with its 95 % interval and these lengths. ok: the claimed "
-    "one lies within the interval.",
+    "An exponent is the slope of cost over the longest lengths on logarithmic axes, with its 95 % interval; the lengths stand in the "
+    "head or beside it. ok: the claimed one lies within the interval.",
     "Cheaper from: the seq_len from which on a mechanism costs less than the baseline, up to the longest measured, with its 95 % interval. "
     "Undecided: the interval reaches beyond the lengths that both were measured at.",
 )

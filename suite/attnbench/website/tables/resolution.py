@@ -15,11 +15,16 @@ def resolution_text(found: Resolution | None) -> str:
     """The resolution of a table in one line; "" where softmax was not measured in it, or nothing ranks by time."""
     if found is None:
         return ""
-    told = f"Differences below {_percent(found.factor)} cannot be told apart here: softmax against itself in {processes_text(found.processes)} "
-    told += f"differs by {_percent(found.between)}" if found.processes > 1 else f"has the {_percent(found.between)} known from other cells"
+    told = f"Differences below {percent_text(found.factor)} cannot be told apart here: softmax against itself "
+    if found.processes > 1:
+        told += f"in {processes_text(found.processes)} differs by {percent_text(found.between)}"
+    else:
+        told = (
+            f"A first look, from one process. {told}differs by {percent_text(found.between)} between processes, as known from other cells"
+        )
     if found.over_cells is not None:
-        told += f", and its time over all cells of this table by {_percent(found.over_cells)}"
-    return f"{'A first look, from one process. ' if found.processes == 1 else ''}{told}."
+        told += f", and its time over all cells of this table by {percent_text(found.over_cells)}"
+    return f"{told}."
 
 
 def processes_text(number: int) -> str:
@@ -47,5 +52,6 @@ def _noted(note: str) -> Word:
     return Word(word, (f"{told[:1].upper()}{told[1:]}.", *meaning) if told else meaning)
 
 
-def _percent(factor: float) -> str:
+def percent_text(factor: float) -> str:
+    """By how much a factor differs from one, in percent."""
     return f"{digits(100 * (factor - 1))}\u2009%" if factor >= 1.001 else "0.1\u2009%"

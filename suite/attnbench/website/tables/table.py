@@ -121,13 +121,14 @@ def clip(text: str, length: int) -> str:
 
 
 def rank_cell(place: Standing | None) -> Cell:
-    """The cell of a rank, which opens to the mechanisms that it cannot be told from; a flagged time has no rank, and opens to the reason."""
+    """The cell of a rank, which opens to the mechanisms that it cannot be told from; where there is no rank it opens to the reason."""
     if place is None:
         return Cell(rank_text(None), kind="number none")
     if place.flagged:
         return Cell("flagged", kind="number warn", told=(f"Not ranked: {(place.why or '').removeprefix('flagged: ')}.",))
     if place.rank is None:
-        return Cell(rank_text(None), kind="number none", told=(f"Not ranked: {clip(place.why, 400)}.",) if place.why else ())
+        why = place.why if place.interval is not None else None  # a failure tells its reason beside its status
+        return Cell(rank_text(None), kind="number none", told=(f"Not ranked: {clip(why, 400)}.",) if why else ())
     told = f"It cannot be told from {', '.join(place.ties)}." if place.ties else ""
     return Cell(rank_text(place.rank), told=(told,) if told else ())
 
