@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from attnbench.analysis.frontiers import frontiers
 from attnbench.analysis.labels import Labels
-from attnbench.analysis.overall import Aggregate, frontiers, task_ranks
-from attnbench.analysis.ranking import What, rankings
+from attnbench.analysis.overall import Aggregate, task_ranks
+from attnbench.analysis.ranking import RESOLUTION, What, rankings
 from attnbench.analysis.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
 from attnbench.analysis.settings import ALONG, SETTING, Setting, as_texts, bench_of, setting_of, without
 from attnbench.stats import Interval, Resolution, rank_ranges
@@ -118,6 +119,7 @@ class Standings:
 
     def resolution(self, record: Record) -> Resolution | None:
         """The smallest ratio of times that the table of the record's setting can show; None where it ranks nothing by time."""
+        self._places  # noqa: B018 (it fills them)
         return self._resolutions.get(record.spec.track, {}).get(self._setting(record))
 
     def growth(self, what: Cost, record: Record) -> Mapping[str, Growth]:
@@ -129,7 +131,8 @@ class Standings:
             for key, row in _rows(growth_of(self._series(what, track), what, track), axes):
                 exponent = None if _missing(row["value"]) else Interval(row["value"], row["low"], row["high"], 0.95)
                 claimed = None if _missing(row["claimed"]) else row["claimed"]
-                grown = Growth(exponent, row["sizes"], row["smallest"], row["largest"], claimed)
+                why = None if _missing(row["why"]) else row["why"]
+                grown = Growth(exponent, row["sizes"], row["smallest"], row["largest"], claimed, why)
                 found.setdefault(key, {})[row["label"]] = grown
             self._growths[what, track] = found
         return self._growths[what, track].get(self._without(record, ALONG[track]), {})
@@ -197,13 +200,25 @@ class Standings:
                 places = found.setdefault(track, {}).setdefault(what, {})
                 for key, row in _rows(table, axes):
                     places.setdefault(key, {})[row["label"]] = _standing(row)
+                    if what == "time" and (resolution := _resolution(row)):
+                        self._resolutions.setdefault(track, {})[key] = resolution
         return found
 
 
 def _standing(row: Mapping[str, Any]) -> Standing:
     rank = None if _missing(row["rank_low"]) else (int(row["rank_low"]), int(row["rank_high"]))
-    interval = None if _missing(row["value"]) else Interval(row["value"], row["low"], row["high"], row["confidence"])
-    return Standing(rank, tuple(row["ties"]), row["metric"], interval, None if _missing(row["why"]) else row["why"])
+    interval, own = (
+        None if _missing(row[value]) else Interval(row[value], row[low], row[high], row["confidence"])
+        for value, low, high in (("value", "low", "high"), ("seconds", "seconds_low", "seconds_high"))
+    )
+    why, apart = (None if _missing(row[name]) else row[name] for name in ("why", "apart"))
+    more = {"processes": row["records"], "apart": apart, "notes": row["notes"], "seconds": own, "implementation": row["implementation"]}
+    return Standing(rank, tuple(row["ties"]), row["metric"], interval, why, **more)
+
+
+def _resolution(row: Mapping[str, Any]) -> Resolution | None:
+    between, over_cells, processes = (row[name] for name in RESOLUTION)
+    return None if _missing(between) else Resolution(between, None if _missing(over_cells) else over_cells, int(processes))
 
 
 def _rows(table: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Setting, dict[str, Any]]]:
