@@ -43,7 +43,6 @@ class Results:
         self._label_of: dict[tuple[str, str], str] = {}
         self.records = sorted(newest_of_cells(ordered, self.label), key=_order)
         self.drifts = Drifts(ordered)
-        self._flags = self.drifts.flags()
         families = {name: variant.family for name, variant in declared.items()}
         families = {**{r.spec.variant: "other" for r in self.records}, **families}
         self.styles: dict[str, Style] = assign(families, shipped)
@@ -88,10 +87,6 @@ class Results:
         if key not in self._label_of:
             self._label_of[key] = self._labels.label(record.spec.variant, params)
         return self._label_of[key]
-
-    def flag(self, record: Record) -> str | None:
-        """The reason why the times of a record do not rank; None if they do."""
-        return self._flags.get((record.machine, record.session))
 
     def groups(self, track: str) -> list[Group]:
         """The groups of a track: the first machine's first, then those with most variants, then most results; history after all others.

@@ -22,8 +22,10 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "drift": "The machine’s speed changed while this was measured: the drift anchor, softmax at one fixed shape, took "
         "another time before the cell than after it, or than beside the cells near in time. Its seconds do not count; "
         "its ratio to softmax, whose calls took turns with its own, does.",
-        "disturbed": "Other processes, or other tenants of the machine, used the processors while this was measured. That does not "
-        "cancel in a ratio, so the row has no rank, and the next run measures the cell again.",
+        "flagged": "Its times are shown and do not count. What other processes use of the processors does not cancel in a ratio, so a "
+        "cell that was disturbed has no rank, and the next run measures it again.",
+        "ranked by its rounds": "The calls of softmax that took turns with its own stand in for softmax’s own cells: a change of speed "
+        "cancels in such a ratio.",
         "first look": "Measured in one process. Another process of the same code comes out a few percent apart, which one cannot show "
         "by itself: the spread that is known from other cells is added to the interval.",
         "anchor": "Softmax of the same shape and mode, whose calls took turns with the cell’s own. It shows how the machine’s "

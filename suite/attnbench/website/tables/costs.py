@@ -65,6 +65,8 @@ class Times:
         timed = [r for r in records if results.label(r) in self.times]
         ratios = {label: x for r in timed if (x := self._ratio(r, label := results.label(r), base))}
         self.is_relative = len(ratios) == len(self.times) > 0
+        if self.resolution and BASELINE in ratios:  # against itself it is 1, and what the table cannot tell apart is its interval
+            ratios[BASELINE] = Interval(1.0, 1 / self.resolution.factor, self.resolution.factor, ratios[BASELINE].confidence)
         self.lead = ratios if self.is_relative else self.times
         self.on = scale(self.lead.values(), 1.0 if self.is_relative else None)
         self.confidences = {interval.confidence for interval in self.lead.values()}
@@ -173,12 +175,12 @@ def row_data(results: Results, record: Record, place: Standing | None) -> dict[s
 
 
 def in_order(results: Results, records: Iterable[Record], places: Mapping[str, Standing]) -> list[Record]:
-    """The records by rank; ties by name, never by value; records without a rank last."""
+    """The records in the order of analysis, which gives those without a rank last; what it does not know comes after them, by name."""
+    order = {label: place for place, label in enumerate(places)}
 
-    def key(record: Record) -> tuple[object, ...]:
+    def key(record: Record) -> tuple[int, str]:
         label = results.label(record)
-        place = places.get(label)
-        return (place.rank if place and place.rank else (10**6, 10**6), label)
+        return order.get(label, len(order)), label
 
     return sorted(records, key=key)
 

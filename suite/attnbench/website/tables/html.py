@@ -61,7 +61,7 @@ def _content(cell: Cell, root: str) -> str:
     if cell.bar is not None:
         return f"{_bar(cell.bar)}<small>{text}</small>"
     if cell.told:
-        text = tell_html(Markup(text), cell.told)
+        text = str(tell_html(Markup(text), cell.told))
     elif cell.href:
         target = cell.href if cell.href.startswith("#") else root + cell.href
         text = f'<a href="{_text(target)}">{text}</a>'

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from attnbench.analysis.number_format import digits
 from attnbench.analysis.standings import Standing
 from attnbench.stats import Resolution
 from attnbench.website.tables.table import Word
 from attnbench.website.words import WORDS
 
+BY_ROUNDS = "ranked by its rounds"
 _NUMBERS = ("no process", "one process", "two processes", "three processes", "four processes", "five processes")
 
 
@@ -39,19 +39,25 @@ def row_words(place: Standing | None, of_table: int) -> tuple[Word, ...]:
     """
     if place is None:
         return ()
-    words = [Word(place.apart, (f"This row was measured {place.apart}, the table’s other rows were not.",))] if place.apart else []
+    words = [Word(_apart(place.apart), (f"This row is {place.apart}; most rows of the table are of another.",))] if place.apart else []
     if place.interval is not None and place.processes < of_table:
         words.append(Word(processes_text(place.processes), (WORDS["first look" if place.processes == 1 else "process"],)))
     return (*words, *map(_noted, place.notes))
 
 
+def _apart(told: str) -> str:
+    """That a row is of another session or commit, in few words."""
+    return f"of another {' and '.join(what for what in ('session', 'commit') if what in told)}"
+
+
 def _noted(note: str) -> Word:
-    """A note of analysis ("drift: its anchor took 1.4 times as long ...") as a word that opens to it, and to what the word means."""
+    """A note of analysis ("launch-bound: a call takes 1 ms ...") as a word that opens to it, and to what the word means."""
     word, _, told = note.partition(": ")
+    word = BY_ROUNDS if word.startswith("ranked by its ratio") else word
     meaning = (WORDS[word],) if word in WORDS else ()
     return Word(word, (f"{told[:1].upper()}{told[1:]}.", *meaning) if told else meaning)
 
 
 def percent_text(factor: float) -> str:
     """By how much a factor differs from one, in percent."""
-    return f"{digits(100 * (factor - 1))}\u2009%" if factor >= 1.001 else "0.1\u2009%"
+    return f"{max(0.1, 100 * (factor - 1)):.2g}\u2009%"

@@ -18,6 +18,7 @@ from attnbench.store.record import Record
 from attnbench.website.links import cell_href, variant_file
 from attnbench.website.palette import Style
 from attnbench.website.results import Results
+from attnbench.website.words import WORDS
 
 Value = str | float | int | bool | None
 
@@ -125,7 +126,8 @@ def rank_cell(place: Standing | None) -> Cell:
     if place is None:
         return Cell(rank_text(None), kind="number none")
     if place.flagged:
-        return Cell("flagged", kind="number warn", told=(f"Not ranked: {(place.why or '').removeprefix('flagged: ')}.",))
+        told = f"Not ranked: {(place.why or '').removeprefix('flagged: ')}."
+        return Cell("flagged", kind="number warn", told=(told, WORDS["flagged"]))
     if place.rank is None:
         why = place.why if place.interval is not None else None  # a failure tells its reason beside its status
         return Cell(rank_text(None), kind="number none", told=(f"Not ranked: {clip(why, 400)}.",) if why else ())
