@@ -95,9 +95,10 @@ def verdict_text(verdict: Verdict) -> str:
 
 
 def measured(table: pd.DataFrame, track: str, metric: str, **where: object) -> pd.DataFrame:
-    """The newest records of a track that have a metric, one row each, with their samples, but without times of flagged sessions.
+    """The newest records of a track that have a metric, one row each, with their samples, but without times of disturbed cells.
 
-    Those that ran out of memory or time, were wrong or ended in an error have a row too, without a value and samples: a claim is not
+    Times of cells in which the machine's speed changed are among them: a claim asks for three processes at least, whose median one cannot
+    move. Those that ran out of memory or time, were wrong or ended in an error have a row too, without a value and samples: a claim is not
     reproduced by leaving them out.
 
     where: column=value, or a tuple of values, for example variant="softmax" or mode=("forward", "training"). Besides the columns of the

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from attnbench.analysis.entries import Entry, Lookup, settings
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.overall import rounded
@@ -72,8 +74,8 @@ def _placed(
 
 def _seconds(timed: TimeTable) -> dict[int, float]:
     """The seconds of those mechanisms of a setting whose times count, by their place."""
-    ranked = ((place, cost) for place, cost in enumerate(timed.seconds) if timed.whys[place] is None)
-    return {place: math.exp(cost.log) for place, cost in ranked if cost is not None}
+    counts = np.isfinite(timed.seconds.log) & np.array([why is None for why in timed.whys])
+    return {place: math.exp(timed.seconds.log[place]) for place in np.flatnonzero(counts).tolist()}
 
 
 def _bytes(entries: Sequence[Entry], samples: Mapping[int, list[float]]) -> dict[int, float]:

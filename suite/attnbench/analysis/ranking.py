@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from attnbench.analysis.apart import apart
 from attnbench.analysis.entries import Entry, Lookup, settings
 from attnbench.analysis.gc_pause import collector_paused
@@ -92,19 +94,16 @@ def _timed(entries: Sequence[Entry], elsewhere: Sequence[str | None], table: Tim
     resolved = (table.resolution.between, table.resolution.over_cells, table.resolution.processes) if table.resolution else (None,) * 3
     places = dict(zip(ranked, rank_ranges(beats), strict=True))
     tied = dict(zip(ranked, ties([entries[place].label for place in ranked], beats), strict=True))
-    found = []
-    for place, entry in enumerate(entries):
-        published, seconds = table.published(place), table.seconds[place]
-        interval, own = (None if of is None else of.interval() for of in (published, seconds))
-        counted = times.counts[entry.records]
-        row = (
-            entry.label, entry.variant, *places.get(place, (None, None)), tied.get(place, ()), table.metric, *_numbers(interval),
-            *_numbers(own)[:3], int(counted.sum()), int((counted > 0).sum()), entry.status, table.whys[place], elsewhere[place],
-            table.notes[place], entry.implementation, *resolved,
-        )  # fmt: skip
-        order = (place not in places, math.inf if published is None else published.log, entry.label)
-        found.append((order, row))
-    return [row for _, row in sorted(found, key=lambda one: one[0])]
+    numbers = zip(*(of.tolist() for of in (*table.published().intervals(), *table.seconds.intervals()[:3])), strict=True)
+    fastest = np.nan_to_num(table.values.log, nan=np.inf).tolist()
+    rows = []
+    for place, (entry, own) in enumerate(zip(entries, numbers, strict=True)):
+        counted = [times.counts[record] for record in entry.records]
+        rows.append((
+            entry.label, entry.variant, *places.get(place, (None, None)), tied.get(place, ()), table.metric, *own, sum(counted),
+            sum(map(bool, counted)), entry.status, table.whys[place], elsewhere[place], table.notes[place], entry.implementation, *resolved,
+        ))  # fmt: skip
+    return [rows[place] for place in sorted(range(len(rows)), key=lambda i: (i not in places, fastest[i], entries[i].label))]
 
 
 def _numbers(interval: Interval | None) -> tuple[float, ...]:

@@ -46,7 +46,8 @@ def positive(record: Record, metric: str) -> Interval | None:
     if record.status != "ok" or not samples or min(samples) <= 1 / LARGEST:
         return None
     if _is_timed(metric):
-        return locations(medians([samples]), np.zeros(1, dtype=np.intp), 1, KNOWN).at(0).interval()
+        found = locations(medians([samples]), np.zeros(1, dtype=np.intp), 1, KNOWN).at(0)
+        return found.interval() if found else None
     return Interval(median(samples), min(samples), max(samples), 1.0)
 
 

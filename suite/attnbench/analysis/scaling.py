@@ -45,10 +45,8 @@ class Point:
         """Its cost over another's at the same size; None where either has none, or a time whose error is not known."""
         if self.table is None or other.table is None:
             return self.cost.over(other.cost) if self.cost and other.cost else None
-        if self.table.published(self.place) is None or self.table.published(other.place) is None:
-            return None
         found = self.table.over(self.place, other.place)
-        return found if math.isfinite(found.variance) else None
+        return found if math.isfinite(found.log) and math.isfinite(found.variance) else None
 
 
 @dataclass
@@ -206,7 +204,7 @@ def _times(entries: Sequence[Entry], table: TimeTable) -> list[Point]:
     return [
         Point(None, None, place, entry.status)
         if entry.flag
-        else Point(table.seconds[place], table, place, entry.status, table.launch_bound[place])
+        else Point(table.seconds.at(place), table, place, entry.status, table.launch_bound[place])
         for place, entry in enumerate(entries)
     ]
 

@@ -47,7 +47,7 @@ class Side:
             own = self.times.over_drift.of(np.array(self.entry.records, dtype=np.intp))
             cells = np.zeros(len(own.log), dtype=np.intp)
             return locations(own, cells, 1, self.times.spreads(self.setting)[0]).at(0) if np.isfinite(own.log).all() else None
-        return self.table.published(self.place) if metric == self.table.metric else self.table.seconds[self.place]
+        return (self.table.published() if metric == self.table.metric else self.table.seconds).at(self.place)
 
     @property
     def failure(self) -> tuple[str, str] | None:

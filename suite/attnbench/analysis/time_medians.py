@@ -35,7 +35,7 @@ class TimeMedians:
         """rows: `comparable(table, track, labels)`, or some of them."""
         self._axes = SETTING[track]
         heads = _heads(rows)
-        self.counts = _counts(rows, TIMES[track])
+        self.counts = _counts(rows, TIMES[track]).tolist()
         self.seconds, self.anchors = (_corrected(_of(rows, names), heads) for names in (TIMES[track], ("anchor_s",)))
         self.turns = _of(rows, ("anchor_ratio",))
         raw, drift = _of(rows, TIMES[track]), _of(rows, ("drift_anchor_s",))
@@ -95,7 +95,9 @@ class TimeMedians:
             place = {cell: number for number, cell in enumerate(own)}
             numbers = np.array([place[cell] for cell in cells[mine].tolist()], dtype=np.intp)
             located = locations(given.of(mine), numbers, len(own), self._of_seconds.get(key, KNOWN))
-            found |= {(as_texts(settings[cell]), sessions[cell]): located.at(number) for cell, number in place.items()}
+            for cell, number in place.items():
+                if base := located.at(number):
+                    found[as_texts(settings[cell]), sessions[cell]] = base
         return found
 
 

@@ -43,7 +43,7 @@ class TimeTable:
     """The times of a setting's mechanisms, in the order in which these were given.
 
     metric: what they are ranked by, RATIO or seconds. values: ratios, with the errors of their numerators, or seconds; NaN where there are
-    none. base: which of the denominators each has, NO_RATIO without; bases: these, softmax's own cells. seconds: None where they do not
+    none. base: which of the denominators each has, NO_RATIO without; bases: these, softmax's own cells. seconds: NaN where they do not
     count. whys: why one has no rank, None where it has one. notes: what a reader must know. launch_bound: whether a GPU's call takes as
     long as launching its kernels.
     """
@@ -52,26 +52,31 @@ class TimeTable:
     values: Locations
     base: Whole
     bases: list[Location]
-    seconds: list[Location | None]
+    seconds: Locations
     whys: list[str | None]
     notes: list[tuple[str, ...]]
     launch_bound: list[bool]
     resolution: Resolution | None
 
-    def published(self, place: int) -> Location | None:
-        """What is shown of one mechanism, with the error of its denominator."""
-        if math.isnan(self.values.log[place]):
-            return None
-        own = self.values.at(place)
-        if self.base[place] == NO_RATIO:
-            return own
-        below = self.bases[self.base[place]]
-        return own.over(Location(0.0, below.variance, below.freedom, below.processes))
+    def published(self) -> Locations:
+        """What is shown of each mechanism, with the error of its denominator."""
+        if not self.bases:
+            return self.values
+        variance, freedom = self.values.variance, self.values.freedom
+        below = self._below()
+        error, known = (np.append(of, last)[self.base] for of, last in zip(below, (0.0, np.inf), strict=True))  # NO_RATIO is the last
+        with np.errstate(divide="ignore", invalid="ignore"):
+            joint = (variance + error) ** 2 / (variance**2 / freedom + error**2 / known)
+        return Locations(self.values.log, variance + error, np.where(np.isnan(joint), np.inf, joint), self.values.processes)
 
     def errors(self, places: Sequence[int]) -> tuple[Floats, Floats]:
         """Of each pair of some mechanisms, the variance of their difference and its degrees of freedom."""
-        below = (np.array([getattr(base, name) for base in self.bases], dtype=float) for name in ("variance", "freedom"))
-        return pair_errors(self.values.variance[places], self.values.freedom[places], self.base[places], *below)
+        return pair_errors(self.values.variance[places], self.values.freedom[places], self.base[places], *self._below())
+
+    def _below(self) -> tuple[Floats, Floats]:
+        """The variances of the denominators, and their degrees of freedom."""
+        variance, freedom = ([getattr(base, name) for base in self.bases] for name in ("variance", "freedom"))
+        return np.array(variance, dtype=float), np.array(freedom, dtype=float)
 
     def over(self, one: int, other: int) -> Location:
         """The ratio of the times of two mechanisms; what both are divided by divides out."""
@@ -106,57 +111,62 @@ class _Maker:
         self._softmax = {session: base for session, base in own.items() if base is not None}
         self._below = np.array([base.log if (base := own[session]) else np.nan for session in sessions])
         self._measured = np.isfinite(self._seconds.log)
+        drifts = [drift for entry in entries for drift in entry.drifts]
+        self._steady = np.array([drift is None for drift in drifts]) & self._measured
+        self._own = self._steady & np.isfinite(self._below)  # divided by softmax's own cells
 
     def made(self, metric: str) -> TimeTable:
         entries = self._entries
-        has_seconds, has_turns = self._all(self._measured), self._all(np.isfinite(self._turns.log))
-        drifts = [entry.drift for entry in entries]
-        steady = np.array([drift is None for drift in drifts])
-        pooled = steady & self._all(np.isfinite(self._below) | ~self._measured) & self._any(self._measured)
-        relative = pooled | has_turns
-        whys = [_why(entry, complete) for entry, complete in zip(entries, has_seconds.tolist(), strict=True)]
+        ratios = self._over_softmax()
+        relative = self._all(np.isfinite(ratios.log) | ~self._measured)
+        whys = [_why(entry, complete) for entry, complete in zip(entries, self._all(self._measured).tolist(), strict=True)]
         candidates = np.array([why is None for why in whys])
         of_interest = candidates if candidates.any() else self._any(self._measured)
-        seconds = self._located(self._seconds, steady & self._any(self._measured), self._spread)
-        found = [seconds.at(place) if np.isfinite(seconds.log[place]) else None for place in range(len(entries))]
-        notes = [_launch_bound(wall, kernels) for wall, kernels in zip(found, self._medians_of(self._kernels), strict=True)]
+        seconds = self._located(self._seconds, self._steady, self._spread)
+        notes = [_launch_bound(wall, kernels) for wall, kernels in zip(seconds.log.tolist(), self._medians_of(self._kernels), strict=True)]
         more = [bool(note) for note in notes], self._resolution()
         if not (of_interest.any() and relative[of_interest].all()):
-            for place, drift in enumerate(drifts):
-                if whys[place] is None and drift:
-                    whys[place] = f"its seconds do not count: {drift}"
-            return TimeTable(metric, seconds, np.full(len(entries), NO_RATIO), [], found, whys, notes, *more)
-        values, base, bases = self._ratios(pooled, has_turns & ~pooled)
-        for place in np.flatnonzero(has_turns & ~pooled).tolist():
-            reason = drifts[place] or "its session has no cell of softmax here that counts"
+            for place, entry in enumerate(entries):
+                if whys[place] is None and np.isnan(seconds.log[place]):
+                    whys[place] = f"its seconds do not count: {entry.drift}"
+            return TimeTable(metric, seconds, np.full(len(entries), NO_RATIO), [], seconds, whys, notes, *more)
+        for place in np.flatnonzero(self._any(self._measured & ~self._own)).tolist():
             if entries[place].label != BASELINE:
+                reason = entries[place].drift or "its session has no cell of softmax here that counts"
                 notes[place] = (*notes[place], f"ranked by its ratio to softmax in the same rounds: {reason}")
-        return TimeTable(RATIO, values, base, bases, found, whys, notes, *more)
+        return TimeTable(RATIO, *self._ratios(ratios), seconds, whys, notes, *more)
 
-    def _ratios(self, pooled: Bools, by_turns: Bools) -> tuple[Locations, Whole, list[Location]]:
+    def _over_softmax(self) -> Medians:
+        """Of every record its time over softmax's own cells, or where that cannot be over the softmax of the same rounds."""
+        by_own = self._seconds.log - self._below, self._seconds.error, self._seconds.freedom
+        by_turns = self._turns.log, self._turns.error, self._turns.freedom
+        return Medians(*(np.where(self._own, own, turns) for own, turns in zip(by_own, by_turns, strict=True)))
+
+    def _ratios(self, ratios: Medians) -> tuple[Locations, Whole, list[Location]]:
         """The ratios to softmax, which of the denominators each has, and these. Softmax's own is 1, and has no error."""
-        y = Medians(self._seconds.log - self._below, self._seconds.error, self._seconds.freedom)
-        first, second = self._located(y, pooled, self._spread), self._located(self._turns, by_turns, self._spread_of_turns)
-        pick = {name: np.where(pooled, getattr(first, name), getattr(second, name)) for name in ("log", "variance", "freedom", "processes")}
-        values = Locations(**pick)
+        pooled = self._any(self._own)
+        values = self._located(ratios, pooled[self._owner], self._spread)
+        by_turns = self._located(ratios, ~pooled[self._owner], self._spread_of_turns)
+        for name in ("log", "variance", "freedom", "processes"):
+            np.copyto(getattr(values, name), getattr(by_turns, name), where=~pooled)
         groups: dict[tuple[str, ...], int] = {}
         base = np.full(len(self._entries), NO_RATIO)
-        for place in np.flatnonzero(pooled).tolist():
-            entry = self._entries[place]
-            if entry.label == BASELINE:
-                continue
-            sessions = tuple(sorted({session for session in entry.sessions if session in self._softmax}))
-            base[place] = groups.setdefault(sessions, len(groups))
         for place, entry in enumerate(self._entries):
             if entry.label == BASELINE and np.isfinite(values.log[place]):
                 values.log[place] = values.variance[place] = 0.0
+            elif pooled[place]:
+                sessions = tuple(sorted({session for session in entry.sessions if session in self._softmax}))
+                base[place] = groups.setdefault(sessions, len(groups))
         return values, base, [_mean([self._softmax[session] for session in group]) for group in groups]
 
     def _located(self, given: Medians, chosen: Bools, spread: Spread) -> Locations:
-        """The costs of the chosen mechanisms, NaN for the others."""
-        kept = np.flatnonzero(chosen[self._owner] & np.isfinite(given.log))
-        places, numbers = np.unique(self._owner[kept], return_inverse=True)
+        """The costs of the mechanisms by their chosen records, NaN for those without any."""
+        kept = np.flatnonzero(chosen & np.isfinite(given.log))
+        held = np.bincount(self._owner[kept], minlength=len(self._entries)) > 0
+        places, numbers = np.flatnonzero(held), (np.cumsum(held) - 1)[self._owner[kept]]
         count = len(self._entries)
+        if len(places) == count:
+            return locations(given.of(kept), numbers, count, spread)
         whole = Locations(np.full(count, np.nan), np.full(count, np.inf), np.full(count, np.inf), np.zeros(count, dtype=np.intp))
         if len(places):
             found = locations(given.of(kept), numbers, len(places), spread)
@@ -187,6 +197,8 @@ class _Maker:
     def _medians_of(self, logs: Floats) -> list[float]:
         """The median over the records of each mechanism, NaN where none has a number."""
         found = [math.nan] * len(self._entries)
+        if not np.isfinite(logs).any():  # as on every CPU
+            return found
         for place in np.unique(self._owner[np.isfinite(logs)]).tolist():
             found[place] = float(np.nanmedian(logs[self._owner == place]))
         return found
@@ -201,11 +213,14 @@ def _why(entry: Entry, complete: bool) -> str | None:
     return None if complete else "it was not measured here"
 
 
-def _launch_bound(wall: Location | None, kernels: float) -> tuple[str, ...]:
-    """That a call on a GPU takes as long as launching its kernels, in words; empty where it does not, or where that is not known."""
-    if wall is None or not wall.log > kernels + math.log(LAUNCH_BOUND):
+def _launch_bound(wall: float, kernels: float) -> tuple[str, ...]:
+    """That a call on a GPU takes as long as launching its kernels, in words; empty where it does not, or where that is not known.
+
+    wall, kernels: logarithms of seconds, NaN where there are none.
+    """
+    if not wall > kernels + math.log(LAUNCH_BOUND):
         return ()
-    return (f"launch-bound: a call takes {seconds_text(math.exp(wall.log))}, and its kernels {seconds_text(math.exp(kernels))}",)
+    return (f"launch-bound: a call takes {seconds_text(math.exp(wall))}, and its kernels {seconds_text(math.exp(kernels))}",)
 
 
 def _mean(bases: Sequence[Location]) -> Location:

@@ -18,6 +18,7 @@ from attnbench.cli.terminal import new_table
 from attnbench.stats import Interval, Resolution
 from attnbench.store.record import Record
 
+NAMED = 5  # mechanisms that a line below a table names one by one
 Label = Callable[[Record], str]
 
 
@@ -80,13 +81,13 @@ def _percent(factor: float) -> str:
 
 def _growths(growths: Mapping[str, Growth]) -> Sequence[str]:
     """Over which sizes the exponents are, or why there are none."""
-    fitted = {(grown.smallest, grown.largest, grown.sizes) for grown in growths.values() if grown.exponent}
-    told = [f"growth: the slope over {sizes} sizes, {least:,.0f} to {most:,.0f}" for least, most, sizes in sorted(fitted)]
-    missing: dict[str, list[str]] = {}
+    said: dict[str, list[str]] = {}
     for name, grown in growths.items():
-        if grown.why and grown.sizes:
-            missing.setdefault(grown.why, []).append(name)
-    return told + [f"no growth: {why}: {', '.join(names)}" for why, names in missing.items()]
+        if grown.exponent:
+            said.setdefault(f"growth: the slope over {grown.sizes} sizes, {grown.smallest:,.0f} to {grown.largest:,.0f}", []).append(name)
+        elif grown.why and grown.sizes:
+            said.setdefault(f"no growth: {grown.why}", []).append(name)
+    return [f"{told}: {', '.join(names) if len(names) <= NAMED else f'{len(names)} mechanisms'}" for told, names in said.items()]
 
 
 def _notes(places: Mapping[str, Standing]) -> Sequence[str]:

@@ -124,9 +124,19 @@ class Locations:
     freedom: Floats
     processes: Whole
 
-    def at(self, place: int) -> Location:
-        """That of one cell."""
+    def at(self, place: int) -> Location | None:
+        """That of one cell; None where it has none, and its logarithm is NaN."""
+        if np.isnan(self.log[place]):
+            return None
         return Location(float(self.log[place]), float(self.variance[place]), float(self.freedom[place]), int(self.processes[place]))
+
+    def intervals(self, confidence: float = CONFIDENCE) -> tuple[Floats, Floats, Floats, Floats]:
+        """Value, lower and upper bound and confidence of each cell, as Location.interval gives them one by one."""
+        known = np.isfinite(self.variance)
+        half = -stdtrit(np.clip(self.freedom, 1.0, MANY), (1 - confidence) / 2) * np.sqrt(np.where(known, self.variance, 0.0))
+        with np.errstate(over="ignore"):
+            value, low, high = np.exp(self.log), np.exp(self.log - half), np.exp(self.log + half)
+        return value, low, high, np.where(np.isnan(self.log), np.nan, np.where(known, confidence, 0.0))
 
 
 @dataclass(frozen=True)
