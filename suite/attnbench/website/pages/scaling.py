@@ -10,7 +10,7 @@ from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Failure, Line, Point, line_chart
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import LAYERS, MEMORY, RATIO, SEQ_LEN, THROUGHPUT, TIME, Kind, exact, spaced
-from attnbench.website.groups import Axis, Group
+from attnbench.website.groups import MODES, Group, mode_axis
 from attnbench.website.results import Results, by_label
 from attnbench.website.tables.costs import beside_softmax
 from attnbench.website.tables.growth import growth_table
@@ -27,7 +27,7 @@ def views(results: Results) -> list[View]:
     """One view per setting and mode."""
     found = []
     for group in results.groups("kernel"):
-        modes = [mode for mode in ("training", "forward", "decode") if any(r.spec.mode == mode for r in group.records)]
+        modes = [mode for mode in MODES if any(r.spec.mode == mode for r in group.records)]
         for mode in modes:
             charts = [c for c in (size_chart(results, group, mode, what) for what in ("time", "ratio", "memory", "throughput")) if c]
             records = [r for r in group.records if r.spec.mode == mode]
@@ -35,7 +35,7 @@ def views(results: Results) -> list[View]:
             blocks: list[Table | Charts] = [failures_table(results, records, f"No cell gave a number · {setting}")]
             if charts:
                 blocks = [Charts(charts), growth_table(results, records, setting)]
-            found.append(View((*group.axes, Axis("mode", mode, mode)), blocks, setting, group.name, rows=cost_rows(results, records)))
+            found.append(View((*group.axes, mode_axis(mode)), blocks, setting, group.name, rows=cost_rows(results, records)))
     return found
 
 
