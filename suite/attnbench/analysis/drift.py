@@ -79,7 +79,7 @@ class _Session:
     """What is kept of a session's records: places among all records, times, shapes, and anchors in seconds."""
 
     places: list[int]
-    started: list[str]
+    started: list[tuple[str, str]]
     shapes: list[Any]
     anchors: list[tuple[Sequence[float], Sequence[float]]]  # the drift anchor, and softmax in the cell's rounds
 
@@ -100,7 +100,7 @@ class Drifts:
         session = self._sessions.setdefault(key, _Session([], [], [], []))
         anchors = tuple(record.measurements.get(name, ()) for name in ("drift_anchor_s", "anchor_s"))
         session.places.append(self._seen)
-        session.started.append(record.started_at)
+        session.started.append((record.started_at, record.id))  # of cells that began in the same second any order will do, if it is one
         session.shapes.append((record.environment.get("threads"), *_shape(record.spec)) if anchors != _NONE else None)
         session.anchors.append(anchors)  # type: ignore[arg-type]
         self._seen += 1
