@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from attnbench.analysis.overall import Aggregate, task_ranks
 from attnbench.analysis.ranking import RESOLUTION, What, rankings
 from attnbench.analysis.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
 from attnbench.analysis.settings import ALONG, SETTING, Setting, as_texts, bench_of, setting_of, without
-from attnbench.stats import Interval, Resolution, rank_ranges
+from attnbench.stats import CONFIDENCE, Interval, Resolution, rank_ranges
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
@@ -207,10 +207,10 @@ class Standings:
 
 def _standing(row: Mapping[str, Any]) -> Standing:
     rank = None if _missing(row["rank_low"]) else (int(row["rank_low"]), int(row["rank_high"]))
-    interval, own = (
-        None if _missing(row[value]) else Interval(row[value], row[low], row[high], row["confidence"])
-        for value, low, high in (("value", "low", "high"), ("seconds", "seconds_low", "seconds_high"))
-    )
+    interval = None if _missing(row["value"]) else Interval(row["value"], row["low"], row["high"], row["confidence"])
+    own = None if _missing(row["seconds"]) else Interval(row["seconds"], row["seconds_low"], row["seconds_high"], CONFIDENCE)
+    if own and own.low == own.high:  # of one sample, which says nothing of its spread
+        own = replace(own, confidence=0.0)
     why, apart = (None if _missing(row[name]) else row[name] for name in ("why", "apart"))
     more = {"processes": row["records"], "apart": apart, "notes": row["notes"], "seconds": own, "implementation": row["implementation"]}
     return Standing(rank, tuple(row["ties"]), row["metric"], interval, why, **more)

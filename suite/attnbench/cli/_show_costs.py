@@ -123,7 +123,7 @@ def _bounds(found: Interval) -> str:
 
 def _cell(record: Record | None, place: Standing | None, metric: str) -> Text:
     """The cost at one size; a time of a cell in which the machine's speed changed is marked."""
-    if place and place.seconds and not place.flagged:
+    if place and place.seconds and not place.flagged and record and record.status == "ok":
         return Text(seconds(place.seconds.value))
     found = positive(record, metric) if record else None
     if found is None:

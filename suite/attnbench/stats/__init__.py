@@ -24,6 +24,7 @@ from attnbench.stats.intervals import median_interval as median_interval
 from attnbench.stats.intervals import ratio_interval as ratio_interval
 from attnbench.stats.intervals import within as within
 from attnbench.stats.modes import in_groups as in_groups
+from attnbench.stats.processes import CONFIDENCE as CONFIDENCE
 from attnbench.stats.processes import KNOWN as KNOWN
 from attnbench.stats.processes import Location as Location
 from attnbench.stats.processes import Locations as Locations
