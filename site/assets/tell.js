@@ -4,7 +4,7 @@
 (() => {
   const DELAY = 120; // ms before the mouse opens, so that crossing a table opens nothing
   const GAP = 6; // px
-  let timer = 0;
+  let opening = 0, closing = 0; // timers
 
   const box = (tell) => tell.querySelector(".told");
 
@@ -43,14 +43,15 @@
 
   document.addEventListener("pointerover", ({ target, pointerType }) => {
     const tell = tellOf(target);
-    clearTimeout(timer);
-    if (pointerType === "mouse" && tell) timer = setTimeout(() => open(tell, "mouse"), DELAY);
+    clearTimeout(opening);
+    if (tell?.open) clearTimeout(closing);
+    if (pointerType === "mouse" && tell) opening = setTimeout(() => open(tell, "mouse"), DELAY);
   });
   document.addEventListener("pointerout", ({ target, relatedTarget, pointerType }) => {
     const tell = tellOf(target);
-    clearTimeout(timer);
-    if (pointerType !== "mouse" || !tell || tell.contains(relatedTarget) || tell.dataset.by !== "mouse") return;
-    timer = setTimeout(() => close(tell), 2 * DELAY); // time to move onto what was told
+    if (pointerType !== "mouse" || !tell || tell.contains(relatedTarget)) return;
+    clearTimeout(closing);
+    closing = setTimeout(() => { if (tell.dataset.by === "mouse") close(tell); }, 2 * DELAY); // time to move onto what was told
   });
   // A click keeps open what the mouse or the focus opened, and closes what a click opened.
   document.addEventListener("click", (event) => {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from attnbench.analysis.drift import LIMIT
 from attnbench.claim import EXPLORATORY
 
 WORDS: Mapping[str, str] = MappingProxyType(
@@ -19,12 +20,12 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "exponent.",
         "exploratory": f"{EXPLORATORY[:1].upper()}{EXPLORATORY[1:]}.",
         "confirmatory": "The claim’s rule was committed before the first of its data were measured.",
-        "drift": "The machine’s speed changed while this was measured: the drift anchor, softmax at one fixed shape, took "
-        "another time before the cell than after it, or than beside the cells near in time. Its seconds do not count; "
-        "its ratio to softmax, whose calls took turns with its own, does.",
+        "drift": f"How the machine’s speed changed: the drift anchor, softmax at one fixed shape, is timed before and after every "
+        f"cell. Where it changed more than {LIMIT:g}-fold, the cell’s seconds do not count; its ratio to softmax, whose calls took turns "
+        "with its own, does.",
         "flagged": "Its times are shown and do not count. What other processes use of the processors does not cancel in a ratio, so a "
         "cell that was disturbed has no rank, and the next run measures it again.",
-        "ranked by its rounds": "The calls of softmax that took turns with its own stand in for softmax’s own cells: a change of speed "
+        "by its rounds": "The calls of softmax that took turns with its own stand in for softmax’s own cells: a change of speed "
         "cancels in such a ratio.",
         "first look": "Measured in one process. Another process of the same code comes out a few percent apart, which one cannot show "
         "by itself: the spread that is known from other cells is added to the interval.",

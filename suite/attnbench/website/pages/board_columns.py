@@ -64,10 +64,10 @@ def _growth(results: Results, records: Sequence[Record]) -> Extra:
 def _task_rank(results: Results, records: Sequence[Record]) -> Extra | None:
     """The column of the average rank over the tasks of the same bench, with the range of places that the critical difference leaves.
 
-    Its head says of which sequence lengths the tasks are, and that of the times.
+    Its head says of which sequence lengths the tasks are, and a note beside it that of the times. None where most rows have no such rank.
     """
     over, places = results.standings.over_tasks(records[0]), results.standings.average_places(records[0])
-    if over is None or not any(results.label(record) in places for record in records):
+    if over is None or 2 * sum(results.label(record) in places for record in records) <= len(records):
         return None
     lengths = lengths_text(over.tasks)
 

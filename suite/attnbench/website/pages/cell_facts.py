@@ -9,6 +9,7 @@ from attnbench.analysis.number_format import count, ratio, seconds, size
 from attnbench.analysis.samples import positive, values
 from attnbench.store.disturbed import disturbance
 from attnbench.store.record import Record
+from attnbench.website.tables.table import clip
 
 Fact = tuple[str, str]  # a name and what is told of it; "" where nothing is known
 
@@ -87,7 +88,7 @@ def own_times(records: Sequence[Record]) -> float | None:
 
 def _text(record: Record, name: str) -> str:
     value = record.environment.get(name)
-    return value if isinstance(value, str) else ""
+    return clip(value, 200) if isinstance(value, str) else ""
 
 
 def _number(value: object) -> float | None:

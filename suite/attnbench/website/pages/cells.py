@@ -135,7 +135,7 @@ def metric_text(metric: str, samples: Sequence[float]) -> tuple[str, str]:
 def _judged_by(record: Record, base_s: float | None) -> str:
     """The facts by which the numbers can be judged; "" where the record has none."""
     rows = [
-        f"<div><dt>{tell_html(name) if name in WORDS else name}</dt><dd>{escape(clip(told, LONGEST))}</dd></div>"
+        f"<div><dt>{tell_html(name) if name in WORDS else name}</dt><dd>{escape(told)}</dd></div>"
         for name, told in trust_facts(record, base_s)
     ]
     return f'<h3>What to judge it by</h3><dl class="facts-list wide">{"".join(rows)}</dl>' if rows else ""

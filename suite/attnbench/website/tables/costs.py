@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from attnbench.analysis.number_format import digits, ratio, seconds, size
 from attnbench.analysis.samples import BASELINE, positive
 from attnbench.analysis.standings import Standing
-from attnbench.stats import Interval, ratio_interval
-from attnbench.store.facts import LARGEST
+from attnbench.stats import Interval
 from attnbench.store.record import Record
 from attnbench.website.links import cell_href
 from attnbench.website.results import Results
@@ -30,6 +29,7 @@ from attnbench.website.tables.table import (
     status_cell,
     variant_cell,
 )
+from attnbench.website.times import call_seconds, over_softmax
 from attnbench.website.words import WORDS
 
 TIES = (
@@ -60,29 +60,16 @@ class Times:
     def __init__(self, results: Results, records: Sequence[Record]) -> None:
         self.places: Mapping[str, Standing] = results.standings.places("time", records[0])
         self.resolution = results.standings.resolution(records[0])
-        self.times = {label: t for r in records if (t := self._seconds(r, label := results.label(r)))}
+        self.times = {label: t for r in records if (t := call_seconds(results, r)) and (label := results.label(r))}
         base = self.times.get(BASELINE)
         timed = [r for r in records if results.label(r) in self.times]
-        ratios = {label: x for r in timed if (x := self._ratio(r, label := results.label(r), base))}
+        ratios = {label: x for r in timed if (x := over_softmax(results, r, base)) and (label := results.label(r))}
         self.is_relative = len(ratios) == len(self.times) > 0
         if self.resolution and BASELINE in ratios:  # against itself it is 1, and what the table cannot tell apart is its interval
             ratios[BASELINE] = Interval(1.0, 1 / self.resolution.factor, self.resolution.factor, ratios[BASELINE].confidence)
         self.lead = ratios if self.is_relative else self.times
         self.on = scale(self.lead.values(), 1.0 if self.is_relative else None)
         self.confidences = {interval.confidence for interval in self.lead.values()}
-
-    def _seconds(self, record: Record, label: str) -> Interval | None:
-        """The seconds that the ranks are based on; of a row without any, those of its record."""
-        place = self.places.get(label)
-        return (place.seconds if place else None) or positive(record, f"{record.spec.mode}_s")
-
-    def _ratio(self, record: Record, label: str, base: Interval | None) -> Interval | None:
-        """The ratio to softmax that the ranks are based on; if they are based on seconds, the ratio of the two cells' times."""
-        place = self.places.get(label)
-        found = place.interval if place and place.metric.endswith("_ratio") else None
-        if found and 1 / LARGEST < found.low <= found.high < LARGEST:
-            return found
-        return beside_softmax(record, self.times[label], base)
 
     def columns(self) -> list[Column]:
         told = f"vs {BASELINE}" if self.is_relative else f"no {BASELINE} here" if self.times else ""
@@ -183,8 +170,3 @@ def in_order(results: Results, records: Iterable[Record], places: Mapping[str, S
         return order.get(label, len(order)), label
 
     return sorted(records, key=key)
-
-
-def beside_softmax(record: Record, time: Interval, base: Interval | None) -> Interval | None:
-    """The ratio of a time to softmax's: from calls that took turns with it, else from two cells, between which the machine may drift."""
-    return positive(record, "anchor_ratio") or (ratio_interval(time, base) if base else None)

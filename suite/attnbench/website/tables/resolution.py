@@ -7,7 +7,7 @@ from attnbench.stats import Resolution
 from attnbench.website.tables.table import Word
 from attnbench.website.words import WORDS
 
-BY_ROUNDS = "ranked by its rounds"
+BY_ROUNDS = "by its rounds"
 _NUMBERS = ("no process", "one process", "two processes", "three processes", "four processes", "five processes")
 
 
@@ -46,8 +46,8 @@ def row_words(place: Standing | None, of_table: int) -> tuple[Word, ...]:
 
 
 def _apart(told: str) -> str:
-    """That a row is of another session or commit, in few words."""
-    return f"of another {' and '.join(what for what in ('session', 'commit') if what in told)}"
+    """That a row is of another commit, or else session, in two words."""
+    return "other commit" if "commit" in told else "other session"
 
 
 def _noted(note: str) -> Word:
