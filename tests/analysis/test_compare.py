@@ -152,18 +152,6 @@ def test_where_the_speed_changed_ratios_are_compared_and_seconds_are_not() -> No
     assert found["orthogonal"].difference == "not compared" and "2.00-fold while" in found["orthogonal"].why
 
 
-def test_of_seeds_of_which_some_learned_there_is_no_mean() -> None:
-    records = [
-        learnt(name, seed, x)
-        for name, of in (("softmax", (0.9, 0.1, 0.88)), ("orthogonal", (0.8, 0.79, 0.81)))
-        for seed, x in enumerate(of)
-    ]
-    records = [dataclasses.replace(r, measurements={**r.measurements, "majority_share": [0.1]}) for r in records]
-    (pair,) = compare(frame(records), "softmax", "orthogonal", whats=["result"]).pairs
-    assert (pair.a, pair.b, pair.difference) == (pytest.approx(0.88), pytest.approx(0.8), "undecided")
-    assert pair.change is not None and pair.change.confidence == 0
-
-
 def test_many_equal_cells_are_no_regression() -> None:
     """200 cells of the same code."""
     records = [timed("orthogonal", 1.0, seq_len=n, **at(commit)) for commit in (OLD, NEW) for n in range(100, 300)]
