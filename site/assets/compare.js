@@ -1,7 +1,7 @@
 // The columns of the comparison that the reader chose, and what the ranks say of each beside the first.
 "use strict";
 (() => {
-  const { make } = window.attnbench;
+  const { make, read, written } = window.attnbench;
 
   // What b is beside a, by their places: [columns that it cannot be told from, a score of which less is better].
   function standing(a, b, column) {
@@ -10,8 +10,6 @@
     return b[1] < a[1] ? "better" : "worse";
   }
 
-  const written = (labels) => labels.map((label) => label.replaceAll("%", "%25").replaceAll("~", "%7E")).join("~");
-  const read = (text) => text.split("~").map((label) => label.replaceAll("%7E", "~").replaceAll("%25", "%"));
   const short = (label) => (label.length > 60 ? `${label.slice(0, 59)}…` : label);
 
   // The mechanisms that were wished for, also those that this view does not have; without a wish the usual ones.

@@ -47,6 +47,10 @@ window.attnbench = (() => {
       return element;
     },
 
+    // Labels as one value of the address, and back.
+    written: (labels) => labels.map((label) => label.replaceAll("%", "%25").replaceAll("~", "%7E")).join("~"),
+    read: (text) => text.split("~").map((label) => label.replaceAll("%7E", "~").replaceAll("%25", "%")),
+
     // Whether the address leads to a place in the page and is no state: the browser scrolls there by itself.
     isPlace() {
       return !location.hash.includes("=") && document.getElementById(location.hash.slice(1)) !== null;

@@ -1,14 +1,19 @@
 // Draws plots when they come near the window, in the colours of the theme, only those lines that the reader asks for.
 "use strict";
 (() => {
-  const { figures, make } = window.attnbench;
+  const { figures, lines, make } = window.attnbench;
   const probe = make("span", { hidden: true });
   document.body.append(probe);
   let wanted = () => true; // by the name of a line
 
+  const colours = new Map(); // of the theme, by their names
+
   function colour(text) {
-    probe.style.color = text;
-    return getComputedStyle(probe).color;
+    if (!colours.has(text)) {
+      probe.style.color = text;
+      colours.set(text, getComputedStyle(probe).color);
+    }
+    return colours.get(text);
   }
 
   // A figure with its CSS variables replaced by the colours of this moment.
@@ -34,11 +39,13 @@
 
   const isKept = (name) => name === undefined || wanted(name);
 
+  const dataOf = (plot) => (figures[plot.dataset.figure]?.data ?? []).filter(({ name }) => isKept(name));
+
   function draw(plot) {
     const figure = figures[plot.dataset.figure];
     if (!figure || !window.Plotly) return;
     plot.hidden = false;
-    const { data, layout } = figure;
+    const { data, layout } = lines.styled(dataOf(plot), figure.layout, plot.clientWidth);
     const family = getComputedStyle(document.body).fontFamily;
     const dressed = {
       ...layout,
@@ -52,22 +59,15 @@
       hoverlabel: { bgcolor: "var(--page)", bordercolor: "var(--axis)", font: { family, size: 12, color: "var(--ink)" } },
     };
     const isNew = !plot.classList.contains("js-plotly-plot");
-    window.Plotly.react(plot, resolved(data.filter(({ name }) => isKept(name))), resolved(dressed), { displayModeBar: false, responsive: true });
+    window.Plotly.react(plot, resolved(data), resolved(dressed), { displayModeBar: false, responsive: true });
     if (isNew) follow(plot);
   }
 
-  // The line under the pointer stands out.
+  // The line under the pointer comes forward, and a tap on it selects it.
   function follow(plot) {
-    let faded = false;
-    const fade = (of) => {
-      faded = true;
-      window.Plotly.restyle(plot, { opacity: plot.data.map(({ name }) => (name === of ? 1 : 0.15)) });
-    };
-    plot.on("plotly_hover", ({ points: [{ data }] }) => { if (plot.data.length > 3 && data.name) fade(data.name); });
-    plot.on("plotly_unhover", () => {
-      if (faded) window.Plotly.restyle(plot, { opacity: plot.data.map(() => 1) });
-      faded = false;
-    });
+    plot.on("plotly_hover", ({ points: [{ data }] }) => lines.bring(data.name ?? null));
+    plot.on("plotly_unhover", () => lines.bring(null));
+    plot.on("plotly_click", ({ points: [{ data }] }) => { if (data.name) lines.toggle(data.name); });
   }
 
   const near = new IntersectionObserver((entries) => {
@@ -88,6 +88,7 @@
         plot.hidden = false;
         near.observe(plot);
       }
+      lines.legends(part, dataOf);
     },
     // Give up the plots of a part that is about to go.
     forget(part) {
@@ -97,10 +98,15 @@
     // Keep only the lines whose names a function says yes to.
     keep(of) {
       wanted = of;
+      document.querySelectorAll("[data-section]").forEach((part) => lines.legends(part, dataOf));
       drawn();
     },
     draw,
   };
-  document.addEventListener("attnbench:theme", drawn);
+  lines.redraw(drawn);
+  document.addEventListener("attnbench:theme", () => {
+    colours.clear();
+    drawn();
+  });
   window.addEventListener("beforeprint", () => shown().forEach(draw));
 })();

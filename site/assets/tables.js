@@ -36,8 +36,8 @@
     let button = cell.querySelector("button");
     if (!button) {
       button = make("button", { type: "button", class: "sort" });
-      button.append(...cell.childNodes);
-      cell.append(button);
+      button.append(...[...cell.childNodes].filter((node) => !node.matches?.(".words"))); // what opens stands beside the button
+      cell.prepend(button);
     }
     button.onclick = () => choose(sort === first ? other : sort === other ? "" : first);
     const now = sort === key ? "ascending" : sort === `-${key}` ? "descending" : null;
@@ -56,6 +56,7 @@
     let count = 0;
     for (const { row, data: of } of rows) {
       row.hidden = !holds(of);
+      if (of.name) row.dataset.line = of.name;
       count += !row.hidden;
     }
     return [count, rows.length];

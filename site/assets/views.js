@@ -1,11 +1,11 @@
 // Shows one view of each section of a page, as the address says. Every view was made when the site was built.
 "use strict";
 (() => {
-  const { page, chunks, plots, tables, make, load, say } = window.attnbench;
+  const { page, chunks, edges, lines, plots, tables, make, load, read, say, written } = window.attnbench;
   const holders = [...document.querySelectorAll("[data-section]")];
   if (!page || !holders.length) return;
   const form = document.querySelector("form.controls");
-  const FILTERS = ["sort", "q"]; // of rows, beside the axes of views
+  const FILTERS = ["sort", "q", "pick"]; // of rows and lines, beside the axes of views
 
   // Every view with its axes by name, from the codes of the index.
   const decoded = (codes) => {
@@ -81,6 +81,7 @@
     const [count, all] = arrange(holders[0], view);
     const told = form?.querySelector("output");
     if (told) told.textContent = count < all ? `${count} of ${all} shown` : "";
+    lines.select(filter.pick ? read(filter.pick) : null);
     plots.keep(tables.named(filter)); // lines go by the names that are sought
     const { to } = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
     if (to) document.getElementById(to)?.scrollIntoView();
@@ -96,7 +97,10 @@
       const content = contentOf(view, holder);
       const isFirst = !showing.has(holder) && view === sections[holder.dataset.section][0];
       plots.forget(holder);
-      if (!isFirst) holder.innerHTML = content.html;
+      if (!isFirst) {
+        holder.innerHTML = content.html;
+        edges(holder);
+      }
       const setting = holder.parentElement.querySelector("[data-setting]");
       if (setting) setting.textContent = content.setting;
       if (showing.has(holder) && holder === holders[0]) say(`Showing ${content.setting}`);
@@ -172,6 +176,7 @@
     form.querySelectorAll("button[data-save]").forEach((button) => button.addEventListener("click", () => save(button.dataset.save)));
     form.querySelector("button[data-link]")?.addEventListener("click", (event) => copyLink(event.target));
   }
+  lines.chosen((names) => chooseFilter("pick", names && written(names)));
   window.addEventListener("hashchange", follow);
   follow();
 })();

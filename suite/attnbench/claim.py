@@ -94,19 +94,22 @@ def verdict_text(verdict: Verdict) -> str:
     return f"{verdict} in this setting" if verdict == "not reproduced" else verdict
 
 
-def measured(table: pd.DataFrame, track: str, metric: str, **where: object) -> pd.DataFrame:
-    """The newest records of a track that have a metric, one row each, with their samples, but without times of flagged sessions.
+def measured(table: pd.DataFrame, track: str, metric: str, by_timing: bool = False, **where: object) -> pd.DataFrame:
+    """The newest records of a track that have a metric, one row each, with their samples, but without times of disturbed cells.
 
-    Those that ran out of memory or time, were wrong or ended in an error have a row too, without a value and samples: a claim is not
+    Times of cells in which the machine's speed changed are among them: a claim asks for three processes at least, whose median one cannot
+    move. Those that ran out of memory or time, were wrong or ended in an error have a row too, without a value and samples: a claim is not
     reproduced by leaving them out.
 
-    where: column=value, or a tuple of values, for example variant="softmax" or mode=("forward", "training"). Besides the columns of the
-    frame there are `label` and `rate`, see analysis.settings.comparable.
+    by_timing: whether records of different timing rules stand beside each other, for a claim about costs, which then has "timing" in
+    `apart`; else the newest counts, whatever its rule. where: column=value, or a tuple of values, for example variant="softmax" or
+    mode=("forward", "training"). Besides the columns of the frame there are `label` and `rate`, see analysis.settings.comparable.
     """
     mask = (table["track"] == track).to_numpy()
     for name in (name for name in where if name in table.columns):
         mask = mask & table[name].isin(_tuple(where[name])).to_numpy()
-    rows = comparable(table.iloc[needed_rows(table, np.flatnonzero(mask), metric)], track)
+    needed = table.iloc[needed_rows(table, np.flatnonzero(mask), metric)]
+    rows = comparable(needed if by_timing else needed.assign(timing=np.nan), track)
     for name in (name for name in where if name not in table.columns):
         rows = rows[rows[name].isin(_tuple(where[name])).to_numpy()]
     failed = rows[rows["status"].isin(FAILED).to_numpy()].drop_duplicates("record")

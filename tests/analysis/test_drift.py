@@ -1,89 +1,106 @@
-"""The drift anchor: which sessions are flagged, and that flagged ones do not rank."""
+"""The drift anchor: in which cells the machine's speed changed, what they lose by that, and by how much seconds are corrected."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from attnbench.analysis.drift import Drifts
+from attnbench.analysis.drift import NEAR, SHORTEST_S, Drifts
 from attnbench.store.facts import DRIFT_BASELINE
 from attnbench.store.record import Record
-from attnbench.website.pages.board import views
-from attnbench.website.results import Results
-from attnbench.website.tables.checks import Checks
-from attnbench.website.tables.table import Table
 from helpers.records import make_record, make_spec
-from helpers.site_records import ENVIRONMENT, kernel
 
 
-def anchored(milliseconds: float, baseline: float | None = None, **fields: object) -> Record:
+def anchored(milliseconds: float, baseline: float | None = None, after: float | None = None, **fields: object) -> Record:
+    """A cell beside whose rounds the anchor took so long; `after` them as long as before, unless said."""
     environment = {} if baseline is None else {DRIFT_BASELINE: baseline / 1e3}
-    samples = [milliseconds / 1e3 * factor for factor in (0.9, 1.0, 3.0)]  # a median, whatever the outliers
-    return make_record(measurements={"forward_s": [1.0], "drift_anchor_s": samples}, environment=environment, **fields)
+    factors = (0.9, 1.0, 3.0)  # a median, whatever the outliers
+    drift = [of / 1e3 * factor for of in (milliseconds, milliseconds if after is None else after) for factor in factors]
+    given = {"measurements": {"forward_s": [1.0], "drift_anchor_s": drift}, "environment": environment, **fields}
+    return make_record(**given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("records", "said"),
-    [
-        ([anchored(5.0)] * 20 + [anchored(5.9)] * 20, None),
-        ([anchored(5.0)] * 20 + [anchored(50.0)], None),  # one cell of 21 is no drift of the session
-        ([anchored(5.0)] * 20 + [anchored(7.6)] * 20, "changed 1.52-fold"),
-        ([anchored(5.0), anchored(7.6)], "changed 1.52-fold"),
-        ([anchored(5.0, baseline=5.0)], None),
-        ([anchored(8.0, baseline=5.0)] * 3, "1.60 times slower"),
-        ([anchored(2.0, baseline=5.0)], None),  # the peaks were measured on a busy day
-        ([make_record()], "no cell was timed beside the drift anchor"),
-        ([anchored(5.0), make_record()], None),
-    ],
-)
-def test_a_session_is_flagged_when_its_anchor_drifts(records: list[Record], said: str | None) -> None:
-    drift = Drifts(records).of("desk", records[0].session)
-    assert drift.flag is None if said is None else said in (drift.flag or "")
-    assert Drifts(reversed(records)).of("desk", records[0].session) == drift
+def at(number: int) -> str:
+    return f"2026-11-22T00:{number:02}:00Z"
+
+
+def in_turn(*milliseconds: float, **fields: object) -> list[Record]:
+    return [anchored(of, started_at=at(number), **fields) for number, of in enumerate(milliseconds)]
+
+
+@pytest.mark.parametrize(("after", "said"), [(5.0, None), (6.4, None), (6.6, "1.32-fold while"), (3.5, "1.43-fold while")])
+def test_a_cell_drifts_when_the_speed_changed_from_before_to_after(after: float, said: str | None) -> None:
+    _, why, _ = Drifts([anchored(5.0), anchored(5.0, after=after), anchored(5.0)]).speeds().why
+    assert why is None if said is None else said in (why or "")
+
+
+def test_a_cell_drifts_when_the_cells_near_in_time_were_slower_than_most() -> None:
+    records = in_turn(*[5.0] * 12, *[8.0] * 5)
+    why = Drifts(records).speeds().why
+    assert why[: 12 - NEAR] == [None] * (12 - NEAR) and all("1.60 times slower" in (of or "") for of in why[-4:])
+    backwards = Drifts(records[::-1]).speeds().why
+    assert backwards == why[::-1]  # the order of reading is not that of time
+
+
+def test_one_cell_among_others_does_not_say_how_fast_the_machine_was() -> None:
+    assert Drifts(in_turn(*[5.0] * 8, 50.0, *[5.0] * 8)).speeds().why == [None] * 17
+
+
+def test_an_anchor_that_is_too_short_judges_nothing() -> None:
+    short = 0.9e3 * SHORTEST_S
+    found = Drifts([anchored(short), anchored(short, after=3 * short), anchored(short)]).speeds()
+    assert found.why == [None] * 3 and (found.slower == 1).all()
+
+
+def test_another_device_or_number_of_threads_has_another_anchor() -> None:
+    one = in_turn(*[5.0] * 6)
+    other = [anchored(9.0, spec=make_spec(device="cuda"), started_at=at(number)) for number in range(6)]
+    assert Drifts([*one, *other]).speeds().why == [None] * 12
+
+
+def turns(records: list[Record], milliseconds: list[float]) -> list[Record]:
+    """The records with softmax in their rounds taking so long."""
+    return [
+        make_record(r.spec, measurements={**r.measurements, "anchor_s": [of / 1e3] * 5}, environment=r.environment, started_at=r.started_at)
+        for r, of in zip(records, milliseconds, strict=True)
+    ]
+
+
+def test_seconds_are_corrected_as_far_as_softmax_followed_the_anchor() -> None:
+    speeds = [1.0] * 40 + [1.2] * 20
+    records = in_turn(*[5 * of for of in speeds])
+    followed = Drifts(turns(records, [7 * of for of in speeds])).speeds().slower
+    assert followed[10] == pytest.approx(1, abs=0.01) and 1.15 < followed[50] <= 1.2
+    still = Drifts(turns(records, [7.0] * 60)).speeds().slower
+    assert np.abs(still - 1).max() < 0.01
+    assert (Drifts(records).speeds().slower == 1).all()  # without softmax beside it nothing is known
+
+
+def test_few_cells_correct_little() -> None:
+    speeds = [1.0, 1.0, 1.0, 1.0, 1.06, 1.06]
+    found = Drifts(turns(in_turn(*[5 * of for of in speeds]), [7 * of for of in speeds])).speeds().slower
+    assert found.max() < 1.03
+
+
+def test_a_subject_moves_no_speed_by_its_own_anchor() -> None:
+    """One cell in which the anchor and softmax take twice as long, as after a mechanism that empties the caches."""
+    normal, thrashing = [5.0] * 21, [*[5.0] * 10, 10.0, *[5.0] * 10]
+    found = Drifts(turns(in_turn(*thrashing), [7 * of for of in (1.0 if x == 5 else 2.0 for x in thrashing)])).speeds()
+    assert found.slower == pytest.approx(np.ones(len(normal))) and found.why == [None] * 21
+
+
+def test_a_session_without_any_anchor_does_not_rank_and_one_that_is_slower_than_its_peaks_does() -> None:
+    assert Drifts([make_record()]).of("desk", make_record().session).flag == "no cell was timed beside the drift anchor"
+    assert list(Drifts([make_record(), anchored(5.0, session="b")]).flags()) == [("desk", make_record().session)]
+    slow = Drifts([anchored(8.0, baseline=5.0)] * 3)
+    found = slow.of("desk", make_record().session)
+    assert found.flag is None and "1.60 times slower" in (found.note or "") and slow.speeds().why == [None] * 3
+    for baseline in (2.0, 5.0, None):
+        assert Drifts([anchored(5.0 if baseline != 2.0 else 1.5, baseline=baseline)]).of("desk", make_record().session).note is None
 
 
 def test_sessions_are_judged_apart() -> None:
-    quiet = [anchored(5.0, session="20261122T000000Z-aaaaaa"), anchored(5.1, session="20261122T000000Z-aaaaaa")]
+    quiet = [anchored(5.0, session="20261122T000000Z-aaaaaa")] * 5
     other_machine = [anchored(50.0, machine="lamp", session="20261122T000000Z-aaaaaa")]
-    drifting = [anchored(5.0, session="20261122T000000Z-bbbbbb"), anchored(9.0, session="20261122T000000Z-bbbbbb")]
-    assert Drifts([*quiet, *other_machine, *drifting]).flags().keys() == {("desk", "20261122T000000Z-bbbbbb")}
-
-
-def ranked(records: list[Record]) -> dict[str, tuple[str, str]]:
-    """Rank and why there is none, by variant, on the leaderboard's first table."""
-    (table,) = [block for block in views(Results(records, {}), Checks([]))[0].blocks if isinstance(block, Table)]
-    return {str(row[1].text): (str(row[0].text), str(row[0].title or "")) for row in table.rows}
-
-
-def slowed(record: Record, factor: float) -> Record:
-    """The record with another speed of the anchor, in the same session."""
-    drift = [factor * x for x in record.measurements.get("drift_anchor_s", [])]
-    return make_record(
-        record.spec, status=record.status, measurements={**record.measurements, "drift_anchor_s": drift}, reason=record.reason
-    )
-
-
-def test_a_flagged_session_is_shown_and_does_not_rank() -> None:
-    quiet = [slowed(r, 1.0) for name in ("softmax", "orthogonal") for r in kernel(name)]
-    assert all(rank.isdigit() for rank, _ in ranked(quiet).values())
-    drifting = [slowed(r, 1.0 + i % 2) for i, r in enumerate(quiet)]
-    found = ranked(drifting)
-    assert found.keys() == {"softmax", "orthogonal"}
-    for rank, why in found.values():
-        assert rank == "flagged"
-        assert "changed 2.00-fold" in why
-
-
-def test_ranks_go_by_the_ratio_to_the_interleaved_softmax() -> None:
-    """The machine slowed down by a fifth between two cells: by the times alone the tie would be a lead."""
-    spec = {name: make_spec(variant=name) for name in ("softmax", "softmax_math")}
-    times = {"softmax": [1.0 + 0.001 * i for i in range(12)], "softmax_math": [1.2 + 0.001 * i for i in range(12)]}
-    near_one = [0.98 + 0.004 * i for i in range(12)]
-    records = [
-        make_record(
-            spec[name],
-            measurements={"forward_s": times[name], "anchor_ratio": near_one, "drift_anchor_s": [0.005]},
-            environment=ENVIRONMENT,
-        )
-        for name in spec
-    ]
-    assert {rank for rank, _ in ranked(records).values()} == {"1–2"}
+    other_session = [anchored(20.0, session="20261122T000000Z-bbbbbb")]
+    assert Drifts([*quiet, *other_machine, *other_session]).speeds().why == [None] * 7

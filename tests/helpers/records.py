@@ -65,12 +65,16 @@ def make_record(spec: Spec | None = None, **fields: Any) -> Record:
 
 
 def timed(variant: str, middle: float, count: int = SAMPLES, **fields: Any) -> Record:
-    """A forward cell of some seconds, softmax beside it taking one; samples 2 % about the middle, and a steady drift anchor."""
+    """A forward cell of some seconds, softmax beside it taking one; samples 2 % about the middle, and a steady drift anchor.
+
+    more: measurements beside these, or in their place.
+    """
     axes = {name: fields.pop(name) for name in list(fields) if name in KERNEL_AXES}
     chance = random.Random(f"{variant} {middle} {axes} {fields.get('session')}")
+    more = fields.pop("more", {})
     samples = [middle * chance.uniform(0.98, 1.02) for _ in range(count)]
     given = {"forward_s": samples, "anchor_ratio": samples, "peak_memory_bytes": [1000 * middle], "drift_anchor_s": [1e-3]}
-    return make_record(make_spec(variant=variant, **axes), **{"measurements": given, **fields})
+    return make_record(make_spec(variant=variant, **axes), **{"measurements": {**given, **more}, **fields})
 
 
 def learnt(variant: str, seed: int, accuracy: float, **fields: Any) -> Record:

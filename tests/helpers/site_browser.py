@@ -12,7 +12,7 @@ from rich.console import Console
 
 from attnbench.store.record import Origin, Record
 from attnbench.website.publish import publish
-from helpers import site_records
+from helpers import site_records, site_settled
 from helpers.misbehaving import PATIENCE_S
 from helpers.site_page import Watched
 from helpers.site_reports import write_reports
@@ -54,6 +54,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of ten mechanisms' forward calls by the present timing rule: more lines than a plot shows well."""
+    folder = tmp_path_factory.mktemp("crowd")
+    forward = [
+        each for each in site_settled.settled() if (each.spec.track, each.spec.mode, each.spec.device) == ("kernel", "forward", "cpu")
+    ]
+    return publish(site_records.stored(folder / "results", forward), folder / "dist", Console()).parent
+
+
+@pytest.fixture(scope="session")
 def tab(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
     """One page for all tests, for plotly takes a second to load in each new one; and what goes wrong in it. The network is off."""
     context = browser.new_context(offline=True, accept_downloads=True)
@@ -88,6 +98,14 @@ def watch(tab: tuple[Page, list[str]]) -> Callable[[Path], Watched]:
 def shown(watch: Callable[[Path], Watched], site: Path) -> Iterator[Watched]:
     """The usual site in the page; nothing may go wrong in it."""
     watched = watch(site)
+    yield watched
+    assert not watched.faults
+
+
+@pytest.fixture
+def crowded(watch: Callable[[Path], Watched], crowd: Path) -> Iterator[Watched]:
+    """The site of many mechanisms in the page; nothing may go wrong in it."""
+    watched = watch(crowd)
     yield watched
     assert not watched.faults
 

@@ -84,7 +84,7 @@ def test_the_frame_the_site_and_the_terminal_agree(given: list[Given], counts: i
     assert [seconds] == records[counts].measurements["forward_s"]
     assert told == [record is records[counts] for record in records]
     assert site.records == newest_of_cells(stored, lambda record: record.spec.variant) == [records[counts]]
-    assert ranked.interval is not None and ranked.interval.value == seconds
+    assert ranked.seconds is not None and ranked.seconds.value == pytest.approx(seconds)
     if not any(record.imported for record in given):
         assert list(Store(tmp_path).finished("desk").values()) == [records[counts]]
 

@@ -21,9 +21,9 @@ FIRST = {"kernel": {}, "depth": STACK, "task": TASK}
 # Another value on every axis of a setting.
 OTHER = {
     "device": "cuda", "dtype": "bfloat16", "causal": True, "batch_size": 2, "num_heads": 2, "head_dim": 32, "mode": "training",
-    "seq_len": 64, "block": "skipless", "num_layers": 3, "task": "digits", "data": "embedded:2", "epochs": 2,
+    "seq_len": 64, "block": "skipless", "num_layers": 3, "task": "digits", "data": "embedded:2", "epochs": 2, "padded": 0.25,
 }  # fmt: skip
-ELSEWHERE = {"torch": "1.0", "threads": 7, "gpu": "another GPU"}  # axes that are in the environment
+ELSEWHERE = {"torch": "1.0", "threads": 7, "gpu": "another GPU", "timing": "settled"}  # axes that are in the environment
 EVERY = [(track, axis) for track, setting in SETTING.items() for axis in setting]
 FIXED = [("depth", "dtype"), ("depth", "causal")]  # a depth cell of another value is refused
 

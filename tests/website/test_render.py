@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 from attnbench.analysis.number_format import digits, percent, seconds, short_count, size
 from attnbench.website import palette
-from attnbench.website.charts.label_layout import Box, place
 from attnbench.website.charts.scales import MEMORY, SEQ_LEN, exact, spaced
 from attnbench.website.publish import load_sources
 
@@ -49,18 +47,6 @@ def test_axes_have_round_ticks() -> None:
     assert lengths and lengths.axis()["ticktext"] == ["128", "1k", "4k"]
     assert memory and memory.axis()["ticktext"] == ["100\u2009KiB", "1\u2009MiB", "10\u2009MiB", "100\u2009MiB", "1\u2009GiB"]
     assert spaced(MEMORY, []) is None
-
-
-def test_labels_keep_apart() -> None:
-    few = place([Box(0, 50, 40), Box(0, 51, 40), Box(0, 52, 40), Box(200, 51, 40)], 15, 0, 100)
-    assert all(upper - lower >= 15 for lower, upper in pairwise(sorted(few[:3])))
-    assert few[3] == 51
-    assert abs(place([Box(0, 50, 40)], 15, 0, 100, points=[(20, 50)])[0] - 50) > 10
-    many = place([Box(0, 100 + i, 40) for i in range(12)], 15, 0, 300)
-    assert many == sorted(many)
-    assert all(upper - lower > 14 for lower, upper in pairwise(many))
-    crowd = place([Box(0, 3, 40)] * 23, 15, 0, 345)
-    assert all(upper - lower >= 15 - 1e-9 for lower, upper in pairwise(sorted(crowd))) and min(crowd) >= 0 and max(crowd) <= 345
 
 
 def _contrast(one: str, other: str) -> float:

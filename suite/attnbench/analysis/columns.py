@@ -46,7 +46,11 @@ _OWN = MappingProxyType(
             "number", "torch's threads on the CPU, or the share of one processor that a quota allowed; missing where unknown"
         ),
         "gpu": Column("text", "the GPU's own name; missing on the CPU, and where the record does not say which of several it was"),
-        "flagged": Column("text", "why the times of the session do not rank; missing where they do"),
+        "timing": Column("text", "the rule by which rounds were timed: settled, or missing for the rule before it"),
+        "implementation": Column("text", "the mechanism's code on that device: tuned, compiled or reference; missing where unknown"),
+        "flagged": Column("text", "why the times of the cell do not rank, such as other programs' load; missing where they do"),
+        "drift": Column("text", "why the seconds of the cell do not rank, but its ratios to softmax in the same rounds do; else missing"),
+        "slower": Column("number", "by which factor the machine was slower near the cell than in most of its session; 1 where unknown"),
         "metric": Column("text", "what was measured; missing where the record holds no measurement"),
         "unit": Column(
             "text", "unit of value and samples: s, B, FLOP, token/s, bit/B, nat, 1/s for other rates, or 1 for counts, shares and ratios"

@@ -14,6 +14,7 @@ from attnbench.analysis.asv import FLAG, AsvCell, with_asv
 from attnbench.analysis.drift import Drifts, SessionKey
 from attnbench.analysis.gc_pause import collector_paused
 from attnbench.spec.axes import Spec
+from attnbench.store.disturbed import disturbance
 from attnbench.store.metrics import CURVE, as_meant, unit
 from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
@@ -26,7 +27,8 @@ AXES = tuple(f.name for f in dataclasses.fields(Spec))
 COLUMNS = (
     *AXES,
     "d_model", "id", "cell", "fingerprint", "status", "reason", "stage", "machine", "session", "started_at", "duration_s", "by", "trust",
-    "attnbench_commit", "torch", "threads", "gpu", "command", "flagged", "metric", "unit", "clock", "value", "samples",
+    "attnbench_commit", "torch", "threads", "gpu", "timing", "implementation", "command", "flagged", "drift", "slower", "metric", "unit",
+    "clock", "value", "samples",
 )  # fmt: skip
 
 _TEXT_AXES = tuple(name for name, hint in get_type_hints(Spec).items() if hint in (str, str | None))
@@ -37,7 +39,8 @@ _TEXTS = {
     "by": "origin.by",
     "trust": "origin.trust",
 }
-_FACTS = {"attnbench_commit": "commit", "torch": "torch"}  # texts of the environment
+# Texts of the environment.
+_FACTS = {"attnbench_commit": "commit", "torch": "torch", "timing": "timing", "implementation": "implementation"}
 _ALL_TEXTS = (*_TEXTS, "cell", *_FACTS, "gpu")
 _NUMBERS = {
     **{axis: f"spec.{axis}" for axis in AXES if axis not in (*_TEXT_AXES, "params")},
@@ -86,8 +89,7 @@ def _table(found: _Gathered) -> pd.DataFrame:
         columns[name] = _text(texts).repeat(rows)
     for name, numbers in zip(_ALL_NUMBERS, _transposed(found.numbers, len(_ALL_NUMBERS)), strict=True):
         columns[name] = np.repeat(np.array(numbers, dtype=np.float64 if None in numbers else None), rows)
-    flags = found.drifts.flags()
-    columns["flagged"] = _text([FLAG if session is None else flags.get(session) for session in found.sessions]).repeat(rows)
+    columns |= {name: of.repeat(rows) for name, of in _judgements(found).items()}
     metrics, metric_of = _coded(found.metrics)
     columns["metric"] = _text(metrics).take(metric_of)
     columns["unit"] = _text([None if metric is None else unit(metric) for metric in metrics]).take(metric_of)
@@ -102,6 +104,19 @@ def _table(found: _Gathered) -> pd.DataFrame:
     return pd.DataFrame({name: columns[name] for name in COLUMNS}, copy=False)
 
 
+def _judgements(found: _Gathered) -> dict[str, Any]:
+    """The columns that say which times count, with a value for each record."""
+    import numpy as np
+
+    is_record = np.array([session is not None for session in found.sessions], dtype=bool)
+    flags, speeds = found.drifts.flags(), found.drifts.speeds()
+    drift, slower = np.full(len(is_record), None, dtype=object), np.ones(len(is_record))  # asv's cells have no speed
+    drift[is_record], slower[is_record] = speeds.why, speeds.slower
+    of_session = (FLAG if session is None else flags.get(session) for session in found.sessions)
+    flagged = [own or of for own, of in zip(found.disturbed, of_session, strict=True)]
+    return {"flagged": _text(flagged), "drift": _text(drift.tolist()), "slower": slower}
+
+
 def _cell(record: Record | AsvCell) -> str:
     """The id of the record's cell; if its learning rate was tuned, the id before a rate was chosen."""
     return record.id if record.spec.lr_grid is None else dataclasses.replace(record.spec, lr=None).key()
@@ -111,7 +126,8 @@ def _cell(record: Record | AsvCell) -> str:
 class _Gathered:
     """The contents of the frame.
 
-    For each record: texts, numbers, params, sessions (None for asv's) and rows (how many). For each row: metrics, clocks and samples.
+    For each record: texts, numbers, params, sessions (None for asv's), disturbed (why, or None) and rows (how many). For each row:
+    metrics, clocks and samples.
     """
 
     texts: list[tuple[str | None, ...]] = field(default_factory=list)
@@ -122,6 +138,7 @@ class _Gathered:
     clocks: list[str | None] = field(default_factory=list)
     samples: list[list[float]] = field(default_factory=list)
     sessions: list[SessionKey | None] = field(default_factory=list)
+    disturbed: list[str | None] = field(default_factory=list)
     drifts: Drifts = field(default_factory=Drifts)
 
 
@@ -140,9 +157,11 @@ def _gather(records: Iterable[Record | AsvCell], curves: bool) -> _Gathered:
         found.params.append(record.spec.params)
         if isinstance(record, Record):
             found.sessions.append((record.machine, record.session))
+            found.disturbed.append(disturbance(record))
             found.drifts.see(record)
         else:
             found.sessions.append(None)
+            found.disturbed.append(None)
         measured: Mapping[Any, list[float]] = record.measurements
         if curves and record.curve:
             measured = {**measured, **_curve(record.curve)}

@@ -1,4 +1,4 @@
-"""Summaries over tasks and settings: average ranks with a critical difference, performance profiles, Pareto frontiers, time to target.
+"""Summaries over tasks and settings: average ranks with a critical difference, performance profiles, time to target.
 
 No missing value is filled in. An aggregate lists what was left out of it, and why.
 """
@@ -9,28 +9,20 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from attnbench import registry
+from attnbench.analysis.entries import settings
 from attnbench.analysis.labels import Labels
-from attnbench.analysis.ranking import rankings, settings
+from attnbench.analysis.ranking import rankings
 from attnbench.analysis.scaling import series_of
 from attnbench.analysis.settings import BENCH, SETTING, as_texts, comparable
 from attnbench.analysis.task_metrics import SOLVED, is_solved
-from attnbench.stats import (  # fmt: skip
-    AverageRanks,
-    average_ranks,
-    cheaper,
-    exact_cheaper,
-    frontier,
-    median_interval,
-    performance_profile,
-    scoring_higher,
-)
-from attnbench.store.metrics import RESULTS, higher_is_better
+from attnbench.stats import AverageRanks, average_ranks, performance_profile
+from attnbench.store.metrics import higher_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +75,7 @@ def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | No
                 solved.append(str(name))
                 continue
             sign = 1.0 if held.empty or higher_is_better(held["metric"].iloc[0]) else -1.0
-            scores[str(name)] = {label: sign * _rounded(value) for label, value in zip(held["label"], held["value"], strict=True)}
+            scores[str(name)] = {label: sign * rounded(value) for label, value in zip(held["label"], held["value"], strict=True)}
         found.append(_aggregate(as_texts(bench), scores, sorted(set(mine["label"])), solved))
     return found
 
@@ -124,7 +116,7 @@ def lengths_text(tasks: Iterable[str]) -> str:
     return "" if not found else f"N {min(found):,}" if len(found) == 1 else f"N {min(found):,} to {max(found):,}"
 
 
-def _rounded(mean: float) -> float:
+def rounded(mean: float) -> float:
     """A mean rounded to 12 digits: sums of the same values in another order differ in later digits."""
     return float(f"{mean:.12g}")
 
@@ -152,55 +144,22 @@ def profile(table: pd.DataFrame, mode: str, factors: Sequence[float] = FACTORS) 
     return pd.DataFrame(found, columns=[*axes, "label", "variant", "lengths", *factors])
 
 
-def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None = None) -> pd.DataFrame:
-    """Which mechanisms are on the Pareto frontier of test result against training time ("time") or peak memory ("memory"), on every task.
-
-    Columns: the setting's; label, variant; metric, the name of the test metric; gain, its mean over seeds; cost, the median over seeds, in
-    seconds or bytes; place: "frontier", "undecided" or "dominated", as stats.frontier says. A mechanism that lacks a result or a cost
-    above zero in one of its seeds is left out; so is, for times, one with a flagged session.
-    """
-    import pandas as pd
-
-    cost_metric = "train_s" if against == "time" else "peak_memory_bytes"
-    found: list[tuple[Any, ...]] = []
-    rows = comparable(table, "task", labels)
-    for setting, entries, lookup in settings(rows, "task", (*RESULTS, cost_metric)):
-        for metric in RESULTS:
-            gains, costs = lookup[metric], lookup[cost_metric]
-            whole = [e for e in entries if all(r in gains and min(costs.get(r, (0,))) > 0 for r in e.records)]
-            whole = [e for e in whole if not (against == "time" and any(e.flags))]
-            if not whole:
-                continue
-            sign = 1.0 if higher_is_better(metric) else -1.0
-            by_seed = [{seed: sign * gains[r][0] for seed, r in zip(e.seeds, e.records, strict=True)} for e in whole]
-            spent = [[x for r in e.records for x in costs[r]] for e in whole]
-            middle = [median(of) for of in spent]
-            sure = cheaper(spent) if against == "time" else exact_cheaper(spent)
-            means = [_rounded(fmean(of.values())) for of in by_seed]
-            places = frontier(middle, means, sure, scoring_higher(by_seed))
-            shown = zip(whole, means, middle, places, strict=True)
-            found += [(*setting, e.label, e.variant, metric, sign * mean, cost, place) for e, mean, cost, place in shown]
-    names = ("label", "variant", "metric", "gain", "cost", "place")
-    return pd.DataFrame(found, columns=[*SETTING["task"], *names])
-
-
 def time_to_target(table: pd.DataFrame) -> pd.DataFrame:
     """Seconds of training until the validation part first reached the task's target, in every setting.
 
     Columns: the setting's; label, variant; reached: the number of seeds that reached the target; seeds: the number of seeds; value, low,
     high: median and range of the times of those that reached it. A seed that did not is counted in `seeds` and gives no time. Mechanisms
-    with a flagged session are left out.
+    whose times do not count are left out.
     """
     import pandas as pd
 
     found: list[tuple[Any, ...]] = []
     for setting, entries, lookup in settings(comparable(table, "task"), "task", ("time_to_target_s",)):
         for entry in entries:
-            if any(entry.flags):
+            if entry.flag or entry.drift:
                 continue
             times = [lookup["time_to_target_s"][r][0] for r in entry.records if r in lookup["time_to_target_s"]]
-            middle = median_interval(times) if times else None
-            numbers = (middle.value, min(times), max(times)) if middle else (math.nan,) * 3
+            numbers = (median(times), min(times), max(times)) if times else (math.nan,) * 3
             done = sum(status == "ok" for status in entry.statuses)
             found.append((*setting, entry.label, entry.variant, len(times), done, *numbers))
     names = ("label", "variant", "reached", "seeds", "value", "low", "high")

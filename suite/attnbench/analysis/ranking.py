@@ -1,35 +1,28 @@
 """Ranking tables: the mechanisms of every setting, ordered by time, memory or test result, with intervals and with ties.
 
 No missing value is filled in. A mechanism whose cell failed, or one of whose seeds did, is listed with its status and has no rank. A time
-of a flagged session, or of a single sample, is shown and has no rank. Two mechanisms are compared over the seeds that both have.
+of a disturbed cell is shown and has no rank. Two results are compared over the seeds that both have.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from attnbench.analysis.apart import apart
+from attnbench.analysis.entries import Entry, Lookup, settings
 from attnbench.analysis.gc_pause import collector_paused
 from attnbench.analysis.labels import Labels
-from attnbench.analysis.settings import SETTING, codes, comparable, samples_by_record
+from attnbench.analysis.number_format import size
+from attnbench.analysis.settings import SETTING, comparable
+from attnbench.analysis.time_medians import TimeMedians
+from attnbench.analysis.times import TimeTable, time_table
 from attnbench.errors import unknown_name
-from attnbench.spec.axes import MODES
-from attnbench.stats import (  # fmt: skip
-    Interval,
-    cheaper,
-    exact_cheaper,
-    mean_interval,
-    median_interval,
-    rank_ranges,
-    scoring_higher,
-    ties,
-    within,
-)
+from attnbench.stats import Interval, exact_cheaper, mean_interval, rank_ranges, scoring_higher, ties, within
 from attnbench.store.metrics import RESULTS, higher_is_better
 
 if TYPE_CHECKING:
@@ -37,39 +30,29 @@ if TYPE_CHECKING:
 
 What = Literal["time", "memory", "result"]
 TRACKS: dict[What, tuple[str, ...]] = {"time": ("kernel", "depth"), "memory": ("kernel", "depth", "task"), "result": ("task",)}
-METRICS: dict[What, tuple[str, ...]] = {
-    "time": ("anchor_ratio", *(f"{mode}_s" for mode in MODES)), "memory": ("peak_memory_bytes",), "result": RESULTS,
-}  # fmt: skip
+METRICS: dict[What, tuple[str, ...]] = {"time": (), "memory": ("peak_memory_bytes", "peak_rss_bytes"), "result": RESULTS}
+# The process may grow by so much more than the allocator says: libraries, arenas, and buffers of threads. Of 400 cells none grew by more.
+GREW_FACTOR, GREW_BYTES = 2.0, 64 * 2.0**20
+RESOLUTION = ("resolution_between", "resolution_over_cells", "resolution_processes")
 COLUMNS = (
-    "label", "variant", "rank_low", "rank_high", "ties", "metric", "value", "low", "high", "confidence", "samples", "records",
-    "status", "why",
+    "label", "variant", "rank_low", "rank_high", "ties", "metric", "value", "low", "high", "confidence", "seconds", "seconds_low",
+    "seconds_high", "samples", "records", "status", "why", "apart", "notes", "implementation", *RESOLUTION,
 )  # fmt: skip
-
-
-@dataclass
-class Entry:
-    """The records of one mechanism in one setting, in the order of their seeds. failed: the index of the first that has no numbers."""
-
-    label: str
-    variant: str
-    records: list[int] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=list)
-    statuses: list[str] = field(default_factory=list)
-    reasons: list[str | None] = field(default_factory=list)
-    flags: list[str | None] = field(default_factory=list)
-    failed: int | None = None
 
 
 def ranking(table: pd.DataFrame, what: What, track: str) -> pd.DataFrame:
     """One row for every setting of a track and every mechanism in it.
 
-    table: from attnbench.load. what: "time" (of a call or a step, 99 % intervals), "memory" (peak, exact) or "result" (on the test part of
-    a task, mean over seeds and 95 % interval). Columns: the setting's (analysis.settings.SETTING), then the mechanism's label and name;
-    rank_low and rank_high, the first and last rank that it could have, missing where it has none; ties, the labels it cannot be told from;
-    metric, value with low, high and their confidence; the numbers of samples and of records used; status; why, the reason for no rank.
+    table: from attnbench.load. what: "time" (of a call or a step, median over processes), "memory" (peak, exact) or "result" (on the test
+    part of a task, mean over seeds); intervals are at 95 %. Columns: the setting's (analysis.settings.SETTING), then the mechanism's label
+    and name; rank_low and rank_high, the first and last rank that it could have, missing where it has none; ties, the labels it cannot be
+    told from; metric, value with low, high and their confidence; of a time the seconds and their interval, at the usual speed of the
+    session; the numbers of samples and of records used, each record a process; status; why, the reason for no rank; apart, why the row is
+    not of the session or commit that most rows are of; notes, what a reader must know; implementation; and the parts of the table's
+    resolution (stats.Resolution), the same in every row of a setting.
 
-    A time is the ratio to softmax, `anchor_ratio`, where every mechanism of the setting has one, else seconds. The rows are sorted by
-    setting, then rank, then name.
+    A time is `softmax_ratio`, its seconds over softmax's own, where every mechanism of the setting has such a ratio, else seconds. The rows
+    are sorted by setting; then times by their value, others by rank and name; what has no rank is last.
 
     Raises BadInput for a track that has no such table.
     """
@@ -88,51 +71,48 @@ def _rankings(table: pd.DataFrame, whats: Sequence[What], track: str, labels: La
 
     found: dict[What, list[tuple[Any, ...]]] = {what: [] for what in whats}
     with collector_paused():
-        for setting, entries, lookup in settings(
-            comparable(table, track, labels), track, [metric for what in whats for metric in METRICS[what]]
-        ):
-            mode = dict(zip(SETTING[track], setting, strict=True)).get("mode", "")
-            for what, rows in found.items():
-                rows += [(*setting, *values) for values in _ranked(entries, what, mode, lookup)]
+        rows = comparable(table, track, labels)
+        times = TimeMedians(table, rows, track, labels) if "time" in whats else None
+        for setting, entries, lookup in settings(rows, track, [metric for what in whats for metric in METRICS[what]]):
+            elsewhere = apart(entries)
+            for what, told in found.items():
+                if times is not None and what == "time":
+                    mode = setting[SETTING[track].index("mode")]
+                    mine = _timed(entries, elsewhere, time_table(times, setting, entries, f"{mode}_s"), times)
+                else:
+                    mine = _ranked(entries, elsewhere, what, lookup)
+                told += [(*setting, *values) for values in mine]
     columns = [*SETTING[track], *COLUMNS]
-    return {what: pd.DataFrame(rows, columns=columns).astype({"rank_low": float, "rank_high": float}) for what, rows in found.items()}
+    numbers = dict.fromkeys(("rank_low", "rank_high", *RESOLUTION), float)
+    return {what: pd.DataFrame(told, columns=columns).astype(numbers) for what, told in found.items()}
 
 
-Lookup = Mapping[str, Mapping[int, list[float]]]
+def _timed(entries: Sequence[Entry], elsewhere: Sequence[str | None], table: TimeTable, times: TimeMedians) -> list[tuple[Any, ...]]:
+    """The rows of one setting by time, fastest first."""
+    ranked = [place for place, why in enumerate(table.whys) if why is None]
+    beats = table.cheaper(ranked)
+    resolved = (table.resolution.between, table.resolution.over_cells, table.resolution.processes) if table.resolution else (None,) * 3
+    places = dict(zip(ranked, rank_ranges(beats), strict=True))
+    tied = dict(zip(ranked, ties([entries[place].label for place in ranked], beats), strict=True))
+    numbers = zip(*(of.tolist() for of in (*table.published().intervals(), *table.seconds.intervals()[:3])), strict=True)
+    fastest = np.nan_to_num(table.values.log, nan=np.inf).tolist()
+    rows = []
+    for place, (entry, own) in enumerate(zip(entries, numbers, strict=True)):
+        counted = [times.counts[record] for record in entry.records]
+        rows.append((
+            entry.label, entry.variant, *places.get(place, (None, None)), tied.get(place, ()), table.metric, *own, sum(counted),
+            sum(map(bool, counted)), entry.status, table.whys[place], elsewhere[place], table.notes[place], entry.implementation, *resolved,
+        ))  # fmt: skip
+    return [rows[place] for place in sorted(range(len(rows)), key=lambda i: (i not in places, fastest[i], entries[i].label))]
 
 
-def settings(rows: pd.DataFrame, track: str, metrics: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], list[Entry], Lookup]]:
-    """Yield every setting of a track in order, with its mechanisms, and the samples of the given metrics by metric and record.
-
-    rows: from `comparable`.
-    """
-    lookup = {metric: samples_by_record(rows, metric) for metric in metrics}
-    heads = rows.iloc[np.unique(rows["record"].to_numpy(), return_index=True)[1]]
-    heads = heads.sort_values(["label", "seed", "id"], kind="stable")
-    setting = codes(heads, SETTING[track])
-    columns = {name: heads[name].tolist() for name in ("label", "variant", "record", "seed", "status", "reason", "flagged")}
-    axes = [heads[name].tolist() for name in SETTING[track]]
-    groups: dict[int, dict[str, Entry]] = {}
-    names: dict[int, tuple[Any, ...]] = {}
-    for place, group in enumerate(setting.tolist()):
-        label = columns["label"][place]
-        entry = groups.setdefault(group, {}).setdefault(label, Entry(label, columns["variant"][place]))
-        entry.records.append(columns["record"][place])
-        entry.seeds.append(columns["seed"][place])
-        entry.statuses.append(columns["status"][place])
-        if entry.failed is None and columns["status"][place] != "ok":
-            entry.failed = len(entry.statuses) - 1
-        entry.reasons.append(_text(columns["reason"][place]))
-        entry.flags.append(_text(columns["flagged"][place]))
-        if group not in names:
-            names[group] = tuple(axis[place] for axis in axes)
-    for group in sorted(groups, key=lambda g: [_sortable(value) for value in names[g]]):
-        yield names[group], list(groups[group].values()), lookup
+def _numbers(interval: Interval | None) -> tuple[float, ...]:
+    return (interval.value, interval.low, interval.high, interval.confidence) if interval else (math.nan,) * 4
 
 
-def _ranked(entries: Sequence[Entry], what: What, mode: str, lookup: Lookup) -> list[tuple[Any, ...]]:
-    """The rows of one setting, sorted by rank."""
-    metric = _metric(entries, what, mode, lookup)
+def _ranked(entries: Sequence[Entry], elsewhere: Sequence[str | None], what: What, lookup: Lookup) -> list[tuple[Any, ...]]:
+    """The rows of one setting by memory or test result, sorted by rank."""
+    metric = _metric(entries, what, lookup)
     samples = lookup.get(metric, {})
     own = [[samples.get(record, []) for record in entry.records] for entry in entries]
     whys = [_why(entry, mine, what) for entry, mine in zip(entries, own, strict=True)]
@@ -142,13 +122,21 @@ def _ranked(entries: Sequence[Entry], what: What, mode: str, lookup: Lookup) -> 
     tied = dict(zip(ranked, ties([entries[place].label for place in ranked], beats), strict=True))
     found = []
     for place, (entry, mine, why) in enumerate(zip(entries, own, whys, strict=True)):
-        interval = _interval(mine, what, metric)
         low, high = places.get(place, (None, None))
-        status = entry.statuses[entry.failed if entry.failed is not None else 0]
-        numbers = (interval.value, interval.low, interval.high, interval.confidence) if interval else (math.nan,) * 4
-        row = (entry.label, entry.variant, low, high, tied.get(place, ()), metric, *numbers)
-        found.append((*row, sum(map(len, mine)), sum(map(bool, mine)), status, why))
+        row = (entry.label, entry.variant, low, high, tied.get(place, ()), metric, *_numbers(_interval(mine, what, metric)))
+        notes = _outside(entry, mine, lookup.get("peak_rss_bytes", {})) if what == "memory" else ()
+        used = (*(math.nan,) * 3, sum(map(len, mine)), sum(map(bool, mine)))
+        found.append((*row, *used, entry.status, why, elsewhere[place], notes, entry.implementation, None, None, None))
     return sorted(found, key=_by_rank)
+
+
+def _outside(entry: Entry, samples: Sequence[list[float]], resident: Mapping[int, list[float]]) -> tuple[str, ...]:
+    """That the process grew by far more than the allocator of torch says, in words: memory that the mechanism takes elsewhere."""
+    for record, mine in zip(entry.records, samples, strict=True):
+        grew = resident.get(record)
+        if mine and grew and grew[0] > GREW_FACTOR * max(mine) + GREW_BYTES:
+            return (f"outside torch's allocator: the process grew by {size(grew[0])}, and the allocator counts {size(max(mine))}",)
+    return ()
 
 
 def _by_rank(row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -157,38 +145,27 @@ def _by_rank(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return low is None, low, high, label
 
 
-def _metric(entries: Sequence[Entry], what: What, mode: str, lookup: Lookup) -> str:
-    """The metric that a setting is ranked by; for time the ratio to softmax if every mechanism that may be ranked has one."""
-    records = [record for entry in entries for record in entry.records]
+def _metric(entries: Sequence[Entry], what: What, lookup: Lookup) -> str:
+    """The metric that a setting is ranked by."""
     if what == "memory":
         return "peak_memory_bytes"
-    if what == "result":
-        return next((metric for metric in RESULTS if any(record in lookup[metric] for record in records)), "accuracy")
-    sound = [record for entry in entries if entry.failed is None and not any(entry.flags) for record in entry.records]
-    timed = [record for record in sound or records if record in lookup.get(f"{mode}_s", {})]
-    return "anchor_ratio" if timed and all(record in lookup["anchor_ratio"] for record in timed) else f"{mode}_s"
+    records = [record for entry in entries for record in entry.records]
+    return next((metric for metric in RESULTS if any(record in lookup[metric] for record in records)), "accuracy")
 
 
 def _why(entry: Entry, samples: Sequence[list[float]], what: What) -> str | None:
     """The reason why a mechanism has no rank; None if it has one."""
     if entry.failed is not None:
-        reason = (entry.reasons[entry.failed] or "no reason given").splitlines()[0]
-        others = f"{len(entry.records)} records, of which one: " if len(entry.records) > 1 else ""
-        return f"{others}{reason}"
-    flag = next((flag for flag in entry.flags if flag), None)
-    if flag and what == "time":
-        return f"flagged: {flag}"
+        return entry.failure
     if not all(samples):
         return "it was not measured here"
     return "its cost is not above zero" if what != "result" and min(map(min, samples)) <= 0 else None
 
 
 def _beats(entries: Sequence[Entry], samples: Sequence[Sequence[list[float]]], what: What, metric: str) -> Any:
-    """Boolean matrix: [i, j] is true where i is surely ahead of j. For a cost the samples of all seeds of a mechanism are joined."""
-    if what == "time":
-        return cheaper([_together(of) for of in samples])
+    """Boolean matrix: [i, j] is true where i is surely ahead of j. For memory the samples of all seeds of a mechanism are joined."""
     if what == "memory":
-        return exact_cheaper([_together(of) for of in samples])
+        return exact_cheaper([[x for mine in of for x in mine] for of in samples])
     sign = 1.0 if higher_is_better(metric) else -1.0
     by_seed = [
         {seed: sign * mine[0] for seed, mine in zip(entry.seeds, of, strict=True)} for entry, of in zip(entries, samples, strict=True)
@@ -197,26 +174,8 @@ def _beats(entries: Sequence[Entry], samples: Sequence[Sequence[list[float]]], w
 
 
 def _interval(samples: Sequence[list[float]], what: What, metric: str) -> Interval | None:
-    every = [mine[0] for mine in samples if mine] if what == "result" else _together(samples)
-    if not every:
-        return None
     if what == "result":
-        return within(mean_interval(every), 0.0, 1.0 if metric == "accuracy" else math.inf)
-    if what == "time":
-        return median_interval(every)
-    return Interval(median(every), min(every), max(every), 1.0) if len(every) > 1 else Interval(every[0], every[0], every[0], 1.0)
-
-
-def _together(samples: Sequence[list[float]]) -> list[float]:
-    """The samples of all records in one list; not a copy where there is one record, the usual case."""
-    return samples[0] if len(samples) == 1 else [x for mine in samples for x in mine]
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _sortable(value: Any) -> tuple[bool, Any]:
-    """Sort key of a value; missing values come last."""
-    missing = value is None or value != value
-    return missing, "" if missing else value
+        every = [mine[0] for mine in samples if mine]
+        return within(mean_interval(every), 0.0, 1.0 if metric == "accuracy" else math.inf) if every else None
+    every = [x for mine in samples for x in mine]
+    return Interval(median(every), min(every), max(every), 1.0) if every else None

@@ -6,15 +6,18 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
+from statistics import median
+
+import numpy as np
 
 from attnbench.analysis.labels import canonical
+from attnbench.analysis.time_medians import BASELINE as BASELINE
 from attnbench.spec.axes import Spec
-from attnbench.stats import Interval, mean_interval, median_interval, median_ratio, within
+from attnbench.stats import KNOWN, Interval, locations, mean_interval, medians, within
 from attnbench.store.facts import LARGEST
-from attnbench.store.metrics import as_meant
+from attnbench.store.metrics import as_meant, is_time
 from attnbench.store.record import Origin, Record
 
-BASELINE = "softmax"
 STATUS_WORDS = {"oom": "out of memory", "error": "error", "incorrect": "incorrect", "timeout": "timeout"}
 _but_seed = attrgetter(*(f.name for f in fields(Spec) if f.name not in ("seed", "params")))
 
@@ -35,9 +38,22 @@ def values(record: Record, metric: str) -> list[float]:
 
 
 def positive(record: Record, metric: str) -> Interval | None:
-    """Median and interval of a positive metric (a time, a size); None when the cell did not give one."""
+    """A positive metric with its interval; None when the cell did not give one.
+
+    A time is that of one process, with the spread between processes that is known; what is counted, such as bytes, ranges over its samples.
+    """
     samples = values(record, metric)
-    return median_interval(samples) if record.status == "ok" and samples and min(samples) > 1 / LARGEST else None
+    if record.status != "ok" or not samples or min(samples) <= 1 / LARGEST:
+        return None
+    if _is_timed(metric):
+        found = locations(medians([samples]), np.zeros(1, dtype=np.intp), 1, KNOWN).at(0)
+        return found.interval() if found else None
+    return Interval(median(samples), min(samples), max(samples), 1.0)
+
+
+def _is_timed(metric: str) -> bool:
+    """Whether a metric is a time, or a ratio of two."""
+    return is_time(metric) or metric == "anchor_ratio"
 
 
 def single(record: Record, metric: str) -> float | None:
@@ -50,18 +66,6 @@ def over_seeds(records: Iterable[Record], metric: str) -> tuple[Interval, list[f
     """Mean, interval and the value of each seed; None when no seed gave one."""
     samples = [x for record in records if record.status == "ok" for x in values(record, metric)[:1]]
     return (within(mean_interval(samples), 0.0, 1.0 if metric == "accuracy" else math.inf), samples) if samples else None
-
-
-def ratio_to_softmax(record: Record, base: Record | None, metric: str) -> Interval | None:
-    """A positive cost divided by that of softmax; None where either has no number.
-
-    For a time whose calls took turns with softmax it is the measured `anchor_ratio`, and softmax's own cell is not used.
-    """
-    if positive(record, metric) is None:
-        return None
-    if metric.endswith("_s") and (found := positive(record, "anchor_ratio")):
-        return found
-    return median_ratio(values(record, metric), values(base, metric)) if base and positive(base, metric) else None
 
 
 def by_coverage(records: Sequence[Record], of: Callable[[Record], int | None]) -> list[int]:
@@ -78,9 +82,10 @@ def by_coverage(records: Sequence[Record], of: Callable[[Record], int | None]) -
 
 
 def pooled(records: Iterable[Record]) -> list[Record]:
-    """The records of costs, with the seeds of each cell joined into one record that holds all their samples.
+    """The records of costs, with the seeds of each cell joined into one record: of a time it holds the median of each process.
 
-    It stands at the place of the first. If a seed failed, the failed record stands for all: a mechanism with a failed seed has no rank.
+    So the median of a joined time is that over processes. It stands at the place of the first. If a seed failed, the failed record stands
+    for all: a mechanism with a failed seed has no rank.
     """
     found: dict[tuple[str, object, str], list[Record]] = {}
     for record in records:
@@ -92,7 +97,10 @@ def _as_one(records: Sequence[Record]) -> Record:
     if len(records) == 1:
         return records[0]
     metrics = dict.fromkeys(metric for record in records for metric in record.measurements)
-    samples = {metric: [x for record in records for x in record.measurements.get(metric, ())] for metric in metrics}
+    samples = {}
+    for metric in metrics:
+        held = [of for record in records if (of := record.measurements.get(metric))]
+        samples[metric] = [median(of) for of in held] if _is_timed(metric) else [x for of in held for x in of]
     return replace(records[0], measurements=samples, origin=least_trusted(records))
 
 

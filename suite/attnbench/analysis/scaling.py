@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
+from attnbench.analysis.entries import Entry, settings
 from attnbench.analysis.labels import Labels
-from attnbench.analysis.ranking import METRICS, Entry, settings
 from attnbench.analysis.settings import ALONG, SETTING, comparable
+from attnbench.analysis.time_medians import TimeMedians
+from attnbench.analysis.times import TimeTable, time_table
 from attnbench.errors import BadInput, unknown_name
-from attnbench.stats import BETWEEN, Interval, crossover, exponent, longest_within, median_interval
+from attnbench.stats import Interval, Location, crossover, exponent, longest_within
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,15 +22,31 @@ if TYPE_CHECKING:
 Cost = Literal["time", "memory"]
 RAN_OUT, FAILED = ("oom", "timeout"), ("oom", "timeout", "error", "incorrect")
 BASELINES = ("softmax", "softmax_math")
+FITTED = 5  # the longest sizes, through which the slope is taken: where fixed costs are smallest
+_PEAK = "peak_memory_bytes"
 
 
 @dataclass(frozen=True)
 class Point:
-    """A mechanism at one size. ratios: to softmax in the same rounds; status: that of its first record without numbers, else "ok"."""
+    """A mechanism at one size.
 
-    samples: list[float]
-    ratios: list[float]
+    cost: in seconds or bytes; None where it has no number that counts. table, place: of a time, the table of its setting and its place
+    there, by which it is compared with others. status: that of its first record without numbers, else "ok". launch_bound: whether a GPU's
+    call takes as long as launching its kernels.
+    """
+
+    cost: Location | None
+    table: TimeTable | None
+    place: int
     status: str
+    launch_bound: bool = False
+
+    def over(self, other: Point) -> Location | None:
+        """Its cost over another's at the same size; None where either has none, or a time whose error is not known."""
+        if self.table is None or other.table is None:
+            return self.cost.over(other.cost) if self.cost and other.cost else None
+        found = self.table.over(self.place, other.place)
+        return found if math.isfinite(found.log) and math.isfinite(found.variance) else None
 
 
 @dataclass
@@ -38,9 +57,9 @@ class Series:
     variant: str
     points: dict[int, Point] = field(default_factory=dict)
 
-    def measured(self) -> dict[int, Interval]:
-        """Median and interval at every size that gave a number."""
-        return {size: median_interval(point.samples) for size, point in sorted(self.points.items()) if point.samples}
+    def measured(self) -> dict[int, Location]:
+        """The cost at every size that gave a number."""
+        return {size: point.cost for size, point in sorted(self.points.items()) if point.cost}
 
     def known(self) -> dict[float, Interval | None]:
         """`measured`, with None for sizes at which it failed, or was skipped because it ran out of memory or time at a smaller one.
@@ -54,7 +73,7 @@ class Series:
             if point.status in FAILED or (ran_out and point.status == "skipped"):
                 found[size] = None
             elif size in measured:
-                found[size] = measured[size]
+                found[size] = measured[size].interval()
         return found
 
 
@@ -64,9 +83,10 @@ SeriesOf = list[tuple[tuple[Any, ...], dict[str, Series]]]  # every setting with
 def growth(table: pd.DataFrame, what: Cost, track: str = "kernel") -> pd.DataFrame:
     """The exponent of every mechanism's cost in seq_len (kernel) or num_layers (depth), with its 95 % interval, in every setting.
 
-    Columns: the setting's without the size; label, variant; value, low, high, missing below two sizes; sizes, smallest, largest: the number
-    and range of the sizes that it was fitted to; claimed: the exponent that the mechanism claims in seq_len, missing where it claims none.
-    Sizes without a number are left out.
+    Columns: the setting's without the size; label, variant; value, low, high: the slope over the five longest sizes; sizes, smallest,
+    largest: the number and range of the sizes that it was fitted to, or could have been; claimed: the exponent that the mechanism claims in
+    seq_len, missing where it claims none; why: why there is no exponent. Sizes without a number, and those at which a GPU's time is that of
+    launching, are left out.
     """
     return growth_of(list(series_of(table, what, track)), what, track)
 
@@ -80,17 +100,27 @@ def growth_of(series: SeriesOf, what: Cost, track: str) -> pd.DataFrame:
     for setting, of in series:
         mode = setting[_axes(track).index("mode")]
         for one in of.values():
-            costs = one.measured()
-            sizes = list(costs)
-            slope = exponent(sizes, [cost.value for cost in costs.values()]) if len(sizes) > 1 else None
-            numbers = (slope.value, slope.low, slope.high) if slope else (math.nan,) * 3
-            ends = (min(sizes), max(sizes)) if sizes else (None, None)
             key = mode, one.variant
             if key not in claims:
                 claims[key] = claimed_exponent(track, mode, what == "time", one.variant)
-            found.append((*setting, one.label, one.variant, *numbers, len(sizes), *ends, claims[key]))
-    names = ("label", "variant", "value", "low", "high", "sizes", "smallest", "largest", "claimed")
+            found.append((*setting, one.label, one.variant, *_slope(one), claims[key]))
+    names = ("label", "variant", "value", "low", "high", "why", "sizes", "smallest", "largest", "claimed")
     return pd.DataFrame(found, columns=[*_axes(track), *names])
+
+
+def _slope(one: Series) -> tuple[Any, ...]:
+    """The exponent of a mechanism with its bounds, why there is none, and the number and range of its sizes."""
+    costs = one.measured()
+    sizes = [size for size in costs if not one.points[size].launch_bound][-FITTED:]
+    ends = (len(sizes), min(sizes), max(sizes)) if sizes else (0, None, None)
+    if len(sizes) < FITTED:
+        launching = len(costs) - sum(not one.points[size].launch_bound for size in costs)
+        but = f", {launching} more are launch-bound" if launching else ""
+        return (*(math.nan,) * 3, f"{len(sizes)} of the {FITTED} sizes that an exponent needs{but}", *ends)
+    used = [costs[size] for size in sizes]
+    variances = [cost.variance for cost in used]
+    slope = exponent(sizes, [math.exp(cost.log) for cost in used], variances if all(map(math.isfinite, variances)) else ())
+    return slope.value, slope.low, slope.high, None, *ends
 
 
 def crossovers(table: pd.DataFrame, what: Cost, track: str = "kernel") -> pd.DataFrame:
@@ -98,8 +128,8 @@ def crossovers(table: pd.DataFrame, what: Cost, track: str = "kernel") -> pd.Dat
 
     Columns: the setting's without the size; label, variant, baseline; found ("crosses", "always", "never", "undecided", or missing below
     two common sizes); value, low, high: the size and its 95 % interval, infinite where it lies out of range; smallest, largest common size.
-    Times are compared through their ratios to softmax in the same rounds where both have them. A size at which either gave no number is not
-    compared: that a baseline ran out of memory is not counted as a higher cost.
+    Costs are compared as in their tables, times by the model of processes. A size at which either gave no number is not compared: that a
+    baseline ran out of memory is not counted as a higher cost.
     """
     return crossovers_of(list(series_of(table, what, track)), what, track)
 
@@ -114,7 +144,7 @@ def crossovers_of(series: SeriesOf, what: Cost, track: str) -> pd.DataFrame:
             base = next((one for one in of.values() if one.label == name), None)
             for one in of.values() if base else ():
                 if one.label != name and base is not None:
-                    found.append((*setting, one.label, one.variant, name, *_crossing(one, base, what)))
+                    found.append((*setting, one.label, one.variant, name, *_crossing(one, base)))
     names = ("label", "variant", "baseline", "found", "value", "low", "high", "smallest", "largest")
     return pd.DataFrame(found, columns=[*_axes(track), *names])
 
@@ -151,47 +181,49 @@ def series_of(
     if track not in ALONG:
         raise unknown_name("track", track, ALONG, "tracks along which a cost grows")
     place = SETTING[track].index(ALONG[track])
-    mode_at = SETTING[track].index("mode")
     found: dict[tuple[Any, ...], dict[str, Series]] = {}
     keys: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    for setting, entries, lookup in settings(comparable(table, track, labels), track, METRICS[what]):
+    rows = comparable(table, track, labels)
+    times = TimeMedians(table, rows, track, labels) if what == "time" else None
+    for setting, entries, lookup in settings(rows, track, (_PEAK,) if what == "memory" else ()):
         shorter = setting[:place] + setting[place + 1 :]
         key = keys.setdefault(tuple(map(str, shorter)), shorter)
-        metric = "peak_memory_bytes" if what == "memory" else f"{setting[mode_at]}_s"
-        for entry in entries:
-            point = _point(entry, what, metric, lookup)
+        if times is None:
+            points = [_size(entry, lookup[_PEAK]) for entry in entries]
+        else:
+            mode = setting[SETTING[track].index("mode")]
+            points = _times(entries, time_table(times, setting, entries, f"{mode}_s"))
+        for entry, point in zip(entries, points, strict=True):
             found.setdefault(key, {}).setdefault(entry.label, Series(entry.label, entry.variant)).points[int(setting[place])] = point
     for setting, series in found.items():
         yield setting, dict(sorted(series.items()))
 
 
-def _point(entry: Entry, what: Cost, metric: str, lookup: Mapping[str, Mapping[int, list[float]]]) -> Point:
-    """The point of a mechanism at one size. Times of flagged sessions and costs that are not above zero are left out."""
-    kept = [r for r, flag in zip(entry.records, entry.flags, strict=True) if what == "memory" or not flag]
-    samples, ratios = ([x for r in kept for x in lookup.get(name, {}).get(r, [])] for name in (metric, "anchor_ratio"))
-    status = entry.statuses[entry.failed if entry.failed is not None else 0]
-    sound = samples and min(samples) > 0
-    return Point(samples if sound else [], ratios if sound and ratios and min(ratios) > 0 else [], status)
+def _times(entries: Sequence[Entry], table: TimeTable) -> list[Point]:
+    """The points of a setting's mechanisms by time. Times that do not count, such as those of disturbed cells, are left out."""
+    return [
+        Point(None, None, place, entry.status)
+        if entry.flag
+        else Point(table.seconds.at(place), table, place, entry.status, table.launch_bound[place])
+        for place, entry in enumerate(entries)
+    ]
 
 
-def _crossing(one: Series, base: Series, what: Cost) -> tuple[Any, ...]:
-    common = sorted(size for size in one.points.keys() & base.points.keys() if one.points[size].samples and base.points[size].samples)
-    if len(common) < 2:
-        return (None, math.nan, math.nan, math.nan, *((common[0], common[-1]) if common else (None, None)))
-    mine, theirs = [], []
-    for size in common:
-        a, b = one.points[size], base.points[size]
-        if what == "time" and a.ratios and base.label == "softmax":
-            mine.append(a.ratios)
-            theirs.append([1.0])
-        elif what == "time" and a.ratios and b.ratios:
-            mine.append(a.ratios)
-            theirs.append(b.ratios)
-        else:
-            mine.append(a.samples)
-            theirs.append(b.samples)
-    found = crossover(common, mine, theirs, between=BETWEEN if what == "time" else 0.0)
-    return found.found, found.value, found.low, found.high, common[0], common[-1]
+def _size(entry: Entry, samples: Mapping[int, list[float]]) -> Point:
+    """The point of a mechanism by memory, which is counted and has no error. Bytes that are not above zero are left out."""
+    held = [x for record in entry.records for x in samples.get(record, ())]
+    cost = Location(math.log(median(held)), 0.0, math.inf, len(entry.records)) if held and min(held) > 0 else None
+    return Point(cost, None, 0, entry.status)
+
+
+def _crossing(one: Series, base: Series) -> tuple[Any, ...]:
+    ratios = {size: one.points[size].over(base.points[size]) for size in sorted(one.points.keys() & base.points.keys())}
+    known = {size: ratio for size, ratio in ratios.items() if ratio is not None}
+    ends = (min(known), max(known)) if known else (None, None)
+    if len(known) < 2:
+        return (None, math.nan, math.nan, math.nan, *ends)
+    found = crossover(list(known), list(known.values()))
+    return found.found, found.value, found.low, found.high, *ends
 
 
 def claimed_exponent(track: str, mode: str, timed: bool, variant: str) -> float | None:

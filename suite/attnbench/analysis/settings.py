@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 BENCH = ("machine", "device", "gpu", "threads", "dtype", "torch")
 _SHARED = (*BENCH, "causal", "batch_size", "num_heads", "head_dim")
 # The axes on which two results of a track must agree to be compared. The machine stands for its hardware, of which threads and the GPU are
-# the part that was used; data for source and fingerprint.
+# the part that was used; data for source and fingerprint; timing for the rule of the rounds, which is missing in older records.
 # A metric whose meaning changes gets a new name, so that two versions of it are never mixed either.
 SETTING = {
-    "kernel": (*_SHARED, "mode", "seq_len"),
-    "depth": (*_SHARED, "mode", "seq_len", "block", "num_layers"),
+    "kernel": (*_SHARED, "timing", "mode", "seq_len", "padded"),
+    "depth": (*_SHARED, "timing", "mode", "seq_len", "block", "num_layers"),
     "task": (*_SHARED, "task", "data", "block", "num_layers", "epochs", "rate"),
 }
 RECORD = ("machine", "session", "id", "started_at", "duration_s", "status")  # columns that together identify a record among the rows
@@ -50,9 +50,10 @@ def bench_of(record: Record) -> Setting:
 
 
 def _outside_spec(record: Record) -> dict[str, object]:
-    """The values of a record on those axes of BENCH that are not its spec's."""
+    """The values of a record on those axes of SETTING that are not its spec's."""
     torch, part = record.environment.get("torch"), ran_on(record.spec.device, record.environment)
-    return {"machine": record.machine, "torch": torch if isinstance(torch, str) else None, "threads": part.threads, "gpu": part.gpu}
+    told = {"torch": torch if isinstance(torch, str) else None, "timing": record.environment.get("timing")}
+    return {"machine": record.machine, "threads": part.threads, "gpu": part.gpu, **told}
 
 
 def as_texts(values: Iterable[object]) -> Setting:
@@ -103,20 +104,20 @@ def _rate(lr: float | None, lr_grid: object) -> str:
     return "" if lr is None else f"{lr:g}"
 
 
-def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None) -> pd.DataFrame:
+def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None, apart: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of a track's records that count, without tuning trials: one record for each mechanism, setting and seed.
 
     table: the rows of a session are in the order of its file; store.newest decides which record counts. Three columns are added: `record`,
     a number for each record; `rate`, how the learning rate was set, "0.003" or "of 0.001 0.003"; and `label`, the mechanism's name with the
     parameters that differ from its defaults. labels: those of the whole table, if `table` is only a part of it, so that a mechanism has the
-    same label in all parts.
+    same label in all parts. apart: further columns; with "session", one record of each session counts.
     """
     mine = _where(table, (table["track"] == track).to_numpy() & (table["evaluate"] != "validation").to_numpy())
     record = codes(mine, RECORD)
     heads = mine.iloc[np.unique(record, return_index=True)[1]]
     rate = list(map(_rate, heads["lr"].tolist(), heads["lr_grid"].tolist()))
     heads = heads.assign(record=np.arange(len(heads)), rate=rate, label=_label_of(heads, labels or labels_of(heads)))
-    kept = np.sort(_newest(heads, codes(heads, (*SETTING[track], "label", "seed"))))
+    kept = np.sort(_newest(heads, codes(heads, (*SETTING[track], "label", "seed", *apart))))
     place = np.full(len(heads), -1)
     place[kept] = np.arange(len(kept))
     number = place[record]

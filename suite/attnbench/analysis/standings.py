@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from attnbench.analysis.frontiers import frontiers
 from attnbench.analysis.labels import Labels
-from attnbench.analysis.overall import Aggregate, frontiers, task_ranks
-from attnbench.analysis.ranking import What, rankings
+from attnbench.analysis.overall import Aggregate, task_ranks
+from attnbench.analysis.ranking import RESOLUTION, What, rankings
 from attnbench.analysis.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
 from attnbench.analysis.settings import ALONG, SETTING, Setting, as_texts, bench_of, setting_of, without
-from attnbench.stats import Interval, rank_ranges
+from attnbench.stats import CONFIDENCE, Interval, Resolution, rank_ranges
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
@@ -25,6 +26,11 @@ class Standing:
     """A mechanism's place in a setting.
 
     rank: the first and last rank that it could have, or None; ties: the labels it cannot be told from; why: the reason for no rank.
+    metric, interval: what it is ranked by; a time is ranked by `softmax_ratio`, its seconds over softmax's own, where it can be.
+    seconds: of a time, the seconds themselves; None where they do not count. processes: in how many processes it was measured.
+    apart: why the row is not of the table's main session or commit ("of session X", "of commit Y"); None where it is.
+    notes: what a reader must know beside the number, each a sentence without its full stop ("launch-bound: ...").
+    implementation: the mechanism's code on that device, "tuned", "compiled" or "reference"; "" where the record does not say.
     """
 
     rank: tuple[int, int] | None
@@ -32,6 +38,11 @@ class Standing:
     metric: str
     interval: Interval | None
     why: str | None
+    processes: int = 1
+    apart: str | None = None
+    notes: tuple[str, ...] = ()
+    seconds: Interval | None = None
+    implementation: str = ""
 
     def ahead_of(self, other: Standing) -> bool:
         """Whether this one is better, where a test tells the two apart: the larger accuracy is better, else the smaller value."""
@@ -48,8 +59,8 @@ class Standing:
 class Growth:
     """How a cost grows with the size.
 
-    exponent: measured, None below two sizes; sizes, smallest, largest: the number and range of the sizes it was fitted to; claimed: the
-    exponent that the mechanism claims, None where it claims none.
+    exponent: the slope over the longest sizes, None where there is none; why: the reason for that. sizes, smallest, largest: the number and
+    range of the sizes it was fitted to; claimed: the exponent that the mechanism claims, None where it claims none.
     """
 
     exponent: Interval | None
@@ -57,6 +68,7 @@ class Growth:
     smallest: float
     largest: float
     claimed: float | None
+    why: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,7 @@ class Standings:
         self._all_series: dict[tuple[Cost, str], SeriesOf] = {}
         self._average_places: dict[tuple[str, ...], dict[str, AveragePlace]] = {}
         self._settings: dict[int, Setting] = {}
+        self._resolutions: dict[str, dict[Setting, Resolution]] = {}
         self._frontiers: dict[str, dict[Setting, dict[str, str]]] = {}
         self._crossings: dict[tuple[Cost, str], dict[Setting, dict[str, dict[str, Crossing]]]] = {}
 
@@ -104,6 +117,11 @@ class Standings:
         """The place of every mechanism in the record's setting, by label."""
         return self._places.get(record.spec.track, {}).get(what, {}).get(self._setting(record), {})
 
+    def resolution(self, record: Record) -> Resolution | None:
+        """The smallest ratio of times that the table of the record's setting can show; None where it ranks nothing by time."""
+        self._places  # noqa: B018 (it fills them)
+        return self._resolutions.get(record.spec.track, {}).get(self._setting(record))
+
     def growth(self, what: Cost, record: Record) -> Mapping[str, Growth]:
         """How the cost of each mechanism grows over all sizes of the record's setting, by label."""
         track = record.spec.track
@@ -113,7 +131,8 @@ class Standings:
             for key, row in _rows(growth_of(self._series(what, track), what, track), axes):
                 exponent = None if _missing(row["value"]) else Interval(row["value"], row["low"], row["high"], 0.95)
                 claimed = None if _missing(row["claimed"]) else row["claimed"]
-                grown = Growth(exponent, row["sizes"], row["smallest"], row["largest"], claimed)
+                why = None if _missing(row["why"]) else row["why"]
+                grown = Growth(exponent, row["sizes"], row["smallest"], row["largest"], claimed, why)
                 found.setdefault(key, {})[row["label"]] = grown
             self._growths[what, track] = found
         return self._growths[what, track].get(self._without(record, ALONG[track]), {})
@@ -181,13 +200,25 @@ class Standings:
                 places = found.setdefault(track, {}).setdefault(what, {})
                 for key, row in _rows(table, axes):
                     places.setdefault(key, {})[row["label"]] = _standing(row)
+                    if what == "time" and (resolution := _resolution(row)):
+                        self._resolutions.setdefault(track, {})[key] = resolution
         return found
 
 
 def _standing(row: Mapping[str, Any]) -> Standing:
     rank = None if _missing(row["rank_low"]) else (int(row["rank_low"]), int(row["rank_high"]))
     interval = None if _missing(row["value"]) else Interval(row["value"], row["low"], row["high"], row["confidence"])
-    return Standing(rank, tuple(row["ties"]), row["metric"], interval, None if _missing(row["why"]) else row["why"])
+    own = None if _missing(row["seconds"]) else Interval(row["seconds"], row["seconds_low"], row["seconds_high"], CONFIDENCE)
+    if own and own.low == own.high:  # of one sample, which says nothing of its spread
+        own = replace(own, confidence=0.0)
+    why, apart = (None if _missing(row[name]) else row[name] for name in ("why", "apart"))
+    more = {"processes": row["records"], "apart": apart, "notes": row["notes"], "seconds": own, "implementation": row["implementation"]}
+    return Standing(rank, tuple(row["ties"]), row["metric"], interval, why, **more)
+
+
+def _resolution(row: Mapping[str, Any]) -> Resolution | None:
+    between, over_cells, processes = (row[name] for name in RESOLUTION)
+    return None if _missing(between) else Resolution(between, None if _missing(over_cells) else over_cells, int(processes))
 
 
 def _rows(table: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Setting, dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -86,6 +86,12 @@ class Metric:
         return "" if value is None else f"Knowing nothing but how frequent each {self.frequent} is gives {self.told(value)}."
 
 
+def nothing_known(metric: str, records: Iterable[int], lookup: Mapping[str, Mapping[int, Sequence[float]]]) -> float | None:
+    """The value of guessing by frequency alone, from the samples of metrics by metric and record; None where it was not measured."""
+    held = lookup.get(METRICS[metric].chance, {})
+    return next((held[record][0] for record in records if held.get(record)), None)
+
+
 def is_solved(metric: str, values: Iterable[float]) -> bool:
     """Whether a task is solved by all, so that the order of the values says nothing: every accuracy is above .999."""
     values = list(values)
@@ -99,6 +105,7 @@ METRICS = {
         Metric("bits_per_byte", "bits per byte", bits, bits, "unigram_bits", "byte", " bits/byte"),
     )
 }
+CHANCES = tuple(metric.chance for metric in METRICS.values())
 UNKNOWN = Metric("", "result", plain, plain)
 
 

@@ -133,7 +133,7 @@ def compare(
     track: Annotated[str | None, typer.Option("--track", help="Only this track.")] = None,
     variant: Annotated[str | None, typer.Option("--variant", help="For machines or commits: only this variant.")] = None,
     machine: Annotated[str | None, typer.Option("--machine", help="For variants or commits: only on this machine.")] = None,
-    margin: Annotated[float, typer.Option("--margin", min=1.0, help="The factor up to which times count as alike.")] = 1.05,
+    margin: Annotated[float, typer.Option("--margin", min=1.0, help="Times closer than this factor count as alike.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
     """Compare two variants, machines or commits cell by cell; exit code 1 when the second is surely worse somewhere, or failed there."""

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.table import Table
 from rich.text import Text
 
 from attnbench.analysis.number_format import count, digits, power_text, rank_text, ratio, seconds, size
-from attnbench.analysis.samples import BASELINE, by_coverage, pooled, positive, ratio_to_softmax, status_word
+from attnbench.analysis.samples import BASELINE, by_coverage, pooled, positive, status_word
 from attnbench.analysis.scaling import Cost
 from attnbench.analysis.settings import ALONG
 from attnbench.analysis.standings import Crossing, Growth, Standing, Standings
+from attnbench.analysis.times import RATIO
 from attnbench.cli.terminal import new_table
-from attnbench.stats import Interval
+from attnbench.stats import Interval, Resolution
 from attnbench.store.record import Record
 
-LAST = (10**6, 10**6)  # sorts a mechanism without a rank after all others
+NAMED = 5  # mechanisms that a line below a table names one by one
 Label = Callable[[Record], str]
 
 
-def cost_table(rows: Sequence[Record], what: Cost, standings: Standings, label: Label) -> tuple[Table, str]:
-    """The table of one setting over all sizes, and a line that says for which size its ranks and ratios hold.
+@dataclass(frozen=True)
+class CostTable:
+    """A table, a line that says for which size its ranks and ratios hold, and lines to be printed below it."""
 
-    rows: the setting's records of all sizes. The table's rows are in the order of ranks, ties by name.
+    table: Table
+    where: str
+    below: tuple[str, ...]
+
+
+def cost_table(rows: Sequence[Record], what: Cost, standings: Standings, label: Label) -> CostTable:
+    """The table of one setting over all sizes.
+
+    rows: the setting's records of all sizes. The table's rows are in the order of the ranking: times by their value, memory by rank.
     """
     spec = rows[0].spec
     along, metric = ALONG[spec.track], f"{spec.mode}_s" if what == "time" else "peak_memory_bytes"
@@ -33,25 +43,61 @@ def cost_table(rows: Sequence[Record], what: Cost, standings: Standings, label: 
         mechanisms.setdefault(label(record), {})[getattr(record.spec, along)] = record
     sizes = by_coverage([record for own in mechanisms.values() for record in own.values()], lambda record: getattr(record.spec, along))
     at, base = sizes[0], mechanisms.get(BASELINE, {})
-    here = next(own[at] for own in mechanisms.values() if at in own)
-    places, growths, crossings = standings.places(what, here), standings.growth(what, here), standings.crossings(what, here)
-    beside, crossing = (("vs softmax", "99 %" if what == "time" else ""), ("cheaper than softmax",)) if base else ((), ())
+    some = {n: next(own[n] for own in mechanisms.values() if n in own) for n in sizes}
+    places = {n: standings.places(what, record) for n, record in some.items()}
+    growths, crossings = standings.growth(what, some[at]), standings.crossings(what, some[at])
+    beside, crossing = (("vs softmax", "95 %" if what == "time" else ""), ("cheaper than softmax",)) if base else ((), ())
     claimed = ("claimed",) if any(growths[name].claimed is not None for name in mechanisms) else ()
     titles = ("rank", "variant", *beside, *(f"{n:,}" for n in sorted(sizes)), "growth", *claimed, *crossing)
     table = new_table(*titles, left=("variant",))
-    for name, own in sorted(mechanisms.items(), key=lambda item: _order(item[0], places)):
-        row: list[str | Text] = [_rank(places.get(name)), name]
+    order = {name: number for number, name in enumerate(places[at])}
+    for name, own in sorted(mechanisms.items(), key=lambda item: (order.get(item[0], len(order)), item[0])):
+        row: list[str | Text] = [_rank(places[at].get(name)), name]
         if base:
-            row += _beside(own.get(at), base.get(at), places.get(name), metric)
-        row += [_cell(own.get(n), metric) for n in sorted(sizes)] + [_growth(growths[name], along)]
+            row += _beside(own.get(at), base.get(at), places[at].get(name), metric)
+        row += [_cell(own.get(n), places[n].get(name), metric) for n in sorted(sizes)] + [_growth(growths[name], along)]
         claims = [_claim(growths[name]) for _ in claimed]
         table.add_row(*row, *claims, *(crossing_text(crossings.get(name, {}).get(BASELINE)) for _ in crossing))
-    return table, f"ranks{' and ratios' if base else ''} at {along} {at:,}"
+    below = (*_resolved(standings.resolution(some[at]) if what == "time" else None, places[at]), *_growths(growths), *_notes(places[at]))
+    return CostTable(table, f"ranks{' and ratios' if base else ''} at {along} {at:,}", below)
 
 
-def _order(name: str, places: Mapping[str, Standing]) -> tuple[tuple[int, int], str]:
-    place = places.get(name)
-    return (place.rank if place and place.rank else LAST), name
+def _resolved(resolution: Resolution | None, places: Mapping[str, Standing]) -> Sequence[str]:
+    """What the table can show, and whether it is more than a first look."""
+    if resolution is None:
+        return ()
+    parts = [f"softmax against itself in another process {_percent(resolution.between)}"]
+    if resolution.over_cells is not None:
+        parts.append(f"softmax over all cells {_percent(resolution.over_cells)}")
+    said = [f"resolution {_percent(resolution.factor)}: rows that are closer have no order ({', '.join(parts)})"]
+    if all(place.processes <= 1 for place in places.values()):
+        said.append("first look: every time is of one process, and two processes differ by more than their samples show")
+    return said
+
+
+def _percent(factor: float) -> str:
+    return f"{100 * (factor - 1):.1f} %"
+
+
+def _growths(growths: Mapping[str, Growth]) -> Sequence[str]:
+    """Over which sizes the exponents are, or why there are none."""
+    said: dict[str, list[str]] = {}
+    for name, grown in growths.items():
+        if grown.exponent:
+            said.setdefault(f"growth: the slope over {grown.sizes} sizes, {grown.smallest:,.0f} to {grown.largest:,.0f}", []).append(name)
+        elif grown.why and grown.sizes:
+            said.setdefault(f"no growth: {grown.why}", []).append(name)
+    return [f"{told}: {', '.join(names) if len(names) <= NAMED else f'{len(names)} mechanisms'}" for told, names in said.items()]
+
+
+def _notes(places: Mapping[str, Standing]) -> Sequence[str]:
+    """What must be said of single rows; equal notes of several rows in one line."""
+    said: dict[str, list[str]] = {}
+    for name, place in places.items():
+        code = (f"{place.implementation} code",) if place.implementation not in ("", "tuned") else ()
+        for note in (*((place.apart,) if place.apart else ()), *place.notes, *code):
+            said.setdefault(note, []).append(name)
+    return [f"{', '.join(names)}: {note}" for note, names in said.items()]
 
 
 def _rank(place: Standing | None) -> str | Text:
@@ -59,33 +105,41 @@ def _rank(place: Standing | None) -> str | Text:
 
 
 def _beside(record: Record | None, base: Record | None, place: Standing | None, metric: str) -> list[str]:
-    """The ratio to softmax and its interval; bytes, which are counted, have no interval; a time of a flagged session has neither."""
-    found = ratio_to_softmax(record, base, metric) if record and not (place and place.flagged) else None
-    if found is None:
+    """The ratio to softmax and its interval; bytes, which are counted, have no interval; a time that does not count has neither."""
+    if record is None or (place and place.flagged):
         return ["", ""]
     if record is base:
         return ["1×", "baseline"]
-    return [ratio(found.value), _bounds(found) if metric.endswith("_s") else ""]
+    if metric.endswith("_s"):
+        found = place.interval if place and place.metric == RATIO else None
+        return [ratio(found.value), _bounds(found)] if found else ["", ""]
+    own, of_softmax = positive(record, metric), positive(base, metric) if base else None
+    return [ratio(own.value / of_softmax.value), ""] if own and of_softmax else ["", ""]
 
 
 def _bounds(found: Interval) -> str:
     return f"[{digits(found.low)}, {digits(found.high)}]" if found.confidence else "1 sample"
 
 
-def _cell(record: Record | None, metric: str) -> Text:
+def _cell(record: Record | None, place: Standing | None, metric: str) -> Text:
+    """The cost at one size; a time of a cell in which the machine's speed changed is marked."""
+    if place and place.seconds and not place.flagged and record and record.status == "ok":
+        return Text(seconds(place.seconds.value))
     found = positive(record, metric) if record else None
-    if found:
-        return Text((size if metric == "peak_memory_bytes" else seconds)(found.value))
-    return Text("" if record is None else status_word(record), style="yellow")
+    if found is None:
+        return Text("" if record is None else status_word(record), style="yellow")
+    if metric == "peak_memory_bytes":
+        return Text(size(found.value))
+    drifts = bool(place and place.metric == RATIO and not place.seconds)
+    return Text(f"{seconds(found.value)} (drift)", style="yellow") if drifts else Text(seconds(found.value))
 
 
 def _growth(grown: Growth, along: str) -> str:
-    """The exponent, and half the width of its 95 % interval where there are more than two sizes."""
+    """The exponent, and half the width of its 95 % interval."""
     slope = grown.exponent
     if slope is None:
         return "-"
-    half = f" ± {slope.high - slope.value:.2f}" if math.isfinite(slope.high) else ""
-    return f"{'n' if along == 'seq_len' else 'L'}^{slope.value:.2f}{half}"
+    return f"{'n' if along == 'seq_len' else 'L'}^{slope.value:.2f} ± {slope.high - slope.value:.2f}"
 
 
 def _claim(grown: Growth) -> str:

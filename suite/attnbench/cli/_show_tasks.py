@@ -16,10 +16,12 @@ from attnbench.analysis.samples import over_seeds, single, status_word
 from attnbench.analysis.settings import BENCH
 from attnbench.analysis.standings import Standings
 from attnbench.analysis.task_metrics import metric_of
-from attnbench.cli._show_costs import LAST, Label
+from attnbench.cli._show_costs import Label
 from attnbench.cli.terminal import new_table, print_table
 from attnbench.stats import in_groups, ties
 from attnbench.store.record import Record
+
+LAST = (10**6, 10**6)  # sorts a mechanism without a rank after all others
 
 
 def task_table(rows: Sequence[Record], standings: Standings, label: Label) -> Table:

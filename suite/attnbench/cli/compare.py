@@ -26,7 +26,7 @@ from attnbench.store.store import Problem
 
 TITLES: dict[What, str] = {"time": "Time", "memory": "Peak memory", "result": "Test result"}
 TOLD: dict[What, str] = {
-    "time": "Faster or slower: by more than {:g} times, at a false discovery rate of 1 % over all cells. Intervals: 99 %, of each cell.",
+    "time": "Faster or slower: by more than {}, at a false discovery rate of 5 % over all cells. Intervals: 95 %, of each cell.",
     "memory": "Smaller or larger: by more than 1 %, in all seeds.",
     "result": "Better or worse: by a test paired by seed, at a false discovery rate of 5 % over all cells. Intervals: 95 %, of each cell.",
 }
@@ -74,7 +74,8 @@ def _print(found: Comparison, margin: float, out: Console) -> None:
             out.print(f"{count} cells that only {name} has are not compared", style="dim", markup=False, highlight=False)
     for what, told in TOLD.items():
         if any(pair.what == what for pair in found.pairs):
-            out.print(told.format(margin), style="dim", markup=False, highlight=False)
+            least = "the tables resolve" + (f", and {margin:g} times" if margin > 1 else "")
+            out.print(told.format(least), style="dim", markup=False, highlight=False)
 
 
 def _shared(pairs: list[Pair]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from attnbench.cli._show_tasks import print_average_ranks, task_table
 from attnbench.cli.filters import Filter, filtered
 from attnbench.cli.terminal import print_problems, print_table
 from attnbench.spec.axes import Spec
+from attnbench.store.disturbed import disturbance
 from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
 from attnbench.store.store import Problem, Store
@@ -72,8 +73,8 @@ def _tunes(trial: Record, tuned: Record) -> bool:
 def _print_costs(rows: Sequence[Record], standings: Standings, label: Label, out: Console) -> None:
     """Print the table of times, then that of memory, of one setting."""
     for what, title in COSTS.items():
-        table, where = cost_table(rows, what, standings, label)
-        _print(table, f"{title} by {ALONG[rows[0].spec.track]}; {where}", rows[0], (), out)
+        found = cost_table(rows, what, standings, label)
+        _print(found.table, f"{title} by {ALONG[rows[0].spec.track]}; {found.where}", rows[0], (), out, found.below)
 
 
 def _print_task(rows: Sequence[Record], standings: Standings, label: Label, tried: int, out: Console) -> None:
@@ -86,8 +87,11 @@ def _print_task(rows: Sequence[Record], standings: Standings, label: Label, trie
     _print(task_table(rows, standings, label), f"{metric.title} and cost", rows[0], facts, out)
 
 
-def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: Console) -> None:
-    """Print a table below a title that says what was run, and on what. facts: sentences about the table; empty ones are left out."""
+def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: Console, below: Sequence[str] = ()) -> None:
+    """Print a table below a title that says what was run, and on what.
+
+    facts, below: sentences about the table, above and below it; empty ones are left out.
+    """
     spec = first.spec
     part = ran_on(spec.device, first.environment)
     where = ", ".join(filter(None, (spec.device, first.machine, part.gpu, threads_text(part.threads))))
@@ -98,15 +102,25 @@ def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: C
     for fact in filter(None, facts):
         out.print(fact, style="dim", markup=False, highlight=False)
     print_table(out, table)
+    for fact in below:
+        out.print(fact, style="dim", markup=False, highlight=False)
     out.print()
 
 
 def _print_what_does_not_rank(stored: Sequence[Record], chosen: Sequence[Record], out: Console) -> None:
-    """Print the flagged sessions with records among the shown ones, and the failed cells, with the reasons."""
+    """Print which of the shown cells have times that do not count, which of the sessions are unlike their peaks, and the failed cells."""
+    drifts = Drifts(stored)
     shown = {(record.machine, record.session) for record in chosen}
-    for (machine, session), flag in Drifts(stored).flags().items():
-        if (machine, session) in shown:
-            out.print(f"flagged: the times of session {session} do not rank: {flag}", style="yellow", markup=False, highlight=False)
+    for machine, session in drifts.sessions():
+        note = drifts.of(machine, session).note
+        if note and (machine, session) in shown:
+            out.print(f"session {session}: {note}", style="yellow", markup=False, highlight=False)
+    drifted = {id(record): why for record, why in zip(stored, drifts.speeds().why, strict=True) if why}
+    for record in chosen:
+        if why := disturbance(record):
+            out.print(f"disturbed: {record.spec.label()}: {why}", style="yellow", markup=False, highlight=False)
+        elif why := drifted.get(id(record)):
+            out.print(f"its seconds do not rank: {record.spec.label()}: {why}", style="yellow", markup=False, highlight=False)
     for record in chosen:
         if record.status != "ok":
             reason = (record.reason or "no reason given").splitlines()[0]

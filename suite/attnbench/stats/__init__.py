@@ -1,19 +1,16 @@
-"""Pure statistics of samples: intervals, tests, ranks with ties, growth, crossovers, frontiers, aggregates. No I/O, no records."""
+"""Pure statistics: intervals, the model of processes, tests, ranks with ties, growth, crossovers, frontiers. No I/O, no records."""
 
 from attnbench.stats.aggregate import AverageRanks as AverageRanks
 from attnbench.stats.aggregate import average_ranks as average_ranks
 from attnbench.stats.aggregate import performance_profile as performance_profile
-from attnbench.stats.difference import BETWEEN as BETWEEN
-from attnbench.stats.difference import MARGIN as MARGIN
 from attnbench.stats.difference import cheaper as cheaper
 from attnbench.stats.difference import cost_p_values as cost_p_values
 from attnbench.stats.difference import decided as decided
 from attnbench.stats.difference import exact_cheaper as exact_cheaper
+from attnbench.stats.difference import pair_errors as pair_errors
 from attnbench.stats.difference import paired_p_values as paired_p_values
-from attnbench.stats.difference import rank_p_values as rank_p_values
 from attnbench.stats.difference import rejected as rejected
 from attnbench.stats.difference import scoring_higher as scoring_higher
-from attnbench.stats.difference import welch_p_values as welch_p_values
 from attnbench.stats.frontier import frontier as frontier
 from attnbench.stats.growth import Crossover as Crossover
 from attnbench.stats.growth import Exponent as Exponent
@@ -24,9 +21,19 @@ from attnbench.stats.growth import longest_within as longest_within
 from attnbench.stats.intervals import Interval as Interval
 from attnbench.stats.intervals import mean_interval as mean_interval
 from attnbench.stats.intervals import median_interval as median_interval
-from attnbench.stats.intervals import median_ratio as median_ratio
 from attnbench.stats.intervals import ratio_interval as ratio_interval
 from attnbench.stats.intervals import within as within
 from attnbench.stats.modes import in_groups as in_groups
+from attnbench.stats.processes import CONFIDENCE as CONFIDENCE
+from attnbench.stats.processes import KNOWN as KNOWN
+from attnbench.stats.processes import Location as Location
+from attnbench.stats.processes import Locations as Locations
+from attnbench.stats.processes import Medians as Medians
+from attnbench.stats.processes import Spread as Spread
+from attnbench.stats.processes import between_processes as between_processes
+from attnbench.stats.processes import locations as locations
+from attnbench.stats.processes import medians as medians
 from attnbench.stats.ranks import rank_ranges as rank_ranges
 from attnbench.stats.ranks import ties as ties
+from attnbench.stats.resolution import Resolution as Resolution
+from attnbench.stats.resolution import resolution_of as resolution_of

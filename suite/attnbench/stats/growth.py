@@ -9,9 +9,11 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtrit
 
-from attnbench.stats.intervals import Counts, Floats, Interval, exp, median_draws, rank_draws, spread_ends
+from attnbench.stats.intervals import Floats, Interval, exp
+from attnbench.stats.processes import Location, quantile
+
+DRAWS = 4000
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,11 @@ class Feasible:
     exceeded: float | None
 
 
-def exponent(sizes: Sequence[float], costs: Sequence[float], confidence: float = 0.95) -> Exponent:
-    """Growth exponent by least squares on logarithms, with Student's interval, which is wider where the curve is no power law.
+def exponent(sizes: Sequence[float], costs: Sequence[float], variances: Sequence[float] = (), confidence: float = 0.95) -> Exponent:
+    """Growth exponent by least squares on logarithms, with its interval.
+
+    The interval is the wider of two: Student's, which is wide where the curve is no power law, and that of the noise of the costs.
+    variances: of the logarithm of each cost; none where they are not known.
 
     Raises ValueError for fewer than two distinct sizes, or values that are not positive.
     """
@@ -69,43 +74,35 @@ def exponent(sizes: Sequence[float], costs: Sequence[float], confidence: float =
     if not freedom:
         return Exponent(slope, -math.inf, math.inf)
     residual = y - y.mean() - slope * x
-    half = -float(stdtrit(freedom, (1 - confidence) / 2)) * math.sqrt(float(residual @ residual) / freedom / spread)
+    misfit = quantile(freedom, confidence) * math.sqrt(float(residual @ residual) / freedom / spread)
+    noise = quantile(math.inf, confidence) * math.sqrt(float(x**2 @ np.asarray(variances, dtype=float))) / spread if len(variances) else 0.0
+    half = max(misfit, noise)
     return Exponent(slope, slope - half, slope + half)
 
 
-def crossover(
-    sizes: Sequence[float],
-    challenger: Sequence[Sequence[float]],
-    baseline: Sequence[Sequence[float]] | None = None,
-    confidence: float = 0.95,
-    between: float = 0.0,
-) -> Crossover:
-    """Where a challenger becomes cheaper than a baseline for good.
+def crossover(sizes: Sequence[float], ratios: Sequence[Location], confidence: float = 0.95) -> Crossover:
+    """From which size on a challenger costs less than a baseline, up to the largest measured.
 
-    sizes: at which both were measured; of each its samples. Without a baseline the challenger's samples are ratios to it. Between sizes the
-    ratio is interpolated as a power law. The interval comes from the confidence distribution of the median at every size, which stands
-    between the k-th and the next of n ordered samples with probability C(n, k) / 2^n; a single sample is taken as exact. between: standard
-    deviation of a log ratio from process to process, which the samples of one cannot show.
+    ratios: at each size, the challenger's cost over the baseline's, with its variance. The interval comes from draws of all ratios
+    together; those of Student's t are made from normal ones, widened to the same interval.
 
-    Raises ValueError for fewer than two sizes.
+    Raises ValueError for fewer than two sizes, or one that occurs twice.
     """
-    order = np.argsort(sizes)
-    x = np.log(np.asarray(sizes, dtype=float)[order])
-    if len(np.unique(x)) < 2 or len(np.unique(x)) < len(x):
+    order = sorted(range(len(sizes)), key=lambda i: sizes[i])
+    x = np.log(np.asarray([sizes[i] for i in order], dtype=float))
+    if len(x) < 2 or (np.diff(x) <= 0).any():
         raise ValueError(f"a crossover needs at least two sizes, each once; there are {sorted(sizes)}")
-    logs = [np.sort(np.log(np.asarray(challenger[i], dtype=float))) for i in order]
-    against = None if baseline is None else [np.sort(np.log(np.asarray(baseline[i], dtype=float))) for i in order]
-    draws = _draws(tuple(len(of) for of in (*logs, *(against or ()))), len(logs))
-    if sure := _without_draws(x, logs, against, float(np.abs(draws.normal).max()) * between):
-        return sure
-    middle = np.array([[np.median(mine) for mine in logs]])
-    drawn = np.column_stack([median_draws(mine, *draw) for mine, draw in zip(logs, draws.medians, strict=False)])
-    if against is not None:
-        middle = middle - np.array([[np.median(other) for other in against]])
-        others = draws.medians[len(logs) :]
-        drawn = drawn - np.column_stack([median_draws(other, *draw) for other, draw in zip(against, others, strict=True)])
-    drawn = drawn + between * draws.normal
-    (value,), crossings = _crossings(x, middle), _crossings(x, drawn)
+    middle = np.array([ratios[i].log for i in order])
+    wider = [quantile(ratios[i].freedom, confidence) / quantile(math.inf, confidence) for i in order]
+    errors = np.sqrt([ratios[i].variance for i in order]) * wider
+    first, last = (float(np.exp(end)) for end in (x[0], x[-1]))
+    draws = _draws(len(x))
+    far = float(np.abs(draws).max()) * errors
+    if (middle + far < 0).all():  # no draw can change it, as for most: draws take time
+        return Crossover("always", -math.inf, -math.inf, -math.inf, (first, last))
+    if middle[-1] - far[-1] > 0:
+        return Crossover("never", math.inf, math.inf, math.inf, (first, last))
+    (value,), crossings = _crossings(x, middle[None]), _crossings(x, middle + draws * errors)
     tail = (1 - confidence) / 2
     low, high = np.quantile(crossings, [tail, 1 - tail], method="inverted_cdf")
     found: Literal["crosses", "always", "never", "undecided"] = "undecided"
@@ -115,36 +112,13 @@ def crossover(
         found = "never"
     elif math.isfinite(low) and math.isfinite(high):
         found = "crosses"
-    first, last = (float(np.exp(end)) for end in (x[0], x[-1]))
     return Crossover(found, _size(value), _size(low), _size(high), (first, last))
 
 
-@dataclass(frozen=True)
-class _Draws:
-    """What chance decides in a crossover: the draws for each median, and those of a normal distribution for each size."""
-
-    medians: tuple[tuple[Counts, Floats], ...]
-    normal: Floats
-
-
-@lru_cache(64)  # most crossovers of a leaderboard have as many sizes and samples as the one before
-def _draws(counts: tuple[int, ...], sizes: int) -> _Draws:
-    """The draws for medians of these counts of samples and for that many sizes; the same at every call."""
-    chance = np.random.default_rng(0)
-    medians = tuple(rank_draws(count, chance) for count in counts)
-    return _Draws(medians, chance.standard_normal((len(medians[0][0]), sizes)))
-
-
-def _without_draws(x: Floats, logs: Sequence[Floats], against: Sequence[Floats] | None, far: float) -> Crossover | None:
-    """The crossover "always" or "never" where no draw can change it, else None: most mechanisms cross nothing, and draws take time."""
-    sizes = float(np.exp(x[0])), float(np.exp(x[-1]))
-    ends = [spread_ends(mine) for mine in logs]
-    bases = [(0.0, 0.0)] * len(ends) if against is None else [spread_ends(other) for other in against]
-    if all(high - base_low + far < 0 for (_, high), (base_low, _) in zip(ends, bases, strict=True)):
-        return Crossover("always", -math.inf, -math.inf, -math.inf, sizes)
-    if ends[-1][0] - bases[-1][1] - far > 0:
-        return Crossover("never", math.inf, math.inf, math.inf, sizes)
-    return None
+@lru_cache(64)  # most crossovers of a leaderboard have as many sizes as the one before
+def _draws(sizes: int) -> Floats:
+    """Draws of a normal distribution for so many sizes; the same at every call."""
+    return np.random.default_rng(0).standard_normal((DRAWS, sizes))
 
 
 def _size(log: float) -> float:

@@ -1,4 +1,4 @@
-"""Medians, means and ratios with intervals."""
+"""Medians and means with intervals."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrik, ndtr, stdtrit
 
 Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
 
 MANY = 500  # samples
-DRAWS = 4000  # from a confidence distribution
 BOOTSTRAPPED = 10  # samples from which on a bootstrap serves
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value between two bounds, with the confidence that the bounds have (0.99 was asked for, few samples give less)."""
+    """A value between two bounds, with the confidence that the bounds have (0.95 was asked for, few samples give less)."""
 
     value: float
     low: float
@@ -29,7 +27,7 @@ class Interval:
     confidence: float
 
 
-def median_interval(samples: Sequence[float], confidence: float = 0.99) -> Interval:
+def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Interval:
     """Median and a nonparametric interval between order statistics: no assumption on the distribution.
 
     The interval (x_(k), x_(n+1-k)) covers the median with probability 1 - 2 P(B < k), B ~ Binomial(n, 1/2). With too few samples
@@ -103,83 +101,12 @@ def expanded_tail(n: int, tail: float) -> float:
     return float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))
 
 
-def rank_draws(count: int, chance: np.random.Generator) -> tuple[Counts, Floats]:
-    """Draws of where the median of so many samples lies: after how many of them, and at which part of the gap to the next.
-
-    After k with probability C(n, k) / 2^n.
-    """
-    return chance.binomial(count, 0.5, size=DRAWS), chance.random(DRAWS)
-
-
-def median_draws(ordered: Floats, after: Counts, part: Floats) -> Floats:
-    """Draws from the confidence distribution of the median of ordered samples, from those of `rank_draws`.
-
-    Beyond the outermost it reaches as far as they spread; a single sample is taken as exact.
-    """
-    ends = _with_ends(ordered)
-    below = ends[after]
-    drawn: Floats = below + part * (ends[after + 1] - below)
-    return drawn
-
-
-def spread_ends(ordered: Floats) -> tuple[float, float]:
-    """The bounds of all such draws: as far outside the outermost samples as the samples spread."""
-    ends = _with_ends(ordered)
-    return float(ends[0]), float(ends[-1])
-
-
-def _with_ends(ordered: Floats) -> Floats:
-    """Ordered samples, and beyond the outermost as far again as they spread."""
-    spread = ordered[-1] - ordered[0]
-    return np.concatenate([[ordered[0] - spread], ordered, [ordered[-1] + spread]])
-
-
 def exp(log: float) -> float:
     """e to the power of a logarithm, infinite beyond the largest float: bounds of samples that spread over all magnitudes reach there."""
     try:
         return math.exp(log)
     except OverflowError:
         return math.inf
-
-
-def median_ratio(numerator: Sequence[float], denominator: Sequence[float], confidence: float = 0.99) -> Interval:
-    """Ratio of the medians of two independent sets of positive samples, with an interval from the confidence limits of both.
-
-    The squared distances of a limit to its median stand for variances and add up, in logarithms (MOVER: Zou and Donner 2008, Statistics in
-    Medicine 27). A distance over j gaps between ordered samples varies as a sum of j exponential ones, whose mean square is j (j + 1) and
-    not j^2. With one set that does no harm, for its limit is exact; with two the excess, largest where both spread alike, is taken off.
-
-    A single sample says nothing of its spread, so that the confidence is then 0. Raises ValueError without samples.
-    """
-    if not len(numerator) or not len(denominator):
-        raise ValueError("no samples to take a median of")
-    above, below = (np.sort(np.log(np.asarray(samples, dtype=float))) for samples in (numerator, denominator))
-    log = float(np.median(above) - np.median(below))
-    if min(len(above), len(below)) == 1:
-        return Interval(exp(log), exp(log), exp(log), 0.0)
-    (down, up, j), (low, high, i) = (_median_distances(mine, (1 - confidence) / 2) for mine in (above, below))
-    excess = 4 / (2 / (1 / i + 1 / j) + 1)
-    lower, upper = (math.sqrt(a + b - excess * a * b / (a + b)) if a + b else 0.0 for a, b in ((down**2, high**2), (up**2, low**2)))
-    reached = min(confidence, 1 - 2 * 0.5 ** min(len(above), len(below)))  # as of a median of so many: two cover about 87 %
-    return Interval(exp(log), exp(log - lower), exp(log + upper), reached)
-
-
-def _median_distances(ordered: Floats, tail: float) -> tuple[float, float, float]:
-    """How far below and above the median of ordered samples its confidence limits are, and over how many gaps between samples."""
-    n, middle, ends = len(ordered), float(np.median(ordered)), _with_ends(ordered)
-    k, part = _gap(n, tail)
-    low = ends[k] + part * (ends[k + 1] - ends[k])
-    high = ends[n + 1 - k] - part * (ends[n + 1 - k] - ends[n - k])
-    return middle - float(low), float(high) - middle, (n + 1) / 2 - k - part
-
-
-@cache
-def _gap(n: int, tail: float) -> tuple[int, float]:
-    """In which gap between n ordered samples the confidence distribution of the median reaches a tail, and at which part of it."""
-    passed, k = 0.0, 0
-    while passed + (mass := math.comb(n, k) / 2**n) < tail:
-        passed, k = passed + mass, k + 1
-    return k, (tail - passed) / mass
 
 
 def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attnbench.website.pages import accuracy, board, board_plots, compare, depth, overall, scaling, stacked
+from attnbench.website.pages.opening import known_sentence
 from attnbench.website.results import Results
 from attnbench.website.tables.checks import Checks
 from attnbench.website.view import Page, Section
 
 RUN = "attnbench run --preset quick"
+STANDARD = "attnbench run --preset standard --track task"
 
 
 def first_pages(results: Results, checks: Checks) -> Iterator[Page]:
@@ -18,7 +20,11 @@ def first_pages(results: Results, checks: Checks) -> Iterator[Page]:
         "index.html",
         "Leaderboard",
         "Attention mechanisms compared on time, peak memory and accuracy: one harness, every sample kept, ties shown as ties.",
-        [Section("board", "", board.views(results, checks), RUN), Section("plots", "At a glance", board_plots.views(results), "")],
+        [
+            Section("board", "", found := board.views(results, checks), RUN),
+            Section("plots", "At a glance", board_plots.views(results, found)),
+        ],
+        known=known_sentence(results),
     )
     yield Page(
         "accuracy.html",
@@ -27,8 +33,8 @@ def first_pages(results: Results, checks: Checks) -> Iterator[Page]:
         "chosen by trials, each has the one of a few, the same for all, that was best on its validation part.",
         [
             Section("accuracy", "", accuracy.views(results), f"{RUN} --track task"),
-            Section("stacked", "With and without skips and norms, by depth", stacked.views(results)),
-            Section("over-tasks", "Over all tasks", overall.views(results)),
+            Section("stacked", "With and without skips and norms, by depth", stacked.views(results), STANDARD),
+            Section("over-tasks", "Over all tasks", overall.views(results), STANDARD),
         ],
     )
     yield Page(

@@ -17,11 +17,15 @@ from attnbench.store.record import Record
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis on which groups differ: its name, its value in links, and its value as readers see it."""
+    """One axis on which groups differ: its name, its value in links, and its value as readers see it.
+
+    usual: whether it is the value that goes without saying, which titles leave out.
+    """
 
     name: str
     value: str
     label: str
+    usual: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,12 @@ class Group:
     @cached_property
     def title(self) -> str:
         """The setting in one line."""
-        return ", ".join(axis.label for axis in self.axes)
+        return ", ".join(axis.label for axis in self.axes if not axis.usual)
+
+    @property
+    def is_history(self) -> bool:
+        """Whether its times were measured by the rule before the present one: kept, and shown apart from the others."""
+        return any(axis.name == "timing" and not axis.usual for axis in self.axes)
 
     @property
     def variants(self) -> set[str]:
@@ -80,6 +89,11 @@ def axes(record: Record) -> tuple[Axis, ...]:
     return tuple(Axis(name, *_SHOWN.get(name, _as_it_is)(record, name)) for name in PAGE_AXES[record.spec.track])
 
 
+def mode_axis(mode: str) -> Axis:
+    """The axis of a mode."""
+    return Axis("mode", mode, MODES[mode])
+
+
 def page_axis(track: str, axis: str) -> str:
     """The axis of the pages that shows an axis of SETTING, alone or together with others."""
     return _TOGETHER[track].get(axis) or _TOGETHER["all"].get(axis) or axis
@@ -95,7 +109,7 @@ def _task_label(task: str | None, data: str | None) -> str:
     return f"{task}" + (f" ({data})" if data else "")
 
 
-Shown = tuple[str, str]  # a value in links, and as readers see it
+Shown = tuple[str, str] | tuple[str, str, bool]  # a value in links, as readers see it, and whether it goes without saying
 
 
 def _as_it_is(record: Record, axis: str) -> Shown:
@@ -120,6 +134,16 @@ def _torch(record: Record, axis: str) -> Shown:
 
 def _causal(record: Record, axis: str) -> Shown:
     return ("yes", "causal") if record.spec.causal else ("no", "bidirectional")
+
+
+def _timing(record: Record, axis: str) -> Shown:
+    rule = record.environment.get("timing")
+    return (rule, f"{rule} rounds", True) if isinstance(rule, str) and rule else ("old", "old timing, kept as history")
+
+
+def _padded(record: Record, axis: str) -> Shown:
+    share = record.spec.padded
+    return (f"{share:g}", f"{100 * share:.3g} % of the tokens padding") if share else ("0", "no padding", True)
 
 
 def _task(record: Record, axis: str) -> Shown:
@@ -152,9 +176,14 @@ _TOGETHER: Mapping[str, Mapping[str, str]] = {
 }
 _SHOWN: Mapping[str, Callable[[Record, str], Shown]] = {
     "hardware": _hardware, "threads": _threads, "torch": _torch, "causal": _causal, "task": _task, "num_layers": _num_layers,
-    "shape": _shape, "recipe": _recipe,
+    "shape": _shape, "recipe": _recipe, "timing": _timing, "padded": _padded,
 }  # fmt: skip
 BENCH_AXES = ("hardware", "device", "threads", "dtype", "torch")
+# The modes in the order of the pages, each with what it is.
+MODES: Mapping[str, str] = {
+    "training": "training (forward and backward)", "forward": "forward", "prefill": "prefill (a prompt, and the state it leaves)",
+    "decode": "decode (one token more)",
+}  # fmt: skip
 # The axes of SETTING on which the views of one group differ.
 CHOSEN: Mapping[str, tuple[str, ...]] = {"kernel": ("mode", "seq_len"), "depth": ("block", "num_layers"), "task": ()}
 # The axes of a group by track, in the order of SETTING, except that the recipe is last.

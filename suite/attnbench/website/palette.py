@@ -47,6 +47,8 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 # These variants always come first in their family.
 PINNED = {"softmax": 0, "softmax_math": 1, "orthogonal": 0, "polynomial": 0}
 
+CORE = tuple(PINNED)  # drawn strong among many lines until the reader selects others
+
 _SLUG = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*_?")
 
 

@@ -43,7 +43,6 @@ class Results:
         self._label_of: dict[tuple[str, str], str] = {}
         self.records = sorted(newest_of_cells(ordered, self.label), key=_order)
         self.drifts = Drifts(ordered)
-        self._flags = self.drifts.flags()
         families = {name: variant.family for name, variant in declared.items()}
         families = {**{r.spec.variant: "other" for r in self.records}, **families}
         self.styles: dict[str, Style] = assign(families, shipped)
@@ -89,12 +88,11 @@ class Results:
             self._label_of[key] = self._labels.label(record.spec.variant, params)
         return self._label_of[key]
 
-    def flag(self, record: Record) -> str | None:
-        """The reason why the times of a record do not rank; None if they do."""
-        return self._flags.get((record.machine, record.session))
-
     def groups(self, track: str) -> list[Group]:
-        """The groups of a track: the first machine's first, then those with most variants, then most results. Without tuning trials."""
+        """The groups of a track: the first machine's first, then those with most variants, then most results; history after all others.
+
+        Without tuning trials.
+        """
         if track not in self._groups:
             found: dict[tuple[Axis, ...], list[Record]] = {}
             for record in self.records:
@@ -102,7 +100,8 @@ class Results:
                     found.setdefault(axes(record), []).append(record)
             groups = [Group(key, tuple(records if track == "task" else pooled(records))) for key, records in found.items()]
             self._groups[track] = sorted(
-                groups, key=lambda g: (g.machine != self._first, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes))
+                groups,
+                key=lambda g: (g.machine != self._first, g.is_history, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes)),
             )
         return self._groups[track]
 

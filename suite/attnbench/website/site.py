@@ -11,7 +11,6 @@ import jinja2
 import msgspec
 
 from attnbench.analysis.number_format import count
-from attnbench.claim import EXPLORATORY
 from attnbench.store.metrics import as_plain
 from attnbench.store.peaks import Peaks
 from attnbench.store.record import Record
@@ -30,7 +29,7 @@ from attnbench.website.results import Results
 from attnbench.website.search import entries
 from attnbench.website.sources import Sources
 from attnbench.website.tables.checks import Checks
-from attnbench.website.tables.html import table_html
+from attnbench.website.tables.html import table_html, tell_html
 from attnbench.website.view import Page
 
 PARQUET = "data/attnbench.parquet"
@@ -66,9 +65,7 @@ class Site:
         found = judged_claims(results, self.sources.claims)
         figures = {f"{each.name}-{n}": chart.figure for each in found for n, chart in enumerate(each.charts)}
         yield "data/claims.js", figures_script("claims", figures)
-        yield draw.page(
-            "claims.html", "claims.html", claims=found, summary=summary_table(found), younger=EXPLORATORY, scripts=["data/claims.js"]
-        )
+        yield draw.page("claims.html", "claims.html", claims=found, summary=summary_table(found), scripts=["data/claims.js"])
         shown = machines(results, self.peaks or {})
         yield "data/machines.js", figures_script("machines", {f"drift-{m.anchor}": m.drift.figure for m in shown if m.drift})
         yield draw.page("machines.html", "machines.html", machines=shown, scripts=["data/machines.js"])
@@ -121,7 +118,7 @@ class _Drawing:
             loader=jinja2.FileSystemLoader(sources.templates), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
             lstrip_blocks=True, keep_trailing_newline=True,
         )  # fmt: skip
-        self._environment.globals["table_html"] = table_html
+        self._environment.globals |= {"table_html": table_html, "tell_html": tell_html}
         self.links = [("Leaderboard", "index.html"), *((name, f"{name.lower()}.html") for name in LINKS)]
         self.more = [("About", "about.html"), *([("asv", "asv/index.html")] if has_asv else [])]
         self._view = self._environment.get_template("view.html")

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from markupsafe import Markup
+
 from attnbench.website.charts.chart import Chart
-from attnbench.website.groups import Axis
+from attnbench.website.groups import MODES, Axis
 from attnbench.website.tables.table import Table, Value
 
 
@@ -49,13 +51,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the site: its path, title, introduction of one sentence, and sections."""
+    """One page of the site: its path, title, introduction of one sentence, and sections. known: what is known today, in one sentence."""
 
     path: str
     title: str
     lead: str
     sections: Sequence[Section]
     notes: Sequence[str] = field(default_factory=tuple)
+    known: Markup | str = ""
 
 
 # The order of the controls. A choice limits the controls after it to values that exist with it: a task limits the depths, not the other
@@ -67,8 +70,10 @@ ORDER = (
     "threads",
     "dtype",
     "torch",
+    "timing",
     "task",
     "causal",
+    "padded",
     "shape",
     "mode",
     "seq_len",
@@ -93,7 +98,7 @@ def switches(sections: Sequence[Section]) -> list[dict[str, Any]]:
 
 
 def _reading_order(value: str) -> tuple[object, ...]:
-    first = ["kernel", "depth", "task", "training", "forward"]
+    first = ["kernel", "depth", "task", *MODES, "settled", "old"]
     if value in first:
         return (0, first.index(value), "")
     return (1, int(value), "") if re.fullmatch(r"[0-9]{1,18}", value) else (2, 0, value)

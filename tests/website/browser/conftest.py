@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from helpers.site_browser import CHROMIUM, MISSING, browser, shown, site, tab, watch
+from helpers.site_browser import CHROMIUM, MISSING, browser, crowd, crowded, shown, site, tab, watch
 
-__all__ = ["browser", "shown", "site", "tab", "watch"]
+__all__ = ["browser", "crowd", "crowded", "shown", "site", "tab", "watch"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,16 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from attnbench.website.charts.label_layout import Box, place
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import Scale
-from attnbench.website.palette import Style
+from attnbench.website.palette import CORE, Style
 from attnbench.website.tables.table import Cell, Column, Table, clip
 
 HEIGHT = 330
 MARGINS = {"t": 12, "b": 48}
-PLOT_WIDTH = 330  # pixels, assumed when labels are placed; the real width depends on the reader's window
-LABEL_GAP = 15
 FAILURE_MARKERS = {"oom": "x", "timeout": "hourglass", "error": "asterisk-open", "incorrect": "asterisk-open"}
 
 
@@ -74,16 +71,16 @@ def line_chart(
 ) -> Chart:  # fmt: skip
     """A chart of lines, labelled at their right ends; failures are crosses along the top, marks are rings with an interval in x.
 
+    In a browser those of CORE and those that the reader selected are drawn strong and labelled, others faint where there are many.
     marked: whether every point gets a marker; hundreds of markers would hide the line.
     """
-    height = max(HEIGHT, LABEL_GAP * len(lines) + 90)
     y = _with_room(y, failures)
     data = [
         *(_trace(line, x, y, "lines+markers" if marked else "lines") for line in lines),
         *_failure_traces(failures, y),
         *(_mark_trace(mark) for mark in marks),
     ]
-    shape = layout(x, y, height, _margin(lines)) | {"annotations": _labels(lines, x, y, height)}
+    shape = layout(x, y, HEIGHT, _margin(lines)) | {"annotations": _labels(lines, x, y)}
     by_text: dict[str, list[str]] = {}
     for failure in failures:
         by_text.setdefault(failure.text, []).append(failure.label)
@@ -96,9 +93,8 @@ def line_chart(
 
 def scatter_chart(title: str, x: Scale, y: Scale, points: Sequence[Line], caption: str = "", notes: Sequence[str] = ()) -> Chart:
     """A chart with one labelled point per variant, such as its test result against its cost."""
-    height = max(HEIGHT, LABEL_GAP * len(points) + 90)
     data = [_trace(line, x, y, "markers") for line in points]
-    shape = layout(x, y, height, _margin(points)) | {"annotations": _labels(points, x, y, height)}
+    shape = layout(x, y, HEIGHT, _margin(points)) | {"annotations": _labels(points, x, y)}
     return Chart(title, {"data": data, "layout": shape}, _pairs_table(caption or title, x, y, points), notes)
 
 
@@ -106,7 +102,8 @@ def _trace(line: Line, x: Scale, y: Scale, mode: str = "lines+markers") -> dict[
     style = line.style
     shown = [p for p in line.points if not (y.kind.log and p.y <= 0) and math.isfinite(p.y)]
     trace: dict[str, Any] = {
-        "type": "scatter", "mode": mode, "name": plotly_text(line.label), "showlegend": False, "cliponaxis": False,
+        "type": "scatter", "mode": mode, "name": plotly_text(line.label), "meta": {"core": line.label in CORE}, "showlegend": False,
+        "cliponaxis": False,
         "x": [p.x for p in shown], "y": [p.y for p in shown],
         "line": {"color": style.colour, "dash": style.dash, "width": 1.75},
         "marker": {"color": style.colour, "symbol": style.marker + _hollow(shown), "size": 7 if mode != "markers" else 11},
@@ -179,23 +176,17 @@ def _most_at_once(failures: Sequence[Failure]) -> int:
     return max(Counter(f.x for f in failures).values())
 
 
-def _labels(lines: Sequence[Line], x: Scale, y: Scale, height: int) -> list[dict[str, Any]]:
-    """The name of every line beside its last point, moved up or down where names would overlap."""
+def _labels(lines: Sequence[Line], x: Scale, y: Scale) -> list[dict[str, Any]]:
+    """The name of every line beside its last point; in a browser those that are shown move apart where they would overlap."""
     ends = [(line, max(line.points, key=lambda p: p.x)) for line in lines if line.points]
-    ends = [(line, end) for line, end in ends if end.y > 0 or not y.kind.log]
-    per_x = (x.high - x.low) / PLOT_WIDTH
-    per_y = (y.high - y.low) / (height - MARGINS["t"] - MARGINS["b"])
-    boxes = [Box(x.place(end.x) / per_x, y.place(end.y) / per_y, 7.0 * len(clip(line.label, 20)) + 8) for line, end in ends]
-    drawn = [p for line in lines for p in line.points if p.x > 0 and (p.y > 0 or not y.kind.log)]
-    points = [(x.place(p.x) / per_x, y.place(p.y) / per_y) for p in drawn]
-    places = place(boxes, LABEL_GAP, y.low / per_y, y.high / per_y, points)
     return [
         {
-            "xref": "x", "x": round(x.place(end.x), 6), "xanchor": "left", "xshift": 8, "yref": "y", "y": round(middle * per_y, 6),
+            "xref": "x", "x": round(x.place(end.x), 6), "xanchor": "left", "xshift": 8, "yref": "y", "y": round(y.place(end.y), 6),
             "yanchor": "middle", "text": plotly_text(clip(line.label, 20)), "showarrow": False,
             "font": {"color": line.style.colour, "size": 12}, "name": plotly_text(line.label),
         }
-        for (line, end), middle in zip(ends, places, strict=True)
+        for line, end in ends
+        if end.y > 0 or not y.kind.log
     ]  # fmt: skip
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attnbench.website.charts.scales import CONDITION
-from attnbench.website.groups import Axis
+from attnbench.website.groups import MODES, Axis, mode_axis
 from attnbench.website.pages.accuracy import charts, pareto
 from attnbench.website.pages.depth import blocks_of, cost_charts, state_charts
 from attnbench.website.pages.scaling import size_chart
@@ -11,19 +13,21 @@ from attnbench.website.results import Results
 from attnbench.website.view import Charts, View
 
 
-def views(results: Results) -> list[View]:
-    """The plots of every track."""
-    return [*_kernel(results), *_depth(results), *_task(results)]
+def views(results: Results, tables: Sequence[View] = ()) -> list[View]:
+    """The plots of every track, those beside the first of the leaderboard's tables first."""
+    found = [*_kernel(results), *_depth(results), *_task(results)]
+    shown = set(tables[0].axes) if tables else set()
+    return sorted(found, key=lambda view: not shown >= set(view.axes))
 
 
 def _kernel(results: Results) -> list[View]:
     found = []
     for group in results.groups("kernel"):
         beside = next((pareto(results, task, "time") for task in results.groups("task") if task.device == group.device), None)
-        for mode in ("training", "forward", "decode"):
+        for mode in MODES:
             costs = [size_chart(results, group, mode, what) for what in ("time", "memory")]
             if any(costs):
-                axes = (Axis("track", "kernel", "kernel"), *group.axes, Axis("mode", mode, mode))
+                axes = (Axis("track", "kernel", "kernel"), *group.axes, mode_axis(mode))
                 found.append(View(axes, [Charts([c for c in (*costs, beside) if c])], f"{mode} · {group.title}", group.name))
     return found
 

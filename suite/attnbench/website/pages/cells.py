@@ -15,19 +15,23 @@ import msgspec
 from markupsafe import Markup
 
 from attnbench.analysis.number_format import plain, seconds, size
-from attnbench.analysis.samples import is_trial, status_word, values
-from attnbench.analysis.settings import Setting, bench_of
+from attnbench.analysis.samples import BASELINE, is_trial, status_word, values
+from attnbench.analysis.settings import Setting, bench_of, setting_of
 from attnbench.analysis.task_metrics import METRICS as TASK_METRICS
 from attnbench.stats import median_interval
 from attnbench.store.metrics import metric as metric_of
 from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
+from attnbench.website.groups import MODES
 from attnbench.website.links import cell_anchor, cell_file, machine_href, variant_file
+from attnbench.website.pages.cell_facts import own_times, trust_facts
 from attnbench.website.results import Results
+from attnbench.website.tables.html import tell_html
 from attnbench.website.tables.table import clip, interval_text
+from attnbench.website.words import WORDS
 
 LONGEST = 4000  # characters of a reason or command
-CAPTION = "Measurements: medians, with intervals of 99 % or as said, where there are several samples of a time"
+CAPTION = "Measurements: medians, with the interval of this process’s samples alone where a time has several"
 _HEAD = "".join(f'<th scope="col">{title}</th>' for title in ("Metric", "Value", "Interval", "Samples"))
 _BEFORE_ROWS = (
     f'<div class="scroll" tabindex="0" role="region" aria-label="Measurements"><table class="metrics"><caption><span>{CAPTION}</span>'
@@ -44,6 +48,11 @@ def cell_pages(results: Results) -> Iterator[tuple[str, Markup, bytes]]:
     for record in results.sessions:
         if id(record) not in newest:
             earlier.setdefault((bench_of(record), record.id), []).append(record)
+    own: dict[tuple[Setting, str], list[Record]] = {}  # softmax's own cells of each setting and session
+    for record in results.sessions:
+        if results.label(record) == BASELINE and record.spec.track != "task":
+            own.setdefault((setting_of(record), record.session), []).append(record)
+    base_s = {key: own_times(of) for key, of in own.items()}
     pages: dict[str, list[Record]] = {}
     for record in results.records:
         pages.setdefault(cell_file(record), []).append(record)
@@ -52,8 +61,9 @@ def cell_pages(results: Results) -> Iterator[tuple[str, Markup, bytes]]:
         for record in records:
             before = earlier.get((bench_of(record), record.id), [])[::-1]
             anchors = [cell_anchor(record), *(cell_anchor(record, of.session) for of in before)]
-            articles.append(_article(results, record, anchors[0], list(zip(anchors[1:], before, strict=True))))
-            articles += [_article(results, of, anchor, []) for anchor, of in zip(anchors[1:], before, strict=True)]
+            beside = [base_s.get((setting_of(of), of.session)) if of.spec.track != "task" else None for of in (record, *before)]
+            articles.append(_article(results, record, anchors[0], beside[0], list(zip(anchors[1:], before, strict=True))))
+            articles += [_article(results, *of, []) for of in zip(before, anchors[1:], beside[1:], strict=True)]
             lines += [_line(anchor, of) for anchor, of in zip(anchors, (record, *before), strict=True)]
         yield file, Markup("".join(articles)), b"".join(lines)
 
@@ -62,7 +72,7 @@ def _line(anchor: str, record: Record) -> bytes:
     return b"attnbench.cell(%s,%s);\n" % (json.dumps(anchor).encode(), msgspec.json.encode(record, order="deterministic"))
 
 
-def _article(results: Results, record: Record, anchor: str, before: Sequence[tuple[str, Record]]) -> str:
+def _article(results: Results, record: Record, anchor: str, base_s: float | None, before: Sequence[tuple[str, Record]]) -> str:
     label = clip(results.label(record), 80)
     reason = f'<p class="reason">{escape(clip(record.reason, LONGEST))}</p>' if record.reason else ""
     trial = "<p>A tuning trial: it was judged on the validation part, and stands in no table of results.</p>" if is_trial(record) else ""
@@ -74,7 +84,7 @@ def _article(results: Results, record: Record, anchor: str, before: Sequence[tup
         f'<article class="cell" id="{anchor}"><h2>{escape(clip(cell_title(results, record), 300))} '
         f'<span class="status {record.status}">{status_word(record)}</span></h2>{reason}{trial}<p class="crumb">{links}</p>'
         f'<pre class="command"><code>{escape(clip(record.command, LONGEST))}</code></pre>{_metrics(record)}'
-        f"{_facts(record)}{_before(before)}</article>\n"
+        f"{_judged_by(record, base_s)}{_facts(record)}{_before(before)}</article>\n"
     )
 
 
@@ -88,7 +98,7 @@ def cell_title(results: Results, record: Record) -> str:
 
 def _metrics(record: Record) -> str:
     rows = []
-    own = ("forward_s", "training_s", "decode_s", "anchor_ratio", "accuracy", "bits_per_byte")
+    own = (*(f"{mode}_s" for mode in MODES), *(f"{mode}_kernel_s" for mode in MODES), "anchor_ratio", "mfu", "accuracy", "bits_per_byte")
     for metric in sorted(record.measurements, key=lambda name: (name not in own, name)):
         samples = values(record, metric)
         if samples:
@@ -120,6 +130,15 @@ def metric_text(metric: str, samples: Sequence[float]) -> tuple[str, str]:
         return show(interval.value), interval_text(interval, show)
     told = ", ".join(map(show, samples[:SHOWN]))
     return told + (f" and {len(samples) - SHOWN} more" if len(samples) > SHOWN else ""), "of layers or heads"
+
+
+def _judged_by(record: Record, base_s: float | None) -> str:
+    """The facts by which the numbers can be judged; "" where the record has none."""
+    rows = [
+        f"<div><dt>{tell_html(name) if name in WORDS else name}</dt><dd>{escape(told)}</dd></div>"
+        for name, told in trust_facts(record, base_s)
+    ]
+    return f'<h3>What to judge it by</h3><dl class="facts-list wide">{"".join(rows)}</dl>' if rows else ""
 
 
 def _facts(record: Record) -> str:

@@ -17,6 +17,7 @@ from attnbench.website.charts.scales import LAYERS, MEMORY, SEQ_LEN, TIME, Kind,
 from attnbench.website.palette import DASHES, MARKERS, NEUTRAL, Style
 from attnbench.website.results import Results
 from attnbench.website.tables.table import Cell, Column, Table, clip
+from attnbench.website.words import WORDS
 
 ROWS = 300  # of evidence on the page; the command prints all
 CHARTS = 4
@@ -63,7 +64,7 @@ def summary_table(found: Sequence[JudgedClaim]) -> Table:
         [
             Cell(each.claim.statement, href=f"#claim-{each.name}", kind="head wide"),
             Cell(each.word, kind=f"verdict {each.kind}"),
-            Cell(each.claim.standing, kind="text"),
+            Cell(each.claim.standing, kind="text", told=(WORDS[each.claim.standing],)),
             Cell(each.claim.citation + (" (as reported)" if each.claim.as_reported else ""), kind="text wide"),
         ]
         for each in found

@@ -14,6 +14,7 @@ from attnbench.store.record import Record
 from attnbench.website.groups import Axis, Group, chunk_name
 from attnbench.website.links import cell_href
 from attnbench.website.results import Results
+from attnbench.website.tables.resolution import percent_text
 from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, clip, interval_text, status_cell
 from attnbench.website.view import View
 
@@ -72,7 +73,9 @@ def _view(results: Results, axes: tuple[Axis, ...], rows: Sequence[Row], what: W
     for head, small, records in rows:
         mine = {results.label(r): r for r in reversed(records)}
         standings = results.standings.places(what, records[0])
-        cells.append([Cell(head, small, kind="head"), *(_cell(mine.get(label), standings.get(label), what) for label in labels)])
+        resolution = results.standings.resolution(records[0]) if what == "time" else None
+        apart = f", differences below {percent_text(resolution.factor)} undecided" if resolution else ""
+        cells.append([Cell(head, small + apart, kind="head"), *(_cell(mine.get(label), standings.get(label), what) for label in labels)])
         told: dict[str, Value] = {"setting": f"{head}, {small}"}
         for label in labels:
             place = standings.get(label)
@@ -102,7 +105,8 @@ def _cell(record: Record | None, standing: Standing | None, what: What) -> Cell:
         return Cell("not measured", kind="number none")
     show = _shown(record, standing, what)
     rank = f"rank {rank_text(standing.rank)}" if standing.rank else (standing.why or "no rank")
-    return Cell(show(standing.interval.value), clip(rank, 40), interval_text(standing.interval, show), cell_href(record))
+    bounds = f"{interval_text(standing.interval, show)} · " if what != "memory" else ""
+    return Cell(show(standing.interval.value), bounds + clip(rank, 40), href=cell_href(record))
 
 
 def _shown(record: Record, standing: Standing, what: What) -> Any:
@@ -110,4 +114,4 @@ def _shown(record: Record, standing: Standing, what: What) -> Any:
         return size
     if what == "result":
         return metric_of([record]).told
-    return ratio if standing.metric == "anchor_ratio" else seconds
+    return ratio if standing.metric.endswith("_ratio") else seconds

@@ -66,7 +66,7 @@ def blocks_of(group: Group) -> list[str]:
 
 def cost_charts(results: Results, group: Group, what: str) -> list[Chart]:
     """The charts of time or memory against num_layers, one for each block, on one scale."""
-    name, kind, measure = {"time": ("Time", TIME, call_time), "memory": ("Peak memory", MEMORY, peak_memory)}[what]
+    name, kind, measure = {"time": ("Time", TIME, call_time(results)), "memory": ("Peak memory", MEMORY, peak_memory)}[what]
     found: list[Chart | None] = []
     for block in blocks_of(group):
         records = [r for r in group.records if r.spec.block == block]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attnbench.analysis.drift import LIMIT, Drift
+from attnbench.analysis.drift import Drift
 from attnbench.analysis.labels import threads_text
 from attnbench.analysis.number_format import count, digits, seconds, size
 from attnbench.store.peaks import Peaks
@@ -17,6 +17,7 @@ from attnbench.website.charts.drift import drift_chart
 from attnbench.website.links import machine_place
 from attnbench.website.results import Results
 from attnbench.website.tables.table import EMPTY, Cell, Column, Table, clip
+from attnbench.website.words import WORDS
 
 _FACTS = (
     ("Processor", "cpu"), ("Physical cores", "cores"), ("Logical cores", "logical_cores"), ("Threads used", "threads"),
@@ -83,7 +84,7 @@ def _peaks(peaks: Mapping[str, Peaks]) -> Table | None:
 def _sessions(results: Results, name: str, sessions: dict[str, list[Record]]) -> Table:
     columns = [
         Column("Session", kind="text"), Column("Started", "UTC", kind="text"), Column("Threads"), Column("Cells"), Column("Ok"),
-        Column("torch"), Column("Commit", kind="text"), Column("Anchor", "softmax at 1,024"), Column("Drift", f"up to {LIMIT:g} ranks"),
+        Column("torch"), Column("Commit", kind="text"), Column("Anchor", "softmax at 1,024"), Column("Drift", "over the session"),
     ]  # fmt: skip
     rows = []
     for session, records in sorted(sessions.items(), key=lambda item: (item[1][0].started_at, item[0]), reverse=True):
@@ -105,8 +106,12 @@ def _sessions(results: Results, name: str, sessions: dict[str, list[Record]]) ->
 
 
 def _drift_cell(drift: Drift) -> Cell:
+    """The cell of how much the machine's speed changed over a session; it is judged cell by cell, so it opens to what that means."""
     said = f"{drift.ratio:.2f}×" if drift.cells else "–"
-    return Cell(said, "not ranked", drift.flag, kind="number warn") if drift.flag else Cell(said)
+    if drift.flag:
+        return Cell(said, "not ranked", kind="number warn", told=(f"{drift.flag[:1].upper()}{drift.flag[1:]}.",))
+    note = (f"{drift.note[:1].upper()}{drift.note[1:]}.",) if drift.note else ()
+    return Cell(said, told=(WORDS["drift"], *note))
 
 
 def _shown(key: str, value: object) -> str:

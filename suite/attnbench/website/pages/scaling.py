@@ -10,12 +10,12 @@ from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Failure, Line, Point, line_chart
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import LAYERS, MEMORY, RATIO, SEQ_LEN, THROUGHPUT, TIME, Kind, exact, spaced
-from attnbench.website.groups import Axis, Group
+from attnbench.website.groups import MODES, Group, mode_axis
 from attnbench.website.results import Results, by_label
-from attnbench.website.tables.costs import beside_softmax
 from attnbench.website.tables.growth import growth_table
 from attnbench.website.tables.rows import cost_rows
 from attnbench.website.tables.table import Table, clip, failures_table
+from attnbench.website.times import call_seconds, over_softmax
 from attnbench.website.view import Charts, View
 
 LISTED = ("skipped", "unavailable")
@@ -27,7 +27,7 @@ def views(results: Results) -> list[View]:
     """One view per setting and mode."""
     found = []
     for group in results.groups("kernel"):
-        modes = [mode for mode in ("training", "forward", "decode") if any(r.spec.mode == mode for r in group.records)]
+        modes = [mode for mode in MODES if any(r.spec.mode == mode for r in group.records)]
         for mode in modes:
             charts = [c for c in (size_chart(results, group, mode, what) for what in ("time", "ratio", "memory", "throughput")) if c]
             records = [r for r in group.records if r.spec.mode == mode]
@@ -35,7 +35,7 @@ def views(results: Results) -> list[View]:
             blocks: list[Table | Charts] = [failures_table(results, records, f"No cell gave a number · {setting}")]
             if charts:
                 blocks = [Charts(charts), growth_table(results, records, setting)]
-            found.append(View((*group.axes, Axis("mode", mode, mode)), blocks, setting, group.name, rows=cost_rows(results, records)))
+            found.append(View((*group.axes, mode_axis(mode)), blocks, setting, group.name, rows=cost_rows(results, records)))
     return found
 
 
@@ -58,7 +58,8 @@ def _size_chart(results: Results, group: Group, mode: str, what: str) -> Chart |
         "time": ("Time", TIME), "ratio": (f"Time over that of {BASELINE}", RATIO), "memory": ("Peak memory", MEMORY),
         "throughput": ("Tokens per second", THROUGHPUT),
     }[what]  # fmt: skip
-    of = {"time": call_time, "ratio": _ratio(results, records), "memory": peak_memory, "throughput": _throughput}[what]
+    time = call_time(results)
+    of = {"time": time, "ratio": _ratio(results, records), "memory": peak_memory, "throughput": _throughput(time)}[what]
     caption = f"{title}, {mode} · {group.title}"
     if what != "ratio":
         return cost_chart(results, records, f"{title}, {mode}", kind, of, caption, _seq_len, SEQ_LEN)
@@ -72,29 +73,28 @@ def _seq_len(record: Record) -> int | None:
     return record.spec.seq_len
 
 
-def call_time(record: Record) -> Interval | None:
-    return positive(record, f"{record.spec.mode}_s")
+def call_time(results: Results) -> Measure:
+    return lambda record: call_seconds(results, record)
 
 
 def peak_memory(record: Record) -> Interval | None:
     return positive(record, "peak_memory_bytes")
 
 
-def _throughput(record: Record) -> Interval | None:
+def _throughput(seconds: Measure) -> Measure:
     """Tokens per second over the whole batch; a decoding step counts one token for each row of the batch."""
-    time, s = call_time(record), record.spec
-    tokens = s.batch_size * (1 if s.mode == "decode" else s.seq_len or 1)
-    return Interval(tokens / time.value, tokens / time.high, tokens / time.low, time.confidence) if time else None
+
+    def of(record: Record) -> Interval | None:
+        time, s = seconds(record), record.spec
+        tokens = s.batch_size * (1 if s.mode == "decode" else s.seq_len or 1)
+        return Interval(tokens / time.value, tokens / time.high, tokens / time.low, time.confidence) if time else None
+
+    return of
 
 
 def _ratio(results: Results, records: Sequence[Record]) -> Measure:
-    bases = {r.spec.seq_len: time for r in records if results.label(r) == BASELINE and (time := call_time(r))}
-
-    def of(record: Record) -> Interval | None:
-        time = call_time(record)
-        return beside_softmax(record, time, bases.get(record.spec.seq_len)) if time else None
-
-    return of
+    bases = {r.spec.seq_len: call_seconds(results, r) for r in records if results.label(r) == BASELINE}
+    return lambda record: over_softmax(results, record, bases.get(record.spec.seq_len))
 
 
 def _crossings(results: Results, records: Sequence[Record]) -> list[Line]:

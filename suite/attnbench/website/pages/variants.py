@@ -24,8 +24,8 @@ from attnbench.website.links import cell_href, variant_file
 from attnbench.website.palette import Style
 from attnbench.website.results import Results, by_label
 from attnbench.website.tables.checks import Checks, report_table
-from attnbench.website.tables.costs import beside_softmax
 from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, clip, interval_text, rank_cell, status_cell
+from attnbench.website.times import call_seconds, over_softmax
 
 _ARXIV = re.compile(r"arXiv[ :]?(\d{4}\.\d{4,5})")
 NOT_HERE = "Not registered where this site was built; only its results are known."
@@ -156,9 +156,8 @@ def _costs(results: Results, record: Record | None, base: Record | None) -> list
         return [EMPTY] * 4
     if record.status != "ok":
         return [status_cell(record, 4)]
-    metric = f"{record.spec.mode}_s"
-    time, memory = positive(record, metric), positive(record, "peak_memory_bytes")
-    relative = beside_softmax(record, time, positive(base, metric) if base else None) if time else None
+    time, memory = call_seconds(results, record), positive(record, "peak_memory_bytes")
+    relative = over_softmax(results, record, call_seconds(results, base) if base else None)
     place = results.standings.places("time", record).get(results.label(record))
     link = cell_href(record)
     return [

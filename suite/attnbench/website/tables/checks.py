@@ -8,7 +8,7 @@ from attnbench.analysis.labels import canonical
 from attnbench.store.record import Record
 from attnbench.store.report import Report
 from attnbench.website.links import variant_file
-from attnbench.website.tables.table import EMPTY, Cell, Column, Table
+from attnbench.website.tables.table import EMPTY, Cell, Column, Table, clip
 
 
 class Checks:
@@ -37,7 +37,7 @@ class Checks:
         """How many of the checks held."""
         report = self.of(record)
         if report is None:
-            return EMPTY
+            return EMPTY._replace(told=(f"No report of its checks is here: attnbench check {clip(record.spec.variant, 60)} makes one.",))
         held, of = _count(report)
         failed = f"failed: {', '.join(report.failed())}" if report.failed() else "every check that applies held"
         href = f"{variant_file(record.spec.variant)}#checks"

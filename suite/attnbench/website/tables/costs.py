@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from attnbench.analysis.number_format import digits, ratio, seconds, size
 from attnbench.analysis.samples import BASELINE, positive
 from attnbench.analysis.standings import Standing
-from attnbench.stats import MARGIN, Interval, ratio_interval
-from attnbench.store.facts import LARGEST
+from attnbench.stats import Interval
 from attnbench.store.record import Record
 from attnbench.website.links import cell_href
 from attnbench.website.results import Results
+from attnbench.website.tables.resolution import resolution_text, row_words
 from attnbench.website.tables.table import (
     EMPTY,
     Cell,
     Column,
     Table,
     Value,
+    Word,
     bar,
     bounds_data,
     interval_text,
@@ -28,12 +29,13 @@ from attnbench.website.tables.table import (
     status_cell,
     variant_cell,
 )
+from attnbench.website.times import call_seconds, over_softmax
+from attnbench.website.words import WORDS
 
 TIES = (
-    f"Ranks are ranges: two mechanisms are ordered only where a rank test tells their times apart by more than {100 * (MARGIN - 1):.0f} %, "
-    "with at most 1 % of such statements false."
+    "Ranks are ranges: two mechanisms are ordered only where their times differ by more than the resolution and by more than chance, with "
+    "at most 5 % of such statements false."
 )
-FEWER = "Intervals of times have 99 % confidence; of few samples they are the whole range, with the confidence that this has."
 
 
 @dataclass(frozen=True)
@@ -49,29 +51,25 @@ class Extra:
 class Times:
     """The times of a table's mechanisms.
 
-    times:  median and interval by label, for those that have a time.
+    times:  seconds and interval by label, for those that have a time.
     lead:   the values shown first: the ratio to softmax where every time has one, else the time.
     places: the rank of every mechanism, or the reason why it has none.
+    resolution: the smallest difference that the table can show; None where nothing ranks.
     """
 
     def __init__(self, results: Results, records: Sequence[Record]) -> None:
         self.places: Mapping[str, Standing] = results.standings.places("time", records[0])
-        self.times = {results.label(r): t for r in records if (t := positive(r, f"{r.spec.mode}_s"))}
+        self.resolution = results.standings.resolution(records[0])
+        self.times = {label: t for r in records if (t := call_seconds(results, r)) and (label := results.label(r))}
         base = self.times.get(BASELINE)
         timed = [r for r in records if results.label(r) in self.times]
-        ratios = {label: x for r in timed if (x := self._ratio(r, label := results.label(r), base))}
+        ratios = {label: x for r in timed if (x := over_softmax(results, r, base)) and (label := results.label(r))}
         self.is_relative = len(ratios) == len(self.times) > 0
+        if self.resolution and BASELINE in ratios:  # against itself it is 1, and what the table cannot tell apart is its interval
+            ratios[BASELINE] = Interval(1.0, 1 / self.resolution.factor, self.resolution.factor, ratios[BASELINE].confidence)
         self.lead = ratios if self.is_relative else self.times
         self.on = scale(self.lead.values(), 1.0 if self.is_relative else None)
         self.confidences = {interval.confidence for interval in self.lead.values()}
-
-    def _ratio(self, record: Record, label: str, base: Interval | None) -> Interval | None:
-        """The ratio to softmax that the ranks are based on; if they are based on seconds, the ratio of the two cells' times."""
-        place = self.places.get(label)
-        found = place.interval if place and place.metric == "anchor_ratio" else None
-        if found and 1 / LARGEST < found.low <= found.high < LARGEST:
-            return found
-        return beside_softmax(record, self.times[label], base)
 
     def columns(self) -> list[Column]:
         told = f"vs {BASELINE}" if self.is_relative else f"no {BASELINE} here" if self.times else ""
@@ -90,18 +88,22 @@ class Times:
             return ""
         return f"{math.floor(100 * min(self.confidences))} % interval"
 
-    def rank(self, label: str) -> Cell:
-        return rank_cell(self.places.get(label))
+    def head(self, results: Results, record: Record) -> list[Cell]:
+        """The rank, and the mechanism's name with what must be said of the row."""
+        place = self.places.get(results.label(record))
+        words = row_words(place, self.resolution.processes if self.resolution else 1)
+        if self.is_relative and results.label(record) == BASELINE:
+            words = (Word("against itself", (WORDS["against itself"],)), *words)
+        return [rank_cell(place), variant_cell(results, record)._replace(words=words)]
 
     def cells(self, label: str, link: str) -> list[Cell]:
         """The time and its interval."""
         time, leading = self.times[label], self.lead[label]
         span = interval_text(time, seconds)
         show = ratio if self.is_relative else seconds
-        is_base = label == BASELINE and self.is_relative
         drawn = bar(leading, self.on, 1.0 if self.is_relative else None) if self.on else None
         told = leading if not self._of_all() else Interval(leading.value, leading.low, leading.high, 1.0)
-        bounds = "baseline" if is_base else interval_text(told, digits if self.is_relative else seconds)
+        bounds = interval_text(told, digits if self.is_relative else seconds)
         absolute = [Cell(seconds(time.value), title=span, href=link, kind="number quiet")] if self.is_relative else []
         own = interval_text(leading, show)
         return [Cell(show(leading.value), title=own, href=link), Cell(bounds, kind="interval", bar=drawn), *absolute]
@@ -112,7 +114,7 @@ class Times:
 
     def notes(self) -> tuple[str, ...]:
         flags = sorted({place.why for place in self.places.values() if place.flagged and place.why})
-        return (TIES, FEWER, *(f"Not ranked, {flag}." for flag in flags))
+        return (TIES, *(f"Not ranked, {flag}." for flag in flags))
 
 
 def cost_table(results: Results, records: Sequence[Record], setting: str, extras: Sequence[Extra]) -> Table:
@@ -126,7 +128,7 @@ def cost_table(results: Results, records: Sequence[Record], setting: str, extras
 
     def row(record: Record) -> list[Cell]:
         label, link = results.label(record), cell_href(record)
-        head = [times.rank(label), variant_cell(results, record)]
+        head = times.head(results, record)
         if label not in times.times and record.status == "ok":
             return [*head, Cell("not measured", kind="text none", span=measured + 1), *(extra.show(record) for extra in extras)]
         if label not in times.times:
@@ -146,7 +148,7 @@ def cost_table(results: Results, records: Sequence[Record], setting: str, extras
 
     shown = in_order(results, records, times.places)
     notes = (*times.notes(), *(extra.note for extra in extras if extra.note))
-    return Table(setting, columns, [row(r) for r in shown], notes, [data(r) for r in shown])
+    return Table(setting, columns, [row(r) for r in shown], notes, [data(r) for r in shown], resolution_text(times.resolution))
 
 
 def row_data(results: Results, record: Record, place: Standing | None) -> dict[str, Value]:
@@ -160,16 +162,11 @@ def row_data(results: Results, record: Record, place: Standing | None) -> dict[s
 
 
 def in_order(results: Results, records: Iterable[Record], places: Mapping[str, Standing]) -> list[Record]:
-    """The records by rank; ties by name, never by value; records without a rank last."""
+    """The records in the order of analysis, which gives those without a rank last; what it does not know comes after them, by name."""
+    order = {label: place for place, label in enumerate(places)}
 
-    def key(record: Record) -> tuple[object, ...]:
+    def key(record: Record) -> tuple[int, str]:
         label = results.label(record)
-        place = places.get(label)
-        return (place.rank if place and place.rank else (10**6, 10**6), label)
+        return order.get(label, len(order)), label
 
     return sorted(records, key=key)
-
-
-def beside_softmax(record: Record, time: Interval, base: Interval | None) -> Interval | None:
-    """The ratio of a time to softmax's: from calls that took turns with it, else from two cells, between which the machine may drift."""
-    return positive(record, "anchor_ratio") or (ratio_interval(time, base) if base else None)

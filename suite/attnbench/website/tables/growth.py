@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from attnbench.analysis.scaling import BASELINES
+from attnbench.analysis.scaling import BASELINES, Cost
 from attnbench.analysis.standings import Crossing, Growth
 from attnbench.store.record import Record
 from attnbench.website.results import Results
-from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, exponent_cell, variant_cell
+from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, common_lengths, exponent_cell, variant_cell
 
+COSTS: tuple[Cost, ...] = ("time", "memory")
 NOTES = (
-    "ok: the claimed exponent lies within the interval.",
-    "Least squares on logarithms over every length that gave a number. Fixed costs flatten the curve at short lengths, and leaving a cache "
-    "steepens it, so a measured exponent need not equal the claim.",
+    "An exponent is the slope of cost over the longest lengths on logarithmic axes, with its 95 % interval; the lengths stand in the "
+    "head or beside it. ok: the claimed one lies within the interval.",
     "Cheaper from: the seq_len from which on a mechanism costs less than the baseline, up to the longest measured, with its 95 % interval. "
     "Undecided: the interval reaches beyond the lengths that both were measured at.",
 )
@@ -24,20 +23,23 @@ def growth_table(results: Results, records: Sequence[Record], setting: str) -> T
     """The table of growth in one setting and mode. records: those of all lengths."""
     first = {results.label(r): r for r in reversed(records)}
     baselines = [name for name in BASELINES if name in first]
+    of_costs = {what: results.standings.growth(what, records[0]) for what in COSTS}
+    lengths = {what: common_lengths(grown for label, grown in of.items() if label in first) for what, of in of_costs.items()}
+    small = {what: f"{of} (claimed)" if of else "(claimed)" for what, of in lengths.items()}
     columns = [
-        Column("Variant", kind="text", key="name"), Column("Time", "measured (claimed)", key="time_exponent"),
-        Column("95 % interval"), Column("Memory", "measured (claimed)", key="memory_exponent"), Column("95 % interval"),
+        Column("Variant", kind="text", key="name"),
+        *(Column(f"{what.capitalize()}", small[what], key=f"{what}_exponent") for what in COSTS),
         *(Column("Faster from", f"than {name}", key=f"faster_than_{name}_from") for name in baselines),
         *(Column("Smaller from", f"than {name}", key=f"smaller_than_{name}_from") for name in baselines),
-    ]  # fmt: skip
+    ]
     rows, data = [], []
     for label, record in sorted(first.items()):
-        growths = [results.standings.growth(what, record).get(label) for what in ("time", "memory")]
-        crossings = {what: results.standings.crossings(what, record).get(label, {}) for what in ("time", "memory")}
+        crossings = {what: results.standings.crossings(what, record).get(label, {}) for what in COSTS}
         row = [variant_cell(results, record)]
         told: dict[str, Value] = {"name": label, "variant": record.spec.variant}
-        for what, grown in zip(("time", "memory"), growths, strict=True):
-            row += [exponent_cell(grown), _bounds(grown)]
+        for what in COSTS:
+            grown = of_costs[what].get(label)
+            row.append(_exponent_cell(grown, lengths[what]))
             told |= _exponent_data(what, grown)
         for what, word in (("time", "faster"), ("memory", "smaller")):
             for name in baselines:
@@ -49,14 +51,12 @@ def growth_table(results: Results, records: Sequence[Record], setting: str) -> T
     return Table(f"Growth with seq_len, measured and claimed · {setting}", columns, rows, NOTES, data)
 
 
-def _bounds(grown: Growth | None) -> Cell:
-    if grown is None or grown.exponent is None:
-        return EMPTY
-    bounds = grown.exponent
-    if not math.isfinite(bounds.low):
-        return Cell("two lengths", kind="number none")
-    agrees = grown.claimed is not None and bounds.low <= grown.claimed <= bounds.high
-    return Cell(f"[{bounds.low:.2f}, {bounds.high:.2f}]", "ok" if agrees else "", kind="number quiet")
+def _exponent_cell(grown: Growth | None, lengths: str) -> Cell:
+    """The cell of an exponent, which says whether the claimed one lies within its interval."""
+    cell = exponent_cell(grown, lengths)
+    of = grown.exponent if grown else None
+    agrees = of is not None and grown is not None and grown.claimed is not None and of.low <= grown.claimed <= of.high
+    return cell._replace(small=f"{cell.small} ok") if agrees else cell
 
 
 def _exponent_data(what: str, grown: Growth | None) -> dict[str, Value]:

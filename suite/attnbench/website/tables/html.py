@@ -7,7 +7,8 @@ from html import escape
 
 from markupsafe import Markup
 
-from attnbench.website.tables.table import Bar, Cell, Column, Table, clip
+from attnbench.website.tables.table import Bar, Cell, Column, Table, Word, clip
+from attnbench.website.words import WORDS
 
 LONGEST = 400  # characters of a cell
 
@@ -18,16 +19,26 @@ def table_html(table: Table, root: str, number: int | None = None) -> Markup:
     tag = "<table>" if number is None else f'<table data-table="{number}">'
     head = "".join(map(_column, table.columns))
     body = "".join([f"<tr>{_row(row, root)}</tr>\n" for row in table.rows])
+    resolution = f'<p class="resolution">{_text(table.resolution)}</p>\n' if table.resolution else ""
     notes = "".join([f'<p class="note">{_text(note)}</p>\n' for note in table.notes])
     return Markup(
         f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}">\n{tag}\n<caption><span>{caption}</span></caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n{notes}"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n{resolution}{notes}"
     )
+
+
+def tell_html(text: str, told: Sequence[str] = ()) -> Markup:
+    """The HTML of a word that opens to what it means: a tap, a click, a key, the mouse or the focus opens it, without scripts the first
+    three. told: paragraphs; none if the word is one of WORDS."""
+    paragraphs = "".join(f"<p>{_text(paragraph)}</p>" for paragraph in told or (WORDS[text],))
+    return Markup(f'<details class="tell"><summary>{_text(text)}</summary><div class="told">{paragraphs}</div></details>')
 
 
 def _column(column: Column) -> str:
     key = f' data-key="{_text(column.key)}"{" data-falling" if column.falling else ""}' if column.key else ""
     small = f"<small>{_text(column.small)}</small>" if column.small else ""
+    if column.told:
+        small = f'<div class="words">{tell_html(column.small, (column.told,))}</div>'
     return f'<th scope="col" class="{column.kind}"{key}>{_text(column.title)}{small}</th>'
 
 
@@ -49,7 +60,9 @@ def _content(cell: Cell, root: str) -> str:
     text = _text(cell.text if len(cell.text) <= LONGEST or isinstance(cell.text, Markup) else clip(cell.text, LONGEST))
     if cell.bar is not None:
         return f"{_bar(cell.bar)}<small>{text}</small>"
-    if cell.href:
+    if cell.told:
+        text = str(tell_html(Markup(text), cell.told))
+    elif cell.href:
         target = cell.href if cell.href.startswith("#") else root + cell.href
         text = f'<a href="{_text(target)}">{text}</a>'
     mark = ""
@@ -57,7 +70,13 @@ def _content(cell: Cell, root: str) -> str:
         mark = (
             f'<svg class="mark" viewBox="0 0 12 12" aria-hidden="true"><path style="fill:{cell.style.colour}" d="{cell.style.path}"/></svg>'
         )
-    return f"{mark}{text}<small>{_text(cell.small)}</small>" if cell.small else mark + text
+    small = f"<small>{_text(cell.small)}</small>" if cell.small else ""
+    return mark + text + small + _words(cell.words)
+
+
+def _words(words: Sequence[Word]) -> str:
+    told = " · ".join([tell_html(word.text, word.told) if word.told else _text(word.text) for word in words])
+    return f'<div class="words">{told}</div>' if told else ""
 
 
 def _on_demand(cell: Cell, root: str) -> str:

@@ -11,6 +11,7 @@ from attnbench.analysis.samples import least_trusted, over_seeds, single
 from attnbench.analysis.standings import Standing
 from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.stats import Interval, in_groups
+from attnbench.store.disturbed import disturbance
 from attnbench.store.record import Record
 from attnbench.website.groups import Group
 from attnbench.website.links import cell_href
@@ -73,8 +74,10 @@ def learnt_table(results: Results, group: Group) -> Table:
             spread if label in whole else Cell("seeds in groups", kind="interval"),
             _seeds_cell(records, len(samples)),
             *([Cell(rates_text(records))] if rate_was_chosen else []),
-            _mean(records, "train_s", seconds)._replace(small=_mean(records, "training_tokens_per_s", plain).text),
-            _target_cell(records),
+            _if_undisturbed(
+                _mean(records, "train_s", seconds)._replace(small=_mean(records, "training_tokens_per_s", plain).text), records
+            ),
+            _if_undisturbed(_target_cell(records), records),
             _mean(records, "inference_tokens_per_s", plain),
             _mean(records, "peak_memory_bytes", size),
             _parameters_cell(records),
@@ -127,6 +130,12 @@ def _target_cell(records: Sequence[Record]) -> Cell:
     mean, times = reached
     missing = done - len(times)
     return Cell(seconds(mean.value), f"{missing} of {done} never" if missing else "", interval_text(mean, seconds))
+
+
+def _if_undisturbed(cell: Cell, records: Sequence[Record]) -> Cell:
+    """The cell of a time; where other programs used the processors meanwhile it opens to that, for results count all the same."""
+    why = next((why for record in records if (why := disturbance(record))), None)
+    return cell._replace(kind="number warn", told=(f"This time does not count: {why}. The result is no time, and does.",)) if why else cell
 
 
 def _seeds_cell(records: Sequence[Record], given: int) -> Cell:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from attnbench.analysis.samples import BASELINE, positive, single
 from attnbench.store.record import Record
 from attnbench.website.results import Results
-from attnbench.website.tables.costs import beside_softmax
 from attnbench.website.tables.table import Value, bounds_data
+from attnbench.website.times import call_seconds, over_softmax
 
 STATE = ("jacobian_condition", "attention_jacobian_condition", "effective_rank", "attention_frobenius", "gradient_norm", "diverged")
 
@@ -17,16 +17,16 @@ def cost_rows(results: Results, records: Iterable[Record], state: Sequence[str] 
     """The costs of every cell, with bounds where they have any. state: names of further metrics, which are averaged over layers."""
     found = list[dict[str, Value]]()
     records = list(records)
-    bases = {_size(r): positive(r, f"{r.spec.mode}_s") for r in records if results.label(r) == BASELINE}
+    bases = {_size(r): call_seconds(results, r) for r in records if results.label(r) == BASELINE}
     for record in records:
         s = record.spec
         row: dict[str, Value] = {
             "name": results.label(record), "variant": s.variant, "mode": s.mode, "block": s.block, "num_layers": s.num_layers,
             "seq_len": s.seq_len, "status": record.status, "reason": record.reason, "trust": record.origin.trust, "cell": record.id,
         }  # fmt: skip
-        time = positive(record, f"{s.mode}_s")
+        time = call_seconds(results, record)
         row |= bounds_data("time_s", time)
-        row |= bounds_data("time_ratio", beside_softmax(record, time, bases.get(_size(record))) if time else None)
+        row |= bounds_data("time_ratio", over_softmax(results, record, bases.get(_size(record))))
         tokens = s.batch_size * (1 if s.mode == "decode" else s.seq_len or 1)
         row["tokens_per_s"] = tokens / time.value if time else None
         memory = positive(record, "peak_memory_bytes")

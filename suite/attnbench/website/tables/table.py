@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from markupsafe import Markup
 
-from attnbench.analysis.number_format import digits, power_text, rank_text
+from attnbench.analysis.number_format import digits, power_text, rank_text, short_count
 from attnbench.analysis.samples import status_word
 from attnbench.analysis.standings import Growth, Standing
 from attnbench.stats import Interval
@@ -17,6 +18,7 @@ from attnbench.store.record import Record
 from attnbench.website.links import cell_href, variant_file
 from attnbench.website.palette import Style
 from attnbench.website.results import Results
+from attnbench.website.words import WORDS
 
 Value = str | float | int | bool | None
 
@@ -30,10 +32,18 @@ class Bar(NamedTuple):
     base: float | None = None
 
 
-class Cell(NamedTuple):
-    """One cell. small: text in small type; title: text that a pointer shows; href: link.
+class Word(NamedTuple):
+    """A word beside a cell's text. told: the paragraphs that it opens to; a word that needs none is plain text."""
 
-    more: paragraphs that are shown when the reader opens the cell's text; the last one is a command.
+    text: str
+    told: tuple[str, ...] = ()
+
+
+class Cell(NamedTuple):
+    """One cell. small: text in small type; title: an interval that a pointer shows, which the cell's page shows too; href: link.
+
+    more: paragraphs that are shown when the reader opens the cell's text; the last one is a command. told: the paragraphs that the cell's
+    text opens to, over the page. words: further words below the text.
     """
 
     text: str = ""
@@ -45,24 +55,31 @@ class Cell(NamedTuple):
     bar: Bar | None = None
     span: int = 1
     more: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column. key: the name of its values in the table's data, by which readers sort; the smallest first unless `falling`."""
+    """A column. key: the name of its values in the table's data, by which readers sort; the smallest first unless `falling`.
+
+    told: what its second line opens to.
+    """
 
     title: str
     small: str = ""
     kind: str = "number"
     key: str = ""
     falling: bool = False
+    told: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
     """A table with a caption. The cell of kind "variant" or "head" is the header of its row.
 
-    data: the raw values of every row, for sorting, filtering (by `name`) and downloads.
+    data: the raw values of every row, for sorting, filtering (by `name`) and downloads. resolution: the line below a table of times that
+    says which differences it cannot show.
     """
 
     caption: str
@@ -70,10 +87,11 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = field(default_factory=tuple)
     data: Sequence[Mapping[str, Value]] = field(default_factory=tuple)
+    resolution: str = ""
     kind: str = "table"
 
 
-LEAST_CONFIDENCE = 0.945  # intervals below it say their confidence; 99 % is asked for of times, and 95 % of results
+LEAST_CONFIDENCE = 0.945  # intervals below it say their confidence; 95 % is asked for
 LONGEST = 60  # most characters of a label that are shown; a name may have any length
 EMPTY = Cell("–", kind="number none")
 
@@ -104,11 +122,17 @@ def clip(text: str, length: int) -> str:
 
 
 def rank_cell(place: Standing | None) -> Cell:
-    """The cell of a rank, with the mechanisms that it cannot be told from; a flagged time has no rank."""
-    if place and place.flagged:
-        return Cell("flagged", title=place.why or "", kind="number warn")
-    others = f"cannot be told from {', '.join(place.ties)}" if place and place.ties else ""
-    return Cell(rank_text(place.rank if place else None), title=others)
+    """The cell of a rank, which opens to the mechanisms that it cannot be told from; where there is no rank it opens to the reason."""
+    if place is None:
+        return Cell(rank_text(None), kind="number none")
+    if place.flagged:
+        told = f"Not ranked: {(place.why or '').removeprefix('flagged: ')}."
+        return Cell("flagged", kind="number warn", told=(told, WORDS["flagged"]))
+    if place.rank is None:
+        why = place.why if place.interval is not None else None  # a failure tells its reason beside its status
+        return Cell(rank_text(None), kind="number none", told=(f"Not ranked: {clip(why, 400)}.",) if why else ())
+    told = f"It cannot be told from {', '.join(place.ties)}." if place.ties else ""
+    return Cell(rank_text(place.rank), told=(told,) if told else ())
 
 
 def interval_text(interval: Interval, show: Callable[[float], str] = digits) -> str:
@@ -119,17 +143,32 @@ def interval_text(interval: Interval, show: Callable[[float], str] = digits) -> 
     return f"[{show(interval.low)}, {show(interval.high)}]{less}"
 
 
-def exponent_cell(grown: Growth | None) -> Cell:
-    """The cell of a measured growth n^x, with the claimed one."""
+def exponent_cell(grown: Growth | None, lengths: str = "") -> Cell:
+    """The cell of a measured growth n^x with its interval, the lengths that it was fitted to and the claim; "–" opens to why there is none.
+
+    lengths: those that the head of the column gives, which cells need not repeat.
+    """
     if grown is None:
         return EMPTY
-    said = f"({power_text(grown.claimed)})" if grown.claimed is not None else ""
+    claim = f"({power_text(grown.claimed)})" if grown.claimed is not None else ""
     if grown.exponent is None:
-        return Cell("–", title="needs two sizes", kind="number none")
-    bounds = f"[{grown.exponent.low:.2f}, {grown.exponent.high:.2f}]" if math.isfinite(grown.exponent.low) else "two sizes, no interval"
-    over = f"{grown.sizes} sizes from {grown.smallest:,.0f} to {grown.largest:,.0f}"
-    claim = "no claim" if grown.claimed is None else f"claimed {power_text(grown.claimed)}"
-    return Cell(power(f"{grown.exponent.value:.2f}"), said, f"95 % interval {bounds}, over {over}; {claim}")
+        why = grown.why or "an exponent needs two lengths, and there are fewer"
+        return Cell("–", claim, kind="number none", told=(f"No exponent: {why}.",))
+    of = grown.exponent
+    bounds = f"[{of.low:.2f}, {of.high:.2f}]" if math.isfinite(of.low) else "no interval"
+    over = lengths_of(grown)
+    return Cell(power(f"{of.value:.2f}"), " ".join(filter(None, (bounds + (f", {over}" if over != lengths else ""), claim))))
+
+
+def lengths_of(grown: Growth) -> str:
+    """The lengths that an exponent was fitted to, as text: "1k to 16k"."""
+    return f"{short_count(grown.smallest)} to {short_count(grown.largest)}"
+
+
+def common_lengths(growths: Iterable[Growth]) -> str:
+    """The lengths that most exponents of a column were fitted to, as text, which its head gives; "" where there are none."""
+    spans = Counter(lengths_of(grown) for grown in growths if grown.exponent)
+    return min(spans, key=lambda span: (-spans[span], span), default="")
 
 
 def power(exponent: str) -> Markup:

@@ -1,0 +1,99 @@
+"""What a reader of one cell may want to judge its numbers by: the anchor, drift, load, verification, code and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from attnbench.analysis.number_format import count, ratio, seconds, size
+from attnbench.analysis.samples import positive, values
+from attnbench.store.disturbed import disturbance
+from attnbench.store.record import Record
+from attnbench.website.tables.table import clip
+
+Fact = tuple[str, str]  # a name and what is told of it; "" where nothing is known
+
+
+def trust_facts(record: Record, base_s: float | None) -> list[Fact]:
+    """The facts by which a cell's numbers can be judged; those that are not known are left out.
+
+    base_s: softmax's own time in the cell's setting and session, median over its processes; None where it was not measured there.
+    """
+    found = (
+        ("anchor", _anchor(record, base_s)), ("drift", _drift(record)), ("others used", _load(record)), ("verified", _verified(record)),
+        ("code", _text(record, "implementation")), ("softmax by", _text(record, "softmax_backend")),
+        ("kernels by", _text(record, "kernel_clock")),
+        ("timing", _text(record, "timing")), ("process memory", _beyond(record)),
+    )  # fmt: skip
+    return [(name, told) for name, told in found if told]
+
+
+def _anchor(record: Record, base_s: float | None) -> str:
+    """How far softmax, timed in turn with the cell, lay from its own time in cells of its own."""
+    beside = positive(record, "anchor_s")
+    if beside is None:
+        return ""
+    if not base_s:
+        return f"softmax took {seconds(beside.value)} beside it; its own cell of this session is missing"
+    return f"softmax took {seconds(beside.value)} beside it, {ratio(beside.value / base_s)} its own time of {seconds(base_s)}"
+
+
+def _drift(record: Record) -> str:
+    """The drift anchor after the cell over that before it: the first half of its samples was taken before, the second after."""
+    samples = values(record, "drift_anchor_s")
+    if len(samples) < 2 or min(samples) <= 0:
+        return ""
+    half = len(samples) // 2
+    before, after = median(samples[:half]), median(samples[-half:])
+    return f"the drift anchor took {seconds(before)} before and {seconds(after)} after, {ratio(after / before)}"
+
+
+def _load(record: Record) -> str:
+    """What others used of the processors while the cell was timed, and whether that is too much."""
+    e = record.environment
+    other, steal, switches = (_number(e.get(name)) for name in ("other_load", "steal", "involuntary_switches"))
+    told = [
+        "" if other is None else f"{other:.2g} of a core" if other <= 1 else f"{other:.2g} cores",
+        "" if steal is None else f"{steal:.2g} of a core stolen by the hypervisor",
+        "" if switches is None else f"{count(switches)} involuntary switches",
+        f"too much: {why}" if (why := disturbance(record)) else "",
+        "measured on a busy machine on purpose" if e.get("busy_allowed") is True else "",
+    ]
+    return "; ".join(filter(None, told))
+
+
+def _verified(record: Record) -> str:
+    """The error of the timed output, what is allowed, and how much of it was compared."""
+    error, allowed, rows = (_first(record, name) for name in ("error", "error_allowed", "verified_rows"))
+    if error is None:
+        return ""
+    told = f"relative error {error:.2g}" + (f" of {allowed:.2g} allowed" if allowed is not None else "")
+    worst = _first(record, "row_error")
+    return told + (f", of the worst row {worst:.2g}" if worst is not None else "") + (f"; {count(rows)} rows compared" if rows else "")
+
+
+def _beyond(record: Record) -> str:
+    """By how much the process grew over what torch's allocator says."""
+    counted, grown = positive(record, "peak_memory_bytes"), positive(record, "peak_rss_bytes")
+    if counted is None or grown is None or grown.value <= counted.value:
+        return ""
+    return f"the process grew by {size(grown.value)}, {size(grown.value - counted.value)} more than torch’s allocator counted"
+
+
+def own_times(records: Sequence[Record]) -> float | None:
+    """The median over softmax's own cells of their medians, in seconds; None where none has a time."""
+    medians = [found.value for record in records if (found := positive(record, f"{record.spec.mode}_s"))]
+    return median(medians) if medians else None
+
+
+def _text(record: Record, name: str) -> str:
+    value = record.environment.get(name)
+    return clip(value, 200) if isinstance(value, str) else ""
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15 else None
+
+
+def _first(record: Record, metric: str) -> float | None:
+    return next(iter(values(record, metric)), None)

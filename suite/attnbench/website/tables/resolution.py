@@ -1,0 +1,63 @@
+"""The line below a table of times that says which differences it cannot show, and what a reader must know beside a row's name."""
+
+from __future__ import annotations
+
+from attnbench.analysis.standings import Standing
+from attnbench.stats import Resolution
+from attnbench.website.tables.table import Word
+from attnbench.website.words import WORDS
+
+BY_ROUNDS = "by its rounds"
+_NUMBERS = ("no process", "one process", "two processes", "three processes", "four processes", "five processes")
+
+
+def resolution_text(found: Resolution | None) -> str:
+    """The resolution of a table in one line; "" where softmax was not measured in it, or nothing ranks by time."""
+    if found is None:
+        return ""
+    told = f"Differences below {percent_text(found.factor)} cannot be told apart here: softmax against itself "
+    if found.processes > 1:
+        told += f"in {processes_text(found.processes)} differs by {percent_text(found.between)}"
+    else:
+        told = (
+            f"A first look, from one process. {told}differs by {percent_text(found.between)} between processes, as known from other cells"
+        )
+    if found.over_cells is not None:
+        told += f", and its time over all cells of this table by {percent_text(found.over_cells)}"
+    return f"{told}."
+
+
+def processes_text(number: int) -> str:
+    """A number of processes in words."""
+    return _NUMBERS[number] if number < len(_NUMBERS) else f"{number} processes"
+
+
+def row_words(place: Standing | None, of_table: int) -> tuple[Word, ...]:
+    """What must be said of a row beside its name: another session or commit, fewer processes than the table's, and what analysis noted.
+
+    of_table: in how many processes the table's softmax was measured.
+    """
+    if place is None:
+        return ()
+    words = [Word(_apart(place.apart), (f"This row is {place.apart}; most rows of the table are of another.",))] if place.apart else []
+    if place.interval is not None and place.processes < of_table:
+        words.append(Word(processes_text(place.processes), (WORDS["first look" if place.processes == 1 else "process"],)))
+    return (*words, *map(_noted, place.notes))
+
+
+def _apart(told: str) -> str:
+    """That a row is of another commit, or else session, in two words."""
+    return "other commit" if "commit" in told else "other session"
+
+
+def _noted(note: str) -> Word:
+    """A note of analysis ("launch-bound: a call takes 1 ms ...") as a word that opens to it, and to what the word means."""
+    word, _, told = note.partition(": ")
+    word = BY_ROUNDS if word.startswith("ranked by its ratio") else word
+    meaning = (WORDS[word],) if word in WORDS else ()
+    return Word(word, (f"{told[:1].upper()}{told[1:]}.", *meaning) if told else meaning)
+
+
+def percent_text(factor: float) -> str:
+    """By how much a factor differs from one, in percent."""
+    return f"{max(0.1, 100 * (factor - 1)):.2g}\u2009%"

@@ -1,0 +1,214 @@
+"""What the pages say of times by the present rule: resolution, processes, drift, load, kernels, code, and the setting they open on."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from functools import cache
+
+import pytest
+
+from attnbench.stats import Resolution
+from attnbench.store.record import Record
+from attnbench.website.groups import MODES
+from attnbench.website.links import cell_file
+from attnbench.website.pages import board
+from attnbench.website.pages.opening import known_sentence, opening
+from attnbench.website.results import Results
+from attnbench.website.tables.checks import Checks
+from attnbench.website.tables.resolution import resolution_text
+from attnbench.website.tables.table import Cell, Table
+from attnbench.website.view import View
+from helpers import site_records, site_settled
+from helpers.site_records import html, record
+from helpers.site_sources import SOURCES, page_of
+from helpers.site_stores import render_once
+
+
+def kernel_records(device: str = "cpu") -> list[Record]:
+    return [each for each in site_settled.settled() if each.spec.track == "kernel" and each.spec.device == device]
+
+
+@cache
+def results(device: str = "cpu") -> Results:
+    return Results(kernel_records(device), SOURCES.declared)
+
+
+@cache
+def views(device: str = "cpu") -> tuple[View, ...]:
+    return tuple(board.views(results(device), Checks(())))
+
+
+def table_of(device: str = "cpu", **axes: str) -> Table:
+    """The leaderboard's table of a setting, of the calls that are neither causal nor padded."""
+    wanted = {"causal": "no", "padded": "0", **axes}
+    for view in views(device):
+        given = {axis.name: axis.value for axis in view.axes}
+        if all(given.get(name) == value for name, value in wanted.items()):
+            (table,) = view.blocks
+            assert isinstance(table, Table)
+            return table
+    raise KeyError(f"no view has {wanted}")
+
+
+def row(table: Table, name: str) -> dict[str, Cell]:
+    """The cells of a mechanism by the titles of their columns."""
+    (found,) = [cells for cells in table.rows if cells[1].text == name]
+    return {column.title: cell for column, cell in zip(table.columns, found, strict=True)}
+
+
+def words(table: Table, name: str) -> dict[str, str]:
+    """What stands beside a mechanism's name, with what it opens to."""
+    return {word.text: " ".join(word.told) for word in row(table, name)["Variant"].words}
+
+
+def test_every_table_of_times_says_what_it_cannot_tell_apart_and_holds_softmax_against_itself() -> None:
+    for view in views():
+        (table,) = view.blocks
+        assert isinstance(table, Table)
+        assert "cannot be told apart here: softmax against itself" in table.resolution, view.setting
+        assert "against itself" in words(table, "softmax")
+        (found,) = [each for each in table.data if each["name"] == "softmax"]
+        low, value, high = (float(found[f"time_ratio{end}"] or 0) for end in ("_low", "", "_high"))
+        said = re.search(r"Differences below ([\d.]+)", table.resolution)
+        assert said and value == 1.0 and high == pytest.approx(1 + float(said[1]) / 100, abs=0.006) and low * high == pytest.approx(1.0)
+
+
+def test_the_resolution_is_one_plain_line() -> None:
+    told = resolution_text(Resolution(1.011, 1.023, 3))
+    assert told == (
+        "Differences below 2.3\u2009% cannot be told apart here: softmax against itself in three processes differs by 1.1\u2009%, and its "
+        "time over all cells of this table by 2.3\u2009%."
+    )
+    assert resolution_text(Resolution(1.048, None, 1)).startswith("A first look, from one process. Differences below 4.8\u2009%")
+    assert resolution_text(None) == ""
+
+
+def test_rows_are_in_the_order_of_their_times_and_what_does_not_count_is_last() -> None:
+    table = table_of(mode="forward", seq_len="2048")
+    ratios = [float(each["time_ratio"] or 0) for each in table.data if each["rank"] is not None]
+    assert ratios == sorted(ratios) and len(ratios) == len(table.rows) - 1
+    assert table.rows[-1][1].text == "sigmoid"
+    assert table.rows[-1][0].text == "flagged"
+    assert "other processes used 0.97 of a core while it was timed; 0.1 is allowed" in table.rows[-1][0].told[0]
+
+
+def test_a_row_says_of_which_commit_it_is_and_by_what_it_is_ranked() -> None:
+    table = table_of(mode="forward", seq_len="4096")
+    apart = words(table, "nystrom")
+    assert site_settled.LATER in apart["other commit"] and "fedcba98" in apart["other commit"]
+    assert "has no cell of softmax" in apart["by its rounds"]
+    assert "speed changed 2.00-fold" in words(table, "performer")["by its rounds"]
+    assert words(table, "orthogonal") == {}
+
+
+def test_fewer_processes_than_the_tables_are_said_in_the_row() -> None:
+    records = [each for each in kernel_records() if each.spec.variant != "gated" or each.spec.seed == 0]
+    view = board.views(Results(records, SOURCES.declared), Checks(()))[0]
+    (table,) = view.blocks
+    assert isinstance(table, Table)
+    assert "one process" in words(table, "gated") and "one process" not in words(table, "softmax")
+
+
+def test_a_gpu_shows_kernels_beside_the_wall_clock_and_what_is_bound_by_launches_has_no_exponent() -> None:
+    table = table_of("cuda", mode="forward", seq_len="1024")
+    softmax, orthogonal = row(table, "softmax"), row(table, "orthogonal")
+    assert softmax["Kernels"].text.endswith("µs") and softmax["Absolute"].text.endswith("ms")
+    assert float(table.data[0]["kernel_s"] or 0) > 0
+    assert "its kernels" in words(table, "orthogonal")["launch-bound"]
+    assert orthogonal["Growth"].text == "–" and "launch" in orthogonal["Growth"].told[0]
+    assert (orthogonal["Code"].text, softmax["Code"].text) == ("reference", "tuned")
+    assert "written to be right" in orthogonal["Code"].told[0]
+    (column,) = [column for column in table.columns if column.title == "MFU"]
+    assert "recomputation left out" in column.told and softmax["MFU"].text.endswith("%")
+    assert "Kernels" not in [column.title for column in table_of(mode="forward", seq_len="1024").columns]
+
+
+def test_an_exponent_stands_with_its_interval_and_its_lengths() -> None:
+    table = table_of(mode="training", seq_len="16384")
+    (column,) = [column for column in table.columns if column.title == "Growth"]
+    assert column.small == "1k to 16k (claim)"
+    assert re.fullmatch(r"n<sup>[\d.]+</sup>", row(table, "orthogonal")["Growth"].text)
+    assert re.fullmatch(r"\[[\d.]+, [\d.]+\] \(n\)", row(table, "orthogonal")["Growth"].small)
+    short = row(table_of(mode="training", seq_len="4096"), "softmax_math")["Growth"]  # measured up to 4,096 only
+    assert short.small.endswith("256 to 4k (n²)")
+
+
+def test_the_page_opens_on_the_longest_setting_in_which_every_row_is_ranked() -> None:
+    assert opening(results()) == (results().groups("kernel")[0], "training", 16384)
+    assert {axis.name: axis.value for axis in views()[0].axes}["seq_len"] == "16384"
+    failed = [
+        record(each.spec, "oom", session=each.session, environment=each.environment, reason="none left")
+        if (each.spec.variant, each.spec.mode, each.spec.seq_len) == ("gated", "training", 16384)
+        else each
+        for each in kernel_records()
+    ]
+    assert opening(Results(failed, SOURCES.declared))[1:] == ("forward", 16384)  # type: ignore[index]
+    assert opening(Results([], {})) is None
+
+
+def test_old_timing_is_history_that_no_table_mixes_with_the_present() -> None:
+    old = [each for each in site_records.usual() if each.spec.track == "kernel" and each.machine == "example"]
+    both = Results([*kernel_records(), *old], SOURCES.declared)
+    groups = both.groups("kernel")
+    assert [group.is_history for group in groups] == sorted(group.is_history for group in groups)
+    for group in groups:
+        assert len({each.environment.get("timing") for each in group.records}) == 1
+        assert group.is_history == ("old timing, kept as history" in group.title)
+    chosen = opening(both)
+    assert chosen and not chosen[0].is_history
+    alone = opening(Results(old, SOURCES.declared))
+    assert alone and alone[0].is_history and "by the old timing" in known_sentence(Results(old, SOURCES.declared))
+
+
+def test_what_is_known_is_one_sentence_with_links_and_none_where_nothing_is() -> None:
+    told = known_sentence(results())
+    text = re.sub(r"<[^>]+>", "", told)
+    assert re.match(
+        r"On example \(cpu, 8 threads\), training: nothing is faster than .*softmax at 256, nor than orthogonal from 512 to ", text
+    )
+    assert re.search(r"which takes 0\.0\d+ \[0\.0\d+, 0\.0\d+\] of softmax’s time at 16,384\.$", text)
+    assert "machines.html#machine-example" in told and "variants/orthogonal.html" in told and "seq_len=16384" in told
+    assert known_sentence(Results([], {})) == ""
+    assert known_sentence(Results(kernel_records()[:3], SOURCES.declared)) == ""  # one mechanism is ahead of nothing
+
+
+def test_new_modes_and_padding_have_names_that_say_what_they_are() -> None:
+    labels = {axis.value: axis.label for view in views() for axis in view.axes if axis.name in ("mode", "padded")}
+    assert labels["prefill"] == MODES["prefill"] == "prefill (a prompt, and the state it leaves)"
+    assert labels["0.333"] == "33.3 % of the tokens padding" and labels["0"] == "no padding"
+    assert not any("no padding" in view.setting or "settled" in view.setting for view in views())  # what goes without saying
+    assert all(", softmax by flash" in view.setting for view in views())
+
+
+def test_a_cell_shows_what_its_numbers_can_be_judged_by() -> None:
+    records = [each for each in kernel_records() if each.spec.mode == "forward" and each.spec.seed == 0]
+    chosen = {
+        name: next(each for each in records if (each.spec.variant, each.spec.seq_len) == at)
+        for name, at in {"quiet": ("orthogonal", 2048), "busy": ("sigmoid", 2048), "drift": ("performer", 4096)}.items()
+    }
+    pages = {
+        name: page_of(records, cell_file(each)).split(f'id="cell-{each.id}.')[1].split("</article>")[0] for name, each in chosen.items()
+    }
+    for name, told in {
+        "quiet": r"softmax took [\d.]+\u2009ms beside it, [\d.]+× its own time of [\d.]+\u2009ms",
+        "busy": r"0\.97 of a core; 0 of a core stolen by the hypervisor; 12 involuntary switches; too much: other processes used",
+        "drift": r"the drift anchor took 5\.00\u2009ms before and 10\.0\u2009ms after, 2\.00×",
+    }.items():
+        assert re.search(told, pages[name]), name
+    for told in ("relative error 3e-07 of 2e-06 allowed, of the worst row 8e-07; 64 rows compared", "tuned", "flash", "settled"):
+        assert told in pages["quiet"]
+    without = [dataclasses.replace(each, environment={}, measurements={"forward_s": [1.0]}) for each in records[:1]]
+    assert "What to judge it by" not in page_of(without, cell_file(without[0]))
+
+
+def test_the_rank_over_tasks_goes_where_most_rows_have_none() -> None:
+    both = Results(site_settled.settled(), SOURCES.declared)
+    (table,) = board.views(both, Checks(()))[0].blocks
+    assert isinstance(table, Table) and len(table.rows) > 6
+    assert "Task rank" not in [column.title for column in table.columns]
+
+
+def test_empty_parts_say_what_fills_them() -> None:
+    page = html(render_once("single"))["accuracy.html"]
+    assert page.count("attnbench run --preset standard --track task") == 2 and "Over all tasks" in page
