@@ -256,6 +256,13 @@ def test_frontiers_know_ties() -> None:
     assert "sigmoid" not in set(frontiers(frame([*records, *lacking])).label)
 
 
+def test_a_mechanism_some_of_whose_seeds_learned_is_on_the_frontier_by_its_median() -> None:
+    scores = {"softmax": (0.9, 0.1, 0.88), "orthogonal": (0.8, 0.79, 0.81)}
+    records = [learnt(name, seed, x) for name, of in scores.items() for seed, x in enumerate(of)]
+    records = [dataclasses.replace(r, measurements={**r.measurements, "majority_share": [0.1]}) for r in records]
+    assert frontiers(frame(records)).set_index("label").gain.to_dict() == pytest.approx({"softmax": 0.88, "orthogonal": 0.8})
+
+
 def test_seeds_that_never_reach_the_target_are_counted_and_no_time_is_made_up() -> None:
     records = [learnt("softmax", seed, 0.9) for seed in range(3)]
     records = [

@@ -227,3 +227,14 @@ def test_a_query_that_leaves_out_a_column_is_told_so(shipped: pd.DataFrame) -> N
     whole = claim("softmax_loses_rank")
     with pytest.raises(ValueError, match="gives no column arm"):
         judge(Claim(**{**vars(whole), "query": lambda table: whole.query(table).drop(columns="arm")}), shipped)
+
+
+def test_times_by_the_old_and_the_new_rule_of_timing_are_judged_apart(shipped: pd.DataFrame) -> None:
+    """The same cells, linear by the one and not by the other; a claim about something else takes the newest, whatever its rule."""
+    old = CONFIRMED["orthogonal_is_linear"](shipped)
+    new = REFUTED["orthogonal_is_linear"](shipped).assign(timing="settled", session="z", started_at="2027-01-01T00:00:00Z")
+    found = judge(claim("orthogonal_is_linear"), pd.concat([old, new], ignore_index=True))
+    assert found.verdict == "inconclusive" and "Benches disagree" in found.why
+    depth = CONFIRMED["orthogonal_conditions_depth"](shipped)
+    again = REFUTED["orthogonal_conditions_depth"](shipped).assign(timing="settled", session="z", started_at="2027-01-01T00:00:00Z")
+    assert judge(claim("orthogonal_conditions_depth"), pd.concat([depth, again], ignore_index=True)).verdict == "not reproduced"

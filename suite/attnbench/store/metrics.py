@@ -58,6 +58,12 @@ _TABLE = (
         "time over that of softmax in the same round, so that a slow machine divides out; below 1 is faster than softmax",
         LESS,
     ),
+    Metric(
+        "softmax_ratio",
+        "1",
+        "time over that of softmax's own cells of the same setting and session; in no record, for the analysis makes it; below 1 is faster",
+        LESS,
+    ),
     Metric("drift_anchor_s", "s", "seconds of one fixed softmax call, timed beside every cell to see whether the machine kept its speed"),
     Metric(
         "peak_memory_bytes", "B", "most bytes allocated at once during a call or training step, over what was allocated before it", LESS
