@@ -1,4 +1,4 @@
-"""Pictures of every page type, light, dark and as wide as a phone: python tools/screenshots.py SITE FOLDER."""
+"""Pictures of every page type, light and dark, as wide as a page and as a phone: python tools/screenshots.py SITE FOLDER."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
-LOOKS = {"light": (1280, "light"), "dark": (1280, "dark"), "phone": (390, "light")}
+LOOKS = {"light": (1200, "light"), "dark": (1200, "dark"), "phone": (390, "light"), "phone-dark": (390, "dark")}
 
 
 def pages(site: Path) -> list[Path]:

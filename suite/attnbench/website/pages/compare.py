@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attnbench.analysis.number_format import rank_text, ratio, seconds, size
+from attnbench.analysis.number_format import digits, rank_text, ratio, seconds, size
 from attnbench.analysis.ranking import What
+from attnbench.analysis.samples import BASELINE
 from attnbench.analysis.standings import Standing
 from attnbench.analysis.task_metrics import metric_of
+from attnbench.stats import Resolution
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 from attnbench.website.groups import Axis, Group, chunk_name
 from attnbench.website.links import cell_href
 from attnbench.website.results import Results
-from attnbench.website.tables.resolution import percent_text
+from attnbench.website.tables.resolution import against_itself, percent_text
 from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, clip, interval_text, status_cell
 from attnbench.website.view import View
 
@@ -75,7 +77,12 @@ def _view(results: Results, axes: tuple[Axis, ...], rows: Sequence[Row], what: W
         standings = results.standings.places(what, records[0])
         resolution = results.standings.resolution(records[0]) if what == "time" else None
         apart = f", differences below {percent_text(resolution.factor)} undecided" if resolution else ""
-        cells.append([Cell(head, small + apart, kind="head"), *(_cell(mine.get(label), standings.get(label), what) for label in labels)])
+        cells.append(
+            [
+                Cell(head, small + apart, kind="head"),
+                *(_cell(mine.get(label), standings.get(label), what, resolution if label == BASELINE else None) for label in labels),
+            ]
+        )
         told: dict[str, Value] = {"setting": f"{head}, {small}"}
         for label in labels:
             place = standings.get(label)
@@ -96,7 +103,8 @@ def _place(standing: Standing | None, labels: Sequence[str]) -> Any:
     return [[column for column, label in enumerate(labels) if label in tied], sign * standing.interval.value]
 
 
-def _cell(record: Record | None, standing: Standing | None, what: What) -> Cell:
+def _cell(record: Record | None, standing: Standing | None, what: What, resolution: Resolution | None) -> Cell:
+    """The cell of a mechanism in a setting. resolution: of softmax's times that of the setting, which is its interval against itself."""
     if record is None or standing is None:
         return EMPTY
     if record.status != "ok":
@@ -105,7 +113,9 @@ def _cell(record: Record | None, standing: Standing | None, what: What) -> Cell:
         return Cell("not measured", kind="number none")
     show = _shown(record, standing, what)
     rank = f"rank {rank_text(standing.rank)}" if standing.rank else (standing.why or "no rank")
-    bounds = f"{interval_text(standing.interval, show)} · " if what != "memory" else ""
+    is_ratio = standing.metric.endswith("_ratio")
+    interval = against_itself(resolution, standing.interval) if is_ratio else standing.interval
+    bounds = f"{interval_text(interval, digits if is_ratio else show)} · " if what != "memory" else ""
     return Cell(show(standing.interval.value), bounds + clip(rank, 40), href=cell_href(record))
 
 

@@ -13,7 +13,7 @@ from attnbench.stats import Interval
 from attnbench.store.record import Record
 from attnbench.website.links import cell_href
 from attnbench.website.results import Results
-from attnbench.website.tables.resolution import resolution_text, row_words
+from attnbench.website.tables.resolution import against_itself, resolution_text, row_words
 from attnbench.website.tables.table import (
     EMPTY,
     Cell,
@@ -65,8 +65,8 @@ class Times:
         timed = [r for r in records if results.label(r) in self.times]
         ratios = {label: x for r in timed if (x := over_softmax(results, r, base)) and (label := results.label(r))}
         self.is_relative = len(ratios) == len(self.times) > 0
-        if self.resolution and BASELINE in ratios:  # against itself it is 1, and what the table cannot tell apart is its interval
-            ratios[BASELINE] = Interval(1.0, 1 / self.resolution.factor, self.resolution.factor, ratios[BASELINE].confidence)
+        if BASELINE in ratios:
+            ratios[BASELINE] = against_itself(self.resolution, ratios[BASELINE])
         self.lead = ratios if self.is_relative else self.times
         self.on = scale(self.lead.values(), 1.0 if self.is_relative else None)
         self.confidences = {interval.confidence for interval in self.lead.values()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnbench.analysis.standings import Standing
-from attnbench.stats import Resolution
+from attnbench.stats import Interval, Resolution
 from attnbench.website.tables.table import Word
 from attnbench.website.words import WORDS
 
@@ -25,6 +25,11 @@ def resolution_text(found: Resolution | None) -> str:
     if found.over_cells is not None:
         told += f", and its time over all cells of this table by {percent_text(found.over_cells)}"
     return f"{told}."
+
+
+def against_itself(found: Resolution | None, told: Interval) -> Interval:
+    """Softmax's ratio to itself: 1, with what the table cannot tell apart as its interval. told: the ratio where that is not known."""
+    return Interval(1.0, 1 / found.factor, found.factor, told.confidence) if found else told
 
 
 def processes_text(number: int) -> str:
