@@ -40,9 +40,9 @@ def kernel_times(make: Callable[[], VerifiedTrial], mode: str, device: str, kern
     """The times of a trial's kernels: by replays of a graph where the call can be captured, else by the profiler.
 
     Only a forward pass is captured: all that it leaves is its output, while gradients and states are also kept track of in Python, which a
-    replay does not run. Times count only when the results of those very calls hold: a graph that replays something else is not believed
-    and where results under the profiler do not hold either, there are no times. That is no fault of the mechanism, for it is the calls by the
-    wall clock that a record stands for.
+    replay does not run. Times count only when the results of those very calls hold. A graph that replays something else is not believed;
+    where results under the profiler do not hold either, there are no times. That is no fault of the mechanism: a record stands for the
+    calls by the wall clock.
 
     make: gives the trial, with nothing kept of earlier calls.
     """
