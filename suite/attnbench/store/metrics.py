@@ -81,7 +81,9 @@ _TABLE = (
         "share of the machine's peak that the median call achieved, by whichever binds: products or memory",
         MORE,
     ),
-    Metric("error", "1", "relative error (Frobenius norm) against the float64 reference, of the output or gradient closest to its limit", LESS),
+    Metric(
+        "error", "1", "relative error (Frobenius norm) against the float64 reference, of the output or gradient closest to its limit", LESS
+    ),
     Metric("error_allowed", "1", "the limit of error: a multiple of what the plain form loses in the same dtype, and a few rounding units"),
     Metric("row_error", "1", "largest relative error of one row of the output or of a gradient, on the scale of that row", LESS),
     Metric("verified_rows", "1", "rows of a timed call's output that were compared with the float64 reference"),

@@ -50,8 +50,9 @@ def softmax_of(spec: Spec) -> Spec:
 
 
 def _trial(spec: Spec, source: str) -> KernelTrial | DecodeTrial | PrefillTrial:
-    trials = {"decode": DecodeTrial, "prefill": PrefillTrial}
-    return trials.get(spec.mode, KernelTrial)(spec, source)
+    if spec.mode == "decode":
+        return DecodeTrial(spec, source)
+    return PrefillTrial(spec, source) if spec.mode == "prefill" else KernelTrial(spec, source)
 
 
 def _anchor_s(spec: Spec, drift_s: float) -> float:
