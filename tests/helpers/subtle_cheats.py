@@ -1,4 +1,4 @@
-"""Mechanisms that cheat where the output alone, at a short length or in one norm, would not show it. See cheats.HONEST, which they change."""
+"""Mechanisms that cheat where the output alone, a short length or one norm would not show it. They change cheats.HONEST."""
 
 from __future__ import annotations
 

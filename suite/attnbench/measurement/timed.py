@@ -44,7 +44,10 @@ class Trial(Protocol):
 
     shape: torch.Size
     tolerance: float
-    settle: Callable[[], object] | None
+
+    @property
+    def settle(self) -> Callable[[], object] | None:
+        """What is called before a timed call; None for the call itself."""
 
     @property
     def inputs(self) -> Inputs:

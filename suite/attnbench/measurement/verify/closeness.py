@@ -36,8 +36,8 @@ class Result:
     exact:   the definition in float64.
     plain:   the definition in float32, rounded to the cell's dtype if that is narrower.
     in_rows: whether its last dimension holds rows that are compared one by one.
-    scale:   of a gradient, the norm of the largest that was computed with it. Gradients are differences of larger numbers: rounding shows on
-             that scale, and in one row of them on the scale of the largest. 0 for an output.
+    scale:   of a gradient, the norm of the largest that was computed with it. Gradients are differences of larger numbers: rounding shows
+             on that scale, and in one row of them on the scale of the largest. 0 for an output.
     """
 
     name: str

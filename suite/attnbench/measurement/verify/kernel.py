@@ -1,4 +1,4 @@
-"""Verifies a kept call of a kernel cell: rows of the timed output and, in training, gradients, against the definition at the timed shape."""
+"""Verifies a kept call of a kernel cell: rows of the timed output, and gradients, against the definition at the timed shape."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Variant
-from attnbench.measurement.anew import Blueprint, Execution, Original, load_anew, state_of
+from attnbench.measurement.anew import Blueprint, Original, load_anew, state_of
 from attnbench.measurement.verify.closeness import Result, Verified, compare
 from attnbench.measurement.verify.definition import definition_rows, undefined
 from attnbench.measurement.verify.jumps import jumps, shifted
@@ -43,7 +43,7 @@ class OriginalStack:
         return undefined(variant, module, batch * self._architecture.num_heads, seq_len)
 
     def by_definition(self, dtype: torch.dtype) -> Stack:
-        """The same stack in another dtype, with the same parameters, whose attention is the definition; by an execution of the file of its own."""
+        """The same stack in another dtype, with the same parameters, whose attention is the definition by another execution of the file."""
         execution = load_anew(self._source)
         self.shared = execution.shared
 
@@ -76,7 +76,7 @@ def loss(out: Tensor) -> Tensor:
 
 
 def verify_stack(original: OriginalStack, tokens: Tensor, results: Sequence[Tensor]) -> Verified:
-    """Compare the output for tokens [batch, seq_len, d_model] and, in training, the gradients by all parameters, with the stack by definition.
+    """Compare the output for tokens [batch, seq_len, d_model] and, in training, the gradients by all parameters, with the definition.
 
     Raises Incorrect when one is further off than its tolerance, a multiple of what the stack by definition loses in float32.
     """
