@@ -105,7 +105,7 @@ def verify_stack(original: OriginalStack, tokens: Tensor, results: Sequence[Tens
         with _rounded(exact, by, generator):
             return _results(exact, tokens.double(), training)
 
-    found = compare(compared, tokens.dtype, batch * seq_len, lambda: jumps(moved, tokens.device), capped=False)
+    found = compare(compared, tokens.dtype, batch * seq_len, lambda: jumps(moved, wanted, tokens.device), capped=False)
     return found if original.shared is None else dataclasses.replace(found, facts={"definition": original.shared})
 
 
