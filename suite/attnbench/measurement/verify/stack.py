@@ -16,7 +16,7 @@ from attnbench.measurement.verify.definition import definition_rows, undefined
 from attnbench.measurement.verify.jumps import jumps, shifted
 from attnbench.training.model import Architecture, Stack
 
-ROUNDED = 3  # more samples of the rounding of a stack, see verify_stack
+ROUNDED = 8  # more samples of the rounding of a stack, see verify_stack
 _ATTENTION, _DEFINED = ".attention.attention.", ".attention.attention.module."  # of a parameter of a mechanism, and of its definition
 
 
