@@ -56,13 +56,13 @@ class Definition:
         found = _results(variant, module, case, [x.float() for x in case.inputs])
         return [x.to(case.dtype) if case.dtype.itemsize < x.dtype.itemsize else x for x in found]
 
-    def jumps(self, case: Case) -> list[Tensor]:
-        """By how much each result of `exactly` jumps where its inputs move by rounding, see `jumps.jumps`."""
+    def jumps(self, case: Case, exact: Sequence[Tensor]) -> list[Tensor]:
+        """By how much each result of `exactly`, which are given, jumps where its inputs move by rounding, see `jumps.jumps`."""
 
         def results(by: float, generator: torch.Generator) -> list[Tensor]:
             return _results(self.variant, self.exact, case, [shifted(x.double(), by, generator) for x in case.inputs])
 
-        return jumps(results, case.inputs[0].device)
+        return jumps(results, exact, case.inputs[0].device)
 
 
 def _results(variant: Variant, module: nn.Module, case: Case, inputs: Sequence[Tensor]) -> list[Tensor]:

@@ -13,7 +13,7 @@ from attnbench.attention import Heads, PaddingMask, Variant, hide_padding
 # Of a dense float64 matrix that serves where a mechanism has no reference_rows: four heads of 2,048 tokens; an exponential is cubic.
 DENSE_BYTES, ORTHOGONAL_SEQ_LEN = 2**27, 256
 ROWS = 64  # of the output, that are compared where not all are
-BLOCK_NUMBERS = {"cpu": 2**22, "cuda": 2**26}  # of [heads, rows, seq_len], for which rows are computed at once
+BLOCK_NUMBERS = {"cpu": 2**23, "cuda": 2**26}  # of [heads, rows, seq_len], for which rows are computed at once
 
 _draw = random.SystemRandom()  # nobody knows beforehand which rows are compared
 

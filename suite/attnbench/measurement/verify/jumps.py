@@ -14,17 +14,17 @@ STEP = 64 * torch.finfo(torch.float32).eps  # far more than rounding, so that bo
 MOVES = 2
 
 
-def jumps(function: Callable[[float, torch.Generator], Sequence[Tensor]], device: torch.device) -> list[Tensor]:
+def jumps(function: Callable[[float, torch.Generator], Sequence[Tensor]], middle: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     """By how much each result of a function jumps: the size of its second difference, which is 0 where it is smooth; the largest of two.
 
     function: called with how far to move what it computes on, and with what draws the direction, the same for both ways; see `shifted`.
+    middle:   its results where nothing is moved.
     """
     generator = torch.Generator(device)
 
     def move(seed: int, by: float) -> Sequence[Tensor]:
         return function(by, generator.manual_seed(seed))
 
-    middle = move(0, 0.0)
     found = [torch.zeros_like(x) for x in middle]
     for seed in range(MOVES):
         ways = zip(found, move(seed, STEP), move(seed, -STEP), middle, strict=True)

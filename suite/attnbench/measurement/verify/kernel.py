@@ -77,7 +77,7 @@ def verify_call(original: Original, call: KeptCall) -> Verified:
     largest = max((float(x.norm()) for x in exact[1:]), default=0.0)
 
     def jumps() -> list[Tensor]:
-        every = definition.jumps(case)
+        every = definition.jumps(case, exact)
         return [_at(every[one.place], one.rows) for one in found]
 
     results = [
