@@ -202,14 +202,14 @@ def test_corrupt_lines_are_named_by_run_and_show(results: Path) -> None:
 
 def test_show_prints_units_and_failures_in_their_place(results: Path) -> None:
     store = Store(results)
-    for seq_len in (512, 1024, 2048):
+    for seq_len in (128, 256, 512, 1024, 2048):
         seconds = [seq_len * 1e-6] * 9
         found = {"forward_s": seconds, "peak_memory_bytes": [seq_len * 1024.0], "drift_anchor_s": [1e-3]}
         store.append(make_record(make_spec(seq_len=seq_len), measurements=found))
     store.append(make_record(make_spec(seq_len=4096), status="oom", reason="too large", stage="time", measurements={}))
     done = cli_here("show", "--results", str(results))
     text = done.stdout.replace("\u2009", " ")
-    assert re.search(r"1 +softmax +1× +baseline +512 µs +1\.02 ms +2\.05 ms +out of memory +n\^1\.00 ± 0\.00", text)
+    assert re.search(r"1 +softmax +1× +baseline +128 µs +256 µs +512 µs +1\.02 ms +2\.05 ms +out of memory +n\^1\.00 ± 0\.0\d", text)
     assert "oom: kernel · softmax · seq_len 4,096 · forward: too large" in text
 
 

@@ -22,7 +22,7 @@ from attnbench.measurement.device import named
 Call = Callable[[int], object]  # called with the number of the iteration
 
 WARMUP_CALLS, WARMUP_S = 3, 0.3
-WARM_ROUNDS, WARM_ROUNDS_S = 2, 1.0  # rounds that are thrown away; after a longer one there is no second
+WARM_ROUNDS = 2  # that are thrown away
 
 
 class ClockError(AttnbenchError):
@@ -109,8 +109,8 @@ def take_turns(
     """Time warm calls in rounds, each once a round, in an order drawn anew, so that a disturbance affects all of them.
 
     Sample i of every call is of round i, so that ratios of samples are ratios of neighbours in time. Before each timed call is one that
-    settles; a call without neighbours follows its like anyway. The first rounds, in which the calls get used to each other, are thrown
-    away: two, or one where it takes a second. Python's garbage collector is off meanwhile.
+    settles; a call without neighbours follows its like anyway. The first two rounds, in which the calls get used to each other, are thrown
+    away. Python's garbage collector is off meanwhile.
 
     Raises ClockError when the clock does not advance during a call.
     """
@@ -121,8 +121,7 @@ def take_turns(
     gc.disable()
     try:
         for _ in range(WARM_ROUNDS):
-            if sum(rounds.time_one().values()) >= WARM_ROUNDS_S:
-                break
+            rounds.time_one()
         samples = {name: Samples() for name in turns}
         done, spent_s = 0, 0.0
         while not stopping.is_over(done, spent_s):

@@ -12,15 +12,14 @@ from statistics import median
 from typing import Any
 
 from attnbench import registry
-from attnbench.measurement.clock import StoppingRule
+from attnbench.measurement.clock import WARM_ROUNDS, StoppingRule
 from attnbench.measurement.cost import ANCHOR_PATIENCE_S
 from attnbench.spec.axes import Spec
 from attnbench.store.facts import TIMING
 from attnbench.store.record import Record
 
 SIZE = {"kernel": "seq_len", "depth": "num_layers", "task": "epochs"}  # the axis along which a cell's seconds are scaled
-WARM_ROUNDS = 2  # that are timed and thrown away
-CALLS = 2  # of each function in a round, of which the second is timed
+CALLS = 2  # of each function in a round with softmax, of which the second is timed; alone, each follows its like
 # Rough numbers for what no record tells: a call of softmax at 5e10 FLOP/s; a step of a layer, and an epoch of one; and the rest of a cell.
 FLOP_S, FEWEST_S = 5e10, 5e-5
 LAYER_S, LAYER_EPOCH_S = 2e-3, 0.55
@@ -64,8 +63,9 @@ class Estimate:
         if spec.track == "task":
             return cost.rest_s
         anchor_s = self._cost(replace(spec, variant="softmax", params={})).call_s
-        round_s = cost.call_s + (anchor_s if anchor_s <= ANCHOR_PATIENCE_S else 0.0)
-        return cost.rest_s + CALLS * (WARM_ROUNDS + _rounds(round_s)) * round_s
+        beside = anchor_s <= ANCHOR_PATIENCE_S
+        round_s = cost.call_s + (anchor_s if beside else 0.0)
+        return cost.rest_s + (CALLS if beside else 1) * (WARM_ROUNDS + _rounds(round_s)) * round_s
 
     def _add(self, record: Record) -> None:
         spec = record.spec

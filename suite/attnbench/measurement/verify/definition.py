@@ -55,7 +55,8 @@ def definition_rows(
     if variant.reference is not None:
         matrix = variant.reference(module, q, k, causal, padding_mask)
     else:
-        matrix = module.matrix(q, k, causal=causal, padding_mask=padding_mask)
+        masked = {} if padding_mask is None else {"padding_mask": padding_mask}  # a module of one's own may take none
+        matrix = module.matrix(q, k, causal=causal, **masked)
     mask = None if padding_mask is None else padding_mask[:, rows]
     return hide_padding(mask, matrix[..., rows, :] @ hide_padding(padding_mask, v)[0])[0]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import Variant
 from attnbench.measurement.anew import Blueprint, Original, load_anew, state_of
-from attnbench.measurement.verify.closeness import Result, Verified, compare
+from attnbench.measurement.verify.closeness import STACK, Result, Verified, compare
 from attnbench.measurement.verify.definition import definition_rows, undefined
 from attnbench.measurement.verify.jumps import jumps, shifted
 from attnbench.training.model import Architecture, Stack
@@ -111,7 +111,7 @@ def verify_stack(original: OriginalStack, tokens: Tensor, results: Sequence[Tens
             for name, found, right, simple in zip(names, results[1:], wanted[1:], plain[1:], strict=True)
         ]
 
-    found = compare(compared, tokens.dtype, batch * seq_len, lambda: jumps(moved, wanted, tokens.device), capped=False)
+    found = compare(compared, tokens.dtype, batch * seq_len, lambda: jumps(moved, wanted, tokens.device), STACK)
     return found if original.shared is None else dataclasses.replace(found, facts={"definition": original.shared})
 
 
