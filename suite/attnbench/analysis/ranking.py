@@ -20,7 +20,8 @@ from attnbench.analysis.labels import Labels
 from attnbench.analysis.number_format import size
 from attnbench.analysis.settings import SETTING, comparable
 from attnbench.analysis.time_medians import TimeMedians
-from attnbench.analysis.times import TimeTable, time_table
+from attnbench.analysis.time_table import TimeTable
+from attnbench.analysis.times import time_table
 from attnbench.errors import unknown_name
 from attnbench.stats import Interval, exact_cheaper, mean_interval, rank_ranges, scoring_higher, ties, within
 from attnbench.store.metrics import RESULTS, higher_is_better
@@ -98,7 +99,7 @@ def _timed(entries: Sequence[Entry], elsewhere: Sequence[str | None], table: Tim
     fastest = np.nan_to_num(table.values.log, nan=np.inf).tolist()
     rows = []
     for place, (entry, own) in enumerate(zip(entries, numbers, strict=True)):
-        counted = [times.counts[record] for record in entry.records]
+        counted = [times.counts[record] for record, used in zip(entry.records, table.used[place], strict=True) if used]
         rows.append((
             entry.label, entry.variant, *places.get(place, (None, None)), tied.get(place, ()), table.metric, *own, sum(counted),
             sum(map(bool, counted)), entry.status, table.whys[place], elsewhere[place], table.notes[place], entry.implementation, *resolved,
@@ -157,6 +158,8 @@ def _why(entry: Entry, samples: Sequence[list[float]], what: What) -> str | None
     """The reason why a mechanism has no rank; None if it has one."""
     if entry.failed is not None:
         return entry.failure
+    if entry.unverified:
+        return entry.unverified
     if not all(samples):
         return "it was not measured here"
     return "its cost is not above zero" if what != "result" and min(map(min, samples)) <= 0 else None

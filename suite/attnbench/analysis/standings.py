@@ -13,6 +13,7 @@ from attnbench.analysis.overall import Aggregate, task_ranks
 from attnbench.analysis.ranking import RESOLUTION, What, rankings
 from attnbench.analysis.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
 from attnbench.analysis.settings import ALONG, SETTING, Setting, as_texts, bench_of, setting_of, without
+from attnbench.analysis.unverified import UNVERIFIED
 from attnbench.stats import CONFIDENCE, Interval, Resolution, rank_ranges
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
@@ -53,6 +54,11 @@ class Standing:
     @property
     def flagged(self) -> bool:
         return bool(self.why and self.why.startswith("flagged: "))
+
+    @property
+    def counts(self) -> bool:
+        """Whether its number may be set beside others: of a disturbed or an unverified cell it may not."""
+        return not self.flagged and not (self.why or "").startswith(UNVERIFIED)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import median
 
+from attnbench.analysis.drift import not_judged
 from attnbench.analysis.number_format import count, ratio, seconds, size
+from attnbench.analysis.own_softmax import anchor_distance
 from attnbench.analysis.samples import positive, values
+from attnbench.analysis.unverified import FACT as NOT_COMPARED
+from attnbench.analysis.unverified import unverified_record
 from attnbench.store.disturbed import disturbance
 from attnbench.store.record import Record
 from attnbench.website.tables.table import clip
@@ -30,12 +33,12 @@ def trust_facts(record: Record, base_s: float | None) -> list[Fact]:
 
 def _anchor(record: Record, base_s: float | None) -> str:
     """How far softmax, timed in turn with the cell, lay from its own time in cells of its own."""
-    beside = positive(record, "anchor_s")
-    if beside is None:
+    if (found := anchor_distance(record, base_s)) is None:
         return ""
-    if not base_s:
-        return f"softmax took {seconds(beside.value)} beside it; its own cell of this session is missing"
-    return f"softmax took {seconds(beside.value)} beside it, {ratio(beside.value / base_s)} its own time of {seconds(base_s)}"
+    beside_s, distance = found
+    if base_s is None or distance is None:
+        return f"softmax took {seconds(beside_s)} beside it; its own cell of this session is missing"
+    return f"softmax took {seconds(beside_s)} beside it, {ratio(distance)} its own time of {seconds(base_s)}"
 
 
 def _drift(record: Record) -> str:
@@ -45,7 +48,8 @@ def _drift(record: Record) -> str:
         return ""
     half = len(samples) // 2
     before, after = median(samples[:half]), median(samples[-half:])
-    return f"the drift anchor took {seconds(before)} before and {seconds(after)} after, {ratio(after / before)}"
+    told = f"the drift anchor took {seconds(before)} before and {seconds(after)} after, {ratio(after / before)}"
+    return "; ".join(filter(None, (told, not_judged(median(samples)))))
 
 
 def _load(record: Record) -> str:
@@ -63,8 +67,10 @@ def _load(record: Record) -> str:
 
 
 def _verified(record: Record) -> str:
-    """The error of the timed output, what is allowed, and how much of it was compared."""
+    """The error of the timed output, what is allowed, and how much of it was compared; else why nothing was."""
     error, allowed, rows = (_first(record, name) for name in ("error", "error_allowed", "verified_rows"))
+    if said := _text(record, NOT_COMPARED):
+        return f"not compared with its definition: {said}" + ("; so it has no rank" if unverified_record(record) else "")
     if error is None:
         return ""
     told = f"relative error {error:.2g}" + (f" of {allowed:.2g} allowed" if allowed is not None else "")
@@ -78,12 +84,6 @@ def _beyond(record: Record) -> str:
     if counted is None or grown is None or grown.value <= counted.value:
         return ""
     return f"the process grew by {size(grown.value)}, {size(grown.value - counted.value)} more than torch’s allocator counted"
-
-
-def own_times(records: Sequence[Record]) -> float | None:
-    """The median over softmax's own cells of their medians, in seconds; None where none has a time."""
-    medians = [found.value for record in records if (found := positive(record, f"{record.spec.mode}_s"))]
-    return median(medians) if medians else None
 
 
 def _text(record: Record, name: str) -> str:
