@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 
 from attnbench.analysis.apart import apart
+from attnbench.analysis.compare import compare
 from attnbench.analysis.entries import Entry
 from attnbench.analysis.frame import frame
 from attnbench.analysis.ranking import ranking
+from attnbench.analysis.scaling import feasible
 from attnbench.analysis.settings import labels_of
 from attnbench.analysis.standings import Standings
 from attnbench.store.record import Record
@@ -94,6 +96,15 @@ def test_what_was_not_compared_with_its_definition_has_no_rank(what: Any) -> Non
     assert math.isnan(row.rank_low) and row.why == f"its output was not compared with its definition: {WHY}"
     assert placed(FAILS).rank_low == 1 and placed(WHY, timing="").rank_low == 1
     assert placed(FAILS).notes == ((f"not compared: {FAILS}",) if what == "time" else ())
+
+
+def test_what_was_not_compared_with_its_definition_stands_in_no_comparison_and_no_series() -> None:
+    facts = {"torch": "2.13.0", "timing": "settled"}
+    table = frame([timed("softmax", 1.0, environment=facts), timed("orthogonal", 0.5, environment={**facts, "not_compared": WHY})])
+    (pair,) = compare(table, "softmax", "orthogonal").pairs
+    assert pair.difference == "not compared" and WHY in pair.why
+    for what, budget in (("time", 10.0), ("memory", 1e6)):
+        assert feasible(table, what, budget).set_index("label").longest.notna().to_dict() == {"orthogonal": False, "softmax": True}
 
 
 def test_a_softmax_that_was_not_compared_is_no_denominator() -> None:

@@ -17,6 +17,7 @@ from attnbench.website.pages.opening import known_sentence, opening
 from attnbench.website.results import Results
 from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.resolution import resolution_text
+from attnbench.website.tables.rows import cost_rows
 from attnbench.website.tables.table import Cell, Table
 from attnbench.website.times import by_rounds, over_softmax
 from attnbench.website.view import View
@@ -116,6 +117,8 @@ def test_rows_are_in_the_order_of_their_times_and_what_does_not_count_is_last() 
 def test_a_ratio_by_rounds_says_so_and_what_does_not_count_has_none() -> None:
     of = {(each.spec.variant, each.spec.seq_len): each for each in results().records if each.spec.mode == "forward"}
     assert by_rounds(results(), of["performer", 4096]) == "by its rounds" and not by_rounds(results(), of["performer", 2048])
+    downloaded = cost_rows(results(), [of["performer", 4096], of["sigmoid", 2048]])
+    assert [each.get("time_ratio_by_rounds") for each in downloaded] == [True, None] and "time_ratio" not in downloaded[1]
     assert over_softmax(results(), of["sigmoid", 2048], None) is None and over_softmax(results(), of["sigmoid", 4096], None)
 
 

@@ -1,7 +1,8 @@
 """Ranking tables: the mechanisms of every setting, ordered by time, memory or test result, with intervals and with ties.
 
 No missing value is filled in. A mechanism whose cell failed, or one of whose seeds did, is listed with its status and has no rank. A time
-of a disturbed cell is shown and has no rank. Two results are compared over the seeds that both have.
+of a disturbed cell is shown and has no rank; what was not compared with its definition has none either. Two results are compared over the
+seeds that both have.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ def ranking(table: pd.DataFrame, what: What, track: str) -> pd.DataFrame:
     """One row for every setting of a track and every mechanism in it.
 
     table: from attnbench.load. what: "time" (of a call or a step, median over processes), "memory" (peak, exact) or "result" (on the test
-    part of a task, mean over seeds); intervals are at 95 %. Columns: the setting's (analysis.settings.SETTING), then the mechanism's label
-    and name; rank_low and rank_high, the first and last rank that it could have, missing where it has none; ties, the labels it cannot be
-    told from; metric, value with low, high and their confidence; of a time the seconds and their interval, at the usual speed of the
-    session; the numbers of samples and of records used, each record a process; status; why, the reason for no rank; apart, why the row is
-    not of the session or commit that most rows are of; notes, what a reader must know; implementation; and the parts of the table's
-    resolution (stats.Resolution), the same in every row of a setting.
+    part of a task, mean over seeds); intervals are at 95 %. Columns: the setting's (analysis.settings.SETTING), then the mechanism's
+    label and name; rank_low and rank_high, the first and last rank that it could have, missing where it has none; ties, the labels it
+    cannot be told from; metric, value with low, high and their confidence; of a time the seconds and their interval, at the usual speed
+    of the session; the numbers of samples and of records used, each record a process; status; why, the reason for no rank; apart, what of
+    the row is not of the session or commit that most rows are of; notes, what a reader must know; implementation; and the parts of the
+    table's resolution (stats.Resolution), the same in every row of a setting.
 
     A time is `softmax_ratio`, its seconds over softmax's own, where every mechanism of the setting has such a ratio, else seconds. The rows
     are sorted by setting; then times by their value, others by rank and name; what has no rank is last.

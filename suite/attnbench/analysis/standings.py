@@ -29,7 +29,7 @@ class Standing:
     rank: the first and last rank that it could have, or None; ties: the labels it cannot be told from; why: the reason for no rank.
     metric, interval: what it is ranked by; a time is ranked by `softmax_ratio`, its seconds over softmax's own, where it can be.
     seconds: of a time, the seconds themselves; None where they do not count. processes: in how many processes it was measured.
-    apart: why the row is not of the table's main session or commit ("of session X", "of commit Y"); None where it is.
+    apart: what of the row is not of the table's main session or commit ("of session X", "1 of 3 processes of commit Y"); None where all is.
     notes: what a reader must know beside the number, each a sentence without its full stop ("launch-bound: ...").
     implementation: the mechanism's code on that device, "tuned", "compiled" or "reference"; "" where the record does not say.
     """
