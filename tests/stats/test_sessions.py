@@ -125,9 +125,9 @@ def covered(sd: float, several: int, samples: int) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("samples", [3, 10])
-@pytest.mark.parametrize(("sd", "least", "most"), [(0.005, 0.95, 1.0), (KNOWN_SD, 0.93, 0.98), (0.04, 0.91, 0.95)])
+@pytest.mark.parametrize(("sd", "least", "most"), [(0.005, 0.97, 1.0), (KNOWN_SD, 0.93, 0.97), (0.04, 0.92, 0.95)])
 def test_where_processes_differ_otherwise_than_known_a_dozen_cells_show_it(sd: float, least: float, most: float, samples: int) -> None:
-    """Within 2.4 of the errors that 2,400 cells leave."""
+    """A hundredth beyond the bounds is two errors of what 2,400 cells show."""
     shares_of = covered(sd, 12, samples)
     print(sd, samples, shares_of)
     assert all(least - 0.01 <= share <= most + 0.01 for share in shares_of)

@@ -2,6 +2,10 @@
 
 Two processes that time the same code differ by a few percent, however many samples each takes: by where their memory lies, for instance.
 So a process is one sample of such effects. All of it is in logarithms, where factors add up.
+
+Intervals of 95 % cover 95 to 97 % where processes differ by what is known beforehand. Where they differ by 4 %, they cover 89 to 92 % with
+four cells of three processes to show it, 92 to 94 % with a dozen and 94 to 95 % with sixty; where by 0.5 %, more than 95 %
+(tests/stats/test_sessions.py).
 """
 
 from __future__ import annotations
