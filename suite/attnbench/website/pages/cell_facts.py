@@ -23,7 +23,7 @@ def trust_facts(record: Record, base_s: float | None) -> list[Fact]:
     base_s: softmax's own time in the cell's setting and session, median over its processes; None where it was not measured there.
     """
     found = (
-        ("anchor", _anchor(record, base_s)), ("drift", _drift(record)), ("others used", _load(record)), ("verified", _verified(record)),
+        ("anchor", _anchor(record, base_s)), ("drift", _drift(record)), ("others used", _load(record)), ("verified", _not_compared(record) or _verified(record)),
         ("code", _text(record, "implementation")), ("softmax by", _text(record, "softmax_backend")),
         ("kernels by", _text(record, "kernel_clock")),
         ("timing", _text(record, "timing")), ("process memory", _beyond(record)),
@@ -67,15 +67,19 @@ def _load(record: Record) -> str:
 
 
 def _verified(record: Record) -> str:
-    """The error of the timed output, what is allowed, and how much of it was compared; else why nothing was."""
+    """The error of the timed output, what is allowed, and how much of it was compared."""
     error, allowed, rows = (_first(record, name) for name in ("error", "error_allowed", "verified_rows"))
-    if said := _text(record, NOT_COMPARED):
-        return f"not compared with its definition: {said}" + ("; so it has no rank" if unverified_record(record) else "")
     if error is None:
         return ""
     told = f"relative error {error:.2g}" + (f" of {allowed:.2g} allowed" if allowed is not None else "")
     worst = _first(record, "row_error")
     return told + (f", of the worst row {worst:.2g}" if worst is not None else "") + (f"; {count(rows)} rows compared" if rows else "")
+
+
+def _not_compared(record: Record) -> str:
+    """Why the output was compared with nothing."""
+    said = _text(record, NOT_COMPARED)
+    return f"not compared with its definition: {said}{'; so it has no rank' if unverified_record(record) else ''}" if said else ""
 
 
 def _beyond(record: Record) -> str:
