@@ -23,7 +23,8 @@ def trust_facts(record: Record, base_s: float | None) -> list[Fact]:
     base_s: softmax's own time in the cell's setting and session, median over its processes; None where it was not measured there.
     """
     found = (
-        ("anchor", _anchor(record, base_s)), ("drift", _drift(record)), ("others used", _load(record)), ("verified", _not_compared(record) or _verified(record)),
+        ("anchor", _anchor(record, base_s)), ("drift", _drift(record)), ("others used", _load(record)),
+        ("verified", _not_compared(record) or _verified(record)),
         ("code", _text(record, "implementation")), ("softmax by", _text(record, "softmax_backend")),
         ("kernels by", _text(record, "kernel_clock")),
         ("timing", _text(record, "timing")), ("process memory", _beyond(record)),
