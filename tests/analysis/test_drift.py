@@ -50,6 +50,7 @@ def test_an_anchor_that_is_too_short_judges_nothing() -> None:
     short = 0.9e3 * SHORTEST_S
     found = Drifts([anchored(short), anchored(short, after=3 * short), anchored(short)]).speeds()
     assert found.why == [None] * 3 and (found.slower == 1).all()
+    assert Drifts([anchored(0.4)]).of("desk", make_record().session).note == "drift was not judged: its anchor takes 0.4 ms"
 
 
 def test_another_device_or_number_of_threads_has_another_anchor() -> None:

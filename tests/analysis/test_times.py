@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 
 from attnbench.analysis.apart import apart
+from attnbench.analysis.compare import compare
 from attnbench.analysis.entries import Entry
 from attnbench.analysis.frame import frame
 from attnbench.analysis.ranking import ranking
+from attnbench.analysis.scaling import feasible
 from attnbench.analysis.settings import labels_of
 from attnbench.analysis.standings import Standings
 from attnbench.store.record import Record
@@ -61,7 +63,55 @@ def test_where_the_speed_changed_the_ratio_of_the_turns_ranks_and_the_seconds_do
 def test_one_process_of_three_that_drifted_takes_no_part_in_the_seconds() -> None:
     records = [timed("orthogonal", x, seed=seed, more=more) for seed, (x, more) in enumerate(((3.0, {}), (3.0, {}), (6.0, CHANGED)))]
     row = ranked([*(timed("softmax", 1.0, seed=seed) for seed in range(3)), *records]).loc["orthogonal"]
-    assert row.seconds == pytest.approx(3, rel=0.02) and row.records == 3
+    assert row.seconds == pytest.approx(3, rel=0.02) and row.value == pytest.approx(3, rel=0.03)
+    assert row.records == 2 and row.notes[0].startswith("1 of 3 processes left out: the machine's speed changed 2.00-fold")
+
+
+def test_a_process_of_another_session_counts_over_its_own_softmax_or_not_at_all() -> None:
+    """The third process was measured again, at another commit, on a machine that was twice as fast, and five times as slow by its turns."""
+    softmax = [timed("softmax", 1.0, seed=seed) for seed in range(3)]
+    facts = {"torch": "2.13.0", "commit": "1" * 40}
+    again = timed("orthogonal", 1.5, seed=2, session="z", environment=facts, more={"anchor_ratio": [15.0] * 25})
+    records = [*softmax, *(timed("orthogonal", 3.0, seed=seed) for seed in range(2)), again]
+    row = ranked(records).loc["orthogonal"]
+    assert row.value == pytest.approx(3, rel=0.03) and row.records == 2
+    assert row.notes == ("1 of 3 processes left out: its session has no cell of softmax here that counts",)
+    assert row.apart == "1 of 3 processes of session z, commit 11111111"
+    row = ranked([*records, timed("softmax", 0.5, seed=9, session="z", environment=facts)]).loc["orthogonal"]
+    assert row.value == pytest.approx(3, rel=0.03) and row.records == 3 and row.notes == ()
+
+
+WHY = "its definition takes 4e12 numbers"
+FAILS = "the stack by definition, too, gives numbers that are not finite in float32"
+
+
+@pytest.mark.parametrize("what", ["time", "memory"])
+def test_what_was_not_compared_with_its_definition_has_no_rank(what: Any) -> None:
+    def placed(said: str, timing: str = "settled") -> pd.Series[Any]:
+        facts = {"torch": "2.13.0", "timing": timing}
+        records = [timed("softmax", 1.0, environment=facts), timed("orthogonal", 0.5, environment={**facts, "not_compared": said})]
+        return ranking(frame(records), what, "kernel").set_index("label").loc["orthogonal"]
+
+    row = placed(WHY)
+    assert math.isnan(row.rank_low) and row.why == f"its output was not compared with its definition: {WHY}"
+    assert placed(FAILS).rank_low == 1 and placed(WHY, timing="").rank_low == 1
+    assert placed(FAILS).notes == ((f"not compared: {FAILS}",) if what == "time" else ())
+
+
+def test_what_was_not_compared_with_its_definition_stands_in_no_comparison_and_no_series() -> None:
+    facts = {"torch": "2.13.0", "timing": "settled"}
+    table = frame([timed("softmax", 1.0, environment=facts), timed("orthogonal", 0.5, environment={**facts, "not_compared": WHY})])
+    (pair,) = compare(table, "softmax", "orthogonal").pairs
+    assert pair.difference == "not compared" and WHY in pair.why
+    for what, budget in (("time", 10.0), ("memory", 1e6)):
+        assert feasible(table, what, budget).set_index("label").longest.notna().to_dict() == {"orthogonal": False, "softmax": True}
+
+
+def test_a_softmax_that_was_not_compared_is_no_denominator() -> None:
+    facts = {"torch": "2.13.0", "timing": "settled"}
+    softmax = timed("softmax", 1.0, environment={**facts, "not_compared": WHY})
+    row = ranked([softmax, timed("orthogonal", 3.0, environment=facts, more={"anchor_ratio": [5.0] * 25})]).loc["orthogonal"]
+    assert row.value == pytest.approx(5) and "no cell of softmax" in row.notes[0]
 
 
 def test_a_session_without_softmax_ranks_by_its_turns_and_says_so() -> None:
@@ -108,7 +158,21 @@ def test_the_resolution_is_of_softmax_between_processes_and_over_cells() -> None
     spread = resolution(timed("softmax", 1.0), *beside)
     assert spread.factor == spread.over_cells and 1.4 < spread.factor < 1.7
     assert places(ranked([timed("softmax", 1.0), *beside, timed("e", 4.0)]))["e"] == (2, 6)  # a third dearer, and the table cannot show it
+    without = resolution(*(timed(name, 1.0, seed=seed) for name in ("a", "b") for seed in range(3)))
+    assert without.processes == 0 and without.between == pytest.approx(three.between, abs=0.005)
     assert resolution(make_record(make_spec(variant="softmax"), status="oom", reason="x", measurements={})) is None
+
+
+@pytest.mark.parametrize("threads", [{}, {"threads": 8}])
+def test_the_spread_between_processes_is_that_of_the_bench(threads: dict[str, int]) -> None:
+    """Twenty lengths at which three processes differ by 6 %, on a bench whose threads are known and on one where they are not."""
+    chance = random.Random(0)
+    cells = [(name, n, seed) for name in ("softmax", "orthogonal") for n in range(64, 84) for seed in range(3)]
+    facts = {"torch": "2.13.0", **threads}
+    records = [timed(name, chance.lognormvariate(0, 0.06), seq_len=n, seed=seed, environment=facts) for name, n, seed in cells]
+    table = frame(records)
+    found = Standings(table, labels_of(table)).resolution(records[0])
+    assert found is not None and 1.08 < found.between < 1.17  # 1.96 times 0.06 times the root of twice 0.449 is 0.11
 
 
 def test_a_launch_bound_cell_says_so_by_its_kernels() -> None:
@@ -136,7 +200,8 @@ def test_a_row_of_another_session_or_commit_says_so() -> None:
     entries = [Entry(name, name, sessions=list(of), commits=[c * 40 for c in commits]) for name, of, commits in (
         ("a", ("s",), ("1",)), ("b", ("s", "t"), ("1", "2")), ("c", ("t",), ("2",)), ("d", ("s",), ("3",)), ("e", ("u",), ("1",)),
     )]  # fmt: skip
-    assert apart(entries) == [None, None, f"of session t, commit {'2' * 8}", f"of commit {'3' * 8}", "of session u"]
+    some = f"1 of 2 processes of session t, commit {'2' * 8}"
+    assert apart(entries) == [None, some, f"of session t, commit {'2' * 8}", f"of commit {'3' * 8}", "of session u"]
     assert apart([Entry("a", "a", sessions=["s"], commits=[None])]) == [None]
 
 

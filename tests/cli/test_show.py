@@ -146,6 +146,14 @@ def test_only_disturbed_cells_lose_their_rank(tmp_path: Path) -> None:
     assert "disturbed: kernel · polynomial · seq_len 512 · forward: other processes used 0.60 of a core" in text
 
 
+def test_a_cell_that_was_not_compared_has_no_rank_and_no_ratio(tmp_path: Path) -> None:
+    facts = {"torch": "2.13.0", "timing": "settled"}
+    records = [timed("softmax", 1.0, environment=facts), timed("orthogonal", 0.1, environment={**facts, "not_compared": "too large"})]
+    text = shown(records, tmp_path)
+    assert re.match(r" +–  orthogonal +(100|99\.\d) ms", row(text, "orthogonal"))
+    assert "not verified: kernel · orthogonal · seq_len 1,024 · forward: its output was not compared with its definition: too large" in text
+
+
 def test_a_cell_in_which_the_speed_changed_ranks_by_its_turns_and_its_seconds_are_marked(tmp_path: Path) -> None:
     changed = {"drift_anchor_s": [1e-3] * 3 + [2e-3] * 3}
     text = shown([timed("softmax", 1.0), timed("orthogonal", 3.0, more=changed)], tmp_path)

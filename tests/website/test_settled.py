@@ -17,7 +17,9 @@ from attnbench.website.pages.opening import known_sentence, opening
 from attnbench.website.results import Results
 from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.resolution import resolution_text
+from attnbench.website.tables.rows import cost_rows
 from attnbench.website.tables.table import Cell, Table
+from attnbench.website.times import by_rounds, over_softmax
 from attnbench.website.view import View
 from helpers import site_records, site_settled
 from helpers.site_records import html, record
@@ -82,6 +84,23 @@ def test_the_resolution_is_one_plain_line() -> None:
     )
     assert resolution_text(Resolution(1.048, None, 1)).startswith("A first look, from one process. Differences below 4.8\u2009%")
     assert resolution_text(None) == ""
+    assert resolution_text(Resolution(1.029, 1.031, 0)) == (
+        "Softmax has no cell of its own here. Differences below 3.1\u2009% cannot be told apart: two measurements of the same code differ "
+        "by 2.9\u2009%, as known from other cells, and softmax beside the cells of this table by 3.1\u2009%."
+    )
+
+
+def test_a_row_of_mixed_sessions_says_how_many_of_its_processes_are_of_another() -> None:
+    moved = [
+        dataclasses.replace(each, session=site_settled.LATER) if (each.spec.variant, each.spec.seed) == ("gated", 2) else each
+        for each in kernel_records()
+    ]
+    view = board.views(Results(moved, SOURCES.declared), Checks(()))[0]
+    (table,) = view.blocks
+    assert isinstance(table, Table)
+    told = words(table, "gated")
+    assert f"This row has 1 of 3 processes of session {site_settled.LATER};" in told["other session"]
+    assert "Its session has no cell of softmax" in told["1 of 3 processes left out"] and "two processes" in told
 
 
 def test_rows_are_in_the_order_of_their_times_and_what_does_not_count_is_last() -> None:
@@ -91,6 +110,16 @@ def test_rows_are_in_the_order_of_their_times_and_what_does_not_count_is_last() 
     assert table.rows[-1][1].text == "sigmoid"
     assert table.rows[-1][0].text == "flagged"
     assert "other processes used 0.97 of a core while it was timed; 0.1 is allowed" in table.rows[-1][0].told[0]
+    disturbed = row(table, "sigmoid")
+    assert (disturbed["Time"].text, table.data[-1].get("time_ratio")) == ("–", None) and disturbed["Absolute"].text.endswith("ms")
+
+
+def test_a_ratio_by_rounds_says_so_and_what_does_not_count_has_none() -> None:
+    of = {(each.spec.variant, each.spec.seq_len): each for each in results().records if each.spec.mode == "forward"}
+    assert by_rounds(results(), of["performer", 4096]) == "by its rounds" and not by_rounds(results(), of["performer", 2048])
+    downloaded = cost_rows(results(), [of["performer", 4096], of["sigmoid", 2048]])
+    assert [each.get("time_ratio_by_rounds") for each in downloaded] == [True, None] and "time_ratio" not in downloaded[1]
+    assert over_softmax(results(), of["sigmoid", 2048], None) is None and over_softmax(results(), of["sigmoid", 4096], None)
 
 
 def test_a_row_says_of_which_commit_it_is_and_by_what_it_is_ranked() -> None:
@@ -198,6 +227,11 @@ def test_a_cell_shows_what_its_numbers_can_be_judged_by() -> None:
         assert re.search(told, pages[name]), name
     for told in ("relative error 3e-07 of 2e-06 allowed, of the worst row 8e-07; 64 rows compared", "tuned", "flash", "settled"):
         assert told in pages["quiet"]
+    facts = {"timing": "settled", "not_compared": "its definition is too large"}
+    unverified = dataclasses.replace(chosen["quiet"], environment=facts, measurements={"forward_s": [1.0], "drift_anchor_s": [4e-4] * 6})
+    page = page_of([unverified], cell_file(unverified))
+    assert "not compared with its definition: its definition is too large; so it has no rank" in page
+    assert "drift was not judged: its anchor takes 0.4 ms" in page
     without = [dataclasses.replace(each, environment={}, measurements={"forward_s": [1.0]}) for each in records[:1]]
     assert "What to judge it by" not in page_of(without, cell_file(without[0]))
 

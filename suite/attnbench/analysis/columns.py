@@ -48,6 +48,9 @@ _OWN = MappingProxyType(
         "gpu": Column("text", "the GPU's own name; missing on the CPU, and where the record does not say which of several it was"),
         "timing": Column("text", "the rule by which rounds were timed: settled, or missing for the rule before it"),
         "implementation": Column("text", "the mechanism's code on that device: tuned, compiled or reference; missing where unknown"),
+        "not_compared": Column(
+            "text", "why the output was not compared with its definition, for which the cell has no rank; missing where it was"
+        ),
         "flagged": Column("text", "why the times of the cell do not rank, such as other programs' load; missing where they do"),
         "drift": Column("text", "why the seconds of the cell do not rank, but its ratios to softmax in the same rounds do; else missing"),
         "slower": Column("number", "by which factor the machine was slower near the cell than in most of its session; 1 where unknown"),

@@ -13,7 +13,7 @@ from attnbench.analysis.ranking import TRACKS, What
 from attnbench.analysis.settings import labels_of
 from attnbench.analysis.sides import DRIFT_RATIO, Side, matched
 from attnbench.analysis.time_medians import BASELINE
-from attnbench.analysis.times import RATIO
+from attnbench.analysis.time_table import RATIO
 from attnbench.errors import BadInput
 from attnbench.stats import Interval, exact_cheaper, in_groups, mean_interval, paired_p_values, rejected
 from attnbench.store.metrics import RESULTS, higher_is_better
@@ -114,6 +114,8 @@ def _pair(
         return told("failed", ": ".join(failures[1]))
     if failures[0] or failures[1]:
         return [] if failures[0] and failures[1] else told("not compared", ": ".join(failures[0] or failures[1] or ()))
+    if unverified := a.entry.unverified or b.entry.unverified:
+        return told("not compared", unverified)
     if what == "time":
         return _times(Pair(track, setting, label, what, metric, None, None, None, "undecided"), kind, a, b, margin)
     held = [side.samples(metric) for side in (a, b)]

@@ -57,9 +57,21 @@ class Drift:
     @property
     def note(self) -> str | None:
         """What a reader of the session's numbers must know; None where there is nothing."""
-        if self.baseline is None or self.baseline <= LIMIT:
-            return None
-        return f"the machine was {self.baseline:.2f} times slower than when its peaks were measured: shares of a peak are low by that"
+        told = [] if not self.cells or (short := not_judged(self.median_s)) is None else [short]
+        if self.baseline is not None and self.baseline > LIMIT:
+            told.append(
+                f"the machine was {self.baseline:.2f} times slower than when its peaks were measured: shares of a peak are low by that"
+            )
+        return "; ".join(told) or None
+
+
+def not_judged(anchor_s: float) -> str | None:
+    """That drift is not judged by an anchor that takes so long; None where it is.
+
+    >>> not_judged(0.0004)
+    'drift was not judged: its anchor takes 0.4 ms'
+    """
+    return f"drift was not judged: its anchor takes {1e3 * anchor_s:.2g} ms" if anchor_s < SHORTEST_S else None
 
 
 @dataclass(frozen=True)
@@ -143,7 +155,7 @@ def _judge(session: _Session, part: list[int], slower: Floats, why: list[str | N
     """Write the speed near each of some cells of a session, which are in the order of time, and why its seconds do not rank."""
     drift = [session.anchors[place][0] for place in part]
     middles = np.log([median(samples) for samples in drift])
-    if math.exp(float(np.median(middles))) < SHORTEST_S:
+    if not_judged(math.exp(float(np.median(middles)))):
         return
     near = _running_median(middles) - float(np.median(middles))
     correction = np.exp(_followed(session, part, near) * near)

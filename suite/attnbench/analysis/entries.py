@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnbench.analysis.settings import SETTING, codes, samples_by_record
+from attnbench.analysis.unverified import unverifiable, unverified
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXTS = ("reason", "flagged", "drift", "session", "attnbench_commit", "implementation")
+TEXTS = ("reason", "flagged", "drift", "session", "attnbench_commit", "implementation", "timing", "not_compared")
 Lookup = Mapping[str, Mapping[int, list[float]]]
 
 
@@ -21,8 +22,8 @@ Lookup = Mapping[str, Mapping[int, list[float]]]
 class Entry:
     """The records of one mechanism in one setting, in the order of their seeds.
 
-    flags: why their times do not count, drifts: why their seconds do not, None where they do. failed: the index of the first record that
-    has no numbers.
+    flags: why their times do not count, drifts: why their seconds do not, None where they do. unverified: why it has no rank for want of a
+    comparison with its definition, unverifiable: that its definition fails. failed: the index of the first record that has no numbers.
     """
 
     label: str
@@ -36,6 +37,8 @@ class Entry:
     sessions: list[str] = field(default_factory=list)
     commits: list[str | None] = field(default_factory=list)
     implementation: str = ""
+    unverified: str | None = None
+    unverifiable: str | None = None
     failed: int | None = None
 
     @property
@@ -90,6 +93,9 @@ def settings(rows: pd.DataFrame, track: str, metrics: Sequence[str]) -> Iterator
         entry.sessions.append(texts["session"][place] or "")
         entry.commits.append(texts["attnbench_commit"][place])
         entry.implementation = texts["implementation"][place] or entry.implementation
+        said = texts["not_compared"][place]
+        entry.unverified = entry.unverified or unverified(said, texts["timing"][place])
+        entry.unverifiable = entry.unverifiable or unverifiable(said)
         if group not in names:
             names[group] = tuple(axis[place] for axis in axes)
     for group in sorted(groups, key=lambda g: [_sortable(value) for value in names[g]]):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from attnbench.analysis.asv import FLAG, AsvCell, with_asv
 from attnbench.analysis.drift import Drifts, SessionKey
 from attnbench.analysis.gc_pause import collector_paused
+from attnbench.analysis.unverified import FACT as NOT_COMPARED
 from attnbench.spec.axes import Spec
 from attnbench.store.disturbed import disturbance
 from attnbench.store.metrics import CURVE, as_meant, unit
@@ -27,8 +28,8 @@ AXES = tuple(f.name for f in dataclasses.fields(Spec))
 COLUMNS = (
     *AXES,
     "d_model", "id", "cell", "fingerprint", "status", "reason", "stage", "machine", "session", "started_at", "duration_s", "by", "trust",
-    "attnbench_commit", "torch", "threads", "gpu", "timing", "implementation", "command", "flagged", "drift", "slower", "metric", "unit",
-    "clock", "value", "samples",
+    "attnbench_commit", "torch", "threads", "gpu", "timing", "implementation", "not_compared", "command", "flagged", "drift", "slower",
+    "metric", "unit", "clock", "value", "samples",
 )  # fmt: skip
 
 _TEXT_AXES = tuple(name for name, hint in get_type_hints(Spec).items() if hint in (str, str | None))
@@ -40,7 +41,7 @@ _TEXTS = {
     "trust": "origin.trust",
 }
 # Texts of the environment.
-_FACTS = {"attnbench_commit": "commit", "torch": "torch", "timing": "timing", "implementation": "implementation"}
+_FACTS = {"attnbench_commit": "commit", **{name: name for name in ("torch", "timing", "implementation", NOT_COMPARED)}}
 _ALL_TEXTS = (*_TEXTS, "cell", *_FACTS, "gpu")
 _NUMBERS = {
     **{axis: f"spec.{axis}" for axis in AXES if axis not in (*_TEXT_AXES, "params")},

@@ -15,7 +15,8 @@ from attnbench.analysis.overall import rounded
 from attnbench.analysis.settings import SETTING, comparable
 from attnbench.analysis.task_metrics import CHANCES, nothing_known
 from attnbench.analysis.time_medians import TimeMedians
-from attnbench.analysis.times import TimeTable, time_table
+from attnbench.analysis.time_table import TimeTable
+from attnbench.analysis.times import time_table
 from attnbench.stats import exact_cheaper, frontier, in_groups, scoring_higher
 from attnbench.store.metrics import RESULTS, higher_is_better
 

@@ -1,7 +1,8 @@
 """Ranking tables: the mechanisms of every setting, ordered by time, memory or test result, with intervals and with ties.
 
 No missing value is filled in. A mechanism whose cell failed, or one of whose seeds did, is listed with its status and has no rank. A time
-of a disturbed cell is shown and has no rank. Two results are compared over the seeds that both have.
+of a disturbed cell is shown and has no rank; what was not compared with its definition has none either. Two results are compared over the
+seeds that both have.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from attnbench.analysis.labels import Labels
 from attnbench.analysis.number_format import size
 from attnbench.analysis.settings import SETTING, comparable
 from attnbench.analysis.time_medians import TimeMedians
-from attnbench.analysis.times import TimeTable, time_table
+from attnbench.analysis.time_table import TimeTable
+from attnbench.analysis.times import time_table
 from attnbench.errors import unknown_name
 from attnbench.stats import Interval, exact_cheaper, mean_interval, rank_ranges, scoring_higher, ties, within
 from attnbench.store.metrics import RESULTS, higher_is_better
@@ -44,12 +46,12 @@ def ranking(table: pd.DataFrame, what: What, track: str) -> pd.DataFrame:
     """One row for every setting of a track and every mechanism in it.
 
     table: from attnbench.load. what: "time" (of a call or a step, median over processes), "memory" (peak, exact) or "result" (on the test
-    part of a task, mean over seeds); intervals are at 95 %. Columns: the setting's (analysis.settings.SETTING), then the mechanism's label
-    and name; rank_low and rank_high, the first and last rank that it could have, missing where it has none; ties, the labels it cannot be
-    told from; metric, value with low, high and their confidence; of a time the seconds and their interval, at the usual speed of the
-    session; the numbers of samples and of records used, each record a process; status; why, the reason for no rank; apart, why the row is
-    not of the session or commit that most rows are of; notes, what a reader must know; implementation; and the parts of the table's
-    resolution (stats.Resolution), the same in every row of a setting.
+    part of a task, mean over seeds); intervals are at 95 %. Columns: the setting's (analysis.settings.SETTING), then the mechanism's
+    label and name; rank_low and rank_high, the first and last rank that it could have, missing where it has none; ties, the labels it
+    cannot be told from; metric, value with low, high and their confidence; of a time the seconds and their interval, at the usual speed
+    of the session; the numbers of samples and of records used, each record a process; status; why, the reason for no rank; apart, what of
+    the row is not of the session or commit that most rows are of; notes, what a reader must know; implementation; and the parts of the
+    table's resolution (stats.Resolution), the same in every row of a setting.
 
     A time is `softmax_ratio`, its seconds over softmax's own, where every mechanism of the setting has such a ratio, else seconds. The rows
     are sorted by setting; then times by their value, others by rank and name; what has no rank is last.
@@ -98,7 +100,7 @@ def _timed(entries: Sequence[Entry], elsewhere: Sequence[str | None], table: Tim
     fastest = np.nan_to_num(table.values.log, nan=np.inf).tolist()
     rows = []
     for place, (entry, own) in enumerate(zip(entries, numbers, strict=True)):
-        counted = [times.counts[record] for record in entry.records]
+        counted = [times.counts[record] for record, used in zip(entry.records, table.used[place], strict=True) if used]
         rows.append((
             entry.label, entry.variant, *places.get(place, (None, None)), tied.get(place, ()), table.metric, *own, sum(counted),
             sum(map(bool, counted)), entry.status, table.whys[place], elsewhere[place], table.notes[place], entry.implementation, *resolved,
@@ -157,6 +159,8 @@ def _why(entry: Entry, samples: Sequence[list[float]], what: What) -> str | None
     """The reason why a mechanism has no rank; None if it has one."""
     if entry.failed is not None:
         return entry.failure
+    if entry.unverified:
+        return entry.unverified
     if not all(samples):
         return "it was not measured here"
     return "its cost is not above zero" if what != "result" and min(map(min, samples)) <= 0 else None

@@ -12,7 +12,8 @@ from attnbench.analysis.entries import Entry, settings
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.settings import ALONG, SETTING, comparable
 from attnbench.analysis.time_medians import TimeMedians
-from attnbench.analysis.times import TimeTable, time_table
+from attnbench.analysis.time_table import TimeTable
+from attnbench.analysis.times import time_table
 from attnbench.errors import BadInput, unknown_name
 from attnbench.stats import Interval, Location, crossover, exponent, longest_within
 
@@ -200,18 +201,18 @@ def series_of(
 
 
 def _times(entries: Sequence[Entry], table: TimeTable) -> list[Point]:
-    """The points of a setting's mechanisms by time. Times that do not count, such as those of disturbed cells, are left out."""
+    """The points of a setting's mechanisms by time. Those of disturbed and of unverified cells are left out."""
     return [
         Point(None, None, place, entry.status)
-        if entry.flag
+        if entry.flag or entry.unverified
         else Point(table.seconds.at(place), table, place, entry.status, table.launch_bound[place])
         for place, entry in enumerate(entries)
     ]
 
 
 def _size(entry: Entry, samples: Mapping[int, list[float]]) -> Point:
-    """The point of a mechanism by memory, which is counted and has no error. Bytes that are not above zero are left out."""
-    held = [x for record in entry.records for x in samples.get(record, ())]
+    """The point of a mechanism by memory, which is counted and has no error. What is not above zero or not verified is left out."""
+    held = [] if entry.unverified else [x for record in entry.records for x in samples.get(record, ())]
     cost = Location(math.log(median(held)), 0.0, math.inf, len(entry.records)) if held and min(held) > 0 else None
     return Point(cost, None, 0, entry.status)
 

@@ -15,7 +15,8 @@ from attnbench.analysis.ranking import METRICS, What
 from attnbench.analysis.settings import SETTING, comparable
 from attnbench.analysis.task_metrics import CHANCES, nothing_known
 from attnbench.analysis.time_medians import TimeMedians
-from attnbench.analysis.times import TimeTable, time_table
+from attnbench.analysis.time_table import TimeTable
+from attnbench.analysis.times import time_table
 from attnbench.stats import Location, locations
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from attnbench.analysis.overall import Aggregate, task_ranks
 from attnbench.analysis.ranking import RESOLUTION, What, rankings
 from attnbench.analysis.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
 from attnbench.analysis.settings import ALONG, SETTING, Setting, as_texts, bench_of, setting_of, without
+from attnbench.analysis.unverified import UNVERIFIED
 from attnbench.stats import CONFIDENCE, Interval, Resolution, rank_ranges
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
@@ -28,7 +29,7 @@ class Standing:
     rank: the first and last rank that it could have, or None; ties: the labels it cannot be told from; why: the reason for no rank.
     metric, interval: what it is ranked by; a time is ranked by `softmax_ratio`, its seconds over softmax's own, where it can be.
     seconds: of a time, the seconds themselves; None where they do not count. processes: in how many processes it was measured.
-    apart: why the row is not of the table's main session or commit ("of session X", "of commit Y"); None where it is.
+    apart: what of the row is not of the table's main session or commit ("of session X", "1 of 3 processes of commit Y"); None where all is.
     notes: what a reader must know beside the number, each a sentence without its full stop ("launch-bound: ...").
     implementation: the mechanism's code on that device, "tuned", "compiled" or "reference"; "" where the record does not say.
     """
@@ -53,6 +54,11 @@ class Standing:
     @property
     def flagged(self) -> bool:
         return bool(self.why and self.why.startswith("flagged: "))
+
+    @property
+    def counts(self) -> bool:
+        """Whether its number may be set beside others: of a disturbed or an unverified cell it may not."""
+        return not self.flagged and not (self.why or "").startswith(UNVERIFIED)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.settings import BENCH, SETTING, as_texts, codes, comparable, samples_by_record
+from attnbench.analysis.unverified import unverified
 from attnbench.spec.axes import MODES
 from attnbench.stats import KNOWN, Location, Medians, Spread, between_processes, locations, medians
 
@@ -41,7 +42,7 @@ class TimeMedians:
         raw, drift = _of(rows, TIMES[track]), _of(rows, ("drift_anchor_s",))
         self.over_drift = Medians(raw.log - drift.log, raw.error, raw.freedom)
         self.kernels = _of(rows, [f"{mode}_kernel_s" for mode in MODES]).log
-        counts = heads["flagged"].isna().to_numpy(dtype=bool)
+        counts = _count(heads)
         steady = counts & heads["drift"].isna().to_numpy(dtype=bool)
         self.anchors = Medians(np.where(steady, self.anchors.log, np.nan), self.anchors.error, self.anchors.freedom)
         self._of_seconds = self._spreads(heads, self.seconds, steady)
@@ -66,10 +67,11 @@ class TimeMedians:
         mine, given = heads.iloc[kept], given.of(kept)
         axes = [name for name in self._axes if name in _SPREAD]
         benches, cells = codes(mine, axes), codes(mine, (*self._axes, "label"))
+        values = {name: mine[name].tolist() for name in axes}  # as Python's numbers, of which a setting consists
         found: dict[Key, Spread] = {}
         for bench, first in zip(*np.unique(benches, return_index=True), strict=True):
             own = np.flatnonzero(benches == bench)
-            key = as_texts(mine[name].iloc[first] for name in axes)
+            key = as_texts(values[name][first] for name in axes)
             found[key] = between_processes(given.of(own), np.unique(cells[own], return_inverse=True)[1])
         return found
 
@@ -78,8 +80,8 @@ class TimeMedians:
         rows = comparable(table[(table["variant"] == BASELINE).to_numpy()], track, labels, apart=("session",))
         heads = _heads(rows)
         given = _corrected(_of(rows, TIMES[track]), heads)
-        counts = (heads["label"] == BASELINE) & (heads["status"] == "ok") & heads["flagged"].isna() & heads["drift"].isna()
-        kept = np.flatnonzero(counts.to_numpy(dtype=bool) & np.isfinite(given.log))
+        sound = (heads["label"] == BASELINE) & (heads["status"] == "ok") & heads["drift"].isna()
+        kept = np.flatnonzero(sound.to_numpy(dtype=bool) & _count(heads) & np.isfinite(given.log))
         heads, given = heads.iloc[kept], given.of(kept)
         cells = codes(heads, (*self._axes, "session"))
         firsts = np.unique(cells, return_index=True)[1]
@@ -104,6 +106,12 @@ class TimeMedians:
 def _heads(rows: pd.DataFrame) -> pd.DataFrame:
     """The first row of every record, in the order of their numbers."""
     return rows.iloc[np.unique(rows["record"].to_numpy(), return_index=True)[1]]
+
+
+def _count(heads: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether the times of each record count: it was not disturbed, and its output was verified."""
+    said = zip(heads["not_compared"].tolist(), heads["timing"].tolist(), strict=True)
+    return heads["flagged"].isna().to_numpy(dtype=bool) & np.array([unverified(*of) is None for of in said], dtype=bool)
 
 
 def _of(rows: pd.DataFrame, names: Sequence[str]) -> Medians:

@@ -1,4 +1,4 @@
-"""The times of one setting: what each mechanism is ranked by, and how far two of them must differ to be told apart.
+"""Makes the table of times of one setting: what each mechanism is ranked by.
 
 A time is published as its ratio to softmax's own cells of the same setting and session. Where the machine's speed changed meanwhile, or
 that session has no softmax cell, the ratios to the softmax of the same rounds serve.
@@ -8,86 +8,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attnbench.analysis.entries import Entry
 from attnbench.analysis.number_format import seconds as seconds_text
 from attnbench.analysis.time_medians import BASELINE, TimeMedians
+from attnbench.analysis.time_table import NO_RATIO, RATIO, Bools, Floats, TimeTable, Whole
 from attnbench.stats import (  # fmt: skip
     Location,
     Locations,
     Medians,
     Resolution,
     Spread,
-    cheaper,
-    cost_p_values,
     locations,
-    pair_errors,
+    median_variance,
     resolution_of,
 )
 
-RATIO = "softmax_ratio"
+BY_TURNS = "ranked by its ratio to softmax in the same rounds"
 LAUNCH_BOUND = 2.0  # times its kernels, beyond which the wall time of a call on a GPU is that of launching them
-NO_RATIO = -1  # the base of a number that is no ratio to softmax's own cells
-Floats = NDArray[np.float64]
-Whole = NDArray[np.intp]
-Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class TimeTable:
-    """The times of a setting's mechanisms, in the order in which these were given.
-
-    metric: what they are ranked by, RATIO or seconds. values: ratios, with the errors of their numerators, or seconds; NaN where there are
-    none. base: which of the denominators each has, NO_RATIO without; bases: these, softmax's own cells. seconds: NaN where they do not
-    count. whys: why one has no rank, None where it has one. notes: what a reader must know. launch_bound: whether a GPU's call takes as
-    long as launching its kernels.
-    """
-
-    metric: str
-    values: Locations
-    base: Whole
-    bases: list[Location]
-    seconds: Locations
-    whys: list[str | None]
-    notes: list[tuple[str, ...]]
-    launch_bound: list[bool]
-    resolution: Resolution | None
-
-    def published(self) -> Locations:
-        """What is shown of each mechanism, with the error of its denominator."""
-        if not self.bases:
-            return self.values
-        variance, freedom = self.values.variance, self.values.freedom
-        below = self._below()
-        error, known = (np.append(of, last)[self.base] for of, last in zip(below, (0.0, np.inf), strict=True))  # NO_RATIO is the last
-        with np.errstate(divide="ignore", invalid="ignore"):
-            joint = (variance + error) ** 2 / (variance**2 / freedom + error**2 / known)
-        return Locations(self.values.log, variance + error, np.where(np.isnan(joint), np.inf, joint), self.values.processes)
-
-    def errors(self, places: Sequence[int]) -> tuple[Floats, Floats]:
-        """Of each pair of some mechanisms, the variance of their difference and its degrees of freedom."""
-        return pair_errors(self.values.variance[places], self.values.freedom[places], self.base[places], *self._below())
-
-    def _below(self) -> tuple[Floats, Floats]:
-        """The variances of the denominators, and their degrees of freedom."""
-        variance, freedom = ([getattr(base, name) for base in self.bases] for name in ("variance", "freedom"))
-        return np.array(variance, dtype=float), np.array(freedom, dtype=float)
-
-    def over(self, one: int, other: int) -> Location:
-        """The ratio of the times of two mechanisms; what both are divided by divides out."""
-        variance, freedom = (float(of[0, 1]) for of in self.errors([one, other]))
-        processes = int(min(self.values.processes[[one, other]]))
-        return Location(float(self.values.log[one] - self.values.log[other]), variance, freedom, processes)
-
-    def cheaper(self, places: Sequence[int]) -> Bools:
-        """At [i, j]: whether the one of `places` surely takes less time than the other, by more than the table resolves."""
-        log = self.values.log[places]
-        return cheaper(cost_p_values(log, *self.errors(places)), log, self.resolution.factor if self.resolution else 1.0)
 
 
 def time_table(times: TimeMedians, setting: Sequence[Any], entries: Sequence[Entry], metric: str) -> TimeTable:
@@ -101,6 +42,7 @@ class _Maker:
     def __init__(self, times: TimeMedians, setting: Sequence[Any], entries: Sequence[Entry]) -> None:
         self._entries = entries
         sizes = [len(entry.records) for entry in entries]
+        self._ends = np.cumsum(sizes)[:-1]
         self._owner = np.repeat(np.arange(len(entries)), sizes)
         records = np.array([record for entry in entries for record in entry.records], dtype=np.intp)
         self._seconds, self._turns = times.seconds.of(records), times.turns.of(records)
@@ -109,32 +51,49 @@ class _Maker:
         sessions = [session for entry in entries for session in entry.sessions]
         own = {session: times.softmax(setting, session) for session in dict.fromkeys(sessions)}
         self._softmax = {session: base for session, base in own.items() if base is not None}
+        self._sessions = np.array(sessions, dtype=object)
         self._below = np.array([base.log if (base := own[session]) else np.nan for session in sessions])
         self._measured = np.isfinite(self._seconds.log)
         drifts = [drift for entry in entries for drift in entry.drifts]
         self._steady = np.array([drift is None for drift in drifts]) & self._measured
         self._own = self._steady & np.isfinite(self._below)  # divided by softmax's own cells
+        self._pooled = self._any(self._own)  # the other processes of such a mechanism fall out: a value is by one estimator
 
     def made(self, metric: str) -> TimeTable:
         entries = self._entries
         ratios = self._over_softmax()
-        relative = self._all(np.isfinite(ratios.log) | ~self._measured)
+        relative = self._pooled | self._all(np.isfinite(ratios.log) | ~self._measured)
         whys = [_why(entry, complete) for entry, complete in zip(entries, self._all(self._measured).tolist(), strict=True)]
         candidates = np.array([why is None for why in whys])
         of_interest = candidates if candidates.any() else self._any(self._measured)
         seconds = self._located(self._seconds, self._steady, self._spread)
         notes = [_launch_bound(wall, kernels) for wall, kernels in zip(seconds.log.tolist(), self._medians_of(self._kernels), strict=True)]
         more = [bool(note) for note in notes], self._resolution()
+        notes = [(*of, entry.unverifiable) if entry.unverifiable else of for of, entry in zip(notes, entries, strict=True)]
         if not (of_interest.any() and relative[of_interest].all()):
             for place, entry in enumerate(entries):
                 if whys[place] is None and np.isnan(seconds.log[place]):
                     whys[place] = f"its seconds do not count: {entry.drift}"
-            return TimeTable(metric, seconds, np.full(len(entries), NO_RATIO), [], seconds, whys, notes, *more)
-        for place in np.flatnonzero(self._any(self._measured & ~self._own)).tolist():
-            if entries[place].label != BASELINE:
-                reason = entries[place].drift or "its session has no cell of softmax here that counts"
-                notes[place] = (*notes[place], f"ranked by its ratio to softmax in the same rounds: {reason}")
-        return TimeTable(RATIO, *self._ratios(ratios), seconds, whys, notes, *more)
+            used = self._used(self._steady)
+            return TimeTable(metric, seconds, np.full(len(entries), NO_RATIO), [], seconds, whys, notes, used, *more)
+        notes = [(*of, *by) for of, by in zip(notes, self._estimators(), strict=True)]
+        return TimeTable(RATIO, *self._ratios(ratios), seconds, whys, notes, self._used(self._own), *more)
+
+    def _used(self, first: Bools) -> list[Bools]:
+        """For each mechanism, on which of its records its value rests: those of `first`, where it has any, else all that have a time."""
+        return np.split(self._measured & np.where(self._any(first)[self._owner], first, True), self._ends)
+
+    def _estimators(self) -> list[tuple[str, ...]]:
+        """For each mechanism, in words, that its value is not over softmax's own cells, or not that of all its processes."""
+        lost = np.bincount(self._owner[self._measured & ~self._own], minlength=len(self._entries)).tolist()
+        found: list[tuple[str, ...]] = []
+        for entry, number, pooled in zip(self._entries, lost, self._pooled.tolist(), strict=True):
+            reason = entry.drift or "its session has no cell of softmax here that counts"
+            by_turns = f"{BY_TURNS}: {reason}"
+            some = f"{number} of {len(entry.records)} processes left out: {reason}"
+            is_told = number and (pooled or entry.label != BASELINE)
+            found.append((some if pooled else by_turns,) if is_told else ())
+        return found
 
     def _over_softmax(self) -> Medians:
         """Of every record its time over softmax's own cells, or where that cannot be over the softmax of the same rounds."""
@@ -144,19 +103,19 @@ class _Maker:
 
     def _ratios(self, ratios: Medians) -> tuple[Locations, Whole, list[Location]]:
         """The ratios to softmax, which of the denominators each has, and these. Softmax's own is 1, and has no error."""
-        pooled = self._any(self._own)
-        values = self._located(ratios, pooled[self._owner], self._spread)
+        pooled = self._pooled
+        values = self._located(ratios, self._own, self._spread)
         by_turns = self._located(ratios, ~pooled[self._owner], self._spread_of_turns)
         for name in ("log", "variance", "freedom", "processes"):
             np.copyto(getattr(values, name), getattr(by_turns, name), where=~pooled)
         groups: dict[tuple[str, ...], int] = {}
         base = np.full(len(self._entries), NO_RATIO)
-        for place, entry in enumerate(self._entries):
+        sessions_of = (set(of[own]) for of, own in zip(*(np.split(of, self._ends) for of in (self._sessions, self._own)), strict=True))
+        for place, (entry, own) in enumerate(zip(self._entries, sessions_of, strict=True)):
             if entry.label == BASELINE and np.isfinite(values.log[place]):
                 values.log[place] = values.variance[place] = 0.0
             elif pooled[place]:
-                sessions = tuple(sorted({session for session in entry.sessions if session in self._softmax}))
-                base[place] = groups.setdefault(sessions, len(groups))
+                base[place] = groups.setdefault(tuple(sorted(own)), len(groups))
         return values, base, [_mean([self._softmax[session] for session in group]) for group in groups]
 
     def _located(self, given: Medians, chosen: Bools, spread: Spread) -> Locations:
@@ -175,7 +134,7 @@ class _Maker:
         return whole
 
     def _resolution(self) -> Resolution | None:
-        """That of softmax's cells in the session that most records are of; without one, of processes as they are known to differ."""
+        """That of softmax's cells in the session that most records are of; without one, of two rows as processes are known to differ."""
         sessions = [session for entry in self._entries for session in entry.sessions if session in self._softmax]
         if not self._measured.any():
             return None
@@ -183,7 +142,10 @@ class _Maker:
         held = self._anchors[np.isfinite(self._anchors)]
         apart = self._anchors - (self._below if main else np.median(held) if len(held) else 0.0)
         noise = float(np.mean(self._seconds.error[self._measured]))
-        alone = Location(0.0, self._spread.sd**2 + noise, self._spread.freedom, 1)
+        held_by = np.bincount(self._owner[self._measured])
+        usual = main.processes if main else int(np.median(held_by[held_by > 0]))
+        variance = float(median_variance(np.array([usual]))[0]) * (self._spread.sd**2 + noise)
+        alone = Location(0.0, variance, self._spread.freedom, main.processes if main else 0)
         known = main if main and math.isfinite(main.variance) else alone
         return resolution_of(known, apart[np.isfinite(apart)])
 
@@ -210,6 +172,8 @@ def _why(entry: Entry, complete: bool) -> str | None:
         return entry.failure
     if entry.flag:
         return f"flagged: {entry.flag}"
+    if entry.unverified:
+        return entry.unverified
     return None if complete else "it was not measured here"
 
 

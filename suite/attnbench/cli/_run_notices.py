@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 
+from attnbench.analysis.drift import Drifts
 from attnbench.registry import is_path
 from attnbench.runner.cell import Cell, Key
 from attnbench.runner.finished import Finished, is_disturbed
@@ -72,6 +73,13 @@ def tell_of_disturbed(records: Iterable[Record], console: Console) -> None:
         _say(
             console, f"The times of {_count(tasks, 'task cell')} will not rank, because other programs disturbed the training; results do."
         )
+
+
+def tell_of_drift(records: Iterable[Record], console: Console) -> None:
+    """Say of how many cells the seconds do not count because the machine's speed changed."""
+    drifted = sum(why is not None for why in Drifts(record for record in records if record.status == "ok").speeds().why)
+    if drifted:
+        _say(console, f"The seconds of {_count(drifted, 'cell')} do not count, because the machine's speed changed; ratios to softmax do.")
 
 
 def _names_of_files(cell: Cell) -> list[str]:

@@ -13,7 +13,7 @@ from attnbench.analysis.samples import BASELINE, by_coverage, pooled, positive, 
 from attnbench.analysis.scaling import Cost
 from attnbench.analysis.settings import ALONG
 from attnbench.analysis.standings import Crossing, Growth, Standing, Standings
-from attnbench.analysis.times import RATIO
+from attnbench.analysis.time_table import RATIO
 from attnbench.cli.terminal import new_table
 from attnbench.stats import Interval, Resolution
 from attnbench.store.record import Record
@@ -66,7 +66,8 @@ def _resolved(resolution: Resolution | None, places: Mapping[str, Standing]) -> 
     """What the table can show, and whether it is more than a first look."""
     if resolution is None:
         return ()
-    parts = [f"softmax against itself in another process {_percent(resolution.between)}"]
+    measured = "softmax against itself in another process" if resolution.processes else "softmax has no cell here; the same code twice"
+    parts = [f"{measured} {_percent(resolution.between)}"]
     if resolution.over_cells is not None:
         parts.append(f"softmax over all cells {_percent(resolution.over_cells)}")
     said = [f"resolution {_percent(resolution.factor)}: rows that are closer have no order ({', '.join(parts)})"]
@@ -106,7 +107,7 @@ def _rank(place: Standing | None) -> str | Text:
 
 def _beside(record: Record | None, base: Record | None, place: Standing | None, metric: str) -> list[str]:
     """The ratio to softmax and its interval; bytes, which are counted, have no interval; a time that does not count has neither."""
-    if record is None or (place and place.flagged):
+    if record is None or (place and not place.counts):
         return ["", ""]
     if record is base:
         return ["1×", "baseline"]

@@ -11,9 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from attnbench.analysis.drift import Drifts
 from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins, tell_of_shared_name
-from attnbench.cli._run_notices import announce, tell_of_disturbed, tell_of_errors, tell_of_softmax
+from attnbench.cli._run_notices import announce, tell_of_disturbed, tell_of_drift, tell_of_errors, tell_of_softmax
 from attnbench.cli.terminal import print_problems
 from attnbench.errors import BadInput
 from attnbench.runner.can_measure import lacking, require_measuring
@@ -173,8 +172,7 @@ def _summary(records: Sequence[Record], results: Path, took_s: float, console: C
     working_s = sum(seconds for record in records for stage, seconds in record.stages_s.items() if stage not in OTHER_STAGES)
     console.print(f"{working_s / took_s:.0%} of {took_s:,.0f} s went into measuring and training.", highlight=False)
     tell_of_disturbed(records, console)
-    for flag in Drifts(record for record in records if record.status == "ok").flags().values():
-        console.print(f"The times of this session will not rank: {flag}. Run it again with --rerun on a quiet machine.", style="yellow")
+    tell_of_drift(records, console)
     where = "" if results == Path("results") else f" --results {results}"
     console.print(
         f"Next: `attnbench show{where}` for a table, `attnbench site{where}` for the leaderboard.", highlight=False, soft_wrap=True

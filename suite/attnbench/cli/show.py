@@ -18,6 +18,7 @@ from attnbench.analysis.scaling import Cost
 from attnbench.analysis.settings import ALONG, grouped, labels_of, newest_of_cells, setting_of, without
 from attnbench.analysis.standings import Standings
 from attnbench.analysis.task_metrics import metric_of
+from attnbench.analysis.unverified import unverified_record
 from attnbench.cli._show_costs import Label, cost_table
 from attnbench.cli._show_tasks import print_average_ranks, task_table
 from attnbench.cli.filters import Filter, filtered
@@ -121,6 +122,9 @@ def _print_what_does_not_rank(stored: Sequence[Record], chosen: Sequence[Record]
             out.print(f"disturbed: {record.spec.label()}: {why}", style="yellow", markup=False, highlight=False)
         elif why := drifted.get(id(record)):
             out.print(f"its seconds do not rank: {record.spec.label()}: {why}", style="yellow", markup=False, highlight=False)
+    for record in chosen:
+        if why := unverified_record(record):
+            out.print(f"not verified: {record.spec.label()}: {why}", style="yellow", markup=False, highlight=False)
     for record in chosen:
         if record.status != "ok":
             reason = (record.reason or "no reason given").splitlines()[0]

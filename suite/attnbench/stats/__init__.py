@@ -32,6 +32,7 @@ from attnbench.stats.processes import Medians as Medians
 from attnbench.stats.processes import Spread as Spread
 from attnbench.stats.processes import between_processes as between_processes
 from attnbench.stats.processes import locations as locations
+from attnbench.stats.processes import median_variance as median_variance
 from attnbench.stats.processes import medians as medians
 from attnbench.stats.ranks import rank_ranges as rank_ranges
 from attnbench.stats.ranks import ties as ties

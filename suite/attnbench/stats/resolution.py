@@ -20,7 +20,8 @@ class Resolution:
 
     factor: the larger of the two below, 1.023 for example. between: what 95 % of the ratios of softmax to itself, measured in other
     processes, stay within. over_cells: the same from how softmax's time spreads over all cells of the setting, beside which it took turns;
-    None where fewer than three cells have one. processes: in how many processes softmax's own cell was measured.
+    None where fewer than three cells have one. processes: in how many processes softmax's own cell was measured; 0 where it was not, so
+    that `between` is of two rows like those of the table, by how far processes are known to differ.
     """
 
     between: float

@@ -63,6 +63,7 @@ class Environment(TypedDict, total=False):
     kernel_clock: Text  # how the seconds of a GPU's kernels were taken: graph or profiler
     softmax_backend: Text  # the kernel that softmax used: flash, efficient, cudnn or math
     implementation: Text  # of the mechanism on the device: tuned, compiled or reference
+    not_compared: Text  # why the output was not compared with its definition
     other_load: Share  # processors that other processes used while the cell was timed
     steal: Share  # processors that a hypervisor took meanwhile
     involuntary_switches: Whole  # of the cell's threads meanwhile: how often another one was given their processor

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import median
 
+from attnbench.analysis.drift import not_judged
 from attnbench.analysis.number_format import count, ratio, seconds, size
+from attnbench.analysis.own_softmax import anchor_distance
 from attnbench.analysis.samples import positive, values
+from attnbench.analysis.unverified import FACT as NOT_COMPARED
+from attnbench.analysis.unverified import unverified_record
 from attnbench.store.disturbed import disturbance
 from attnbench.store.record import Record
 from attnbench.website.tables.table import clip
@@ -20,7 +23,8 @@ def trust_facts(record: Record, base_s: float | None) -> list[Fact]:
     base_s: softmax's own time in the cell's setting and session, median over its processes; None where it was not measured there.
     """
     found = (
-        ("anchor", _anchor(record, base_s)), ("drift", _drift(record)), ("others used", _load(record)), ("verified", _verified(record)),
+        ("anchor", _anchor(record, base_s)), ("drift", _drift(record)), ("others used", _load(record)),
+        ("verified", _not_compared(record) or _verified(record)),
         ("code", _text(record, "implementation")), ("softmax by", _text(record, "softmax_backend")),
         ("kernels by", _text(record, "kernel_clock")),
         ("timing", _text(record, "timing")), ("process memory", _beyond(record)),
@@ -30,12 +34,12 @@ def trust_facts(record: Record, base_s: float | None) -> list[Fact]:
 
 def _anchor(record: Record, base_s: float | None) -> str:
     """How far softmax, timed in turn with the cell, lay from its own time in cells of its own."""
-    beside = positive(record, "anchor_s")
-    if beside is None:
+    if (found := anchor_distance(record, base_s)) is None:
         return ""
-    if not base_s:
-        return f"softmax took {seconds(beside.value)} beside it; its own cell of this session is missing"
-    return f"softmax took {seconds(beside.value)} beside it, {ratio(beside.value / base_s)} its own time of {seconds(base_s)}"
+    beside_s, distance = found
+    if base_s is None or distance is None:
+        return f"softmax took {seconds(beside_s)} beside it; its own cell of this session is missing"
+    return f"softmax took {seconds(beside_s)} beside it, {ratio(distance)} its own time of {seconds(base_s)}"
 
 
 def _drift(record: Record) -> str:
@@ -45,7 +49,8 @@ def _drift(record: Record) -> str:
         return ""
     half = len(samples) // 2
     before, after = median(samples[:half]), median(samples[-half:])
-    return f"the drift anchor took {seconds(before)} before and {seconds(after)} after, {ratio(after / before)}"
+    told = f"the drift anchor took {seconds(before)} before and {seconds(after)} after, {ratio(after / before)}"
+    return "; ".join(filter(None, (told, not_judged(median(samples)))))
 
 
 def _load(record: Record) -> str:
@@ -72,18 +77,18 @@ def _verified(record: Record) -> str:
     return told + (f", of the worst row {worst:.2g}" if worst is not None else "") + (f"; {count(rows)} rows compared" if rows else "")
 
 
+def _not_compared(record: Record) -> str:
+    """Why the output was compared with nothing."""
+    said = _text(record, NOT_COMPARED)
+    return f"not compared with its definition: {said}{'; so it has no rank' if unverified_record(record) else ''}" if said else ""
+
+
 def _beyond(record: Record) -> str:
     """By how much the process grew over what torch's allocator says."""
     counted, grown = positive(record, "peak_memory_bytes"), positive(record, "peak_rss_bytes")
     if counted is None or grown is None or grown.value <= counted.value:
         return ""
     return f"the process grew by {size(grown.value)}, {size(grown.value - counted.value)} more than torch’s allocator counted"
-
-
-def own_times(records: Sequence[Record]) -> float | None:
-    """The median over softmax's own cells of their medians, in seconds; None where none has a time."""
-    medians = [found.value for record in records if (found := positive(record, f"{record.spec.mode}_s"))]
-    return median(medians) if medians else None
 
 
 def _text(record: Record, name: str) -> str:

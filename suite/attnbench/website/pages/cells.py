@@ -15,8 +15,9 @@ import msgspec
 from markupsafe import Markup
 
 from attnbench.analysis.number_format import plain, seconds, size
-from attnbench.analysis.samples import BASELINE, is_trial, status_word, values
-from attnbench.analysis.settings import Setting, bench_of, setting_of
+from attnbench.analysis.own_softmax import of_session, own_seconds
+from attnbench.analysis.samples import is_trial, status_word, values
+from attnbench.analysis.settings import Setting, bench_of
 from attnbench.analysis.task_metrics import METRICS as TASK_METRICS
 from attnbench.stats import median_interval
 from attnbench.store.metrics import metric as metric_of
@@ -24,7 +25,7 @@ from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
 from attnbench.website.groups import MODES
 from attnbench.website.links import cell_anchor, cell_file, machine_href, variant_file
-from attnbench.website.pages.cell_facts import own_times, trust_facts
+from attnbench.website.pages.cell_facts import trust_facts
 from attnbench.website.results import Results
 from attnbench.website.tables.html import tell_html
 from attnbench.website.tables.table import clip, interval_text
@@ -48,11 +49,7 @@ def cell_pages(results: Results) -> Iterator[tuple[str, Markup, bytes]]:
     for record in results.sessions:
         if id(record) not in newest:
             earlier.setdefault((bench_of(record), record.id), []).append(record)
-    own: dict[tuple[Setting, str], list[Record]] = {}  # softmax's own cells of each setting and session
-    for record in results.sessions:
-        if results.label(record) == BASELINE and record.spec.track != "task":
-            own.setdefault((setting_of(record), record.session), []).append(record)
-    base_s = {key: own_times(of) for key, of in own.items()}
+    own = own_seconds(results.sessions, results.label)
     pages: dict[str, list[Record]] = {}
     for record in results.records:
         pages.setdefault(cell_file(record), []).append(record)
@@ -61,7 +58,7 @@ def cell_pages(results: Results) -> Iterator[tuple[str, Markup, bytes]]:
         for record in records:
             before = earlier.get((bench_of(record), record.id), [])[::-1]
             anchors = [cell_anchor(record), *(cell_anchor(record, of.session) for of in before)]
-            beside = [base_s.get((setting_of(of), of.session)) if of.spec.track != "task" else None for of in (record, *before)]
+            beside = [of_session(own, of) for of in (record, *before)]
             articles.append(_article(results, record, anchors[0], beside[0], list(zip(anchors[1:], before, strict=True))))
             articles += [_article(results, *of, []) for of in zip(before, anchors[1:], beside[1:], strict=True)]
             lines += [_line(anchor, of) for anchor, of in zip(anchors, (record, *before), strict=True)]

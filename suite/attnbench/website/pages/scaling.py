@@ -15,7 +15,7 @@ from attnbench.website.results import Results, by_label
 from attnbench.website.tables.growth import growth_table
 from attnbench.website.tables.rows import cost_rows
 from attnbench.website.tables.table import Table, clip, failures_table
-from attnbench.website.times import call_seconds, over_softmax
+from attnbench.website.times import by_rounds, call_seconds, over_softmax
 from attnbench.website.view import Charts, View
 
 LISTED = ("skipped", "unavailable")
@@ -66,7 +66,13 @@ def _size_chart(results: Results, group: Group, mode: str, what: str) -> Chart |
     crossings = _crossings(results, records)
     reference = Reference(1.0, CROSSED if crossings else f"{BASELINE} itself is the line at 1.")
     others = [r for r in records if results.label(r) != BASELINE]
-    return cost_chart(results, others, f"{title}, {mode}", kind, of, caption, _seq_len, SEQ_LEN, reference=reference, marks=crossings)
+
+    def said(record: Record) -> str:
+        return f", {told}" if (told := by_rounds(results, record)) else ""
+
+    return cost_chart(
+        results, others, f"{title}, {mode}", kind, of, caption, _seq_len, SEQ_LEN, reference=reference, marks=crossings, said=said
+    )
 
 
 def _seq_len(record: Record) -> int | None:
@@ -112,17 +118,18 @@ def _crossings(results: Results, records: Sequence[Record]) -> list[Line]:
 def cost_chart(
     results: Results, records: Sequence[Record], title: str, kind: Kind, measure: Measure, caption: str,
     of: Callable[[Record], int | None], sizes: Kind = LAYERS, beside: Sequence[Record] = (), reference: Reference | None = None,
-    marks: Sequence[Line] = (),
+    marks: Sequence[Line] = (), said: Callable[[Record], str] = lambda _: "",
 ) -> Chart | None:  # fmt: skip
     """The chart of a positive metric against a size: medians with intervals, and the first size at which each mechanism failed.
 
     beside: records of another chart, which the y axis has room for too, so that the charts can be compared. marks: points of interest in x.
+    said: what a pointer shows of a record beside its number.
     """
     lines, failures, notes = [], [], []
     bounds: list[float] = []
     for label, mine in by_label(results, records).items():
         style = results.styles[mine[0].spec.variant]
-        points = [Point(float(of(r) or 0), i.value, i.low, i.high) for r in mine if (i := measure(r))]
+        points = [Point(float(of(r) or 0), i.value, i.low, i.high, said(r)) for r in mine if (i := measure(r))]
         bounds += [bound for p in points for bound in (p.low or p.y, p.high or p.y)]
         if points:
             lines.append(Line(label, style, points))

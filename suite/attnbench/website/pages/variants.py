@@ -25,7 +25,7 @@ from attnbench.website.palette import Style
 from attnbench.website.results import Results, by_label
 from attnbench.website.tables.checks import Checks, report_table
 from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, clip, interval_text, rank_cell, status_cell
-from attnbench.website.times import call_seconds, over_softmax
+from attnbench.website.times import by_rounds, call_seconds, over_softmax
 
 _ARXIV = re.compile(r"arXiv[ :]?(\d{4}\.\d{4,5})")
 NOT_HERE = "Not registered where this site was built; only its results are known."
@@ -162,7 +162,7 @@ def _costs(results: Results, record: Record | None, base: Record | None) -> list
     link = cell_href(record)
     return [
         Cell(seconds(time.value), title=interval_text(time, seconds), href=link) if time else EMPTY,
-        Cell(ratio(relative.value), title=interval_text(relative, ratio)) if relative else EMPTY,
+        Cell(ratio(relative.value), by_rounds(results, record), title=interval_text(relative, ratio)) if relative else EMPTY,
         rank_cell(place),
         Cell(size(memory.value)) if memory else EMPTY,
     ]  # fmt: skip

@@ -64,7 +64,8 @@ class Times:
         base = self.times.get(BASELINE)
         timed = [r for r in records if results.label(r) in self.times]
         ratios = {label: x for r in timed if (x := over_softmax(results, r, base)) and (label := results.label(r))}
-        self.is_relative = len(ratios) == len(self.times) > 0
+        counted = [label for label in self.times if (place := self.places.get(label)) is None or place.counts]
+        self.is_relative = bool(ratios) and all(label in ratios for label in counted)
         if BASELINE in ratios:
             ratios[BASELINE] = against_itself(self.resolution, ratios[BASELINE])
         self.lead = ratios if self.is_relative else self.times
@@ -98,8 +99,10 @@ class Times:
 
     def cells(self, label: str, link: str) -> list[Cell]:
         """The time and its interval."""
-        time, leading = self.times[label], self.lead[label]
+        time, leading = self.times[label], self.lead.get(label)
         span = interval_text(time, seconds)
+        if leading is None:  # its times do not count, so that it has no ratio
+            return [EMPTY, EMPTY, Cell(seconds(time.value), title=span, href=link, kind="number quiet")]
         show = ratio if self.is_relative else seconds
         drawn = bar(leading, self.on, 1.0 if self.is_relative else None) if self.on else None
         told = leading if not self._of_all() else Interval(leading.value, leading.low, leading.high, 1.0)

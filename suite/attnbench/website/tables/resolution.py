@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from attnbench.analysis.standings import Standing
+from attnbench.analysis.times import BY_TURNS
 from attnbench.stats import Interval, Resolution
 from attnbench.website.tables.table import Word
+from attnbench.website.times import BY_ROUNDS
 from attnbench.website.words import WORDS
 
-BY_ROUNDS = "by its rounds"
 _NUMBERS = ("no process", "one process", "two processes", "three processes", "four processes", "five processes")
 
 
 def resolution_text(found: Resolution | None) -> str:
-    """The resolution of a table in one line; "" where softmax was not measured in it, or nothing ranks by time."""
+    """The resolution of a table in one line; "" where nothing ranks by time."""
     if found is None:
         return ""
+    if not found.processes:
+        return _without_softmax(found)
     told = f"Differences below {percent_text(found.factor)} cannot be told apart here: softmax against itself "
     if found.processes > 1:
         told += f"in {processes_text(found.processes)} differs by {percent_text(found.between)}"
@@ -24,6 +27,15 @@ def resolution_text(found: Resolution | None) -> str:
         )
     if found.over_cells is not None:
         told += f", and its time over all cells of this table by {percent_text(found.over_cells)}"
+    return f"{told}."
+
+
+def _without_softmax(found: Resolution) -> str:
+    """The line of a table in which softmax has no cell."""
+    told = f"Softmax has no cell of its own here. Differences below {percent_text(found.factor)} cannot be told apart: two measurements of "
+    told += f"the same code differ by {percent_text(found.between)}, as known from other cells"
+    if found.over_cells is not None:
+        told += f", and softmax beside the cells of this table by {percent_text(found.over_cells)}"
     return f"{told}."
 
 
@@ -44,21 +56,22 @@ def row_words(place: Standing | None, of_table: int) -> tuple[Word, ...]:
     """
     if place is None:
         return ()
-    words = [Word(_apart(place.apart), (f"This row is {place.apart}; most rows of the table are of another.",))] if place.apart else []
+    words = [_apart(place.apart)] if place.apart else []
     if place.interval is not None and place.processes < of_table:
         words.append(Word(processes_text(place.processes), (WORDS["first look" if place.processes == 1 else "process"],)))
     return (*words, *map(_noted, place.notes))
 
 
-def _apart(told: str) -> str:
-    """That a row is of another commit, or else session, in two words."""
-    return "other commit" if "commit" in told else "other session"
+def _apart(told: str) -> Word:
+    """That a row, or some of its processes, is of another commit, or else session: two words that open to what analysis says of it."""
+    row = "This row is" if told.startswith("of ") else "This row has"
+    return Word("other commit" if "commit " in told else "other session", (f"{row} {told}; most rows of the table are of another.",))
 
 
 def _noted(note: str) -> Word:
     """A note of analysis ("launch-bound: a call takes 1 ms ...") as a word that opens to it, and to what the word means."""
     word, _, told = note.partition(": ")
-    word = BY_ROUNDS if word.startswith("ranked by its ratio") else word
+    word = BY_ROUNDS if word == BY_TURNS else word
     meaning = (WORDS[word],) if word in WORDS else ()
     return Word(word, (f"{told[:1].upper()}{told[1:]}.", *meaning) if told else meaning)
 

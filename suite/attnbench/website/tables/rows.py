@@ -8,7 +8,7 @@ from attnbench.analysis.samples import BASELINE, positive, single
 from attnbench.store.record import Record
 from attnbench.website.results import Results
 from attnbench.website.tables.table import Value, bounds_data
-from attnbench.website.times import call_seconds, over_softmax
+from attnbench.website.times import by_rounds, call_seconds, over_softmax
 
 STATE = ("jacobian_condition", "attention_jacobian_condition", "effective_rank", "attention_frobenius", "gradient_norm", "diverged")
 
@@ -26,7 +26,8 @@ def cost_rows(results: Results, records: Iterable[Record], state: Sequence[str] 
         }  # fmt: skip
         time = call_seconds(results, record)
         row |= bounds_data("time_s", time)
-        row |= bounds_data("time_ratio", over_softmax(results, record, bases.get(_size(record))))
+        relative = over_softmax(results, record, bases.get(_size(record)))
+        row |= {**bounds_data("time_ratio", relative), "time_ratio_by_rounds": bool(relative and by_rounds(results, record)) or None}
         tokens = s.batch_size * (1 if s.mode == "decode" else s.seq_len or 1)
         row["tokens_per_s"] = tokens / time.value if time else None
         memory = positive(record, "peak_memory_bytes")
