@@ -106,7 +106,7 @@ def sweep(
 
 
 def _session(results: Path, gate: Gate, limits: Limits, patience_s: float, busy: bool, console: Console) -> Session:
-    """The session of this command, which waits so long in all for a quiet machine."""
+    """The session of this command, which waits so long at a time for a quiet machine."""
 
     def say(said: str) -> None:
         console.print(said, style="dim", markup=False, highlight=False, soft_wrap=True)
