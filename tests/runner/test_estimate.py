@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from attnbench.measurement.clock import WARM_ROUNDS, StoppingRule
-from attnbench.measurement.cost import ANCHOR_PATIENCE_S
+from attnbench.measurement.clock import ANCHOR_PATIENCE_S, WARM_ROUNDS, StoppingRule
 from attnbench.runner.estimate import CALLS, Estimate
 from attnbench.spec.axes import Spec
 from attnbench.store.facts import TIMING

@@ -31,7 +31,9 @@ def refuse_preset(context: typer.Context, axes: Mapping[str, object]) -> None:
     source = context.get_parameter_source("preset")
     if axes and source is not None and source.name == "COMMANDLINE":  # by its name, for typer may have a click of its own
         flag = next(iter(axes)).replace("_", "-")
-        raise BadInput(f"--{flag} asks for cells of a shape of your own, which no preset holds; leave out --preset, or the flags of single axes")
+        raise BadInput(
+            f"--{flag} asks for cells of a shape of your own, which no preset holds; leave out --preset, or the flags of single axes"
+        )
 
 
 def texts_of(causal: bool | None, **axes: Texts) -> dict[str, tuple[str, ...]]:

@@ -13,8 +13,7 @@ from typing import Any
 
 from attnbench import registry
 from attnbench.errors import BadInput
-from attnbench.measurement.clock import WARM_ROUNDS, StoppingRule
-from attnbench.measurement.cost import ANCHOR_PATIENCE_S
+from attnbench.measurement.clock import ANCHOR_PATIENCE_S, WARM_ROUNDS, StoppingRule
 from attnbench.spec.axes import Spec
 from attnbench.store.facts import TIMING
 from attnbench.store.record import Record

@@ -27,7 +27,7 @@ def patience_of(run_s: float) -> float:
 
 @dataclass
 class Quiet:
-    """Waits for a quiet machine: `patience_s` seconds at a time, an hour in all; then the run goes on, and its records say what others used.
+    """Waits for a quiet machine, `patience_s` seconds at a time, an hour in all; then the run goes on, and records say what others used.
 
     A machine that was found quiet is worth as long a wait again; one on which patience ended is only looked at until then.
 

@@ -14,8 +14,8 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "for this device: its own, or those of torch or a vendor. Better code could not make it much faster.",
         "compiled": "The mechanism’s code on this device is plain operations that a compiler joins into fewer kernels: faster than "
         "a reference, and not tuned by hand.",
-        "reference": "The mechanism’s code spends more than a quarter of its time in plain operations, one kernel each, or what it spends "
-        "was not measured on this device. A tuned form could be faster, so this time says what the code takes and not what the mechanism could.",
+        "reference": "The mechanism’s code spends more than a quarter of its time in plain operations, one kernel each, or the share is "
+        "not known here. A tuned form could be faster, so this time says what the code takes and not what the mechanism could.",
         "launch-bound": "A call takes more than twice the time that the GPU’s kernels in it take: most of it is spent on starting "
         "kernels one by one. Such a time grows with their number and hardly with the sequence length, so it has no "
         "exponent.",
