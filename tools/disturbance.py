@@ -1,17 +1,20 @@
-"""What a neighbour in the same rounds does to a mechanism's time: one that fills the caches, against one that does nothing.
+"""What a neighbour in the same rounds does to a time: one that fills the caches, against one that does nothing.
 
     make disturbance                                                   # on this machine's CPU, which must be quiet; some minutes
     python tools/disturbance.py --seq-len 256 --mode forward --pairs 3      # shorter
 
 A published ratio is a mechanism's seconds over those of softmax's own cells, where the neighbour is not: it changes as the mechanism's
-seconds do. Exits with 1 when one changes by more than 2 %. The last column is how much the same calls change without the untimed call
-before each: what the rule is for. A mechanism that decodes is never without, for that call gives it its state.
+seconds do. The other way round, a mechanism that fills the caches in each call must not slow the softmax beside it, nor the drift anchor
+before and after, by which its seconds would be corrected: the rows "anchor" and "drift anchor", beside a softmax that writes and one that
+does not. Exits with 1 when one changes by more than 2 %. The last column is how much the same calls change without the untimed call before
+each: what the rule is for. A mechanism that decodes is never without, for that call gives it its state.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,6 +84,43 @@ def row(variant: str, mode: str, seq_len: int, pairs: int) -> Row:
     return Row(f"{variant}, {mode}, {seq_len:,}", tuple(changes), tuple(unsettled))
 
 
+def rows_of_anchors(mode: str, seq_len: int, pairs: int) -> list[Row]:
+    """The rows of the anchor and of the drift anchor of a subject that is softmax, and writes in each call, or does not."""
+    from attnbench.measurement.clock import Turn, seconds, take_turns, warm_up
+    from attnbench.measurement.cost import DRIFT_CALLS
+    from attnbench.measurement.drift_anchor import drift_anchor
+    from attnbench.measurement.guard import Guard
+    from attnbench.measurement.timed import VerifiedTrial
+    from attnbench.measurement.tracks.kernel import trial_of
+    from attnbench.spec.axes import Spec
+
+    spec = Spec(track="kernel", variant="softmax", mode=mode, seq_len=seq_len, causal=mode == "decode")
+    subject, anchor = (VerifiedTrial(trial_of(spec, "softmax"), Guard()) for _ in range(2))
+    drift, beside = drift_anchor("cpu"), neighbours()
+    for call in (subject.call, anchor.call, drift):
+        warm_up(call, "cpu")
+
+    def with_(neighbour: Callable[[int], object]) -> Turn:
+        def call(number: int) -> object:
+            neighbour(number)
+            return subject.trial.call(number)
+
+        return dataclasses.replace(subject.turn(), call=call, inspect=lambda _: None)
+
+    changes: dict[str, list[float]] = {"anchor": [], "drift anchor": []}
+    for number in range(pairs):
+        found: dict[str, dict[str, float]] = {}
+        for name in sorted(beside, reverse=bool(number % 2)):
+            drift_s = [seconds(drift, "cpu") for _ in range(DRIFT_CALLS)]
+            samples = take_turns({"subject": with_(beside[name]), "anchor": anchor.turn()}, "cpu")["anchor"].wall_s
+            drift_s += [seconds(drift, "cpu") for _ in range(DRIFT_CALLS)]
+            found[name] = {"anchor": median(samples), "drift anchor": median(drift_s)}
+        for what, ratios in changes.items():
+            ratios.append(found["thrashing"][what] / found["idle"][what])
+    anchor.verify()
+    return [Row(f"{what}, {mode}, {seq_len:,}", tuple(ratios)) for what, ratios in changes.items()]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--variant", action="append", help=f"may be repeated; {' and '.join(VARIANTS)} if not given")
@@ -91,6 +131,7 @@ def main() -> int:
     import torch
 
     from attnbench.measurement.allocator import keep_freed_memory
+    from attnbench.runner.lock import measurement_lock
     from attnbench.store.environment import physical_cores
 
     keep_freed_memory()
@@ -98,12 +139,13 @@ def main() -> int:
     print(f"medians of {given.pairs} pairs; torch {torch.__version__}, {torch.get_num_threads()} threads")
     print(HEADER, flush=True)
     missed = 0
-    for mode in given.mode or MODES:
-        for seq_len in given.seq_len or LENGTHS:
-            for variant in given.variant or VARIANTS:
-                found = row(variant, mode, seq_len, given.pairs)
-                print(found, flush=True)
-                missed += not found.holds
+    with measurement_lock():
+        for mode in given.mode or MODES:
+            for seq_len in given.seq_len or LENGTHS:
+                of_variants = (row(variant, mode, seq_len, given.pairs) for variant in given.variant or VARIANTS)
+                for found in itertools.chain(of_variants, rows_of_anchors(mode, seq_len, given.pairs)):
+                    print(found, flush=True)
+                    missed += not found.holds
     print(f"{missed} changed by more than {ALLOWED:.0%}" if missed else f"none changed by more than {ALLOWED:.0%}")
     return int(missed > 0)
 

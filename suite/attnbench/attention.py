@@ -104,11 +104,12 @@ class Variant:
                it is timed; `attnbench.kernels.definition` has what is needed for it. It takes the mask and the hidden states, so that it
                also defines a mechanism that has no matrix.
     implementation: what its code is, by device, such as {"cpu": "reference", "cuda": "tuned"}; a table says it beside the time.
-               "tuned": one fused kernel that was written for that device, torch's own included, does the work between queries and keys;
-               torch operations linear in seq_len may stand before and after it. "compiled": torch.compile or another generator made the
-               code. "reference": composed of torch operations, however well, such as a loop of tiles or matrix products by chunks; this
-               is what is said of a device that is not named. It is said of forward and training, in the dtypes that models use: in
-               float64, say, a fused kernel may be lacking.
+               "tuned": at 4,096 tokens at least three quarters of a call's time, forward and training, are spent inside kernels that were
+               written or tuned for that device, whoever wrote them: fused attention, matrix products and factorisations of torch or of a
+               vendor, or the mechanism's own. What stands around them does not count, so better code could not make it much faster.
+               "compiled": torch.compile or another generator made the code. "reference": all else, as compositions that spend more than a
+               quarter in plain operations, one kernel each. It is what is said of a device that is not named, such as one on which the
+               shares were not measured. It is said in the dtypes that models use: in float64, say, a fused kernel may be lacking.
     """
 
     build: Callable[..., nn.Module]

@@ -77,7 +77,7 @@ results, filler = disk / "results", disk / "filler"
 know_machine(results)
 
 def run(cell):
-    command = [sys.executable, "-m", "attnbench", "run", "--results", str(results), "--cell", cell]
+    command = [sys.executable, "-m", "attnbench", "run", "--busy", "--results", str(results), "--cell", cell]
     done = subprocess.run(command, capture_output=True, text=True)
     assert "Traceback" not in done.stderr, done.stderr
     return done

@@ -46,7 +46,7 @@ def test_wheel_works_outside_the_repository(wheel: Path, tmp_path: Path) -> None
 
     assert "orthogonal" in cli("list", "variants")
     cell = '{"track":"task","variant":"softmax","task":"mnist","block":"residual","num_layers":1,"epochs":1,"lr":0.003,"batch_size":64}'
-    assert "1 ok" in cli("run", "--cell", cell)
+    assert "1 ok" in cli("run", "--busy", "--cell", cell)
     record = json.loads(next((tmp_path / "results").rglob("*.jsonl")).read_text())
     built = json.loads((tmp_path / "installed" / "attnbench" / "_built_from.json").read_text())
     assert record["environment"]["commit"] == built["commit"]

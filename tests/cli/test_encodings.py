@@ -120,7 +120,7 @@ def test_what_a_mechanism_prints_is_no_error(tmp_path: Path) -> None:
     assert first in text
     file = tmp_path / "speaking.py"
     file.write_text(text.replace(first, f"        print('× ² 中 \\ud800')\n{first}"), encoding="utf-8")
-    command = ["run", "--variant", str(file), "--cell", CELL.replace("softmax", "speaking"), "--results", str(results)]
+    command = ["run", "--busy", "--variant", str(file), "--cell", CELL.replace("softmax", "speaking"), "--results", str(results)]
     out, err = run([command], tmp_path, **ENCODINGS["the C locale"])
     assert "1 cells measured (1 ok)" in out, out + err
 

@@ -17,6 +17,7 @@ import pytest
 from attnbench.runner.cell import resolve
 from attnbench.spec.axes import Spec
 from attnbench.store import environment
+from attnbench.store.facts import ALONE
 from attnbench.store.record import PYTEST_BENCHMARK
 from attnbench.store.store import Store
 from helpers.command import LONGEST_S, cli_here
@@ -94,6 +95,7 @@ def test_its_json_becomes_a_record_of_the_same_cell_once(ran: tuple[Path, str], 
     assert (record.status, record.measurements, record.clocks) == ("ok", {"forward_s": samples}, {"forward_s": "wall"})
     assert (record.machine, record.origin.by) == ("test-machine", PYTEST_BENCHMARK)
     assert record.environment["threads"] == environment.physical_cores()
+    assert record.environment["timing"] == ALONE  # a setting of its own: neither among the harness's times nor history
 
     again = import_(ran[0], results)
     assert again.returncode == 0

@@ -72,6 +72,7 @@ def test_a_mechanism_that_needs_the_hidden_states_is_given_them(tmp_path: Path, 
     assert "error" not in measured.samples  # a matrix of q and k alone does not define it
 
 
+@pytest.mark.long
 def test_a_depth_cell_says_that_it_diverged() -> None:
     axes = {"track": "depth", "seq_len": 8, "num_heads": 2, "head_dim": 4, "num_layers": 3, "block": "skipless", "mode": "training"}
     large = make_spec(**axes, variant="polynomial", params={"scale": 1e30})  # its cube leaves float32
@@ -150,6 +151,7 @@ def test_a_kernel_cell_has_every_metric(mode: str, more: set[str]) -> None:
     assert stages == ["build", "warm up", "time", "memory", "flops", "verify", *(["norms"] if mode == "forward" else [])]
 
 
+@pytest.mark.long
 def test_norms_are_those_of_every_heads_matrix() -> None:
     """Rows of softmax sum to 1, so its norm is from 1 to sqrt(N); a rotation's is sqrt(N); x^3/sqrt(N) of unit scores has E x^6 = 15."""
     found = {name: measure_cell(make_spec(variant=name, seq_len=256), name, None, lambda _: None).samples for name in NORMED}
@@ -180,7 +182,7 @@ def test_a_session_of_long_calls_does_without_the_anchor_of_its_shape(monkeypatc
     assert measured.samples["drift_anchor_s"]
 
 
-@pytest.mark.parametrize("mode", ["forward", "training"])
+@pytest.mark.parametrize("mode", [pytest.param("forward", marks=pytest.mark.long), "training"])
 def test_what_theory_says_stands_beside_what_was_measured(mode: str) -> None:
     """softmax_math holds scores and weights: twice the matrix that a quadratic mechanism claims, beside the output."""
     measured = measure_cell(make_spec(variant="softmax_math", seq_len=512, mode=mode), "softmax_math", None, lambda _: None)

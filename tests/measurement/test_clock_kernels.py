@@ -35,7 +35,10 @@ def cell(gpu: DeviceWithKernels, monkeypatch: pytest.MonkeyPatch, source: str = 
     return measure_cell(make_spec(variant=Path(source).stem, **{"seq_len": 48, **axes}), source, None, stages.append), stages
 
 
-@pytest.mark.parametrize("axes", [{}, {"track": "depth", "num_heads": 2, "head_dim": 4, "num_layers": 2, "block": "residual"}])
+@pytest.mark.parametrize(
+    "axes",
+    [{}, pytest.param({"track": "depth", "num_heads": 2, "head_dim": 4, "num_layers": 2, "block": "residual"}, marks=pytest.mark.long)],
+)
 @pytest.mark.parametrize(("mode", "clock", "seconds"), [("forward", "graph", SPAN_S), ("training", "profiler", BUSY_S)])
 def test_a_cell_has_its_kernels_seconds_and_how_they_were_told(
     mode: str, clock: str, seconds: float, axes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
@@ -50,7 +53,7 @@ def test_a_cell_has_its_kernels_seconds_and_how_they_were_told(
     assert not any("_device_s" in name for name in measured.samples)
 
 
-@pytest.mark.parametrize("mode", ["prefill", "decode"])
+@pytest.mark.parametrize("mode", ["prefill", pytest.param("decode", marks=pytest.mark.long)])
 def test_a_call_that_leaves_a_state_is_not_captured(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = DeviceWithKernels()
     measured, _ = cell(gpu, monkeypatch, mode=mode, causal=True)

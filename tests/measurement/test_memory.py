@@ -75,7 +75,14 @@ def test_memory_of_four_times_the_length_grows_as_claimed(variant: str, at_most:
     assert at_most < 5 or longer / shorter > 12
 
 
-@pytest.mark.parametrize(("variant", "mode"), [("softmax_math", "training"), ("orthogonal", "training"), ("polynomial", "forward")])
+@pytest.mark.parametrize(
+    ("variant", "mode"),
+    [
+        pytest.param("softmax_math", "training", marks=pytest.mark.long),
+        ("orthogonal", "training"),
+        pytest.param("polynomial", "forward", marks=pytest.mark.long),
+    ],
+)
 def test_two_processes_find_the_same_peak(variant: str, mode: str) -> None:
     job = CellJob(make_spec(variant=variant, seq_len=256, mode=mode), variant, None, 1, Limits())
     results = [run_in_child(job, "forkserver") for _ in range(2)]
@@ -138,7 +145,7 @@ def test_the_resident_peak_sees_memory_that_is_touched_and_nothing_of_before() -
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="this system cannot set the high-water mark back")
-@pytest.mark.parametrize("hidden", [False, True], ids=["torch's alone", "numpy's too"])
+@pytest.mark.parametrize("hidden", [pytest.param(False, marks=pytest.mark.long), True], ids=["torch's alone", "numpy's too"])
 def test_memory_that_torch_does_not_see_shows_beside_what_it_sees(tmp_path: Path, hidden: bool) -> None:
     """Both are of one call, over what was held before: where all is torch's they differ by libraries and arenas, tens of MiB."""
     more = f"import numpy; held = numpy.ones({192 * MIB // 8}){NEXT}" if hidden else ""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from attnbench.measurement.clock import WARM_ROUNDS, StoppingRule
-from attnbench.measurement.cost import ANCHOR_PATIENCE_S
+from attnbench.measurement.clock import ANCHOR_PATIENCE_S, WARM_ROUNDS, StoppingRule
 from attnbench.runner.estimate import CALLS, Estimate
 from attnbench.spec.axes import Spec
 from attnbench.store.facts import TIMING
 from attnbench.store.record import Record
+from helpers.installed import found, install
 from helpers.records import TASK, make_record, make_spec
 
 
@@ -93,6 +94,14 @@ def test_a_training_is_scaled_by_its_epochs() -> None:
     known = Estimate([record])
     assert known.seconds(make_spec(**{**TASK, "seed": 1, "lr": 0.5})) == 21.0
     assert known.seconds(make_spec(**{**TASK, "epochs": 3})) == pytest.approx(63.0)
+
+
+def test_a_plug_in_that_cannot_be_imported_has_an_estimate_as_a_stranger_has(tmp_path: Path) -> None:
+    install(tmp_path, "package-broken", {"broken": "module_broken:VARIANT"}, module_broken="raise RuntimeError('boom')\n")
+    records = [measured(of("softmax", 64), 0.01), measured(of("broken", 64), 0.01), measured(of("stranger", 64), 0.01)]
+    known = Estimate(records)
+    with found(tmp_path):
+        assert known.seconds(of("broken", 512)) == known.seconds(of("stranger", 512))
 
 
 def test_what_failed_tells_nothing() -> None:

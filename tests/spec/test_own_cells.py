@@ -69,7 +69,8 @@ def test_padding_and_batches_are_axes_too() -> None:
         ({"seq_len": ["8"], "padded": ["1"]}, r"padded is 1.0; it must be the share"),
         ({"seq_len": ["8"], "padded": ["0.5"], "mode": ["decode"]}, r"mode decode has no padding"),
         ({"seq_len": ["8"], "mode": ["decode"], "causal": ["false"]}, r"mode decode, .*, is a causal kernel cell's"),
-        ({"seq_len": ["8"], "processes": ["0"]}, r"--processes is one whole number of at least 1"),
+        ({"seq_len": ["8"], "processes": ["0"]}, r"--processes is one whole number, 1 to 1,000"),
+        ({"seq_len": ["8"], "processes": ["9" * 19]}, r"--processes is one whole number, 1 to 1,000"),
         ({"seq_len": ["8"], "processes": ["2"], "seed": ["1"]}, r"in place of --seed"),
     ],
 )

@@ -30,4 +30,6 @@ def test_every_mode_of_a_mechanism_is_tried_beside_both_neighbours() -> None:
     done = subprocess.run([sys.executable, str(PROGRAM), *options], capture_output=True, text=True, check=False, timeout=LONGEST_S)
     rows = [line for line in done.stdout.splitlines() if line.startswith("softmax, ")]
     assert [row.split(", ")[1] for row in rows] == ["forward", "training", "decode"], done.stderr
+    anchors = [line.split(", ")[0] for line in done.stdout.splitlines() if line.startswith(("anchor, ", "drift anchor, "))]
+    assert anchors == 3 * ["anchor", "drift anchor"], done.stderr
     assert done.returncode == int(any("NOT MET" in row for row in rows)), done.stderr

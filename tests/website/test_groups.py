@@ -8,6 +8,7 @@ import pytest
 
 from attnbench.analysis.frame import frame
 from attnbench.analysis.settings import SETTING, as_texts, comparable, setting_of, without
+from attnbench.store.facts import ALONE, TIMING
 from attnbench.store.record import Record
 from attnbench.website.groups import CHOSEN, PAGE_AXES, axes, page_axis
 from attnbench.website.results import Results
@@ -55,6 +56,14 @@ def test_what_a_setting_tells_apart_the_pages_tell_apart(track: str, axis: str) 
     told = {axis.name for axis, was in zip(axes(other), axes(one), strict=True) if axis != was}
     assert page_axis(track, axis) in told <= {*PAGE_AXES[track]} and told <= {*ORDER}
     assert len({axis.value for axis in axes(one)} ^ {axis.value for axis in axes(other)}) >= 2  # links tell them apart too
+
+
+def test_what_was_timed_alone_is_a_setting_of_its_own_and_no_history() -> None:
+    plain = make_record(make_spec())
+    alone, settled = (dataclasses.replace(plain, environment={**plain.environment, "timing": rule}) for rule in (ALONE, TIMING))
+    found = {group.records[0].environment.get("timing"): group for group in Results([plain, alone, settled], {}).groups("kernel")}
+    assert {rule: group.is_history for rule, group in found.items()} == {None: True, ALONE: False, TIMING: False}
+    assert "timed alone" in found[ALONE].title
 
 
 def test_what_a_setting_does_not_tell_apart_the_pages_do_not() -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from attnbench.cli import _axis_options as axis
-from attnbench.errors import AttnbenchError, BadInput, text_of
+from attnbench.cli._guarded import err, guarded
 
 app = typer.Typer(
     help="Benchmark suite and leaderboard for attention mechanisms.",
@@ -24,7 +23,6 @@ app = typer.Typer(
 )
 # A name in a record may look like markup, so what is markup says so.
 out = Console(markup=False, emoji=False)
-err = Console(stderr=True, markup=False, emoji=False)
 
 Results = Annotated[Path, typer.Option("--results", help="Results folder.", show_default=True)]
 RESULTS = Path("results")
@@ -44,6 +42,7 @@ def list_(
 
 @app.command()
 def run(
+    context: typer.Context,
     preset: Annotated[str, typer.Option("--preset", envvar="ATTNBENCH_PRESET", help="quick, standard, claims or full.")] = "quick",
     track: Annotated[Names, typer.Option("--track", help="Only this track; may be repeated.")] = None,
     variant: Annotated[Names, typer.Option("--variant", help="Only this variant, by name or by path of its file; may be repeated.")] = None,
@@ -82,6 +81,7 @@ def run(
         causal, mode=mode, seq_len=seq_len, num_heads=num_heads, head_dim=head_dim, batch_size=batch_size, dtype=dtype, padded=padded,
         seed=seed, processes=processes,
     )  # fmt: skip
+    axis.refuse_preset(context, axes)
     choice = Choice(
         preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, data=data,
         cell=cell, axes=axes,
@@ -233,33 +233,6 @@ def doctor(
     from attnbench.cli.doctor import Inquiry, show_doctor
 
     show_doctor(Inquiry(results, device, peaks, as_json), out, err)
-
-
-def guarded(command: Callable[[], Any]) -> int:
-    """Run a command and return its exit code: its own, 130 for Ctrl-C; for bad input print one line and return 2, for other errors 1."""
-    try:
-        command()
-    except BadInput as error:
-        _tell("error:", str(error))
-        return 2
-    except AttnbenchError as error:
-        _tell("error:", str(error))
-        return 1
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except OSError as error:  # a full disk, a closed terminal: the system says what, and of which file
-        _tell("error:", text_of(error))
-        return 1
-    except Exception as error:  # a bug in attnbench: one line that says so, and how to see where
-        _tell("unexpected error:", f"{type(error).__name__}: {text_of(error)} (--debug shows where)")
-        return 1
-    return 0
-
-
-def _tell(what: str, said: str) -> None:
-    from rich.text import Text
-
-    err.print(Text.assemble((what, "bold red"), " ", said), soft_wrap=True)
 
 
 def main() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
+
+from attnbench.errors import BadInput
 
 _PANEL = "A shape of your own, on the kernel track"
 Texts = list[str] | None
@@ -21,6 +24,16 @@ Causal = Annotated[
 Padded = Annotated[Texts, typer.Option("--padded", help="Share of the tokens that is padding, such as 0.33.", rich_help_panel=_PANEL)]
 Seed = Annotated[Texts, typer.Option("--seed", help="Which processes: another seed draws other inputs.", rich_help_panel=_PANEL)]
 Processes = Annotated[Texts, typer.Option("--processes", help="How many processes: 3 for seeds 0, 1, 2.", rich_help_panel=_PANEL)]
+
+
+def refuse_preset(context: typer.Context, axes: Mapping[str, object]) -> None:
+    """Raise BadInput where a preset is named on the command line beside flags of axes, which take the place of a preset's cells."""
+    source = context.get_parameter_source("preset")
+    if axes and source is not None and source.name == "COMMANDLINE":  # by its name, for typer may have a click of its own
+        flag = next(iter(axes)).replace("_", "-")
+        raise BadInput(
+            f"--{flag} asks for cells of a shape of your own, which no preset holds; leave out --preset, or the flags of single axes"
+        )
 
 
 def texts_of(causal: bool | None, **axes: Texts) -> dict[str, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from rich.console import Console
 
@@ -11,6 +11,7 @@ from attnbench.analysis.drift import Drifts
 from attnbench.registry import is_path
 from attnbench.runner.cell import Cell, Key
 from attnbench.runner.finished import Finished, is_disturbed
+from attnbench.runner.own_softmax import without_softmax
 from attnbench.runner.plan import Choice, Plan
 from attnbench.runner.retry import newest_by_id
 from attnbench.spec.own_cells import BASELINE
@@ -43,15 +44,24 @@ def announce(plan: Plan, known: Finished, finished: Mapping[Key, Record], consol
         _say(console, f"The tables show {what} by newer records {_OTHER}; --rerun measures anew what is asked for here.")
 
 
-def tell_of_softmax(choice: Choice, todo: Iterable[Cell], console: Console) -> None:
-    """Say how many cells of softmax are measured beside those of a shape of one's own that were asked for."""
-    added = (
-        sum(cell.spec.variant == BASELINE for cell in todo) if choice.axes and choice.variants and BASELINE not in choice.variants else 0
-    )
-    if added:
+def tell_of_softmax(choice: Choice, plan: Plan, again: Collection[Key], records: Iterable[Record], console: Console) -> None:
+    """Say how many cells of softmax are measured beside those that were asked for, or that such cells are of other sessions alone.
+
+    again: those that were finished. records: of this machine.
+    """
+    asked_for = not choice.axes or not choice.variants or BASELINE in choice.variants
+    added = 0 if asked_for else sum(cell.spec.variant == BASELINE for cell in plan.todo)
+    for number, which in ((added - len(again), "too"), (len(again), "again")):
+        if number > 0:
+            are = "is" if number == 1 else "are"
+            _say(console, f"{_count(number, 'cell')} of {BASELINE} in the same shape {are} measured {which}: ratios are over those.")
+    if lacking := without_softmax(plan.todo, records):
+        theirs = "its setting is" if len(lacking) == 1 else "their settings are"
+        with_it = f"--variant {BASELINE} --rerun" if choice.variants else f"--variant NAME --variant {BASELINE} --rerun"
         _say(
             console,
-            f"{_count(added, 'cell')} of {BASELINE} in the same shape {'is' if added == 1 else 'are'} measured too: ratios are over those.",
+            f"{_count(len(lacking), 'cell')} will rank by the ratios of the rounds, for {BASELINE}'s own of {theirs} of other sessions; "
+            f"with {with_it} both are measured in one.",
         )
 
 

@@ -24,6 +24,7 @@ from attnbench.runner.gate import Gate
 from attnbench.runner.here import ran_here
 from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import RanOut
+from attnbench.runner.own_softmax import measured_again
 from attnbench.runner.plan import Choice, Plan, choose
 from attnbench.runner.quiet import Quiet, patience_of
 from attnbench.runner.retry import failed_cells
@@ -62,11 +63,16 @@ def sweep(
     known = Finished({} if rerun else finished, gate, limits, busy=busy)
     if retry is not None:
         cells = failed_cells(cells, finished, retry)
-    plan = Plan(cells, finished, lambda cell: retry is None and known.record(cell) is not None)
+
+    def is_finished(cell: Cell) -> bool:
+        return retry is None and known.record(cell) is not None
+
+    again = measured_again(cells, is_finished) if choice.axes else set()
+    plan = Plan(cells, finished, lambda cell: is_finished(cell) and cell.key not in again)
     todo, kept = plan.todo, plan.kept
     estimate = Estimate(finished.values())
     tell_of_plugins(("variants", "tasks"))
-    tell_of_softmax(choice, todo, console)
+    tell_of_softmax(choice, plan, again, finished.values(), console)
     if dry_run:
         for cell in todo:
             console.print(cell.spec.label(), highlight=False)
@@ -105,7 +111,7 @@ def sweep(
 
 
 def _session(results: Path, gate: Gate, limits: Limits, patience_s: float, busy: bool, console: Console) -> Session:
-    """The session of this command, which waits so long in all for a quiet machine."""
+    """The session of this command, which waits so long at a time for a quiet machine."""
 
     def say(said: str) -> None:
         console.print(said, style="dim", markup=False, highlight=False, soft_wrap=True)

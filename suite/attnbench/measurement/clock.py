@@ -22,6 +22,7 @@ from attnbench.measurement.device import named
 Call = Callable[[int], object]  # called with the number of the iteration
 
 WARMUP_CALLS, WARMUP_S = 3, 0.3
+ANCHOR_PATIENCE_S = 4.0  # an anchor's call that takes longer is not interleaved; the session's softmax cell serves instead
 WARM_ROUNDS = 2  # that are thrown away
 
 

@@ -9,7 +9,7 @@ from time import perf_counter
 from attnbench.errors import is_out_of_memory
 from attnbench.measurement import flops, memory
 from attnbench.measurement.cell_result import Measurement, Stage
-from attnbench.measurement.clock import WARMUP_S, Call, seconds, take_turns, warm_up
+from attnbench.measurement.clock import ANCHOR_PATIENCE_S, WARMUP_S, Call, seconds, take_turns, warm_up
 from attnbench.measurement.device import named
 from attnbench.measurement.drift_anchor import drift_anchor
 from attnbench.measurement.guard import Guard
@@ -18,7 +18,6 @@ from attnbench.measurement.timed import Trial, VerifiedTrial
 from attnbench.store.facts import TIMING
 
 DRIFT_CALLS = 3  # of the drift anchor, before the turns and after them, or before training and after each epoch
-ANCHOR_PATIENCE_S = 4.0  # an anchor's call that takes longer is not interleaved; the session's softmax cell serves instead
 
 
 def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], device: str, guard: Guard, stage: Stage) -> Measurement:

@@ -12,8 +12,8 @@ from statistics import median
 from typing import Any
 
 from attnbench import registry
-from attnbench.measurement.clock import WARM_ROUNDS, StoppingRule
-from attnbench.measurement.cost import ANCHOR_PATIENCE_S
+from attnbench.errors import BadInput
+from attnbench.measurement.clock import ANCHOR_PATIENCE_S, WARM_ROUNDS, StoppingRule
 from attnbench.spec.axes import Spec
 from attnbench.store.facts import TIMING
 from attnbench.store.record import Record
@@ -135,19 +135,26 @@ def _between(low: float, high: float, way: float) -> float:
 
 
 def _claimed(spec: Spec) -> float:
-    """The exponent of time that a mechanism declares; 2 where it is not registered here."""
-    if spec.mode == "decode":
-        return 0.0
-    known = spec.variant in registry.names("variants")
-    return float(registry.field("variants", spec.variant, "time_exponent", default=2.0)) if known else 2.0
+    """The exponent of time that a mechanism declares; 2 where that is not known."""
+    return 0.0 if spec.mode == "decode" else float(_declared(spec, "time_exponent", 2.0))
 
 
 def _has_form(spec: Spec) -> bool:
     """Whether a mechanism has the form, causal or not, that a kernel cell asks for; true where that is not known beforehand."""
-    if spec.track != "kernel" or spec.variant not in registry.names("variants"):
+    if spec.track != "kernel":
         return True
-    causal = registry.field("variants", spec.variant, "causal", default=True)
+    causal = _declared(spec, "causal", True)
     return causal is not False if spec.causal else causal != "only"
+
+
+def _declared(spec: Spec, name: str, unknown: Any) -> Any:
+    """A field that a mechanism declares; `unknown` where it is not registered here, or a plug-in that cannot be imported."""
+    if spec.variant not in registry.names("variants"):
+        return unknown
+    try:
+        return registry.field("variants", spec.variant, name, default=unknown)
+    except BadInput:
+        return unknown
 
 
 def _rough(spec: Spec) -> Cost:

@@ -135,7 +135,7 @@ def _snapshot(proc: Path) -> Snapshot:
     """As `snapshot`; raises OSError, ValueError or IndexError where a file is not there or reads otherwise."""
     allowed = os.sched_getaffinity(0)
     busy = stolen = processors = 0
-    for line in (proc / "stat").read_text().splitlines():
+    for line in (proc / "stat").read_text(encoding="utf-8").splitlines():
         name, *counts = line.split()
         if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in allowed:  # the line without a number is of all of them
             user, nice, system, _idle, _wait, interrupts, soft_interrupts, steal = map(int, counts[:8])

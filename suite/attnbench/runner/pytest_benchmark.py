@@ -23,10 +23,11 @@ from attnbench.runner.cell import Cell, resolve
 from attnbench.runner.lock import measurement_lock
 from attnbench.spec.axes import Spec
 from attnbench.store import environment, hardware
+from attnbench.store.facts import ALONE
 from attnbench.store.pytest_benchmark_files import EXTRA, Facts
 
 BUDGET_S = 0.5  # of timed calls
-FEWEST, MOST = 8, 200  # rounds; eight are the fewest that give their median a 99 % interval
+FEWEST, MOST = 8, 200  # rounds; the range of six holds their median in 95 % of cases, and two may be lost to the warming of caches
 
 
 class Pedantic(Protocol):
@@ -72,7 +73,7 @@ def benchmark_kernel(benchmark: Pedantic, spec: Spec) -> None:
 
 
 def _facts(cell: Cell, began_at: datetime, duration_s: float, load: float | None) -> Facts:
-    more = {"threads": environment.physical_cores(), "load_average": load}
+    more = {"timing": ALONE, "threads": environment.physical_cores(), "load_average": load}
     versions = {"pytest_benchmark": environment.version_of("pytest-benchmark")}
     return Facts(
         spec=cell.spec,

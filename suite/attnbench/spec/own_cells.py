@@ -12,6 +12,7 @@ from attnbench.spec.axes import Spec
 from attnbench.spec.plain import shown
 
 BASELINE = "softmax"  # is measured in every shape, for ratios are over its own cells
+MOST_PROCESSES = 1000  # far more than any interval needs
 _CAUSAL_MODES = ("prefill", "decode")
 _WHOLE, _SHARE = re.compile(r"-?\d{1,19}"), re.compile(r"-?\d*\.?\d+")
 
@@ -46,8 +47,8 @@ def own_specs(given: Mapping[str, Sequence[str]], variants: Sequence[str], devic
     if "seq_len" not in values:
         raise BadInput(f"{_flag(next(iter(values)))} asks for cells of a shape of your own, which needs a length; give --seq-len too")
     if "processes" in values:
-        if "seed" in values or len(values["processes"]) > 1 or values["processes"][0] < 1:
-            raise BadInput("--processes is one whole number of at least 1, in place of --seed: process 0 has seed 0, and so on")
+        if "seed" in values or len(values["processes"]) > 1 or not 1 <= values["processes"][0] <= MOST_PROCESSES:
+            raise BadInput(f"--processes is one whole number, 1 to {MOST_PROCESSES:,}, in place of --seed: process 0 has seed 0, and so on")
         values["seed"] = list(range(values.pop("processes")[0]))
     values.setdefault("mode", ["forward", "training"])
     ordered = {axis: values[axis] for axis in AXES if axis in values}

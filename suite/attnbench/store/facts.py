@@ -14,6 +14,7 @@ from attnbench.spec.plain import COUNTED, WHOLE
 LARGEST = 1e150  # no measurement is larger, and the ratio of two smaller numbers is finite
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)"  # in Python's notation as in ECMAScript's, which a JSON schema uses
 DRIFT_BASELINE = "drift_anchor_baseline_s"  # the anchor's median when the machine's peaks were measured
+ALONE = "alone"  # timed by pytest-benchmark, without neighbours and without a call before each
 TIMING = "settled"  # by which rule rounds are timed: each call after an untimed one of the same function; older records do not say
 DEEPEST = 8  # levels of lists and objects
 _SCALARS = (str, int, bool, float, type(None))
@@ -59,7 +60,7 @@ class Environment(TypedDict, total=False):
     memory_share: Share
     drift_anchor_baseline_s: Positive
     data_fingerprint: Text | None
-    timing: Text  # TIMING
+    timing: Text  # TIMING or ALONE
     kernel_clock: Text  # how the seconds of a GPU's kernels were taken: graph or profiler
     softmax_backend: Text  # the kernel that softmax used: flash, efficient, cudnn or math
     implementation: Text  # of the mechanism on the device: tuned, compiled or reference

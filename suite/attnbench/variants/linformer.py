@@ -97,4 +97,5 @@ VARIANT = Variant(
     params={"rank": 256},
     reference=definition,
     reference_rows=rows_of_matrix(rows_by_definition),
+    implementation={"cpu": "tuned"},
 )

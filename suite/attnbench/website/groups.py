@@ -11,8 +11,11 @@ from functools import cached_property
 from attnbench.analysis.labels import epochs_text, rate_text, threads_text
 from attnbench.analysis.settings import SETTING
 from attnbench.spec.axes import Spec
+from attnbench.store.facts import ALONE
 from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
+
+OLD = "old"  # the value of the axis timing for records that do not name their rule
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Group:
     @property
     def is_history(self) -> bool:
         """Whether its times were measured by the rule before the present one: kept, and shown apart from the others."""
-        return any(axis.name == "timing" and not axis.usual for axis in self.axes)
+        return any(axis.name == "timing" and axis.value == OLD for axis in self.axes)
 
     @property
     def variants(self) -> set[str]:
@@ -138,7 +141,9 @@ def _causal(record: Record, axis: str) -> Shown:
 
 def _timing(record: Record, axis: str) -> Shown:
     rule = record.environment.get("timing")
-    return (rule, f"{rule} rounds", True) if isinstance(rule, str) and rule else ("old", "old timing, kept as history")
+    if rule == ALONE:
+        return ALONE, "timed alone, by pytest-benchmark"
+    return (rule, f"{rule} rounds", True) if isinstance(rule, str) and rule else (OLD, "old timing, kept as history")
 
 
 def _padded(record: Record, axis: str) -> Shown:

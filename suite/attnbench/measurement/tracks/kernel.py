@@ -7,7 +7,8 @@ from pathlib import Path
 
 from attnbench.measurement import backend, memory
 from attnbench.measurement.cell_result import Measurement, Stage
-from attnbench.measurement.cost import ANCHOR_PATIENCE_S, cost
+from attnbench.measurement.clock import ANCHOR_PATIENCE_S
+from attnbench.measurement.cost import cost
 from attnbench.measurement.drift_anchor import ANCHOR, SEQ_LEN
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.tracks.call import KernelTrial
