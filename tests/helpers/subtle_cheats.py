@@ -167,7 +167,7 @@ SUBTLE = (
         torch.Tensor.flatten = flatten
         return v
 """,
-        "replaced torch.Tensor.flatten",
+        "replaced Tensor.flatten",
         SMALL,
     ),
     Subtle(  # it has no reference_rows: a dense matrix in float64 shows what it does

@@ -19,7 +19,7 @@ from attnbench.measurement.verify.closeness import Result, Verified, compare
 from attnbench.measurement.verify.jumps import jumps
 from attnbench.spec.axes import Spec
 from attnbench.spec.presets import CORE, PRESETS
-from helpers.changed_template import FORWARD, NEXT, OUT, init, write
+from helpers.changed_template import FORWARD, NEXT, OUT, SCORES, init, write
 from helpers.mechanisms import RUNNABLE, VARIANTS, device_of
 from helpers.records import make_spec
 
@@ -35,7 +35,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "decode": {**SMALL, "mode": "decode", "causal": True},
     "the first token": {**SMALL, "mode": "decode", "causal": True, "seq_len": 1},
     "residual": {**DEEP, "mode": "training", "block": "residual", "num_layers": 2},
-    "skipless": {**DEEP, "mode": "training", "block": "skipless", "num_layers": 3},
+    "skipless": {**DEEP, "mode": "training", "block": "skipless", "num_layers": 2},
 }
 FAST = ("training", "decode", "residual")  # every mechanism's two forms and its stack; the others vary these
 MATRIX = "return hide_padding(padding_mask, scores.softmax(-1))[0]"
@@ -115,7 +115,7 @@ def test_a_detached_key_is_found_in_gradients_of_some_rows(tmp_path: Path, monke
     monkeypatch.setattr(kernel, "DENSE_NUMBERS", {"cpu": 0})
     source = write(tmp_path, {FORWARD: "return self.matrix(q, k.detach(), causal, padding_mask) @ v"})
     with pytest.raises(
-        Incorrect, match="the gradient by k, where the upstream gradient is zero but in 64 rows|what rows add to the gradient by k"
+        Incorrect, match=r"the gradient by k, where the upstream gradient is zero but in 64 rows|what rows add to the gradient by k"
     ):
         verified(source, make_spec(variant="mine", **SMALL, mode="training"))
 
@@ -133,6 +133,15 @@ def test_honesty_where_the_upstream_gradient_has_zeros_does_not_do(tmp_path: Pat
     source = write(tmp_path, {FORWARD: NEXT.join(lines)})
     with pytest.raises(Incorrect, match="in what rows add to the gradient by k"):
         verified(source, make_spec(variant="mine", **SMALL, mode="training"))
+
+
+def test_sharp_rows_are_honest_in_half_precision_and_eight_bit_values_are_not(tmp_path: Path) -> None:
+    axes: dict[str, Any] = {**SMALL, "seq_len": 320, "dtype": "bfloat16"}
+    sharp = {SCORES: "scores = q @ k.mT"}
+    assert verified(write(tmp_path, sharp), make_spec(variant="mine", **axes)).samples["row_error"][0] > 0.02
+    eight = {FORWARD: FORWARD.replace("@ v", "@ v.to(torch.float8_e4m3fn).to(v.dtype)")}
+    with pytest.raises(Incorrect, match="in the output"):
+        verified(write(tmp_path, eight), make_spec(variant="mine", **axes))
 
 
 def test_padding_that_is_not_zero_is_incorrect(tmp_path: Path) -> None:

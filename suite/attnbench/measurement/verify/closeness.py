@@ -21,6 +21,9 @@ TIMES_JUMP = 2.0
 # In the last place, allowed on top: the plain form may happen to be exact. Half precision gets fewer, for there the plain form, computed in
 # float32, always loses its one rounding, and as many of its wide units would let eight-bit arithmetic pass.
 UNITS = MappingProxyType({"float64": 8.0, "float32": 8.0, "bfloat16": 2.0, "float16": 2.0})
+# Of one row, in multiples of what the same rule gives: in half precision honest scores are rounded before the exponential, and a row that
+# attends to few keys loses several times what the others do. Eight-bit values are told by the norm of all rows.
+ROW_TIMES = MappingProxyType({"float64": 1.0, "float32": 1.0, "bfloat16": 3.0, "float16": 3.0})
 # What is allowed at most, and where the plain form is not finite. It is below what a product in float16, or rounded as in TF32, would lose.
 MOST = MappingProxyType({"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2})
 ZERO = 1e-12  # where no exact number is larger, all are rounding of zero, and found numbers are compared on the scale of the inputs
@@ -140,7 +143,7 @@ def _judge(result: Result, jump: Tensor | None, dtype: torch.dtype, allowance: A
     allowed = limit + (units * result.scale + float(more.norm())) / norm
     rounding = units * max(float(own.max()), result.scale / math.sqrt(len(own))) if result.scale else 0.0
     rounding += units * width * torch.finfo(dtype).smallest_normal  # no number of the dtype is finer
-    rows_allowed = allowance.times * lost.nan_to_num(0.0, posinf=0.0) + limit * own + more + rounding
+    rows_allowed = ROW_TIMES[named] * (allowance.times * lost.nan_to_num(0.0, posinf=0.0) + limit * own) + more + rounding
     row = int((off / rows_allowed).nan_to_num(nan=math.inf).argmax())
     row_norm = float(own[row] if own[row] > rounding else own.max())
     return _Judged(result.name, float(off.norm()) / norm, allowed, float(off[row]) / row_norm, float(rows_allowed[row]) / row_norm)
