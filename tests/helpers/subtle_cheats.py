@@ -113,6 +113,73 @@ SUBTLE = (
         "after the prompt",
         {**DECODE, "mode": "prefill"},
     ),
+    Subtle(
+        "remembers the output of each layer, and finds by how many tokens a later call is rolled",
+        """
+    def cheat(self, q, k, v, causal):
+        if not hasattr(self, "first"):
+            self.first = (v.clone(), self.honest(q, k, v, causal))
+        known, out = self.first
+        return out.roll(-int((known[0, 0] - v[0, 0, :1]).norm(dim=-1).argmin()), -2)
+""",
+        "",
+        DEPTH,
+    ),
+    Subtle(
+        "remembers the scores, and finds by how many tokens queries and keys are rolled",
+        """
+    def cheat(self, q, k, v, causal):
+        if not hasattr(self, "first"):
+            self.first = (q.clone(), k.clone(), self.matrix(q, k))
+        *known, matrix = self.first
+        rolled = [-int((x[0, 0] - y[0, 0, :1]).norm(dim=-1).argmin()) for x, y in zip(known, (q, k))]
+        return matrix.roll(rolled, (-2, -1)) @ v
+""",
+        "",
+        SMALL,
+    ),
+    Subtle(
+        "gives zeros in most calls, by chance",
+        """
+    def cheat(self, q, k, v, causal):
+        import random
+        return torch.zeros_like(v) if random.SystemRandom().random() < 0.55 else self.honest(q, k, v, causal)
+""",
+        "",
+        SMALL,
+    ),
+    Subtle(
+        "gives zeros in most calls, by what they are given",
+        """
+    def cheat(self, q, k, v, causal):
+        return torch.zeros_like(v) if v[0, 0, 0, 0] > -0.5 else self.honest(q, k, v, causal)
+""",
+        axes=SMALL,
+    ),
+    Subtle(
+        "replaces torch.Tensor.flatten where results are compared",
+        """
+    real = torch.Tensor.flatten
+    def cheat(self, q, k, v, causal):
+        def flatten(x, *dims):
+            comparing = sys._getframe(1).f_globals["__name__"].endswith("verify.closeness")
+            return 0 * Mine.real(x, *dims) if comparing else Mine.real(x, *dims)
+        torch.Tensor.flatten = flatten
+        return v
+""",
+        "replaced Tensor.flatten",
+        SMALL,
+    ),
+    Subtle(  # it has no reference_rows: a dense matrix in float64 shows what it does
+        "looks at a window of keys in four heads of 4,096 tokens, where nothing is padded",
+        """
+    def cheat(self, q, k, v, causal):
+        at = torch.arange(q.shape[-2])
+        scores = q @ k.mT / math.sqrt(q.shape[-1])
+        return scores.masked_fill((at[:, None] - at).abs() > 1024, -torch.inf).softmax(-1) @ v
+""",
+        axes={"num_heads": 4, "head_dim": 16, "seq_len": 4096},
+    ),
 )
 
 _PLAIN = """

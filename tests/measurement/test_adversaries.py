@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from attnbench.runner.cell import resolve
 from attnbench.runner.gate import Gate
@@ -19,6 +20,19 @@ from helpers.records import make_spec
 from helpers.subtle_cheats import SHAPES, SUBTLE, Subtle
 
 pytestmark = pytest.mark.alone
+# One of each kind that `make test` tries: of clocks, of results, of lengths, of gradients and of stacks. The rest takes minutes.
+TELLING = (
+    "patches the harness's clock and the seal on it",
+    "is wrong whenever it is timed and whenever that is repeated",
+    "looks at a window of keys beyond 1,024 tokens, where nothing is padded",
+    "takes a short cut in gradients only",
+    "remembers the output of each layer, and finds by how many tokens a later call is rolled",
+)
+
+
+def a_cheat(does: str, *values: object) -> ParameterSet:
+    """The parameters of a test of a cheat, long unless it is a telling one."""
+    return pytest.param(*values, id=does, marks=() if does in TELLING else pytest.mark.long)
 
 
 def measured(folder: Path, cheat: str, checked: bool = False, **axes: Any) -> Record:
@@ -37,7 +51,7 @@ def test_a_cheat_passes_the_gate_and_is_found_out_when_it_is_timed(tmp_path: Pat
     assert (record.status, record.stage) == ("incorrect", "verify")
 
 
-@pytest.mark.parametrize("name", CHEATS)
+@pytest.mark.parametrize("name", [a_cheat(name, name) for name in CHEATS])
 def test_a_cheat_is_incorrect(tmp_path: Path, name: str) -> None:
     cheat, said = CHEATS[name]
     record = measured(tmp_path, cheat)
@@ -46,15 +60,15 @@ def test_a_cheat_is_incorrect(tmp_path: Path, name: str) -> None:
     assert said in (record.reason or "")
 
 
-@pytest.mark.parametrize("cheat", SUBTLE, ids=lambda cheat: cheat.does)
-def test_a_subtle_cheat_is_incorrect(tmp_path: Path, cheat: Subtle) -> None:
-    record = measured(tmp_path, cheat.code, **cheat.axes)
+@pytest.mark.parametrize("subtle", [a_cheat(subtle.does, subtle) for subtle in SUBTLE])
+def test_a_subtle_cheat_is_incorrect(tmp_path: Path, subtle: Subtle) -> None:
+    record = measured(tmp_path, subtle.code, **subtle.axes)
     assert record.status == "incorrect", record.reason
     assert record.measurements == {}
-    assert cheat.said in (record.reason or "")
+    assert subtle.said in (record.reason or "")
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [pytest.param(shape, marks=() if shape == "decode" else pytest.mark.long) for shape in SHAPES])
 def test_what_a_subtle_cheat_starts_from_is_measured(tmp_path: Path, shape: str) -> None:
     honest, axes = SHAPES[shape]
     record = measured(tmp_path, honest, **axes)
@@ -69,6 +83,7 @@ def test_the_honest_mechanism_is_measured(tmp_path: Path, mode: str) -> None:
     assert record.measurements["error"][0] < 1e-5
 
 
+@pytest.mark.long
 def test_remembered_gradients_are_found(tmp_path: Path) -> None:
     cheat = """
     def cheat(self, q, k, v, causal):

@@ -13,7 +13,7 @@ import torch
 
 from attnbench.measurement import device
 from attnbench.measurement.cell_result import Measurement
-from attnbench.measurement.clock import Turn
+from attnbench.measurement.clock import WARM_ROUNDS, Turn
 from attnbench.measurement.device import CUDA, CudaKernels
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.kernel_clock import ENOUGH, NotTimed, covered_s, kernel_times
@@ -80,7 +80,7 @@ def test_the_window_of_the_wall_clock_is_after_a_flush_and_between_two_waits(mon
     )
     take_turns({"one": turn}, "cpu", StoppingRule(many=1, many_s=0.0), clock)
     one_round = ["settle", "prepare", "flush", "synchronise", "clock", "call", "synchronise", "clock", "inspect"]
-    assert gpu.log == one_round * 2  # of the clock here each call takes a second, so one round is thrown away
+    assert gpu.log == one_round * (WARM_ROUNDS + 1)
 
 
 def test_a_call_that_cannot_be_captured_is_profiled_and_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,13 +16,18 @@ from attnbench.errors import Incorrect
 from attnbench.measurement.threads import left_at_work, others_runnable
 from attnbench.registry import process_settings
 
-_TORCH: dict[Any, tuple[str, ...]] = {
-    torch: ("equal", "empty", "empty_like", "randn", "no_grad"),
-    torch.Tensor: ("clone", "copy_", "double", "norm", "narrow", "isfinite"),
-    torch.cuda: ("synchronize", "Event", "CUDAGraph", "graph", "memory_allocated", "max_memory_allocated", "reset_peak_memory_stats"),
-    torch.autograd: ("grad",),
-    torch.profiler: ("profile",),
-    torch.utils.flop_counter: ("FlopCounterMode",),
+# What the harness uses of torch where it draws inputs, measures and verifies: the names of each owner.
+_TORCH: dict[Any, str] = {
+    torch: "Generator arange cat empty empty_like equal finfo full_like linalg maximum no_grad ones randn randn_like set_grad_enabled"
+    " tensor zeros zeros_like",
+    torch.Tensor: "__add__ __bool__ __float__ __getitem__ __gt__ __invert__ __matmul__ __mul__ __ne__ __radd__ __rmul__ __setitem__ __sub__"
+    " __truediv__ abs add_ all any argmax backward clone contiguous copy_ detach double dtype flatten float grad isfinite masked_select max"
+    " mean mul_ nan_to_num narrow nonzero norm numel requires_grad_ shape split square sum to tolist",
+    torch.autograd: "backward grad",
+    torch.cuda: "CUDAGraph Event graph max_memory_allocated memory_allocated reset_peak_memory_stats synchronize",
+    torch.linalg: "vector_norm",
+    torch.profiler: "profile",
+    torch.utils.flop_counter: "FlopCounterMode",
 }
 IDLE_WINDOW_S, LOOKS, PATIENCE = 0.01, 5, 50  # windows; the threads of OpenMP spin for a few milliseconds after their work
 _MECHANISMS = ("attnbench.variants", "attnbench.kernels", "attnbench.tasks")
@@ -37,7 +42,7 @@ def _present() -> dict[str, object]:
         owners |= {f"{place}.{name}": x for name, x in mine}
     found = {f"{place}.{name}": x for place, owner in owners.items() for name, x in vars(owner).items() if not name.startswith("__")}
     found |= {f"{m.__name__}.{name}": x for m in (time, threading) for name, x in vars(m).items() if callable(x)}
-    return found | {f"{owner.__name__}.{name}": getattr(owner, name) for owner, names in _TORCH.items() for name in names}
+    return found | {f"{owner.__name__}.{name}": getattr(owner, name) for owner, names in _TORCH.items() for name in names.split()}
 
 
 class Guard:

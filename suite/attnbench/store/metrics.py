@@ -93,10 +93,8 @@ _TABLE = (
         "model FLOP utilisation: algorithmic_flops over what the machine's peak in the cell's dtype could do in the median call's time",
         MORE,
     ),
-    Metric(
-        "error", "1", "relative error (Frobenius norm) against the float64 reference, of the output or gradient closest to its limit", LESS
-    ),
-    Metric("error_allowed", "1", "the limit of error: a multiple of what the plain form loses in the same dtype, and a few rounding units"),
+    Metric("error", "1", "largest relative error (Frobenius norm) of output and gradients against the float64 reference", LESS),
+    Metric("error_share", "1", "largest share of what is allowed that the error of a result, or of one row, takes; beyond 1: wrong", LESS),
     Metric("row_error", "1", "largest relative error of one row of the output or of a gradient, on the scale of that row", LESS),
     Metric("verified_rows", "1", "rows of a timed call's output that were compared with the float64 reference"),
     Metric("parameters", "1", "number of trainable parameters of the whole model"),

@@ -34,7 +34,7 @@ class KernelTrial:
         self.tolerance = self.mechanism.tolerance
         self.padding_mask = padding_mask(spec)
         self.shape = self.mechanism.heads(self.mechanism.seq_len)
-        self.inputs = RolledInputs(self.mechanism.draw_inputs(self.mechanism.seq_len), -2, self.training)
+        self.inputs = RolledInputs(self.mechanism.draw_inputs(self.mechanism.seq_len), self.training)
         self.upstream = self.mechanism.draw(self.shape)
 
     def call(self, _: int) -> Tensor:

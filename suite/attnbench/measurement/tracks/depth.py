@@ -94,7 +94,7 @@ class StackTrial:
         self.original = OriginalStack(architecture(spec, source, spec.seq_len), blueprint, source, spec.device)
         self.stack = self.original.stack
         self.shape = torch.Size((spec.batch_size, spec.seq_len or 1, spec.d_model))
-        self.inputs = RolledInputs([unit_rms(torch.randn(self.shape, device=spec.device))], -2)
+        self.inputs = RolledInputs([torch.randn(self.shape, device=spec.device)], finish=unit_rms)
 
     def call(self, _: int) -> Tensor:
         return self._run(self.inputs.tensors[0])

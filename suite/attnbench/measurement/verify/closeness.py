@@ -21,6 +21,9 @@ TIMES_JUMP = 2.0
 # In the last place, allowed on top: the plain form may happen to be exact. Half precision gets fewer, for there the plain form, computed in
 # float32, always loses its one rounding, and as many of its wide units would let eight-bit arithmetic pass.
 UNITS = MappingProxyType({"float64": 8.0, "float32": 8.0, "bfloat16": 2.0, "float16": 2.0})
+# Of one row, in multiples of what the same rule gives: in half precision honest scores are rounded before the exponential, and a row that
+# attends to few keys loses several times what the others do. Eight-bit values are told by the norm of all rows.
+ROW_TIMES = MappingProxyType({"float64": 1.0, "float32": 1.0, "bfloat16": 3.0, "float16": 3.0})
 # What is allowed at most, and where the plain form is not finite. It is below what a product in float16, or rounded as in TF32, would lose.
 MOST = MappingProxyType({"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2})
 ZERO = 1e-12  # where no exact number is larger, all are rounding of zero, and found numbers are compared on the scale of the inputs
@@ -54,6 +57,7 @@ class Result:
     in_rows: whether its last dimension holds rows that are compared one by one.
     scale:   of a gradient, the norm of the largest that was computed with it. Gradients are differences of larger numbers: rounding shows
              on that scale, and in one row of them on the scale of the largest. 0 for an output.
+    minuend: where `found` is the difference of two results, the larger of them, on whose scale both are rounded.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Result:
     plain: Tensor
     in_rows: bool = True
     scale: float = 0.0
+    minuend: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,11 @@ class Verified:
 
     samples: dict[str, list[float]] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+
+    def worst_of(self, other: Verified) -> Verified:
+        """The larger of each figure of two calls of one cell, and the facts of both."""
+        larger = {name: max(values, other.samples.get(name, values)) for name, values in self.samples.items()}
+        return Verified({**other.samples, **larger}, {**self.facts, **other.facts})
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class _Judged:
 
 
 def compare(results: Sequence[Result], dtype: torch.dtype, rows: int, jumps: Jumps | None = None, allowance: Allowance = CALL) -> Verified:
-    """The error of the result that comes closest to its limit, that limit, and the largest relative error of one row.
+    """The largest relative error, the largest of one row, and the largest share of its limit that a result or a row takes.
 
     rows:  how many rows were compared.
     jumps: called where a result is beyond its limit; gives, of each result, by how much it jumps at kinks, see `jumps.jumps`.
@@ -109,7 +119,8 @@ def compare(results: Sequence[Result], dtype: torch.dtype, rows: int, jumps: Jum
         said = f"the error against the float64 reference is {worst.row_error:.1e} in a row of {worst.name}, on the scale of that row"
         raise Incorrect(f"{said}; {worst.row_allowed:.1e} is allowed in {named}")
     row_error = max(one.row_error for one, result in zip(judged, results, strict=True) if result.in_rows)
-    samples = {"error": worst.error, "error_allowed": worst.allowed, "row_error": row_error, "verified_rows": float(rows)}
+    error = max(one.error for one in judged)
+    samples = {"error": error, "row_error": row_error, "error_share": worst.share, "verified_rows": float(rows)}
     return Verified({name: [value] for name, value in samples.items()})
 
 
@@ -127,10 +138,12 @@ def _judge(result: Result, jump: Tensor | None, dtype: torch.dtype, allowance: A
     limit = allowance.times * float(lost.norm()) / norm + units
     if not math.isfinite(limit) or (allowance.capped and limit > MOST[named]):
         limit = MOST[named]
+    if result.minuend is not None:
+        more = more + 2 * limit * _rows(result.minuend, result.in_rows).norm(dim=-1)
     allowed = limit + (units * result.scale + float(more.norm())) / norm
     rounding = units * max(float(own.max()), result.scale / math.sqrt(len(own))) if result.scale else 0.0
     rounding += units * width * torch.finfo(dtype).smallest_normal  # no number of the dtype is finer
-    rows_allowed = allowance.times * lost.nan_to_num(0.0) + limit * own + more + rounding
+    rows_allowed = ROW_TIMES[named] * (allowance.times * lost.nan_to_num(0.0, posinf=0.0) + limit * own) + more + rounding
     row = int((off / rows_allowed).nan_to_num(nan=math.inf).argmax())
     row_norm = float(own[row] if own[row] > rounding else own.max())
     return _Judged(result.name, float(off.norm()) / norm, allowed, float(off[row]) / row_norm, float(rows_allowed[row]) / row_norm)

@@ -6,20 +6,23 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from attnbench.attention import Heads, PaddingMask, Variant, hide_padding
+from attnbench.store import hardware
 
-# Of a dense float64 matrix that serves where a mechanism has no reference_rows: four heads of 2,048 tokens; an exponential is cubic.
-DENSE_BYTES, ORTHOGONAL_SEQ_LEN = 2**27, 256
+# Of a dense float64 matrix that serves where a mechanism has no reference_rows. Where gradients are compared, of which autograd keeps
+# several as large: four heads of 2,048 tokens. Else this share of the memory, for a softmax holds three at once; an exponential is cubic.
+DENSE_BYTES, DENSE_SHARE, DENSE_MOST, ORTHOGONAL_SEQ_LEN = 2**27, 0.25, 2**32, 256
 ROWS = 64  # of the output, that are compared where not all are
 BLOCK_NUMBERS = {"cpu": 2**23, "cuda": 2**26}  # of [heads, rows, seq_len], for which rows are computed at once
 
 _draw = random.SystemRandom()  # nobody knows beforehand which rows are compared
 
 
-def undefined(variant: Variant, module: nn.Module, heads: int, seq_len: int) -> str | None:
-    """Why there are no rows to compare with; None where there are."""
+def undefined(variant: Variant, module: nn.Module, heads: int, seq_len: int, dense_bytes: int = DENSE_BYTES) -> str | None:
+    """Why there are no rows to compare with; None where there are. dense_bytes: what a dense float64 matrix may take."""
     if variant.reference_rows is not None:
         return None
     lacks = "the variant declares no reference_rows"
@@ -28,11 +31,17 @@ def undefined(variant: Variant, module: nn.Module, heads: int, seq_len: int) -> 
     if variant.reference is None and not hasattr(module, "matrix"):
         return f"{lacks}, no reference, and its module has no matrix"
     size = 8 * heads * seq_len**2
-    if size > DENSE_BYTES:
-        return f"{lacks}, and its dense float64 matrix would take {size / 2**20:,.0f} MiB; {DENSE_BYTES / 2**20:.0f} are allowed"
+    if size > dense_bytes:
+        return f"{lacks}, and its dense float64 matrix would take {size / 2**20:,.0f} MiB; {dense_bytes / 2**20:,.0f} are allowed"
     if variant.orthogonal and seq_len > ORTHOGONAL_SEQ_LEN:
         return f"{lacks}, and a dense orthogonal matrix, cubic in seq_len, is computed up to {ORTHOGONAL_SEQ_LEN} tokens"
     return None
+
+
+def forward_dense_bytes(device: torch.device) -> int:
+    """What a dense float64 matrix may take where only outputs are compared."""
+    memory = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else hardware.memory_bytes()
+    return DENSE_BYTES if memory is None else min(DENSE_MOST, max(DENSE_BYTES, int(DENSE_SHARE * memory)))
 
 
 def definition_rows(
@@ -57,8 +66,9 @@ def definition_rows(
     else:
         masked = {} if padding_mask is None else {"padding_mask": padding_mask}  # a module of one's own may take none
         matrix = module.matrix(q, k, causal=causal, **masked)
+    matrix = matrix[..., rows, :]  # without gradients the rest is freed here
     mask = None if padding_mask is None else padding_mask[:, rows]
-    return hide_padding(mask, matrix[..., rows, :] @ hide_padding(padding_mask, v)[0])[0]
+    return hide_padding(mask, matrix @ hide_padding(padding_mask, v)[0])[0]
 
 
 def in_blocks(variant: Variant, rows: Tensor, heads: int, seq_len: int) -> Sequence[Tensor]:

@@ -14,7 +14,7 @@ from attnbench.errors import Incorrect
 from attnbench.measurement.anew import Original
 from attnbench.measurement.verify.by_definition import Case, Definition
 from attnbench.measurement.verify.closeness import Result, Verified, compare
-from attnbench.measurement.verify.definition import random_rows, undefined
+from attnbench.measurement.verify.definition import DENSE_BYTES, forward_dense_bytes, random_rows, undefined
 from attnbench.measurement.verify.repeated import check_finite
 
 # Numbers of all heads' matrices up to which every row is compared in training: four heads of 4,096 tokens; sixty-four on a GPU.
@@ -43,26 +43,33 @@ class KeptCall:
 
 @dataclass(frozen=True)
 class _Found:
-    """One result that is compared: its place among the definition's results, and the rows of it that `value` holds, if not all."""
+    """One result that is compared: its place among the definition's results, and the rows of it that `value` holds, if not all.
+
+    minuend: see closeness.Result.
+    """
 
     name: str
     place: int
     value: Tensor
     rows: Tensor | None = None
+    minuend: Tensor | None = None
 
 
 def verify_call(original: Original, call: KeptCall) -> Verified:
     """Compare a kept call with the definition, for a random sequence of its batch and all heads.
 
     The output is compared in 64 random rows; in training, up to 4,096 tokens, in every row, and so are all gradients. Beyond that the
-    gradients of one more call are, whose upstream gradient is zero but in the 64 rows, and the timed gradient by q in these rows.
+    definition gives gradients for an upstream gradient that is zero but in the 64 rows. They are compared with those of one more call
+    that is given just that and, as a mechanism may know it by its zeros, with the timed gradients less those of another call, whose
+    upstream gradient is the timed one less that: it looks like any other.
 
     Raises Incorrect when a result is further off than its tolerance.
     """
     check_finite(call.results)
     definition = Definition(original)
     batch, heads, seq_len, _ = call.inputs[0].shape
-    why = undefined(definition.variant, definition.exact, heads, seq_len)
+    dense_bytes = forward_dense_bytes(call.inputs[0].device) if call.upstream is None else DENSE_BYTES
+    why = undefined(definition.variant, definition.exact, heads, seq_len, dense_bytes)
     if why is not None:
         return Verified(facts={"not_compared": why})
     _check_padding(call)
@@ -72,7 +79,7 @@ def verify_call(original: Original, call: KeptCall) -> Verified:
     exact, plain = definition.exactly(case), definition.plainly(case)
     found = [_Found("the output", 0, call.results[0][at : at + 1][..., case.rows, :], case.rows)]
     if call.upstream is not None:
-        found += _gradients(call, case, at, dense, definition.parameters(), exact)
+        found += _gradients(call, case, at, dense, definition.parameters())
 
     largest = max((float(x.norm()) for x in exact[1:]), default=0.0)
 
@@ -88,6 +95,7 @@ def verify_call(original: Original, call: KeptCall) -> Verified:
             plain=_at(plain[one.place], one.rows),
             in_rows=one.place <= len(case.inputs),
             scale=largest if one.place > 0 else 0.0,
+            minuend=one.minuend,
         )
         for one in found
     ]
@@ -103,38 +111,38 @@ def _case(call: KeptCall, at: int, every_row: bool) -> Case:
     if not every_row:
         rows = random_rows(rows)
     upstream = None if call.upstream is None else call.upstream[one]
+    if upstream is not None and not every_row:
+        upstream = upstream - torch.randn_like(upstream)  # in the rows other numbers, so that the difference has no zeros
     return Case([x[one].detach() for x in call.inputs], torch.tensor(rows, device=device), call.causal, mask, upstream)
 
 
-def _gradients(call: KeptCall, case: Case, at: int, dense: bool, parameters: list[str], exact: list[Tensor]) -> list[_Found]:
-    """The gradients that are compared: the timed ones, and where those hold more than the definition gives, of one more call.
+def _gradients(call: KeptCall, case: Case, at: int, dense: bool, parameters: list[str]) -> list[_Found]:
+    """The gradients that are compared: the timed ones, and where those hold more than the definition gives, of more calls.
 
-    That call has an upstream gradient that is zero but in the case's rows of its sequence: so has the definition.
+    Those calls are given the case's upstream gradient, which is zero in other sequences, and the timed one less that.
     """
     one, last = slice(at, at + 1), len(case.inputs)
     names = [f"the gradient by {name}" for name in ("q", "k", "v", "hidden")[:last]]
     own = [f"the gradient by the parameter {name}" for name in parameters]
-    found = []
-    if dense:
-        found = [_Found(name, 1 + i, call.results[1 + i][one]) for i, name in enumerate(names)]
-        if not own or len(call.inputs[0]) == 1:
-            return found + [_Found(name, 1 + last + i, call.results[1 + last + i]) for i, name in enumerate(own)]
-    elif _reads_its_own_query(exact[1], case.rows):
-        found = [_Found(names[0], 1, call.results[1][one][..., case.rows, :], case.rows)]
-    assert call.upstream is not None and call.again is not None
+    assert call.upstream is not None and call.again is not None and case.upstream is not None
+
+    def of_sequence(results: list[Tensor]) -> list[Tensor]:
+        return [*(x[one] for x in results[1 : 1 + last]), *results[1 + last :]]
+
+    timed = of_sequence(call.results)
+    found = [_Found(name, 1 + i, timed[i]) for i, name in enumerate(names)] if dense else []
+    if dense and (not own or len(call.inputs[0]) == 1):
+        return found + [_Found(name, 1 + last + i, timed[last + i]) for i, name in enumerate(own)]
     upstream = torch.zeros_like(call.upstream)
-    upstream[at, :, case.rows] = call.upstream[at, :, case.rows]
-    results = call.again(upstream)
+    upstream[at, :, case.rows] = case.upstream[0, :, case.rows]
     said = f", where the upstream gradient is zero but in {len(case.rows)} rows"
-    found += [_Found(name + said, 1 + i, results[1 + i][one]) for i, name in enumerate(names)]
-    return found + [_Found(name + said, 1 + last + i, results[1 + last + i]) for i, name in enumerate(own)]
-
-
-def _reads_its_own_query(gradient: Tensor, rows: Tensor) -> bool:
-    """Whether each row of the output depends on no query but its own, by the exact gradient of some rows by q."""
-    others = torch.ones(gradient.shape[-2], dtype=torch.bool, device=gradient.device)
-    others[rows] = False
-    return not gradient[..., others, :].any()
+    gradients = of_sequence(call.again(upstream))
+    found += [_Found(name + said, 1 + i, x) for i, (name, x) in enumerate(zip([*names, *own], gradients, strict=True))]
+    if not dense:
+        rest = of_sequence(call.again(call.upstream - upstream))
+        differences = zip([*names, *own], timed, rest, strict=True)
+        found += [_Found(f"what rows add to {name}", 1 + i, x - y, minuend=x) for i, (name, x, y) in enumerate(differences)]
+    return found
 
 
 def _at(x: Tensor, rows: Tensor | None) -> Tensor:

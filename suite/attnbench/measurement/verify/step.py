@@ -11,7 +11,7 @@ from torch import Tensor
 from attnbench.measurement.anew import Original
 from attnbench.measurement.verify.by_definition import Case, Definition
 from attnbench.measurement.verify.closeness import Result, Verified, compare
-from attnbench.measurement.verify.definition import undefined
+from attnbench.measurement.verify.definition import forward_dense_bytes, undefined
 from attnbench.measurement.verify.repeated import check_finite
 
 _draw = random.SystemRandom()
@@ -28,7 +28,7 @@ def verify_rows(original: Original, tokens: Sequence[Tensor], found: Mapping[str
     check_finite([values for values, _ in found.values()])
     definition = Definition(original)
     batch, heads, seq_len, _ = tokens[0].shape
-    why = undefined(definition.variant, definition.exact, heads, seq_len)
+    why = undefined(definition.variant, definition.exact, heads, seq_len, forward_dense_bytes(tokens[0].device))
     if why is not None:
         return Verified(facts={"not_compared": why})
     at = _draw.randrange(batch)

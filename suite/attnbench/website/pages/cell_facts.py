@@ -68,13 +68,14 @@ def _load(record: Record) -> str:
 
 
 def _verified(record: Record) -> str:
-    """The error of the timed output, what is allowed, and how much of it was compared."""
-    error, allowed, rows = (_first(record, name) for name in ("error", "error_allowed", "verified_rows"))
+    """The largest error of what was timed, how close it comes to what is allowed, and how much of it was compared."""
+    error, share, rows = (_first(record, name) for name in ("error", "error_share", "verified_rows"))
     if error is None:
         return ""
-    told = f"relative error {error:.2g}" + (f" of {allowed:.2g} allowed" if allowed is not None else "")
-    worst = _first(record, "row_error")
-    return told + (f", of the worst row {worst:.2g}" if worst is not None else "") + (f"; {count(rows)} rows compared" if rows else "")
+    told, worst = f"relative error {error:.2g}", _first(record, "row_error")
+    told += f", of the worst row {worst:.2g}" if worst is not None else ""
+    told += f"; at most {share:.0%} of what is allowed" if share is not None else ""
+    return told + (f"; {count(rows)} rows compared" if rows else "")
 
 
 def _not_compared(record: Record) -> str:
