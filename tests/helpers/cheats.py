@@ -60,7 +60,7 @@ CHEATS = {
         """
     results = {}
     def cheat(self, q, k, v, causal):
-        key = round(float(v.sum()), 2)  # rolling changes no sum
+        key = round(float(v[0, 0, 0, 0]))  # no contents come twice, but a coarse sample of them does
         if key not in self.results:
             self.results[key] = self.honest(q, k, v, causal)
         return self.results[key]
