@@ -14,6 +14,7 @@ from scipy.special import bdtr, bdtrik, ndtr, stdtrit
 Floats = NDArray[np.float64]
 
 MANY = 500  # samples
+FURTHEST = 300 * math.log(10)  # that a logarithm of a cost, or of a bound of it, is from 0
 BOOTSTRAPPED = 10  # samples from which on a bootstrap serves
 
 
@@ -102,11 +103,11 @@ def expanded_tail(n: int, tail: float) -> float:
 
 
 def exp(log: float) -> float:
-    """e to the power of a logarithm, infinite beyond the largest float: bounds of samples that spread over all magnitudes reach there."""
-    try:
-        return math.exp(log)
-    except OverflowError:
-        return math.inf
+    """e to the power of a logarithm, at least 1e-300 and at most 1e300.
+
+    Bounds of samples that spread over all magnitudes reach beyond; whoever divides by them, or takes their logarithm, is to find a number.
+    """
+    return math.exp(min(max(log, -FURTHEST), FURTHEST))
 
 
 def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri, ndtri, stdtr, stdtrit
 
-from attnbench.stats.intervals import Interval, exp
+from attnbench.stats.intervals import FURTHEST, Interval, exp
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.intp]
@@ -140,8 +140,7 @@ class Locations:
         """Value, lower and upper bound and confidence of each cell, as Location.interval gives them one by one."""
         known = np.isfinite(self.variance)
         half = -stdtrit(np.clip(self.freedom, 1.0, MANY), (1 - confidence) / 2) * np.sqrt(np.where(known, self.variance, 0.0))
-        with np.errstate(over="ignore"):
-            value, low, high = np.exp(self.log), np.exp(self.log - half), np.exp(self.log + half)
+        value, low, high = (np.exp(np.clip(log, -FURTHEST, FURTHEST)) for log in (self.log, self.log - half, self.log + half))
         return value, low, high, np.where(np.isnan(self.log), np.nan, np.where(known, confidence, 0.0))
 
 

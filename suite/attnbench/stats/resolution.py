@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from attnbench.stats.intervals import exp
 from attnbench.stats.processes import Location, quantile
 
 LEAST = 3  # cells
@@ -39,8 +40,8 @@ def resolution_of(softmax: Location, apart: NDArray[np.float64]) -> Resolution:
     softmax: softmax's own cell, measured as the rows are. apart: by how much softmax took longer or shorter in the rounds of each cell of
     the setting than in its own, in logarithms. Their spread is taken from the middle two thirds, so that it is not one cell's.
     """
-    between = math.exp(quantile(softmax.freedom) * math.sqrt(2 * softmax.variance))
+    between = exp(quantile(softmax.freedom) * math.sqrt(2 * softmax.variance))
     over_cells = None
     if len(apart) >= LEAST:
-        over_cells = math.exp(quantile(math.inf) * float(np.quantile(np.abs(apart), ONE_ERROR)))
+        over_cells = exp(quantile(math.inf) * float(np.quantile(np.abs(apart), ONE_ERROR)))
     return Resolution(between, over_cells, softmax.processes)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attnbench.website.charts.reference import Reference
-from attnbench.website.charts.scales import Scale
+from attnbench.website.charts.scales import LARGEST_POWER, Scale
 from attnbench.website.palette import CORE, Style
 from attnbench.website.tables.table import Cell, Column, Table, clip
 
@@ -149,7 +149,7 @@ def _failure_traces(failures: Sequence[Failure], y: Scale) -> list[dict[str, Any
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "showlegend": False, "cliponaxis": False, "name": plotly_text(failure.label),
-                "x": [failure.x], "y": [10.0**top if y.kind.log else top],
+                "x": [failure.x], "y": [10.0 ** min(top, LARGEST_POWER) if y.kind.log else top],
                 "marker": {
                     "symbol": FAILURE_MARKERS.get(failure.status, "x"), "size": 8, "color": failure.style.colour,
                     "line": {"width": 1, "color": failure.style.colour},

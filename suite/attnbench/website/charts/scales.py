@@ -10,6 +10,7 @@ from typing import Any
 from attnbench.analysis.number_format import bits, count, digits, percent, plain, ratio, seconds, short_count, size, superscript
 
 MOST_TICKS = 7
+LARGEST_POWER = 305.0  # of ten, that is shown: a float holds no number beyond 308
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def exact(kind: Kind, values: Iterable[float], room: float = 0.04) -> Scale | No
 
 def _log_ticks(low: float, high: float, unit: float) -> tuple[float, ...]:
     offset = math.log10(unit)
+    low, high = max(low, -LARGEST_POWER), min(high, LARGEST_POWER)  # an axis may go on beyond what a float holds
     if high - low > MOST_TICKS:
         whole = 3 if unit != 1.0 else 1  # from unit to unit: KiB, MiB, GiB
         step = whole * math.ceil((high - low) / (whole * MOST_TICKS))
