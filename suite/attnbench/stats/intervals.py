@@ -14,7 +14,7 @@ from scipy.special import bdtr, bdtrik, ndtr, stdtrit
 Floats = NDArray[np.float64]
 
 MANY = 500  # samples
-FURTHEST = 300 * math.log(10)  # that a logarithm of a cost, or of a bound of it, is from 0
+FURTHEST = 250 * math.log(10)  # that a logarithm of a cost, or of a bound, is from 0: axes with some room around stay within floats
 BOOTSTRAPPED = 10  # samples from which on a bootstrap serves
 
 
@@ -103,7 +103,7 @@ def expanded_tail(n: int, tail: float) -> float:
 
 
 def exp(log: float) -> float:
-    """e to the power of a logarithm, at least 1e-300 and at most 1e300.
+    """e to the power of a logarithm, at least 1e-250 and at most 1e250.
 
     Bounds of samples that spread over all magnitudes reach beyond; whoever divides by them, or takes their logarithm, is to find a number.
     """
