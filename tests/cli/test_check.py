@@ -80,6 +80,7 @@ def test_several_variants_are_a_list_and_one_failure_is_exit_code_1(tmp_path: Pa
         assert report["checks"][0]["detail"].startswith(f"unavailable: {file.stem} needs no_such_package")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("fork_server")
 def test_a_mechanism_that_hangs_is_killed_and_the_check_under_way_has_failed(tmp_path: Path) -> None:
     file = tmp_path / "stuck.py"

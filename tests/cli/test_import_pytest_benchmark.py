@@ -103,6 +103,7 @@ def test_its_json_becomes_a_record_of_the_same_cell_once(ran: tuple[Path, str], 
     assert list(Store(results).read()) == [record]
 
 
+@pytest.mark.long
 def test_its_command_times_the_same_cell(ran: tuple[Path, str], results: Path) -> None:
     import_(ran[0], results)
     (record,) = Store(results).read()
@@ -112,6 +113,7 @@ def test_its_command_times_the_same_cell(ran: tuple[Path, str], results: Path) -
     assert [line for line in listed.splitlines() if "::" in line] == ["benchmarks/test_kernels.py::test_kernel[softmax-forward-256]"]
 
 
+@pytest.mark.long
 def test_without_timing_it_still_verifies() -> None:
     done = benchmarks("--benchmark-disable", "-k", "[orthogonal-training-256]")
     assert done.returncode == 0 and "1 passed" in done.stdout

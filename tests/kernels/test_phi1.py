@@ -142,6 +142,7 @@ def test_the_fixed_number_of_doublings_serves_every_norm(norm: float) -> None:
     assert relative_error(out, augmented(m, block(m))) < 1e-13 * max(10.0, norm)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["orthogonal", "orthogonal_qr"])
 def test_the_gate_holds_on_devices_that_read_nothing_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their branches, on the CPU: every correctness check, at its own tolerance. One of the two forms by a basis stands for both."""

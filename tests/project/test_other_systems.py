@@ -133,6 +133,7 @@ def test_everything_that_reads_works(platform: str, folder: Path) -> None:
     on(platform, READ, folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("platform", LACKING)
 def test_a_record_is_stored(platform: str, folder: Path) -> None:
     """For imported times, and bundles of others."""

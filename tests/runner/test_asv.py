@@ -109,6 +109,7 @@ def records(measured: Project) -> list[Record]:
     return list(measured.store.read())
 
 
+@pytest.mark.long
 def test_each_cell_is_measured_once_however_many_metrics_read_it(records: list[Record]) -> None:
     ran = [record for record in records if record.started_at > "2021"]
     assert sorted((r.spec.track, r.spec.variant, r.status) for r in ran) == [("depth", "softmax", "ok"), ("kernel", "softmax", "ok")]

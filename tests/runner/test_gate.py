@@ -152,8 +152,8 @@ def test_a_refused_cell_is_finished_while_the_refusal_stands(results: Path, tmp_
     spec = make_spec(variant="mine", seq_len=16)
     choice = Choice(variants=(source,), cell=spec.compact())
     quiet = Console(quiet=True)
-    assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet) == 1
-    assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet) == 1
+    assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet, busy=True) == 1
+    assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet, busy=True) == 1
     (record,) = Store(results).read()
     cell, gate = resolve(spec, {"mine": source}), Gate(results)
     assert Finished({cell.key: record}, gate, Limits()).record(cell) == record
@@ -161,7 +161,7 @@ def test_a_refused_cell_is_finished_while_the_refusal_stands(results: Path, tmp_
     assert Finished({cell.key: record}, gate, Limits()).record(cell) is None
     other = dataclasses.replace(record, stage="verify")
     assert Finished({cell.key: other}, gate, Limits()).record(cell) == other
-    assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet) == 1
+    assert sweep(choice, results, 60.0, rerun=False, dry_run=False, console=quiet, busy=True) == 1
     assert len(list(Store(results).read())) == 2
 
 

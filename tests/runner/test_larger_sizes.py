@@ -92,6 +92,7 @@ def run(results: Path, choice: Choice, timeout_s: float = PATIENCE_S, rerun: boo
 TOO_LARGE = "if seq_len >= 512 and not (HERE / 'roomy').exists(): torch.empty(2**50)"
 
 
+@pytest.mark.long
 def test_out_of_memory_at_512_is_not_paid_for_again(results: Path, tmp_path: Path) -> None:
     source = write_variant(tmp_path, TOO_LARGE)
     everything = Choice(tracks=("kernel",), variants=(source,))

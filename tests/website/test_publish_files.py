@@ -246,6 +246,7 @@ publishing.publish(Path(sys.argv[1]), Path(sys.argv[2]), Console())
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_the_second_process_ends_when_the_first_is_interrupted_or_killed(tmp_path: Path, number: signal.Signals) -> None:
     results = stored(tmp_path / "results", site_records.usual()[:2])
