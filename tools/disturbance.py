@@ -86,9 +86,8 @@ def row(variant: str, mode: str, seq_len: int, pairs: int) -> Row:
 
 def rows_of_anchors(mode: str, seq_len: int, pairs: int) -> list[Row]:
     """The rows of the anchor and of the drift anchor of a subject that is softmax, and writes in each call, or does not."""
-    from attnbench.measurement.clock import Turn, seconds, take_turns, warm_up
-    from attnbench.measurement.cost import DRIFT_CALLS
-    from attnbench.measurement.drift_anchor import drift_anchor
+    from attnbench.measurement.clock import Turn, take_turns, warm_up
+    from attnbench.measurement.drift_anchor import drift_anchor, drift_samples
     from attnbench.measurement.guard import Guard
     from attnbench.measurement.timed import VerifiedTrial
     from attnbench.measurement.tracks.kernel import trial_of
@@ -111,9 +110,9 @@ def rows_of_anchors(mode: str, seq_len: int, pairs: int) -> list[Row]:
     for number in range(pairs):
         found: dict[str, dict[str, float]] = {}
         for name in sorted(beside, reverse=bool(number % 2)):
-            drift_s = [seconds(drift, "cpu") for _ in range(DRIFT_CALLS)]
+            drift_s = drift_samples(drift, "cpu")
             samples = take_turns({"subject": with_(beside[name]), "anchor": anchor.turn()}, "cpu")["anchor"].wall_s
-            drift_s += [seconds(drift, "cpu") for _ in range(DRIFT_CALLS)]
+            drift_s += drift_samples(drift, "cpu")
             found[name] = {"anchor": median(samples), "drift anchor": median(drift_s)}
         for what, ratios in changes.items():
             ratios.append(found["thrashing"][what] / found["idle"][what])

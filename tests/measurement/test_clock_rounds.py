@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from attnbench.measurement.clock import WARM_ROUNDS, ClockError, StoppingRule, Turn, take_turns, wall_clock_s
+from attnbench.measurement.drift_anchor import CALLS, drift_samples
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.timed import VerifiedTrial
 from attnbench.measurement.tracks.call import KernelTrial
@@ -172,3 +173,10 @@ def test_patience_takes_more_samples_of_short_calls(seconds: float, rounds: int)
     clock = Clock()
     call: Callable[[int], object] = lambda _: clock.passing(seconds)  # noqa: E731
     assert len(take_turns({"call": Turn(call)}, "cpu", clock=clock)["call"].wall_s) == rounds
+
+
+def test_the_drift_anchors_first_calls_are_not_timed() -> None:
+    """After another process had run they took twice as long, for both threads of a call were on one core."""
+    numbers: list[int] = []
+    assert len(drift_samples(numbers.append, "cpu")) == CALLS
+    assert numbers == list(range(len(numbers))) and len(numbers) > CALLS

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from attnbench.analysis.labels import Labels, canonical
 from attnbench.errors import BadInput
-from attnbench.spec.axes import plain_params
+from attnbench.spec.plain import plain_params
 from attnbench.store.newest import newest, newest_places
 from attnbench.store.ran_on import ran_on
 from attnbench.store.record import PYTEST_BENCHMARK, Record

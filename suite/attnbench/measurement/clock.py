@@ -78,11 +78,11 @@ def synchronise(device: str) -> None:
     named(device).synchronise()
 
 
-def seconds(call: Call, device: str) -> float:
-    """The seconds that one call takes."""
+def seconds(call: Call, device: str, number: int = 0) -> float:
+    """The seconds that one call takes, which is given its number."""
     synchronise(device)
     started = perf_counter()
-    result = call(0)
+    result = call(number)
     synchronise(device)
     took = perf_counter() - started
     del result  # freed outside the window

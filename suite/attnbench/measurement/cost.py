@@ -11,13 +11,11 @@ from attnbench.measurement import flops, memory
 from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.clock import ANCHOR_PATIENCE_S, WARMUP_S, Call, seconds, take_turns, warm_up
 from attnbench.measurement.device import named
-from attnbench.measurement.drift_anchor import drift_anchor
+from attnbench.measurement.drift_anchor import drift_anchor, drift_samples
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.kernel_clock import KernelTimes, NotTimed, kernel_times
 from attnbench.measurement.timed import Trial, VerifiedTrial
 from attnbench.store.facts import TIMING
-
-DRIFT_CALLS = 3  # of the drift anchor, before the turns and after them, or before training and after each epoch
 
 
 def cost(trial: Trial, mode: str, make_anchor: Callable[[float], Trial | None], device: str, guard: Guard, stage: Stage) -> Measurement:
@@ -97,12 +95,12 @@ def _warm_anchor(make: Callable[[], Trial | None], device: str, guard: Guard) ->
 def _time(subject: VerifiedTrial, anchor: VerifiedTrial | None, drift: Call, mode: str, device: str, result: Measurement) -> None:
     """The subject's samples by the mode's name, the anchor's beside them, and the ratio of each round."""
     began = perf_counter()
-    drift_s = [seconds(drift, device) for _ in range(DRIFT_CALLS)]
+    drift_s = drift_samples(drift, device)
     turns = {"subject": subject.turn()}
     if anchor is not None:
         turns["anchor"] = dataclasses.replace(anchor.turn(), inspect=lambda _: None)
     samples = take_turns(turns, device)
-    drift_s += [seconds(drift, device) for _ in range(DRIFT_CALLS)]
+    drift_s += drift_samples(drift, device)
     subject.guard.check_idle()
     result.timed_s = perf_counter() - began
     result.samples |= {"drift_anchor_s": drift_s, f"{mode}_s": samples["subject"].wall_s}

@@ -9,8 +9,9 @@ from typing import Any
 
 from attnbench import registry
 from attnbench.errors import BadInput, NotImportable
-from attnbench.spec.axes import Spec, plain_params
+from attnbench.spec.axes import Spec
 from attnbench.spec.construct import check_params, load_variant
+from attnbench.spec.plain import plain_params
 from attnbench.store.fingerprint import check_fingerprint, fingerprint
 from attnbench.tasks.loading import embedded
 from attnbench.workload import Task

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attnbench.errors import BadInput, unknown_name
-from attnbench.spec.plain import ALLOWED, COUNTED, UNPRINTABLE, WHOLE, Param, is_name, plain, shown
+from attnbench.spec.plain import COUNTED, UNPRINTABLE, WHOLE, Param, is_name, plain_params, shown
 
 TRACKS = ("kernel", "depth", "task")
 MODES = ("forward", "training", "prefill", "decode")
@@ -193,27 +193,6 @@ class Spec:
     def compact(self) -> str:
         """The axes that differ from their defaults, as JSON: what `attnbench run --cell` takes."""
         return json.dumps(self.chosen(), separators=(",", ":"))
-
-
-def plain_params(params: object, of: str) -> dict[str, Param]:
-    """The parameters of a mechanism as JSON holds them, see `plain`. of: the mechanism's name for messages, or empty.
-
-    Raises BadInput for one whose name or value a record cannot hold exactly.
-    """
-    whose = f" of {of}" if of else ""
-    if not isinstance(params, Mapping):
-        raise BadInput(f"the parameters{whose} are {shown(params)}; give a dict of names and values")
-    found: dict[str, Param] = {}
-    for name, value in params.items():
-        if not is_name(name):
-            raise BadInput(f"a parameter{whose} is called {shown(name)}; give it a name that is a text of one line")
-        try:
-            found[name] = plain(value)
-        except ValueError as error:
-            raise BadInput(
-                f"parameter {name!r}{whose} is {shown(value)} ({error}); give {ALLOWED}, and make the rest of it in build"
-            ) from None
-    return found
 
 
 _REQUIRED = {

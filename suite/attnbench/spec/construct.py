@@ -15,7 +15,7 @@ from attnbench import registry
 from attnbench.attention import Shape, Variant
 from attnbench.errors import BadInput, Unavailable, text_of, unknown_name
 from attnbench.registry import process_settings
-from attnbench.spec.axes import plain_params
+from attnbench.spec.plain import plain_params
 from attnbench.spec.variant_fields import check_fields
 
 

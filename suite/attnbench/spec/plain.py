@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
+
+from attnbench.errors import BadInput
 
 Scalar = bool | int | float | str | None
 Param = bool | int | float | str | list[Scalar] | None
@@ -28,6 +31,27 @@ def plain(value: object) -> Param:
     if type(value) in (list, tuple):
         return [_scalar(item) for item in value]  # type: ignore[attr-defined]
     return _scalar(value)
+
+
+def plain_params(params: object, of: str) -> dict[str, Param]:
+    """The parameters of a mechanism as JSON holds them, see `plain`. of: the mechanism's name for messages, or empty.
+
+    Raises BadInput for one whose name or value a record cannot hold exactly.
+    """
+    whose = f" of {of}" if of else ""
+    if not isinstance(params, Mapping):
+        raise BadInput(f"the parameters{whose} are {shown(params)}; give a dict of names and values")
+    found: dict[str, Param] = {}
+    for name, value in params.items():
+        if not is_name(name):
+            raise BadInput(f"a parameter{whose} is called {shown(name)}; give it a name that is a text of one line")
+        try:
+            found[name] = plain(value)
+        except ValueError as error:
+            raise BadInput(
+                f"parameter {name!r}{whose} is {shown(value)} ({error}); give {ALLOWED}, and make the rest of it in build"
+            ) from None
+    return found
 
 
 def _scalar(value: object) -> Scalar:

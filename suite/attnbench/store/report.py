@@ -11,8 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from attnbench.errors import BadInput
-from attnbench.spec.axes import plain_params
-from attnbench.spec.plain import is_name
+from attnbench.spec.plain import is_name, plain_params
 
 SCHEMA = 1
 

@@ -9,9 +9,8 @@ import torch
 from attnbench import registry
 from attnbench.measurement import memory
 from attnbench.measurement.cell_result import Measurement, Stage
-from attnbench.measurement.clock import seconds, warm_up
-from attnbench.measurement.cost import DRIFT_CALLS
-from attnbench.measurement.drift_anchor import drift_anchor
+from attnbench.measurement.clock import warm_up
+from attnbench.measurement.drift_anchor import drift_anchor, drift_samples
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.tracks import require_backward
 from attnbench.measurement.tracks.depth import architecture
@@ -45,7 +44,7 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
         step(build_model(spec, task, variant_source), training, rows, recipe)  # another: what it learns, or holds, must not stay
 
     def on_epoch(done: int) -> None:
-        drift_s.extend(seconds(drift, spec.device) for _ in range(DRIFT_CALLS))
+        drift_s.extend(drift_samples(drift, spec.device))
         stage(f"train, epoch {done} of {recipe.epochs}")
 
     callbacks = Callbacks(on_epoch, _probe(validation, recipe), FileCheckpoint(checkpoint) if checkpoint else None)
