@@ -175,8 +175,7 @@ def test_patience_takes_more_samples_of_short_calls(seconds: float, rounds: int)
     assert len(take_turns({"call": Turn(call)}, "cpu", clock=clock)["call"].wall_s) == rounds
 
 
-def test_the_drift_anchors_first_calls_are_not_timed() -> None:
-    """After another process had run they took twice as long, for both threads of a call were on one core."""
+def test_the_drift_anchors_first_call_is_not_timed() -> None:
     numbers: list[int] = []
     assert len(drift_samples(numbers.append, "cpu")) == CALLS
-    assert numbers == list(range(len(numbers))) and len(numbers) > CALLS
+    assert numbers == list(range(CALLS + 1))

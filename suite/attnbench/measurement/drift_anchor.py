@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from time import perf_counter
-
 import torch
 
-from attnbench.measurement.clock import Call, seconds, synchronise
+from attnbench.measurement.clock import Call, seconds
 from attnbench.spec.construct import construct
 from attnbench.store.fingerprint import ANCHOR as ANCHOR
 from attnbench.store.peaks import ANCHOR_SHAPES
@@ -14,7 +12,7 @@ from attnbench.store.peaks import ANCHOR_SHAPES
 SEQ_LEN = ANCHOR_SHAPES["cpu"][2]
 SETS = {"cpu": 4, "cuda": 2}  # of inputs, which take turns; on CUDA one fills the L2 cache many times over
 
-CALLS, SETTLED_S = 3, 0.1
+CALLS = 3
 
 
 def drift_anchor(device: str) -> Call:
@@ -33,14 +31,5 @@ def drift_anchor(device: str) -> Call:
 
 
 def drift_samples(anchor: Call, device: str) -> list[float]:
-    """Seconds of three calls of the drift anchor, which untimed ones precede for a tenth of a second.
-
-    The first calls after something else say nothing of the machine's speed: where another process had run just before, as the parent does
-    that looks at the load, the system left both threads of a call on one core, and for 60 ms each call took exactly twice as long.
-    """
-    began, number = perf_counter(), 0
-    while perf_counter() - began < SETTLED_S:
-        anchor(number)
-        synchronise(device)
-        number += 1
-    return [seconds(anchor, device, number + i) for i in range(CALLS)]
+    """Seconds of three calls of the drift anchor, after one that is not timed, for it finds the caches as something else left them."""
+    return [seconds(anchor, device, number) for number in range(CALLS + 1)][1:]
