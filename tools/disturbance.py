@@ -7,7 +7,7 @@ A published ratio is a mechanism's seconds over those of softmax's own cells, wh
 seconds do. The other way round, a mechanism that fills the caches in each call must not slow the softmax beside it, nor the drift anchor
 before and after, by which its seconds would be corrected: the rows "anchor" and "drift anchor", beside a softmax that writes and one that
 does not. Exits with 1 when one changes by more than 2 %. The last column is how much the same calls change without the untimed call before
-each: what the rule is for. A mechanism that decodes is never without, for that call gives it its state.
+each: what the rule is for.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 VARIANTS, MODES, LENGTHS = ("softmax", "polynomial"), ("forward", "training", "decode"), (256, 4096)
 PAIRS = 9  # of a run beside the one neighbour and one beside the other, in an order that alternates
@@ -72,14 +71,14 @@ def row(variant: str, mode: str, seq_len: int, pairs: int) -> Row:
     def change(turn: Turn, number: int) -> float:
         found = {}
         for name in sorted(beside, reverse=bool(number % 2)):
-            neighbour = Turn(beside[name], settle=lambda: None)  # it need not settle: nobody asks for its time
+            neighbour = Turn(beside[name], settles=False)  # it need not settle: nobody asks for its time
             found[name] = median(take_turns({"subject": turn, "neighbour": neighbour}, "cpu")["subject"].wall_s)
         return found["thrashing"] / found["idle"]
 
     turn = subject.turn()
     changes = [change(turn, number) for number in range(pairs)]
-    alone: Any = dataclasses.replace(turn, settle=lambda: None)
-    unsettled = [change(alone, number) for number in range(pairs)] if turn.settle is None else []
+    alone = dataclasses.replace(turn, settles=False)
+    unsettled = [change(alone, number) for number in range(pairs)]
     subject.verify()
     return Row(f"{variant}, {mode}, {seq_len:,}", tuple(changes), tuple(unsettled))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from attnbench.measurement.clock import WARM_ROUNDS, ClockError, StoppingRule, Turn, take_turns, wall_clock_s
+from attnbench.measurement.clock import SETTLE_S, WARM_ROUNDS, ClockError, StoppingRule, Turn, take_turns, wall_clock_s
 from attnbench.measurement.drift_anchor import CALLS, drift_samples
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.timed import VerifiedTrial
@@ -121,6 +121,17 @@ def test_a_call_without_neighbours_follows_its_like_and_needs_no_other() -> None
     clock = Clock()
     take_turns({"a": noting(seen, "a", clock)}, "cpu", StoppingRule(many=5, many_s=0.0), clock)
     assert [step for _, step in seen] == ["prepare", "call", "inspect"] * (WARM_ROUNDS + 5)
+
+
+def test_short_calls_settle_until_they_took_as_long_as_the_caches_need() -> None:
+    made, clock = Counter[str](), Clock()
+
+    def turn(name: str, seconds: float) -> Turn:
+        return Turn(lambda _: (made.update([name]), clock.passing(seconds)))
+
+    turns = {"short": turn("short", SETTLE_S / 3.5), "long": turn("long", 2 * SETTLE_S)}
+    take_turns(turns, "cpu", StoppingRule(many=1, many_s=0.0), clock)
+    assert made == {"short": 5 * (WARM_ROUNDS + 1), "long": 2 * (WARM_ROUNDS + 1)}
 
 
 def test_a_turn_may_settle_in_its_own_way() -> None:

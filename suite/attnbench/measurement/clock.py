@@ -24,6 +24,9 @@ Call = Callable[[int], object]  # called with the number of the iteration
 WARMUP_CALLS, WARMUP_S = 3, 0.3
 ANCHOR_PATIENCE_S = 4.0  # an anchor's call that takes longer is not interleaved; the session's softmax cell serves instead
 WARM_ROUNDS = 2  # that are thrown away
+# Of calls that do not count, before one that does: at least one. After one alone a step of decode at 256 tokens took 1.16 times as long
+# beside a neighbour that fills the caches as beside one that idles; after 2 ms of them, clocks and all, 1.002 times.
+SETTLE_S = 2e-3
 
 
 class ClockError(AttnbenchError):
@@ -34,14 +37,15 @@ class ClockError(AttnbenchError):
 class Turn:
     """A call that is timed in turn with others.
 
-    prepare makes its inputs and inspect takes its result, both outside the timed window. settle comes before them, untimed: what leaves
-    the machine as another call of the same kind would; by default just that call, on inputs of its own.
+    prepare makes its inputs and inspect takes its result, both outside the timed window. settle comes before prepare: what must be done
+    anew before every call of a kind that goes on from others; nothing by default. settles: whether calls that do not count come before.
     """
 
     call: Call
     prepare: Callable[[], object] = lambda: None
     inspect: Callable[[object], object] = lambda result: None
     settle: Callable[[], object] | None = None
+    settles: bool = True
 
 
 @dataclass(frozen=True)
@@ -137,13 +141,19 @@ def take_turns(
     return samples
 
 
-def settle(turn: Turn, number: int) -> None:
-    """Leave the machine as a call of the turn's own kind leaves it."""
+def make_ready(turn: Turn) -> None:
+    """What must be done outside the timed window before every call of a turn."""
     if turn.settle is not None:
         turn.settle()
-    else:
-        turn.prepare()
-        turn.call(number)
+    turn.prepare()
+
+
+def settle(one: Callable[[], object], clock: Callable[[], float] = perf_counter) -> None:
+    """Leave the machine as calls of one kind leave it: make one, with all that surrounds the timed window, or as many as take 2 ms."""
+    until = clock() + SETTLE_S
+    one()
+    while clock() < until:
+        one()
 
 
 class _Rounds:
@@ -153,27 +163,32 @@ class _Rounds:
         self._turns, self._device, self._clock = turns, named(device), clock
         self._flush = self._device.flusher()
         self._draw = random.SystemRandom()  # its own: neither the mechanism nor the global seed decides who comes first
-        self._number = 0
+        self._numbers = dict.fromkeys(turns, 0)
 
     def time_one(self) -> dict[str, float]:
         """The seconds of every call, in one round."""
         order = list(self._turns)
         self._draw.shuffle(order)
-        took = {name: self._time(self._turns[name]) for name in order}
-        self._number += 2
-        return took
+        return {name: self._time(name) for name in order}
 
-    def _time(self, turn: Turn) -> float:
-        if len(self._turns) > 1 or turn.settle is not None:
-            settle(turn, self._number)
-        turn.prepare()
-        self._flush()
-        self._device.synchronise()
-        started = self._clock()
-        result = turn.call(self._number + 1)
-        self._device.synchronise()
-        took = self._clock() - started
+    def _time(self, name: str) -> float:
+        turn = self._turns[name]
+        if len(self._turns) > 1 and turn.settles:
+            settle(lambda: self._call(name), self._clock)
+        result, took = self._call(name)
         if not took > 1e-9:
             raise ClockError(f"the clock advanced by {took:g} s during a call; no time measured with it can be believed")
         turn.inspect(result)
         return round(took, 9)  # the clock counts nanoseconds; more digits are noise of the subtraction
+
+    def _call(self, name: str) -> tuple[object, float]:
+        """What the next call of a turn returns, and its seconds."""
+        turn, number = self._turns[name], self._numbers[name]
+        self._numbers[name] += 1
+        make_ready(turn)
+        self._flush()
+        self._device.synchronise()
+        started = self._clock()
+        result = turn.call(number)
+        self._device.synchronise()
+        return result, self._clock() - started

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from attnbench.errors import text_of
-from attnbench.measurement.clock import StoppingRule, Turn, settle
+from attnbench.measurement.clock import StoppingRule, Turn, make_ready
 from attnbench.measurement.device import Interval, Kernels, Run, named
 from attnbench.measurement.timed import VerifiedTrial
 
@@ -62,7 +62,7 @@ def kernel_times(make: Callable[[], VerifiedTrial], mode: str, device: str, kern
 
 def _replaying(turn: Turn, kernels: Kernels) -> Turn:
     """The turn with the replay of a graph in the place of its call; the inputs change in place, so that the graph sees them."""
-    turn.prepare()
+    make_ready(turn)
     replay = kernels.capture(lambda: turn.call(0))
     return dataclasses.replace(turn, call=lambda _: replay())
 
@@ -72,8 +72,9 @@ def _seconds(turn: Turn, verified: VerifiedTrial, timer: Timer, flush: Run) -> l
     samples: list[float] = []
     while not ENOUGH.is_over(len(samples), sum(samples)):
         number = 2 * len(samples)
-        settle(turn, number)
-        turn.prepare()
+        make_ready(turn)
+        turn.call(number)
+        make_ready(turn)
         result, took = timer(partial(turn.call, number + 1), flush)
         if not took > 0:
             raise ValueError("the GPU's clock saw no kernel")
