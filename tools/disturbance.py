@@ -6,7 +6,7 @@
 A published ratio is a mechanism's seconds over those of softmax's own cells, where the neighbour is not: it changes as the mechanism's
 seconds do. The other way round, a mechanism that fills the caches in each call must not slow the softmax beside it, nor the drift anchor
 before and after, by which its seconds would be corrected: the rows "anchor" and "drift anchor", beside a softmax that writes and one that
-does not. Exits with 1 when one changes by more than 2 %. The last column is how much the same calls change without the untimed call before
+does not. Exits with 1 when one changes by more than 2 %. The last column is how much the same calls change without the untimed calls before
 each: what the rule is for.
 """
 

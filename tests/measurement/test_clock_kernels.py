@@ -76,10 +76,9 @@ def test_the_window_of_the_wall_clock_is_after_a_flush_and_between_two_waits(mon
         lambda _: gpu.log.append("call"),
         prepare=lambda: gpu.log.append("prepare"),
         inspect=lambda _: gpu.log.append("inspect"),
-        settle=lambda: gpu.log.append("settle"),
     )
     take_turns({"one": turn}, "cpu", StoppingRule(many=1, many_s=0.0), clock)
-    one_round = ["settle", "prepare", "flush", "synchronise", "clock", "call", "synchronise", "clock", "inspect"]
+    one_round = ["prepare", "flush", "synchronise", "clock", "call", "synchronise", "clock", "inspect"]
     assert gpu.log == one_round * (WARM_ROUNDS + 1)
 
 

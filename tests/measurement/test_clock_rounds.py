@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import itertools
 import time
@@ -15,6 +16,7 @@ from attnbench.measurement.drift_anchor import CALLS, drift_samples
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.timed import VerifiedTrial
 from attnbench.measurement.tracks.call import KernelTrial
+from attnbench.measurement.tracks.decode import STEPPED, DecodeTrial
 from helpers.records import make_spec
 
 pytestmark = pytest.mark.alone
@@ -51,13 +53,12 @@ def rounds_of(seen: list[tuple[str, str]], names: str) -> list[list[tuple[str, s
 
 
 def test_the_window_is_the_call_and_nothing_else() -> None:
-    """What prepares, settles and inspects takes longer than the call, and is not counted."""
+    """What prepares and inspects takes longer than the call, and is not counted."""
     clock = Clock()
     turn = Turn(
         lambda _: clock.passing(0.02),
         prepare=lambda: clock.passing(0.05),
         inspect=lambda _: clock.passing(0.07),
-        settle=lambda: clock.passing(0.11),
     )
     samples = take_turns({"call": turn}, "cpu", StoppingRule(many=10, many_s=0.1), clock)["call"].wall_s
     assert samples == pytest.approx([0.02] * 10, abs=1e-8)
@@ -134,12 +135,21 @@ def test_short_calls_settle_until_they_took_as_long_as_the_caches_need() -> None
     assert made == {"short": 5 * (WARM_ROUNDS + 1), "long": 2 * (WARM_ROUNDS + 1)}
 
 
-def test_a_turn_may_settle_in_its_own_way() -> None:
-    seen: list[str] = []
-    clock = Clock()
-    turn = Turn(lambda _: (seen.append("call"), clock.passing(0.01)), lambda: seen.append("prepare"), settle=lambda: seen.append("settle"))
-    take_turns({"one": turn}, "cpu", StoppingRule(many=1, many_s=0.0), clock)
-    assert seen == ["settle", "prepare", "call"] * (WARM_ROUNDS + 1)
+def test_a_decoded_token_goes_on_from_tokens_that_are_stepped_before_every_call() -> None:
+    """Before those that do not count too, and where it has no neighbours."""
+    trial = DecodeTrial(make_spec(seq_len=64, mode="decode", causal=True), "softmax")
+    turn, stepped = VerifiedTrial(trial, Guard()).turn(), list[int]()
+
+    def call(number: int) -> object:
+        stepped.append(len(trial.inputs.others))
+        trial.inputs.others = []  # the next call has its own
+        return turn.call(number)
+
+    take_turns({"one": dataclasses.replace(turn, call=call)}, "cpu", StoppingRule(many=5, many_s=0.0))
+    assert len(stepped) == WARM_ROUNDS + 5
+    take_turns({name: dataclasses.replace(turn, call=call) for name in "ab"}, "cpu", StoppingRule(many=5, many_s=0.0))
+    assert len(stepped) >= (WARM_ROUNDS + 5) * (1 + 2 * 2)
+    assert all(1 <= tokens <= STEPPED for tokens in stepped)
 
 
 def test_rounds_that_are_not_warm_are_thrown_away() -> None:
@@ -174,6 +184,11 @@ def test_the_garbage_collector_rests_and_comes_back() -> None:
 def test_a_clock_that_goes_back_or_stands_is_a_fault(readings: list[float]) -> None:
     with pytest.raises(ClockError, match="the clock advanced by"):
         take_turns({"call": Turn(lambda _: None)}, "cpu", clock=iter(readings).__next__)
+
+
+def test_calls_do_not_settle_for_ever_by_a_clock_that_stands() -> None:
+    with pytest.raises(ClockError, match="the clock advanced by"):
+        take_turns({name: Turn(lambda _: None) for name in "ab"}, "cpu", clock=lambda: 5.0)
 
 
 @pytest.mark.parametrize(

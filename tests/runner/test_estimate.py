@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from attnbench.measurement.clock import ANCHOR_PATIENCE_S, WARM_ROUNDS, StoppingRule
-from attnbench.runner.estimate import CALLS, Estimate
+from attnbench.measurement.clock import ANCHOR_PATIENCE_S, SETTLE_S, WARM_ROUNDS, StoppingRule
+from attnbench.runner.estimate import Estimate
 from attnbench.spec.axes import Spec
 from attnbench.store.facts import TIMING
 from attnbench.store.record import Record
@@ -26,10 +26,11 @@ def of(variant: str, seq_len: int, **axes: Any) -> Spec:
     return make_spec(variant=variant, seq_len=seq_len, **axes)
 
 
-def timing_s(round_s: float) -> float:
-    """By the clock's own rule."""
-    rounds = next(n for n in range(1, 10_000) if StoppingRule().is_over(n, n * round_s))
-    return CALLS * (WARM_ROUNDS + rounds) * round_s
+def timing_s(*calls: float) -> float:
+    """By the clock's own rule: before a call that counts are others of its kind where it has a neighbour, one or for some time."""
+    rounds = next(n for n in range(1, 10_000) if StoppingRule().is_over(n, n * sum(calls)))
+    settling_s = sum(max(SETTLE_S, call_s) for call_s in calls) if len(calls) > 1 else 0.0
+    return (WARM_ROUNDS + rounds) * (settling_s + sum(calls))
 
 
 def test_a_cell_takes_what_it_took() -> None:
@@ -41,7 +42,7 @@ def test_a_cell_takes_what_it_took() -> None:
 def test_an_older_record_tells_of_a_call_whose_rounds_are_counted_anew() -> None:
     """There each call of a round was made once, and no round thrown away."""
     known = Estimate([measured(of("softmax", 64), 0.5, environment={})])
-    assert known.seconds(of("softmax", 64)) == pytest.approx(1.0 + timing_s(0.5 + 0.5))
+    assert known.seconds(of("softmax", 64)) == pytest.approx(1.0 + timing_s(0.5, 0.5))
 
 
 def test_the_newest_record_of_a_cell_counts() -> None:
@@ -54,29 +55,35 @@ def test_between_and_beyond_lengths_it_lies_on_their_line(seq_len: int, call_s: 
     """Of a quadratic cost; the anchor, softmax, takes next to nothing here."""
     records = [measured(of("mine", n), (n / 1000) ** 2) for n in (200, 1600)]
     records += [measured(of("softmax", n), 1e-9) for n in (200, 3200)]
-    assert Estimate(records).seconds(of("mine", seq_len)) == pytest.approx(1.0 + timing_s(call_s), rel=1e-3)
+    assert Estimate(records).seconds(of("mine", seq_len)) == pytest.approx(1.0 + timing_s(call_s, 1e-9), rel=1e-3)
 
 
 @pytest.mark.parametrize(("variant", "growth"), [("orthogonal", 4), ("polynomial", 16), ("mine", 16)])
 def test_from_one_length_it_grows_as_the_mechanism_claims(variant: str, growth: int) -> None:
     """And quadratically where nobody knows what it claims."""
     records = [measured(of(variant, 256), 0.01), *(measured(of("softmax", n), 1e-9) for n in (256, 1024))]
-    assert Estimate(records).seconds(of(variant, 1024)) == pytest.approx(growth * 1.0 + timing_s(0.01 * growth), rel=1e-3)
+    assert Estimate(records).seconds(of(variant, 1024)) == pytest.approx(growth * 1.0 + timing_s(0.01 * growth, 1e-9), rel=1e-3)
 
 
 def test_a_new_mechanism_takes_what_the_others_take() -> None:
     records = [measured(of(name, 256), call_s) for name, call_s in (("softmax", 0.1), ("a", 0.3), ("b", 0.5))]
-    assert Estimate(records).seconds(of("mine", 256)) == pytest.approx(1.0 + timing_s(0.3 + 0.1))
+    assert Estimate(records).seconds(of("mine", 256)) == pytest.approx(1.0 + timing_s(0.3, 0.1))
 
 
 def test_another_mode_of_a_mechanism_is_scaled_by_its_passes() -> None:
     known = Estimate([measured(of("softmax", 1024), 0.1)])
-    assert known.seconds(of("softmax", 1024, mode="training")) == pytest.approx(3.5 * 1.0 + timing_s(2 * 0.35), rel=0.5)
+    assert known.seconds(of("softmax", 1024, mode="training")) == pytest.approx(3.5 * 1.0 + timing_s(0.35, 0.35), rel=0.5)
+
+
+def test_short_calls_take_as_long_as_they_settle() -> None:
+    known = Estimate([measured(of("softmax", 256), 1e-5, environment={})])
+    assert known.seconds(of("softmax", 256)) == pytest.approx(1.0 + timing_s(1e-5, 1e-5))
+    assert timing_s(1e-5, 1e-5) > 100 * SETTLE_S
 
 
 def test_softmax_is_not_interleaved_where_a_call_of_it_takes_too_long() -> None:
     records = [measured(of("softmax", 256), 2 * ANCHOR_PATIENCE_S, environment={}), measured(of("mine", 256), 0.1, environment={})]
-    assert Estimate(records).seconds(of("mine", 256)) == pytest.approx(1.0 + timing_s(0.1) / CALLS)  # alone, a call follows its like
+    assert Estimate(records).seconds(of("mine", 256)) == pytest.approx(1.0 + timing_s(0.1))  # alone, a call follows its like
 
 
 def test_without_records_longer_and_wider_and_deeper_cells_take_longer() -> None:

@@ -37,14 +37,13 @@ class ClockError(AttnbenchError):
 class Turn:
     """A call that is timed in turn with others.
 
-    prepare makes its inputs and inspect takes its result, both outside the timed window. settle comes before prepare: what must be done
-    anew before every call of a kind that goes on from others; nothing by default. settles: whether calls that do not count come before.
+    prepare makes its inputs and inspect takes its result, both outside the timed window. settles: whether calls of its own kind that do
+    not count come before, where it has neighbours.
     """
 
     call: Call
     prepare: Callable[[], object] = lambda: None
     inspect: Callable[[object], object] = lambda result: None
-    settle: Callable[[], object] | None = None
     settles: bool = True
 
 
@@ -141,21 +140,6 @@ def take_turns(
     return samples
 
 
-def make_ready(turn: Turn) -> None:
-    """What must be done outside the timed window before every call of a turn."""
-    if turn.settle is not None:
-        turn.settle()
-    turn.prepare()
-
-
-def settle(one: Callable[[], object], clock: Callable[[], float] = perf_counter) -> None:
-    """Leave the machine as calls of one kind leave it: make one, with all that surrounds the timed window, or as many as take 2 ms."""
-    until = clock() + SETTLE_S
-    one()
-    while clock() < until:
-        one()
-
-
 class _Rounds:
     """Times round after round of turns. Calls are numbered as they come, those that settle too, so that no two have the same number."""
 
@@ -174,21 +158,29 @@ class _Rounds:
     def _time(self, name: str) -> float:
         turn = self._turns[name]
         if len(self._turns) > 1 and turn.settles:
-            settle(lambda: self._call(name), self._clock)
+            self._settle(name)
         result, took = self._call(name)
-        if not took > 1e-9:
-            raise ClockError(f"the clock advanced by {took:g} s during a call; no time measured with it can be believed")
         turn.inspect(result)
         return round(took, 9)  # the clock counts nanoseconds; more digits are noise of the subtraction
+
+    def _settle(self, name: str) -> None:
+        """Leave the machine as calls of one kind leave it, with all that surrounds their timed window: one, or as many as take 2 ms."""
+        until = self._clock() + SETTLE_S
+        self._call(name)
+        while self._clock() < until:
+            self._call(name)
 
     def _call(self, name: str) -> tuple[object, float]:
         """What the next call of a turn returns, and its seconds."""
         turn, number = self._turns[name], self._numbers[name]
         self._numbers[name] += 1
-        make_ready(turn)
+        turn.prepare()
         self._flush()
         self._device.synchronise()
         started = self._clock()
         result = turn.call(number)
         self._device.synchronise()
-        return result, self._clock() - started
+        took = self._clock() - started
+        if not took > 1e-9:
+            raise ClockError(f"the clock advanced by {took:g} s during a call; no time measured with it can be believed")
+        return result, took

@@ -11,8 +11,7 @@ from attnbench.store.peaks import ANCHOR_SHAPES
 
 SEQ_LEN = ANCHOR_SHAPES["cpu"][2]
 SETS = {"cpu": 4, "cuda": 2}  # of inputs, which take turns; on CUDA one fills the L2 cache many times over
-
-CALLS = 3
+CALLS = 3  # that are timed, before the turns and after them, or before training and after each epoch
 
 
 def drift_anchor(device: str) -> Call:

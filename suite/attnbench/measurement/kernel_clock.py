@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from attnbench.errors import text_of
-from attnbench.measurement.clock import StoppingRule, Turn, make_ready
+from attnbench.measurement.clock import StoppingRule, Turn
 from attnbench.measurement.device import Interval, Kernels, Run, named
 from attnbench.measurement.timed import VerifiedTrial
 
@@ -62,19 +62,19 @@ def kernel_times(make: Callable[[], VerifiedTrial], mode: str, device: str, kern
 
 def _replaying(turn: Turn, kernels: Kernels) -> Turn:
     """The turn with the replay of a graph in the place of its call; the inputs change in place, so that the graph sees them."""
-    make_ready(turn)
+    turn.prepare()
     replay = kernels.capture(lambda: turn.call(0))
     return dataclasses.replace(turn, call=lambda _: replay())
 
 
 def _seconds(turn: Turn, verified: VerifiedTrial, timer: Timer, flush: Run) -> list[float]:
-    """The seconds of calls, each after one that settles. Raises Incorrect when their results do not hold."""
+    """The seconds of calls, each after one that is not timed. Raises Incorrect when their results do not hold."""
     samples: list[float] = []
     while not ENOUGH.is_over(len(samples), sum(samples)):
         number = 2 * len(samples)
-        make_ready(turn)
+        turn.prepare()
         turn.call(number)
-        make_ready(turn)
+        turn.prepare()
         result, took = timer(partial(turn.call, number + 1), flush)
         if not took > 0:
             raise ValueError("the GPU's clock saw no kernel")

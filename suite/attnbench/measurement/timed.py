@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
@@ -29,19 +28,17 @@ class Trial(Protocol):
 
     shape:     of its output.
     tolerance: relative difference allowed between a timed result and the same result computed again.
-    settle:    called untimed before each timed call, with other inputs, where not the call itself is to be; see clock.Turn.
     """
 
     shape: torch.Size
     tolerance: float
 
     @property
-    def settle(self) -> Callable[[], object] | None:
-        """What is called before a timed call; None for the call itself."""
-
-    @property
     def inputs(self) -> Inputs:
         """The tensors that a call computes on."""
+
+    def go_on(self) -> None:
+        """Before a call that is timed, and untimed itself: do what it goes on from, anew."""
 
     def call(self, _: int) -> Tensor:
         """Compute on the present inputs and return the output. In training this leaves gradients."""
@@ -75,7 +72,7 @@ class VerifiedTrial:
     _draw: random.SystemRandom = field(default_factory=random.SystemRandom)
 
     def turn(self) -> Turn:
-        return Turn(self.trial.call, self.prepare, self.inspect, self.trial.settle)
+        return Turn(self.trial.call, self._go_on, self.inspect)
 
     def prepare(self) -> None:
         self.trial.clear()
@@ -85,6 +82,10 @@ class VerifiedTrial:
         """Call on new inputs, with gradients cleared, for passes that are not timed."""
         self.prepare()
         return self.trial.call(number)
+
+    def _go_on(self) -> None:
+        self.trial.go_on()
+        self.prepare()
 
     def inspect(self, out: object) -> None:
         """Check the output of a timed call; if the call is drawn, keep copies of its inputs and results.

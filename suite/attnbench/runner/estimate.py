@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -13,13 +13,12 @@ from typing import Any
 
 from attnbench import registry
 from attnbench.errors import BadInput
-from attnbench.measurement.clock import ANCHOR_PATIENCE_S, WARM_ROUNDS, StoppingRule
+from attnbench.measurement.clock import ANCHOR_PATIENCE_S, SETTLE_S, WARM_ROUNDS, StoppingRule
 from attnbench.spec.axes import Spec
 from attnbench.store.facts import TIMING
 from attnbench.store.record import Record
 
 SIZE = {"kernel": "seq_len", "depth": "num_layers", "task": "epochs"}  # the axis along which a cell's seconds are scaled
-CALLS = 2  # of each function in a round with softmax, of which the second is timed; alone, each follows its like
 # Rough numbers for what no record tells: a call of softmax at 5e10 FLOP/s; a step of a layer, and an epoch of one; and the rest of a cell.
 FLOP_S, FEWEST_S = 5e10, 5e-5
 LAYER_S, LAYER_EPOCH_S = 2e-3, 0.55
@@ -63,9 +62,8 @@ class Estimate:
         if spec.track == "task":
             return cost.rest_s
         anchor_s = self._cost(replace(spec, variant="softmax", params={})).call_s
-        beside = anchor_s <= ANCHOR_PATIENCE_S
-        round_s = cost.call_s + (anchor_s if beside else 0.0)
-        return cost.rest_s + (CALLS if beside else 1) * (WARM_ROUNDS + _rounds(round_s)) * round_s
+        calls = (cost.call_s, anchor_s) if anchor_s <= ANCHOR_PATIENCE_S else (cost.call_s,)
+        return cost.rest_s + _timing_s(calls)
 
     def _add(self, record: Record) -> None:
         spec = record.spec
@@ -105,6 +103,12 @@ def duration_text(seconds: float) -> str:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _timing_s(calls: Sequence[float]) -> float:
+    """The seconds of all rounds of calls that take so long, with those by which each settles where it has a neighbour."""
+    settling_s = sum(max(call_s, SETTLE_S) for call_s in calls) if len(calls) > 1 else 0.0
+    return (WARM_ROUNDS + _rounds(sum(calls))) * (sum(calls) + settling_s)
 
 
 def _rounds(round_s: float) -> int:

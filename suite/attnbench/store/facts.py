@@ -15,7 +15,7 @@ LARGEST = 1e150  # no measurement is larger, and the ratio of two smaller number
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)"  # in Python's notation as in ECMAScript's, which a JSON schema uses
 DRIFT_BASELINE = "drift_anchor_baseline_s"  # the anchor's median when the machine's peaks were measured
 ALONE = "alone"  # timed by pytest-benchmark, without neighbours and without a call before each
-TIMING = "settled"  # by which rule rounds are timed: each call after an untimed one of the same function; older records do not say
+TIMING = "settled"  # by which rule rounds are timed: each call after untimed ones of the same function; older records do not say
 DEEPEST = 8  # levels of lists and objects
 _SCALARS = (str, int, bool, float, type(None))
 

@@ -24,8 +24,6 @@ class KernelTrial:
     padding_mask: of the cell's share of padding, on the right of each sequence; None in a cell without.
     """
 
-    settle = None  # the call itself, on other inputs
-
     def __init__(self, spec: Spec, source: str) -> None:
         self.mechanism = Mechanism(spec, source)
         self.causal, self.training = spec.causal, spec.mode == "training"
@@ -39,6 +37,9 @@ class KernelTrial:
 
     def call(self, _: int) -> Tensor:
         return self._run(self.inputs.tensors)
+
+    def go_on(self) -> None:
+        """Nothing: a call goes on from no other."""
 
     def clear(self) -> None:
         for x in (*self.inputs.tensors, *self.mechanism.module.parameters()):

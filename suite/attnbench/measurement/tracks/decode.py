@@ -48,7 +48,7 @@ class DecodeTrial:
         with torch.no_grad():
             return prefilled(self.mechanism.module, *self._tokens([x.copies() for x in self._stepped]))
 
-    def settle(self) -> None:
+    def go_on(self) -> None:
         """Step some tokens from the state of the prompt: the timed call goes on from the state that they leave."""
         for inputs in self._stepped:
             inputs.refresh()
@@ -101,8 +101,6 @@ class PrefillTrial:
     Where a module has `prefill` it is called after the forward pass; else a loop of steps gives outputs and state.
     """
 
-    settle = None  # the call itself, on other inputs
-
     def __init__(self, spec: Spec, source: str) -> None:
         self.mechanism = Mechanism(spec, source, room=AFTER)
         module = self.mechanism.module
@@ -122,6 +120,9 @@ class PrefillTrial:
     def call(self, _: int) -> Tensor:
         out, self._state = self._process(self.inputs.tensors)
         return out
+
+    def go_on(self) -> None:
+        """Nothing: a call goes on from no other."""
 
     def clear(self) -> None:
         """Drop the state that the last call left, outside the timed window."""
