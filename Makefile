@@ -66,7 +66,7 @@ agreement: $(RUN)  ## our clock against torch's Timer: within 5 %, or exit code 
 repeatability: $(RUN)  ## softmax against itself, pooled over three processes: within 1 or 3 %, or exit code 1; ten minutes
 	$(BIN)/python tools/repeatability.py
 
-disturbance: $(RUN)  ## a mechanism beside a neighbour that fills the caches and beside an idle one: within 2 %, or exit code 1; minutes
+disturbance: $(RUN)  ## a mechanism beside a neighbour that fills the caches and beside an idle one: within 2 %, or exit code 1; twenty minutes
 	$(BIN)/python tools/disturbance.py
 
 trainer: $(RUN)  ## samples a second of the trainer against those of a bare loop; a minute

@@ -1,6 +1,6 @@
 """What a neighbour in the same rounds does to a time: one that fills the caches, against one that does nothing.
 
-    make disturbance                                                   # on this machine's CPU, which must be quiet; some minutes
+    make disturbance                                                   # on this machine's CPU, which must be quiet; about twenty minutes
     python tools/disturbance.py --seq-len 256 --mode forward --pairs 3      # shorter
 
 A published ratio is a mechanism's seconds over those of softmax's own cells, where the neighbour is not: it changes as the mechanism's
