@@ -25,8 +25,9 @@ WARMUP_CALLS, WARMUP_S = 3, 0.3
 ANCHOR_PATIENCE_S = 4.0  # an anchor's call that takes longer is not interleaved; the session's softmax cell serves instead
 WARM_ROUNDS = 2  # that are thrown away
 # Of calls that do not count, before one that does: at least one. After one alone a step of decode at 256 tokens took 1.16 times as long
-# beside a neighbour that fills the caches as beside one that idles; after 2 ms of them, clocks and all, 1.002 times.
-SETTLE_S = 2e-3
+# beside a neighbour that fills the caches as beside one that idles. After 2 ms of them, clocks and all, a call of training that takes 2 ms
+# itself, and so settled by one, still took 1.03 to 1.14 times as long; after 8 ms of them, 1.01 to 1.02 (tools/disturbance.py).
+SETTLE_S = 8e-3
 
 
 class ClockError(AttnbenchError):
@@ -164,7 +165,7 @@ class _Rounds:
         return round(took, 9)  # the clock counts nanoseconds; more digits are noise of the subtraction
 
     def _settle(self, name: str) -> None:
-        """Leave the machine as calls of one kind leave it, with all that surrounds their timed window: one, or as many as take 2 ms."""
+        """Leave the machine as calls of one kind leave it, with all that surrounds their timed window: one, or as many as take SETTLE_S."""
         until = self._clock() + SETTLE_S
         self._call(name)
         while self._clock() < until:
