@@ -26,7 +26,8 @@ ANCHOR_PATIENCE_S = 4.0  # an anchor's call that takes longer is not interleaved
 WARM_ROUNDS = 2  # that are thrown away
 # Of calls that do not count, before one that does: at least one. After one alone a step of decode at 256 tokens took 1.16 times as long
 # beside a neighbour that fills the caches as beside one that idles. After 2 ms of them, clocks and all, a call of training that takes 2 ms
-# itself, and so settled by one, still took 1.03 to 1.14 times as long; after 8 ms of them, 1.01 to 1.02 (tools/disturbance.py).
+# itself, and so settled by one, still took 1.01 to 1.14 times as long; after 8 ms of them 1.01 to 1.02 in two runs of seven pairs, and
+# in one of nine 1.007 for one mechanism and 1.139 for the other, whose pairs lay between 0.93 and 1.49 (tools/disturbance.py).
 SETTLE_S = 8e-3
 
 

@@ -77,5 +77,10 @@ def _noted(note: str) -> Word:
 
 
 def percent_text(factor: float) -> str:
-    """By how much a factor differs from one, in percent."""
-    return f"{max(0.1, 100 * (factor - 1)):.2g}\u2009%"
+    """By how much a factor differs from one, in percent: two digits, and whole numbers from ten on.
+
+    >>> percent_text(1.0234), percent_text(1.134), percent_text(2.67), percent_text(13.5)
+    ('2.3\u2009%', '13\u2009%', '167\u2009%', '1,250\u2009%')
+    """
+    percent = max(0.1, 100 * (factor - 1))
+    return f"{percent:,.0f}\u2009%" if percent >= 9.95 else f"{percent:.2g}\u2009%"
