@@ -18,7 +18,6 @@ from attnbench.measurement.tracks.decode import STEPPED, DecodeTrial, PrefillTri
 from attnbench.measurement.tracks.depth import StackTrial
 from attnbench.measurement.verify import kernel
 from attnbench.measurement.verify.closeness import Result, Verified, compare
-from attnbench.measurement.verify.jumps import jumps
 from attnbench.spec.axes import Spec
 from attnbench.spec.presets import CORE, PRESETS
 from helpers.changed_template import FORWARD, NEXT, OUT, SCORES, init, write
@@ -85,6 +84,13 @@ def test_no_honest_mechanism_is_refused_where_gradients_are_those_of_some_rows(n
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("name", ["power", "squared_relu"])
+def test_a_score_that_is_almost_zero_is_no_error(name: str) -> None:
+    """Of the only key of a row, whose gradients divide by it: one in four draws was refused while the plain form was rounded but once."""
+    for seed in range(12):
+        assert is_held(name, spec_of(name, seq_len=64, num_heads=4, head_dim=64, mode="training", causal=True, seed=seed))
+
+
 @pytest.mark.parametrize("preset", ["quick", "claims"])  # standard takes half an hour: its run tries them
 @pytest.mark.parametrize("track", ["kernel", "depth"])
 def test_no_honest_mechanism_is_refused_at_the_shapes_of_a_preset(preset: str, track: str) -> None:
@@ -199,20 +205,3 @@ def test_tokens_are_decoded_at_every_distance_from_the_prompt() -> None:
         trial.go_on()
         stepped.add(len(trial.inputs.others))
     assert stepped == set(range(1, STEPPED + 1))
-
-
-def test_a_kink_is_no_error_and_a_smooth_function_has_none() -> None:
-    x = torch.tensor([1.0, 1e-9, -1.0], dtype=torch.float64)
-
-    def gradients(by: float, generator: torch.Generator) -> list[torch.Tensor]:
-        moved = x + by * torch.randn(3, generator=generator, dtype=torch.float64)
-        return [(moved > 0).double(), moved**2]
-
-    kinked, smooth = jumps(gradients, gradients(0.0, torch.Generator()), torch.device("cpu"))
-    assert kinked.tolist() == [0.0, 1.0, 0.0]
-    assert float(smooth.max()) < 1e-8
-    exact = torch.tensor([[1.0, 1.0, 0.0]])
-    other = Result("the gradient by q", torch.tensor([[1.0, 0.0, 0.0]]), exact.double(), exact, scale=1.0)
-    assert compare([other], torch.float32, 1, lambda: [kinked[None]]).samples["error"][0] > 0.5
-    with pytest.raises(Incorrect):
-        compare([other], torch.float32, 1, lambda: [0 * kinked[None]])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +14,9 @@ from attnbench.attention import PaddingMask, Variant
 from attnbench.measurement.anew import Original
 from attnbench.measurement.verify.definition import definition_rows, in_blocks
 from attnbench.measurement.verify.jumps import jumps, shifted
+from attnbench.measurement.verify.rounding import RandomRounding, Rounding
+
+SAMPLES = 8  # of what a computation in float32 loses, at most
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Definition:
 
     def exactly(self, case: Case) -> list[Tensor]:
         """The rows of the output and, in training, the gradients by the inputs and by the module's parameters, in float64."""
-        return _results(self.variant, self.exact, case, [x.double() for x in case.inputs])
+        return self._of(case, [x.double() for x in case.inputs])
 
     def plainly(self, case: Case) -> list[Tensor]:
         """The same in float32, rounded to the call's dtype if that is narrower."""
@@ -56,13 +61,36 @@ class Definition:
         found = _results(variant, module, case, [x.float() for x in case.inputs])
         return [x.to(case.dtype) if case.dtype.itemsize < x.dtype.itemsize else x for x in found]
 
-    def jumps(self, case: Case, exact: Sequence[Tensor]) -> list[Tensor]:
-        """By how much each result of `exactly`, which are given, jumps where its inputs move by rounding, see `jumps.jumps`."""
+    def rounding(self, case: Case, exact: Sequence[Tensor]) -> Iterator[list[Rounding]]:
+        """What rounding may do to each result of `exactly`, which are given: where it jumps, then with ever more samples of its loss."""
 
         def results(by: float, generator: torch.Generator) -> list[Tensor]:
-            return _results(self.variant, self.exact, case, [shifted(x.double(), by, generator) for x in case.inputs])
+            return self._of(case, [shifted(x.double(), by, generator) for x in case.inputs])
 
-        return jumps(results, exact, case.inputs[0].device)
+        jumped = jumps(results, exact, case.inputs[0].device)
+        losses: list[list[Tensor]] = []
+        while True:
+            yield [Rounding(jump, [one[i] for one in losses]) for i, jump in enumerate(jumped)]
+            if len(losses) == SAMPLES:
+                return
+            losses.append(self._loss(case, torch.Generator(case.inputs[0].device).manual_seed(len(losses))))
+
+    def _loss(self, case: Case, generator: torch.Generator) -> list[Tensor]:
+        """What a computation in float32 loses, a sample, for another upstream gradient whose rows are as large: that of the call may be
+        almost orthogonal to a value, by chance."""
+        if case.upstream is not None:
+            other = torch.randn(case.upstream.shape, generator=generator, device=generator.device, dtype=torch.float64)
+            size = case.upstream.double().norm(dim=-1, keepdim=True) / math.sqrt(other.shape[-1])
+            case = dataclasses.replace(case, upstream=size * other)
+        inputs = [x.double() for x in case.inputs]
+        exact = self._of(case, inputs)
+        with RandomRounding(generator):
+            found = self._of(case, inputs)
+        found = [x.to(case.dtype) if case.dtype.itemsize < 4 else x for x in found]
+        return [x.double() - y for x, y in zip(found, exact, strict=True)]
+
+    def _of(self, case: Case, inputs: Sequence[Tensor]) -> list[Tensor]:
+        return _results(self.variant, self.exact, case, inputs)
 
 
 def _results(variant: Variant, module: nn.Module, case: Case, inputs: Sequence[Tensor]) -> list[Tensor]:

@@ -1,13 +1,14 @@
 """How close a result must come to its definition in float64: within a multiple of what the plain form loses in the same dtype.
 
 The plain form is the definition computed in the cell's dtype; in half precision it is computed in float32 and rounded. A result is compared
-as a whole, and row by row, each row on its own scale: zeros where the right answer is tiny are no small error.
+as a whole, and row by row, each row on its own scale: zeros where the right answer is tiny are no small error. Where it is further off, the
+plain form may by chance have lost little: then what it loses is the most of several samples, see `rounding`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from attnbench.errors import Incorrect
+from attnbench.measurement.verify.rounding import Rounding
 
 TIMES_PLAIN, TIMES_PLAIN_STACK = 4.0, 8.0
 TIMES_JUMP = 2.0
@@ -26,10 +28,10 @@ UNITS = MappingProxyType({"float64": 8.0, "float32": 8.0, "bfloat16": 2.0, "floa
 ROW_TIMES = MappingProxyType({"float64": 1.0, "float32": 1.0, "bfloat16": 3.0, "float16": 3.0})
 # What is allowed at most, and where the plain form is not finite. It is below what a product in float16, or rounded as in TF32, would lose.
 MOST = MappingProxyType({"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2})
+# One row in this many, those in which the plain form loses most, adds to the whole beyond MOST what it may lose itself: the first rows of a
+# causal gradient may each divide by an almost zero score.
+HARDEST = 64
 ZERO = 1e-12  # where no exact number is larger, all are rounding of zero, and found numbers are compared on the scale of the inputs
-
-
-Jumps = Callable[[], Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -98,19 +100,22 @@ class _Judged:
         return max(_share(self.error, self.allowed), _share(self.row_error, self.row_allowed))
 
 
-def compare(results: Sequence[Result], dtype: torch.dtype, rows: int, jumps: Jumps | None = None, allowance: Allowance = CALL) -> Verified:
+def compare(
+    results: Sequence[Result], dtype: torch.dtype, rows: int, rounding: Iterable[Sequence[Rounding]] = (), allowance: Allowance = CALL
+) -> Verified:
     """The largest relative error, the largest of one row, and the largest share of its limit that a result or a row takes.
 
-    rows:  how many rows were compared.
-    jumps: called where a result is beyond its limit; gives, of each result, by how much it jumps at kinks, see `jumps.jumps`.
+    rows:      how many rows were compared.
+    rounding:  what rounding may do to each result, ever better known; taken from as long as a result is beyond its limit.
     allowance: CALL, or STACK for results of a stack.
 
     Raises Incorrect when a result is beyond its limit.
     """
     named = str(dtype).removeprefix("torch.")
     judged = [_judge(result, None, dtype, allowance) for result in results]
-    if jumps is not None and any(not one.share <= 1.0 for one in judged):
-        judged = [_judge(result, jump, dtype, allowance) for result, jump in zip(results, jumps(), strict=True)]
+    known = iter(rounding)
+    while any(not one.share <= 1.0 for one in judged) and (every := next(known, None)) is not None:
+        judged = [_judge(result, rounded, dtype, allowance) for result, rounded in zip(results, every, strict=True)]
     worst = max(judged, key=lambda one: one.share)
     if not _share(worst.error, worst.allowed) <= 1.0:
         said = f"the error against the float64 reference is {worst.error:.1e} in {worst.name}"
@@ -124,26 +129,29 @@ def compare(results: Sequence[Result], dtype: torch.dtype, rows: int, jumps: Jum
     return Verified({name: [value] for name, value in samples.items()})
 
 
-def _judge(result: Result, jump: Tensor | None, dtype: torch.dtype, allowance: Allowance) -> _Judged:
+def _judge(result: Result, rounded: Rounding | None, dtype: torch.dtype, allowance: Allowance) -> _Judged:
     found, exact, plain = (_rows(x, result.in_rows) for x in (result.found, result.exact, result.plain))
     named, eps, width = str(dtype).removeprefix("torch."), torch.finfo(dtype).eps, math.sqrt(exact.shape[-1])
     units = UNITS[named] * eps
     finer = min(1.0, eps / torch.finfo(torch.float32).eps)  # the plain form of a float64 cell is that in float32
-    jumped = torch.zeros_like(exact) if jump is None else TIMES_JUMP * _rows(jump, result.in_rows)
-    off, lost, more = (x.norm(dim=-1) for x in (found - exact, (plain - exact) * finer, jumped))
+    losses = [plain - exact, *(() if rounded is None else (_rows(x, result.in_rows) for x in rounded.losses))]
+    lost = torch.stack([x.norm(dim=-1) * finer for x in losses])  # [samples, rows]
+    jumped = torch.zeros_like(exact) if rounded is None else TIMES_JUMP * _rows(rounded.jump, result.in_rows)
+    off, more = (found - exact).norm(dim=-1), jumped.norm(dim=-1)
     own = exact.norm(dim=-1)
     if not float(own.max()) > ZERO * width:
         own = torch.full_like(own, width)
     norm = float(own.norm())
-    limit = allowance.times * float(lost.norm()) / norm + units
+    limit, beyond = allowance.times * float(lost.norm(dim=-1).max()) / norm + units, 0.0
+    may_lose = allowance.times * lost.nan_to_num(0.0, posinf=0.0).amax(0)  # each row
     if not math.isfinite(limit) or (allowance.capped and limit > MOST[named]):
-        limit = MOST[named]
+        limit, beyond = MOST[named], float(may_lose.topk(len(own) // HARDEST).values.norm()) / norm
     if result.minuend is not None:
         more = more + 2 * limit * _rows(result.minuend, result.in_rows).norm(dim=-1)
-    allowed = limit + (units * result.scale + float(more.norm())) / norm
+    allowed = limit + beyond + (units * result.scale + float(more.norm())) / norm
     rounding = units * max(float(own.max()), result.scale / math.sqrt(len(own))) if result.scale else 0.0
     rounding += units * width * torch.finfo(dtype).smallest_normal  # no number of the dtype is finer
-    rows_allowed = ROW_TIMES[named] * (allowance.times * lost.nan_to_num(0.0, posinf=0.0) + limit * own) + more + rounding
+    rows_allowed = ROW_TIMES[named] * (may_lose + limit * own) + more + rounding
     row = int((off / rows_allowed).nan_to_num(nan=math.inf).argmax())
     row_norm = float(own[row] if own[row] > rounding else own.max())
     return _Judged(result.name, float(off.norm()) / norm, allowed, float(off[row]) / row_norm, float(rows_allowed[row]) / row_norm)

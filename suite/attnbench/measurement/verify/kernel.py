@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from attnbench.measurement.verify.by_definition import Case, Definition
 from attnbench.measurement.verify.closeness import Result, Verified, compare
 from attnbench.measurement.verify.definition import DENSE_BYTES, forward_dense_bytes, random_rows, undefined
 from attnbench.measurement.verify.repeated import check_finite
+from attnbench.measurement.verify.rounding import Rounding
 
 # Numbers of all heads' matrices up to which every row is compared in training: four heads of 4,096 tokens; sixty-four on a GPU.
 DENSE_NUMBERS = {"cpu": 2**26, "cuda": 2**30}
@@ -83,9 +84,8 @@ def verify_call(original: Original, call: KeptCall) -> Verified:
 
     largest = max((float(x.norm()) for x in exact[1:]), default=0.0)
 
-    def jumps() -> list[Tensor]:
-        every = definition.jumps(case, exact)
-        return [_at(every[one.place], one.rows) for one in found]
+    def of(one: _Found, every: Sequence[Rounding]) -> Rounding:
+        return every[one.place].of(lambda x: _at(x, one.rows))
 
     results = [
         Result(
@@ -99,7 +99,8 @@ def verify_call(original: Original, call: KeptCall) -> Verified:
         )
         for one in found
     ]
-    return compare(results, case.dtype, len(case.rows), jumps)
+    rounding = ([of(one, every) for one in found] for every in definition.rounding(case, exact))
+    return compare(results, case.dtype, len(case.rows), rounding)
 
 
 def _case(call: KeptCall, at: int, every_row: bool) -> Case:

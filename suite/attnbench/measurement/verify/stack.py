@@ -14,6 +14,7 @@ from attnbench.measurement.anew import Blueprint, Original, load_anew, state_of
 from attnbench.measurement.verify.closeness import STACK, Result, Verified, compare
 from attnbench.measurement.verify.definition import definition_rows, undefined
 from attnbench.measurement.verify.jumps import jumps, shifted
+from attnbench.measurement.verify.rounding import Rounding
 from attnbench.training.model import Architecture, Stack
 
 ROUNDED = 8  # more samples of the rounding of a stack, see verify_stack
@@ -111,7 +112,10 @@ def verify_stack(original: OriginalStack, tokens: Tensor, results: Sequence[Tens
             for name, found, right, simple in zip(names, results[1:], wanted[1:], plain[1:], strict=True)
         ]
 
-    found = compare(compared, tokens.dtype, batch * seq_len, lambda: jumps(moved, wanted, tokens.device), STACK)
+    def rounding() -> Iterator[list[Rounding]]:
+        yield [Rounding(jump) for jump in jumps(moved, wanted, tokens.device)]
+
+    found = compare(compared, tokens.dtype, batch * seq_len, rounding(), STACK)
     return found if original.shared is None else dataclasses.replace(found, facts={"definition": original.shared})
 
 

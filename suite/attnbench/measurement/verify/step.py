@@ -13,6 +13,7 @@ from attnbench.measurement.verify.by_definition import Case, Definition
 from attnbench.measurement.verify.closeness import Result, Verified, compare
 from attnbench.measurement.verify.definition import forward_dense_bytes, undefined
 from attnbench.measurement.verify.repeated import check_finite
+from attnbench.measurement.verify.rounding import Rounding
 
 _draw = random.SystemRandom()
 
@@ -36,9 +37,18 @@ def verify_rows(original: Original, tokens: Sequence[Tensor], found: Mapping[str
     positions = [row for _, rows in found.values() for row in rows]
     case = Case([x[one] for x in tokens], torch.tensor(positions, device=tokens[0].device), causal=True)
     sizes = [len(rows) for _, rows in found.values()]
-    exact, plain = (of(case)[0].split(sizes, -2) for of in (definition.exactly, definition.plainly))
+    every = definition.exactly(case)
+    exact, plain = (out.split(sizes, -2) for out in (every[0], definition.plainly(case)[0]))
     results = [
         Result(name, found=values[one], exact=exactly, plain=plainly)
         for (name, (values, _)), exactly, plainly in zip(found.items(), exact, plain, strict=True)
     ]
-    return compare(results, case.dtype, len(positions))
+
+    def parts(of_all: Rounding) -> list[Rounding]:
+        def part(i: int) -> Rounding:
+            return of_all.of(lambda x: x.split(sizes, -2)[i])
+
+        return [part(i) for i in range(len(sizes))]
+
+    rounding = (parts(of_all) for (of_all,) in definition.rounding(case, every))
+    return compare(results, case.dtype, len(positions), rounding)
