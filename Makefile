@@ -25,11 +25,10 @@ leaderboard: $(RUN)  ## run the quick preset through asv on this machine, build 
 
 # What computes goes to two workers; what measures has the machine to itself. Plain `pytest` runs all of it in one process.
 test: $(TEST)  ## the tests; at most eight minutes on two cores
-	$(BIN)/python -m pytest --ignore tests/acceptance -m "not alone and not long" --numprocesses 2 --dist worksteal
-	$(BIN)/python -m pytest --ignore tests/acceptance -m "alone and not long"
+	$(BIN)/python -m pytest -m "not alone and not long" --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest -m "alone and not long"
 
 acceptance: $(TEST)  ## the tests that are long and sure: wheels, ten kills, asv's environments, damaged records, whole commands; at most fifteen minutes
-	$(BIN)/python -m pytest tests/acceptance -m "not long"
 	$(BIN)/python -m pytest -m "long and not alone" --numprocesses 2 --dist worksteal
 	$(BIN)/python -m pytest -m "long and alone"
 

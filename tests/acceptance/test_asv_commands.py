@@ -10,6 +10,8 @@ import torch
 from attnbench.store.record import Record
 from helpers.asv_project import DEPTH, HERE, KERNEL, MACHINE, SAVED, Project, measured_project, rows
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Project:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from helpers.command import LONGEST_S
 from helpers.paths import REPO
 
+pytestmark = pytest.mark.long
 PROGRAM = REPO / "tools" / "agreement.py"
 
 

@@ -12,10 +12,10 @@ import pytest
 from helpers.damage import SEED, DamagedStores
 from helpers.damage_commands import assert_survives
 
+pytestmark = pytest.mark.long
 STORES, RECORDS, WHOLE = 10, 1000, 200
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("number", range(STORES))
 def test_every_command_survives_damaged_records_and_shows_the_sound_ones(number: int, tmp_path: Path) -> None:
     store = tmp_path / "results"

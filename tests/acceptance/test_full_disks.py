@@ -6,9 +6,12 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from helpers.paths import TESTS
 from helpers.small_disk import on_a_small_disk
 
+pytestmark = pytest.mark.long
 CELLS = [json.dumps({"track": "kernel", "variant": "softmax", "seq_len": n, "mode": "forward"}) for n in (16, 32)]
 
 

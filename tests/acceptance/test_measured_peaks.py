@@ -6,11 +6,14 @@ import dataclasses
 import json
 from pathlib import Path
 
+import pytest
+
 from attnbench.analysis.number_format import size
 from attnbench.store import environment
 from attnbench.store.peaks import SLACK, floor_s, from_json, known_peaks, store_peaks
 from helpers.command import cli
 
+pytestmark = [pytest.mark.long, pytest.mark.alone]
 MACHINE = "desk"
 
 

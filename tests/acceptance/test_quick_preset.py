@@ -18,6 +18,7 @@ from attnbench.store.newest import newest
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 
+pytestmark = pytest.mark.long
 VARIABLE = "ATTNBENCH_LEADERBOARD"
 PAGES = (
     "index.html", "scaling.html", "accuracy.html", "depth.html", "claims.html", "compare.html", "machines.html",

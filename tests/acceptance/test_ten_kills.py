@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from helpers.killed_runs import Phase, kill_and_resume
 
+pytestmark = pytest.mark.long
 PHASES: dict[Phase, int] = {"starting": 5, "first cell": 3, "later cell": 2}
 
 

@@ -14,6 +14,8 @@ import pytest
 from helpers.command import LONGEST_S
 from helpers.paths import REPO
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:

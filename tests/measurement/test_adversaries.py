@@ -19,7 +19,6 @@ from helpers.cheats import CHEATS, HONEST
 from helpers.records import make_spec
 from helpers.subtle_cheats import SHAPES, SUBTLE, Subtle
 
-pytestmark = pytest.mark.alone
 # One of each kind that `make test` tries: of clocks, of results, of lengths, of gradients and of stacks. The rest takes minutes.
 TELLING = (
     "patches the harness's clock and the seal on it",

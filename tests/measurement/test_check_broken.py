@@ -12,7 +12,7 @@ from attnbench.measurement.checks import CORRECTNESS, THOROUGH, check
 from attnbench.measurement.checks.subject import Subject, one_thread
 from attnbench.spec.construct import load_variant
 
-pytestmark = [pytest.mark.alone, pytest.mark.long]
+pytestmark = pytest.mark.long
 
 TEMPLATE = (
     (Path(attnbench.__file__).parent / "variants" / "_template.py").read_text().replace("import math\n", "import math\n\nimport torch\n", 1)

@@ -17,7 +17,7 @@ from helpers import mini_hub
 from helpers.task_data import ON_HUB, declared
 
 pytest_plugins = ["helpers.hub_fixtures"]
-pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.alone]
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 tasks = pytest.mark.parametrize("name", ON_HUB)
 

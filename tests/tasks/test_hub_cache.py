@@ -18,7 +18,7 @@ from helpers.small_disk import on_a_small_disk
 from helpers.task_data import declared
 
 pytest_plugins = ["helpers.hub_fixtures"]
-pytestmark = [pytest.mark.alone, pytest.mark.long]
+pytestmark = pytest.mark.long
 
 CODE = """
 import sys
