@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import torch
@@ -94,19 +95,28 @@ def test_the_most_of_the_samples_is_what_a_row_may_lose_a_multiple_of() -> None:
 
 
 def test_no_more_samples_are_taken_than_are_needed() -> None:
-    exact = torch.tensor([[1.0]], dtype=torch.float64)
-    loss, taken = torch.full_like(exact, 1e-5), list[int]()
+    exact, taken = torch.ones(64, 1, dtype=torch.float64), list[int]()
+    loss = torch.zeros_like(exact)
+    loss[0] = 1e-5
 
     def samples() -> Iterator[list[Rounding]]:
         for i in range(3):
             taken.append(i)
             yield [Rounding(0 * exact, [loss] * i)]
 
-    right = Result("the output", exact.float(), exact, exact.float())
-    compare([right], torch.float32, 1, samples())
-    assert taken == []
-    compare([Result("the output", exact.float() + 3e-5, exact, exact.float())], torch.float32, 1, samples())
-    assert taken == [0, 1]
+    def judged(error: float, rows: int) -> list[int]:
+        """The samples that were taken."""
+        found = exact.clone()
+        found[:rows] += error
+        taken.clear()
+        with suppress(Incorrect):
+            compare([Result("the output", found.float(), exact, exact.float())], torch.float32, 64, samples())
+        return list(taken)
+
+    assert judged(0.0, 1) == []
+    assert judged(3e-5, 1) == [0, 1]
+    assert judged(1.0, 1) == [0, 1, 2]
+    assert judged(1.0, 2) == [0]  # what is wrong in many rows is no chance
 
 
 def test_one_row_in_64_may_lose_what_it_may_and_others_no_more_than_the_dtype_may() -> None:

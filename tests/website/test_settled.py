@@ -176,6 +176,16 @@ def test_the_page_opens_on_the_longest_setting_in_which_every_row_is_ranked() ->
     assert opening(Results([], {})) is None
 
 
+def test_the_page_opens_on_decoding_where_nothing_else_is_ranked_whole() -> None:
+    """A step over 16,384 tokens computes one; a pass over 256 computes them all."""
+    decoding = [each for each in kernel_records() if each.spec.mode == "decode"]
+    short = [each for each in kernel_records() if each.spec.mode == "forward" and each.spec.seq_len == 256]
+    assert {each.spec.seq_len for each in decoding} >= {1024}
+    assert opening(Results([*decoding, *short], SOURCES.declared))[1:] == ("forward", 256)  # type: ignore[index]
+    alone = opening(Results(decoding, SOURCES.declared))
+    assert alone is not None and alone[1] == "decode"
+
+
 def test_old_timing_is_history_that_no_table_mixes_with_the_present() -> None:
     old = [each for each in site_records.usual() if each.spec.track == "kernel" and each.machine == "example"]
     both = Results([*kernel_records(), *old], SOURCES.declared)

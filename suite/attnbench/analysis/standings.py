@@ -108,7 +108,7 @@ class Standings:
         self._growths: dict[tuple[Cost, str], dict[Setting, dict[str, Growth]]] = {}
         self._all_series: dict[tuple[Cost, str], SeriesOf] = {}
         self._average_places: dict[tuple[str, ...], dict[str, AveragePlace]] = {}
-        self._settings: dict[int, Setting] = {}
+        self._settings: dict[int, tuple[Record, Setting]] = {}
         self._resolutions: dict[str, dict[Setting, Resolution]] = {}
         self._frontiers: dict[str, dict[Setting, dict[str, str]]] = {}
         self._crossings: dict[tuple[Cost, str], dict[Setting, dict[str, dict[str, Crossing]]]] = {}
@@ -175,10 +175,10 @@ class Standings:
         return self._over_tasks.get(bench_of(record))
 
     def _setting(self, record: Record) -> Setting:
-        """The record's setting, computed once. id() is a safe key: the records live as long as the results that hold them."""
+        """The record's setting, computed once. It is kept with the record, so that no other gets its id()."""
         if id(record) not in self._settings:
-            self._settings[id(record)] = setting_of(record)
-        return self._settings[id(record)]
+            self._settings[id(record)] = record, setting_of(record)
+        return self._settings[id(record)][1]
 
     def _without(self, record: Record, axis: str) -> Setting:
         """The setting of a record at all sizes."""

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -167,7 +168,13 @@ def _without_neighbours(file: Path) -> Iterator[None]:
 
 def _file_of(module: ModuleType) -> Path | None:
     file = getattr(module, "__file__", None)
-    return Path(file).resolve() if isinstance(file, str) else None
+    return _resolved(file) if isinstance(file, str) else None
+
+
+@cache
+def _resolved(file: str) -> Path:
+    """Remembered, for thousands are asked for at each verification."""
+    return Path(file).resolve()
 
 
 def _random_state() -> list[Tensor]:

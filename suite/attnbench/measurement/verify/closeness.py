@@ -93,6 +93,13 @@ class _Judged:
     allowed: float
     row_error: float
     row_allowed: float
+    beyond: int  # rows
+    rows: int
+
+    @property
+    def may_be_chance(self) -> bool:
+        """Whether it is only in few rows, if at all, that the plain form may by chance have lost little: in all of them it is no chance."""
+        return self.beyond <= max(1, self.rows // HARDEST)
 
     @property
     def share(self) -> float:
@@ -106,16 +113,18 @@ def compare(
     """The largest relative error, the largest of one row, and the largest share of its limit that a result or a row takes.
 
     rows:      how many rows were compared.
-    rounding:  what rounding may do to each result, ever better known; taken from as long as a result is beyond its limit.
+    rounding:  what rounding may do to each result, ever better known; taken from where, and as long as, a result is
+               beyond its limit in few of its rows, for the first time in however many.
     allowance: CALL, or STACK for results of a stack.
 
     Raises Incorrect when a result is beyond its limit.
     """
     named = str(dtype).removeprefix("torch.")
     judged = [_judge(result, None, dtype, allowance) for result in results]
-    known = iter(rounding)
-    while any(not one.share <= 1.0 for one in judged) and (every := next(known, None)) is not None:
+    for every in rounding if any(not one.share <= 1.0 for one in judged) else ():
         judged = [_judge(result, rounded, dtype, allowance) for result, rounded in zip(results, every, strict=True)]
+        if all(one.share <= 1.0 for one in judged) or not all(one.may_be_chance for one in judged):
+            break
     worst = max(judged, key=lambda one: one.share)
     if not _share(worst.error, worst.allowed) <= 1.0:
         said = f"the error against the float64 reference is {worst.error:.1e} in {worst.name}"
@@ -154,7 +163,9 @@ def _judge(result: Result, rounded: Rounding | None, dtype: torch.dtype, allowan
     rows_allowed = ROW_TIMES[named] * (may_lose + limit * own) + more + rounding
     row = int((off / rows_allowed).nan_to_num(nan=math.inf).argmax())
     row_norm = float(own[row] if own[row] > rounding else own.max())
-    return _Judged(result.name, float(off.norm()) / norm, allowed, float(off[row]) / row_norm, float(rows_allowed[row]) / row_norm)
+    beyond = int((~(off <= rows_allowed)).sum())
+    row_error, row_allowed = float(off[row]) / row_norm, float(rows_allowed[row]) / row_norm
+    return _Judged(result.name, float(off.norm()) / norm, allowed, row_error, row_allowed, beyond, len(own))
 
 
 def _rows(x: Tensor, in_rows: bool) -> Tensor:
