@@ -23,13 +23,14 @@ leaderboard: $(RUN)  ## run the quick preset through asv on this machine, build 
 	@$(BIN)/attnbench show --machine $(MACHINE)
 	@$(BIN)/attnbench site --first $(MACHINE)
 
-# What computes goes to two workers; what measures has the machine to itself. Plain `pytest` runs all of it in one process.
+# What computes goes to three workers, for much of it waits for processes that start; what measures has the machine to itself. Plain `pytest`
+# runs all of it in one process.
 test: $(TEST)  ## the tests; at most eight minutes on two cores
-	$(BIN)/python -m pytest -m "not alone and not long" --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not alone and not long" --numprocesses 3 --dist worksteal
 	$(BIN)/python -m pytest -m "alone and not long"
 
 acceptance: $(TEST)  ## the tests that are long and sure: wheels, ten kills, asv's environments, damaged records, whole commands; at most fifteen minutes
-	$(BIN)/python -m pytest -m "long and not alone" --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest -m "long and not alone" --numprocesses 3 --dist worksteal
 	$(BIN)/python -m pytest -m "long and alone"
 
 check: $(LINT)  ## lint, types, imports, spelling, scripts

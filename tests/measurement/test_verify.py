@@ -92,7 +92,7 @@ def of_presets(*names: str) -> list[Spec]:
 @pytest.mark.parametrize("name", ["power", "squared_relu"])
 def test_a_score_that_is_almost_zero_is_no_error(name: str) -> None:
     """Of the only key of a row, whose gradients divide by it: one in four draws was refused while the plain form was rounded but once."""
-    for seed in range(12):
+    for seed in range(6):
         assert is_held(name, spec_of(name, seq_len=64, num_heads=4, head_dim=64, mode="training", causal=True, seed=seed))
 
 

@@ -116,6 +116,7 @@ def test_each_cell_is_measured_once_however_many_metrics_read_it(records: list[R
     assert len({record.session for record in ran}) == 1
 
 
+@pytest.mark.long
 def test_asv_holds_the_medians_of_the_record(measured: Project, records: list[Record]) -> None:
     record = next(r for r in records if (r.spec.track, r.status) == ("kernel", "ok"))
     (row,) = rows(measured, "kernel.Kernel.time_call", "softmax")
@@ -131,6 +132,7 @@ def test_asv_holds_the_medians_of_the_record(measured: Project, records: list[Re
     assert len(rows(measured, "depth.Depth.track_anchor_ratio", "softmax")) == 1
 
 
+@pytest.mark.long
 def test_failures_reach_asv_as_failures_and_skips_as_skips(measured: Project) -> None:
     """As asv writes them: null and NaN, of which the second is no JSON; our reader takes both for nothing."""
     file = next(f for f in (measured.asv_results / MACHINE).glob("*.json") if f.name != "machine.json")
