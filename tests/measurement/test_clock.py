@@ -20,9 +20,6 @@ from attnbench.measurement.tracks import measure_cell
 from helpers.changed_template import FORWARD, write
 from helpers.records import make_spec
 
-pytestmark = pytest.mark.alone
-
-
 SEEING = """
 "Values as they are, and a list of which inputs were seen."
 import torch

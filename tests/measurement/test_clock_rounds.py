@@ -19,8 +19,6 @@ from attnbench.measurement.tracks.call import KernelTrial
 from attnbench.measurement.tracks.decode import STEPPED, DecodeTrial
 from helpers.records import make_spec
 
-pytestmark = pytest.mark.alone
-
 TURN = ("prepare", "call", "prepare", "call", "inspect")  # the first call is that which settles
 
 
