@@ -16,7 +16,7 @@ from attnbench.errors import Incorrect
 from attnbench.measurement import flops
 from attnbench.measurement.cell_result import Measurement
 from attnbench.measurement.clock import StoppingRule
-from attnbench.measurement.tracks import measure_cell
+from attnbench.measurement.tracks import call, measure_cell
 from helpers.changed_template import FORWARD, write
 from helpers.records import make_spec
 
@@ -127,6 +127,14 @@ COST = {
     "verified_rows",
 }
 NORMED = ("softmax", "orthogonal", "polynomial")
+
+
+@pytest.mark.parametrize("size", [1, 512, 700, 1030])
+def test_orthogonality_error_is_that_of_the_whole_product(size: int) -> None:
+    a = torch.randn(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(size))
+    assert call.orthogonality_error(a) == pytest.approx(float(torch.linalg.matrix_norm(a.mT @ a - torch.eye(size, dtype=a.dtype))))
+
+
 NORMS = {"attention_frobenius", "orthogonality_error"}
 
 
@@ -161,7 +169,6 @@ def test_norms_are_those_of_every_heads_matrix() -> None:
 
 
 def test_a_large_matrix_and_one_that_is_not_finite_have_no_norms(monkeypatch: pytest.MonkeyPatch) -> None:
-    from attnbench.measurement.tracks import call
 
     trial = call.KernelTrial(make_spec(variant="polynomial", seq_len=64, params={"scale": 1e38}), "polynomial")
     assert trial.matrix_norms() == {}
