@@ -122,6 +122,21 @@ def test_what_a_backward_pass_computes_anew_is_executed_and_no_work() -> None:
     assert again.algorithmic("training") == plain.algorithmic("training") == 3 * product
 
 
+def test_a_backward_pass_that_needs_less_than_twice_its_forward_pass_counts_as_what_ran() -> None:
+    """Nine products whose derivative is that of the last, as of an iteration that has converged: eleven with it, and not three times ten."""
+    x, a = torch.randn(13, 13, requires_grad=True), torch.randn(13, 13)
+
+    def call(_: int) -> None:
+        with torch.no_grad():
+            for _ in range(9):
+                x @ a
+        (x @ a).sum().backward()
+
+    counted = count(call)
+    assert counted.executed == 11 * 2 * 13**3
+    assert counted.algorithmic("training") == counted.executed
+
+
 def _checkpointed(x: Tensor, a: Tensor) -> Any:
     return checkpoint(lambda x, a: (x @ a).sin(), x, a, use_reentrant=False)
 

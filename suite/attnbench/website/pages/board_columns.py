@@ -14,6 +14,7 @@ from attnbench.website.groups import BENCH_AXES, axes
 from attnbench.website.results import Results
 from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.costs import Extra
+from attnbench.website.tables.resolution import percent_text
 from attnbench.website.tables.table import EMPTY, Cell, Column, Value, bounds_data, common_lengths, exponent_cell
 from attnbench.website.words import WORDS
 
@@ -95,7 +96,7 @@ def _rank_cell(record: Record, over: Aggregate, place: AveragePlace | None) -> C
 def _mfu(records: Sequence[Record]) -> Extra | None:
     """The column of the model FLOPs utilisation."""
     column = Column("MFU", "of peak", key="mfu", falling=True, told=WORDS["MFU"])
-    return _of_metric(records, lambda record: "mfu", lambda x: f"{100 * x:.2g}\u2009%", column)
+    return _of_metric(records, lambda record: "mfu", lambda x: percent_text(1 + x), column)
 
 
 def _kernels(records: Sequence[Record]) -> Extra | None:
