@@ -123,7 +123,7 @@ def test_what_a_backward_pass_computes_anew_is_executed_and_no_work() -> None:
 
 
 def test_a_backward_pass_that_needs_less_than_twice_its_forward_pass_counts_as_what_ran() -> None:
-    """Nine products whose derivative is that of the last, as of an iteration that has converged: eleven with it, and not three times ten."""
+    """Ten products with the derivative of the last alone, as of an iteration that converges: eleven, not three times ten."""
     x, a = torch.randn(13, 13, requires_grad=True), torch.randn(13, 13)
 
     def call(_: int) -> None:
