@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import random
 from typing import Any
@@ -237,15 +236,3 @@ def test_in_simulated_sessions_with_drift_published_ratios_cover(processes: int)
     )
     assert 0.90 <= ((table.low <= 1) & (table.high >= 1)).mean() <= 0.99
     assert (table.rank_low == 1).mean() >= 0.97 and (table.rank_high == 8).mean() >= 0.97
-
-
-def test_the_places_of_records_that_are_made_for_the_moment_are_those_of_their_own_setting() -> None:
-    """A joined record is gone after its table; the next may have its id()."""
-    records = [
-        timed(name, 1.0, seq_len=n) for n, names in ((64, ("softmax", "polynomial")), (128, ("softmax", "orthogonal"))) for name in names
-    ]
-    table = frame(records)
-    standings = Standings(table, labels_of(table))
-    for i in range(20):
-        for record in records:
-            assert record.spec.variant in standings.places("time", dataclasses.replace(record, duration_s=float(i)))

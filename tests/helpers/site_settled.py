@@ -111,3 +111,8 @@ def _later(each: Record) -> Record:
         return each
     facts = {**each.environment, "commit": "fedcba9876543210fedcba9876543210fedcba98"}
     return dataclasses.replace(each, session=LATER, started_at=each.started_at.replace("12-01", "12-02"), environment=facts)
+
+
+def kernel_records(device: str = "cpu") -> list[Record]:
+    """Those of kernel cells on one device."""
+    return [each for each in settled() if each.spec.track == "kernel" and each.spec.device == device]

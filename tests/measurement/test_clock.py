@@ -127,14 +127,6 @@ COST = {
     "verified_rows",
 }
 NORMED = ("softmax", "orthogonal", "polynomial")
-
-
-@pytest.mark.parametrize("size", [1, 512, 700, 1030])
-def test_orthogonality_error_is_that_of_the_whole_product(size: int) -> None:
-    a = torch.randn(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(size))
-    assert call.orthogonality_error(a) == pytest.approx(float(torch.linalg.matrix_norm(a.mT @ a - torch.eye(size, dtype=a.dtype))))
-
-
 NORMS = {"attention_frobenius", "orthogonality_error"}
 
 
@@ -168,8 +160,13 @@ def test_norms_are_those_of_every_heads_matrix() -> None:
     assert found["polynomial"]["attention_frobenius"] == pytest.approx([math.sqrt(15) * root] * 4, rel=0.3)
 
 
-def test_a_large_matrix_and_one_that_is_not_finite_have_no_norms(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [1, 512, 700, 1030])
+def test_orthogonality_error_is_that_of_the_whole_product(size: int) -> None:
+    a = torch.randn(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(size))
+    assert call.orthogonality_error(a) == pytest.approx(float(torch.linalg.matrix_norm(a.mT @ a - torch.eye(size, dtype=a.dtype))))
 
+
+def test_a_large_matrix_and_one_that_is_not_finite_have_no_norms(monkeypatch: pytest.MonkeyPatch) -> None:
     trial = call.KernelTrial(make_spec(variant="polynomial", seq_len=64, params={"scale": 1e38}), "polynomial")
     assert trial.matrix_norms() == {}
     monkeypatch.setattr(call, "LARGEST_MATRIX", 4 * 64**2 - 1)

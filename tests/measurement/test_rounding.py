@@ -37,19 +37,19 @@ def test_a_kink_is_no_error_and_a_smooth_function_has_none() -> None:
         compare([other], torch.float32, 1, [[Rounding(0 * kinked[None])]])
 
 
-def test_every_operation_is_rounded_by_up_to_a_unit_of_float32() -> None:
+def test_every_operation_is_rounded_by_up_to_half_a_unit_of_float32() -> None:
     x = torch.rand(1000, dtype=torch.float64) + 1.0
     with rounding():
         found = x * 1.0
     off = (found / x - 1.0).abs()
-    assert UNIT < float(off.max()) < 2 * UNIT * (1 + UNIT)  # its operand and its result
+    assert 0.5 * UNIT < float(off.max()) < UNIT * (1 + UNIT)  # its operand and its result
 
 
 def test_a_difference_of_like_numbers_is_rounded_on_the_scale_of_those() -> None:
     x, y = torch.full((1000,), 1.0, dtype=torch.float64), torch.full((1000,), 1.0 - 1e-6, dtype=torch.float64)
     with rounding():
         found = x - y
-    assert UNIT < float((found - 1e-6).abs().max()) < 3 * UNIT
+    assert 0.5 * UNIT < float((found - 1e-6).abs().max()) < 1.5 * UNIT
 
 
 def test_the_gradient_of_a_weight_that_is_one_by_division_is_rounded() -> None:
@@ -81,7 +81,7 @@ def test_views_counts_comparisons_and_zeros_are_exact_and_writing_in_place_write
     assert same.all()
     assert torch.equal(zeros, torch.zeros(4, dtype=torch.float64))
     assert z is y
-    assert 0.0 < float((y - x - 1.0).abs().max()) < 4 * UNIT
+    assert 0.0 < float((y - x - 1.0).abs().max()) < UNIT
 
 
 def test_the_most_of_the_samples_is_what_a_row_may_lose_a_multiple_of() -> None:
@@ -117,19 +117,3 @@ def test_no_more_samples_are_taken_than_are_needed() -> None:
     assert judged(3e-5, 1) == [0, 1]
     assert judged(1.0, 1) == [0, 1, 2]
     assert judged(1.0, 2) == [0]  # what is wrong in many rows is no chance
-
-
-def test_one_row_in_64_may_lose_what_it_may_and_others_no_more_than_the_dtype_may() -> None:
-    exact, loss = torch.ones(128, 1, dtype=torch.float64), torch.zeros(128, 1, dtype=torch.float64)
-    loss[:2] = 1e-2
-
-    def found(error: float, rows: slice) -> Result:
-        inexact = exact.clone()
-        inexact[rows] += error
-        return Result("the gradient by q", inexact.float(), exact, exact.float(), scale=1.0)
-
-    samples = [[Rounding(0 * exact, [loss])]]
-    assert compare([found(3e-2, slice(0, 2))], torch.float32, 128, samples).samples["error_share"][0] <= 1.0
-    for error, rows in ((3e-2, slice(0, 3)), (6e-2, slice(0, 2)), (3e-4, slice(64, 128))):
-        with pytest.raises(Incorrect, match="the gradient by q"):
-            compare([found(error, rows)], torch.float32, 128, samples)

@@ -8,8 +8,8 @@ from functools import cache
 
 import pytest
 
+from attnbench.analysis.number_format import two_digit_percent
 from attnbench.stats import Resolution
-from attnbench.store.record import Record
 from attnbench.website.groups import MODES
 from attnbench.website.links import cell_file
 from attnbench.website.pages import board
@@ -22,18 +22,14 @@ from attnbench.website.tables.table import Cell, Table
 from attnbench.website.times import by_rounds, over_softmax
 from attnbench.website.view import View
 from helpers import site_records, site_settled
-from helpers.site_records import html, record
+from helpers.site_records import html
 from helpers.site_sources import SOURCES, page_of
 from helpers.site_stores import render_once
 
 
-def kernel_records(device: str = "cpu") -> list[Record]:
-    return [each for each in site_settled.settled() if each.spec.track == "kernel" and each.spec.device == device]
-
-
 @cache
 def results(device: str = "cpu") -> Results:
-    return Results(kernel_records(device), SOURCES.declared)
+    return Results(site_settled.kernel_records(device), SOURCES.declared)
 
 
 @cache
@@ -90,10 +86,15 @@ def test_the_resolution_is_one_plain_line() -> None:
     )
 
 
+@pytest.mark.parametrize(("share", "text"), [(0.00012, "0.012"), (0.18, "18"), (0.0954, "9.5"), (0.0999, "10"), (12.5, "1,250")])
+def test_percentages_have_two_digits_and_are_whole_from_ten_on(share: float, text: str) -> None:
+    assert two_digit_percent(share) == f"{text}\u2009%"
+
+
 def test_a_row_of_mixed_sessions_says_how_many_of_its_processes_are_of_another() -> None:
     moved = [
         dataclasses.replace(each, session=site_settled.LATER) if (each.spec.variant, each.spec.seed) == ("gated", 2) else each
-        for each in kernel_records()
+        for each in site_settled.kernel_records()
     ]
     view = board.views(Results(moved, SOURCES.declared), Checks(()))[0]
     (table,) = view.blocks
@@ -132,7 +133,7 @@ def test_a_row_says_of_which_commit_it_is_and_by_what_it_is_ranked() -> None:
 
 
 def test_fewer_processes_than_the_tables_are_said_in_the_row() -> None:
-    records = [each for each in kernel_records() if each.spec.variant != "gated" or each.spec.seed == 0]
+    records = [each for each in site_settled.kernel_records() if each.spec.variant != "gated" or each.spec.seed == 0]
     view = board.views(Results(records, SOURCES.declared), Checks(()))[0]
     (table,) = view.blocks
     assert isinstance(table, Table)
@@ -163,32 +164,9 @@ def test_an_exponent_stands_with_its_interval_and_its_lengths() -> None:
     assert short.small.endswith("256 to 4k (n²)")
 
 
-def test_the_page_opens_on_the_longest_setting_in_which_every_row_is_ranked() -> None:
-    assert opening(results()) == (results().groups("kernel")[0], "training", 16384)
-    assert {axis.name: axis.value for axis in views()[0].axes}["seq_len"] == "16384"
-    failed = [
-        record(each.spec, "oom", session=each.session, environment=each.environment, reason="none left")
-        if (each.spec.variant, each.spec.mode, each.spec.seq_len) == ("gated", "training", 16384)
-        else each
-        for each in kernel_records()
-    ]
-    assert opening(Results(failed, SOURCES.declared))[1:] == ("forward", 16384)  # type: ignore[index]
-    assert opening(Results([], {})) is None
-
-
-def test_the_page_opens_on_decoding_where_nothing_else_is_ranked_whole() -> None:
-    """A step over 16,384 tokens computes one; a pass over 256 computes them all."""
-    decoding = [each for each in kernel_records() if each.spec.mode == "decode"]
-    short = [each for each in kernel_records() if each.spec.mode == "forward" and each.spec.seq_len == 256]
-    assert {each.spec.seq_len for each in decoding} >= {1024}
-    assert opening(Results([*decoding, *short], SOURCES.declared))[1:] == ("forward", 256)  # type: ignore[index]
-    alone = opening(Results(decoding, SOURCES.declared))
-    assert alone is not None and alone[1] == "decode"
-
-
 def test_old_timing_is_history_that_no_table_mixes_with_the_present() -> None:
     old = [each for each in site_records.usual() if each.spec.track == "kernel" and each.machine == "example"]
-    both = Results([*kernel_records(), *old], SOURCES.declared)
+    both = Results([*site_settled.kernel_records(), *old], SOURCES.declared)
     groups = both.groups("kernel")
     assert [group.is_history for group in groups] == sorted(group.is_history for group in groups)
     for group in groups:
@@ -200,18 +178,6 @@ def test_old_timing_is_history_that_no_table_mixes_with_the_present() -> None:
     assert alone and alone[0].is_history and "by the old timing" in known_sentence(Results(old, SOURCES.declared))
 
 
-def test_what_is_known_is_one_sentence_with_links_and_none_where_nothing_is() -> None:
-    told = known_sentence(results())
-    text = re.sub(r"<[^>]+>", "", told)
-    assert re.match(
-        r"On example \(cpu, 8 threads\), training: nothing is faster than .*softmax at 256, nor than orthogonal from 512 to ", text
-    )
-    assert re.search(r"which takes 0\.0\d+ \[0\.0\d+, 0\.0\d+\] of softmax’s time at 16,384\.$", text)
-    assert "machines.html#machine-example" in told and "variants/orthogonal.html" in told and "seq_len=16384" in told
-    assert known_sentence(Results([], {})) == ""
-    assert known_sentence(Results(kernel_records()[:3], SOURCES.declared)) == ""  # one mechanism is ahead of nothing
-
-
 def test_new_modes_and_padding_have_names_that_say_what_they_are() -> None:
     labels = {axis.value: axis.label for view in views() for axis in view.axes if axis.name in ("mode", "padded")}
     assert labels["prefill"] == MODES["prefill"] == "prefill (a prompt, and the state it leaves)"
@@ -221,7 +187,7 @@ def test_new_modes_and_padding_have_names_that_say_what_they_are() -> None:
 
 
 def test_a_cell_shows_what_its_numbers_can_be_judged_by() -> None:
-    records = [each for each in kernel_records() if each.spec.mode == "forward" and each.spec.seed == 0]
+    records = [each for each in site_settled.kernel_records() if each.spec.mode == "forward" and each.spec.seed == 0]
     chosen = {
         name: next(each for each in records if (each.spec.variant, each.spec.seq_len) == at)
         for name, at in {"quiet": ("orthogonal", 2048), "busy": ("sigmoid", 2048), "drift": ("performer", 4096)}.items()

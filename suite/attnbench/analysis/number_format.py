@@ -69,6 +69,15 @@ def percent(x: float) -> str:
     return f"{100 * x:.1f}{THIN}%" if math.isfinite(x) else "–"
 
 
+def two_digit_percent(x: float) -> str:
+    """A share as a percentage: two digits, and whole numbers from ten on.
+
+    >>> two_digit_percent(0.00012), two_digit_percent(0.18), two_digit_percent(12.5)
+    ('0.012\u2009%', '18\u2009%', '1,250\u2009%')
+    """
+    return f"{100 * x:,.0f}{THIN}%" if 100 * x >= 9.95 else f"{100 * x:.2g}{THIN}%"
+
+
 def bits(x: float) -> str:
     """Bits per byte, to a thousandth."""
     return f"{x:.3f}" if math.isfinite(x) else "–"

@@ -87,9 +87,17 @@ def normalised_polynomial_attention(
     A row whose sum is zero is zero, and so is a padded one. Padded rows of q and k must be zero. Half precision is worked in float32.
     By features the sum is exact to rounding relative to |q|^p sum |k|^p: a query that is nearly orthogonal to every key has fewer digits
     than in tiles.
+
+    Causal, the first row has one key, of weight 1, and is its value. So the gradient by its score s is 0 exactly: for a square the quotient
+    gives 2 (g . v - g . out) / s, the rounding of both products over an s near 0.
     """
     dtype = v.dtype
     q, k, v = (at_least_float32(x) for x in (q, k, v))
     (values,) = hide_padding(padding_mask, torch.cat([v, torch.ones_like(v[..., :1])], dim=-1))  # the ones sum the denominator
     sums = polynomial_attention(q, k, values, coefficients, causal)
-    return hide_padding(padding_mask, divide(sums[..., :-1], sums[..., -1:].clamp_min(0.0)).to(dtype))[0]
+    denominators = sums[..., -1:].clamp_min(0.0)
+    out = divide(sums[..., :-1], denominators)
+    if causal:
+        only = denominators[..., :1, :].detach()
+        out = torch.cat([divide(only, only) * v[..., :1, :], out[..., 1:, :]], dim=-2)  # without weight nothing
+    return hide_padding(padding_mask, out.to(dtype))[0]

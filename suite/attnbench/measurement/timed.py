@@ -20,7 +20,7 @@ from attnbench.measurement.verify.repeated import check_repeated
 # Timed calls whose results are kept and verified, each of all rounds being as likely: half of them wrong, which the median would show,
 # pass eight once in 256 times. Fewer, but two, where their bytes would be more than KEPT_BYTES together.
 KEPT, FEWEST_KEPT, KEPT_BYTES = 8, 2, 2**30
-VERIFY_S = 0.25  # one kept call is compared with the definition, and others while that took no longer in all
+VERIFY_S = 0.5  # one kept call is compared with the definition, and others while that took no longer in all
 
 
 class Trial(Protocol):

@@ -76,8 +76,10 @@ class Definition:
             losses.append(self._loss(case, torch.Generator(case.inputs[0].device).manual_seed(len(losses))))
 
     def _loss(self, case: Case, generator: torch.Generator) -> list[Tensor]:
-        """What a computation in float32 loses, a sample, for another upstream gradient whose rows are as large: that of the call may be
-        almost orthogonal to a value, by chance."""
+        """A sample of what a computation in float32 loses.
+
+        It is for another upstream gradient whose rows are as large: that of the call may by chance be almost orthogonal to a value.
+        """
         if case.upstream is not None:
             other = torch.randn(case.upstream.shape, generator=generator, device=generator.device, dtype=torch.float64)
             size = case.upstream.double().norm(dim=-1, keepdim=True) / math.sqrt(other.shape[-1])

@@ -28,9 +28,7 @@ UNITS = MappingProxyType({"float64": 8.0, "float32": 8.0, "bfloat16": 2.0, "floa
 ROW_TIMES = MappingProxyType({"float64": 1.0, "float32": 1.0, "bfloat16": 3.0, "float16": 3.0})
 # What is allowed at most, and where the plain form is not finite. It is below what a product in float16, or rounded as in TF32, would lose.
 MOST = MappingProxyType({"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2})
-# One row in this many, those in which the plain form loses most, adds to the whole beyond MOST what it may lose itself: the first rows of a
-# causal gradient may each divide by an almost zero score.
-HARDEST = 64
+FEW = 64  # one row in this many may be beyond its limit by chance, the plain form having lost little there, such as the first of each head
 ZERO = 1e-12  # where no exact number is larger, all are rounding of zero, and found numbers are compared on the scale of the inputs
 
 
@@ -98,8 +96,8 @@ class _Judged:
 
     @property
     def may_be_chance(self) -> bool:
-        """Whether it is only in few rows, if at all, that the plain form may by chance have lost little: in all of them it is no chance."""
-        return self.beyond <= max(1, self.rows // HARDEST)
+        """Whether few rows, if any, are beyond their limits, as by chance they may be: see FEW."""
+        return self.beyond <= max(1, self.rows // FEW)
 
     @property
     def share(self) -> float:
@@ -113,8 +111,8 @@ def compare(
     """The largest relative error, the largest of one row, and the largest share of its limit that a result or a row takes.
 
     rows:      how many rows were compared.
-    rounding:  what rounding may do to each result, ever better known; taken from where, and as long as, a result is
-               beyond its limit in few of its rows, for the first time in however many.
+    rounding:  what rounding may do to each result, ever better known. The first is taken where a result is beyond its limit, the others as
+               long as it is beyond in few rows: what is wrong in many is no chance, and would take all of them.
     allowance: CALL, or STACK for results of a stack.
 
     Raises Incorrect when a result is beyond its limit.
@@ -151,16 +149,15 @@ def _judge(result: Result, rounded: Rounding | None, dtype: torch.dtype, allowan
     if not float(own.max()) > ZERO * width:
         own = torch.full_like(own, width)
     norm = float(own.norm())
-    limit, beyond = allowance.times * float(lost.norm(dim=-1).max()) / norm + units, 0.0
-    may_lose = allowance.times * lost.nan_to_num(0.0, posinf=0.0).amax(0)  # each row
+    limit = allowance.times * float(lost.norm(dim=-1).max()) / norm + units
     if not math.isfinite(limit) or (allowance.capped and limit > MOST[named]):
-        limit, beyond = MOST[named], float(may_lose.topk(len(own) // HARDEST).values.norm()) / norm
+        limit = MOST[named]
     if result.minuend is not None:
         more = more + 2 * limit * _rows(result.minuend, result.in_rows).norm(dim=-1)
-    allowed = limit + beyond + (units * result.scale + float(more.norm())) / norm
+    allowed = limit + (units * result.scale + float(more.norm())) / norm
     rounding = units * max(float(own.max()), result.scale / math.sqrt(len(own))) if result.scale else 0.0
     rounding += units * width * torch.finfo(dtype).smallest_normal  # no number of the dtype is finer
-    rows_allowed = ROW_TIMES[named] * (may_lose + limit * own) + more + rounding
+    rows_allowed = ROW_TIMES[named] * (allowance.times * lost.nan_to_num(0.0, posinf=0.0).amax(0) + limit * own) + more + rounding
     row = int((off / rows_allowed).nan_to_num(nan=math.inf).argmax())
     row_norm = float(own[row] if own[row] > rounding else own.max())
     beyond = int((~(off <= rows_allowed)).sum())

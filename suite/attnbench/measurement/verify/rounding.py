@@ -38,23 +38,24 @@ class Rounding:
 
 
 class RandomRounding(TorchDispatchMode):
-    """Context manager: what operations in float64, those of gradients too, take and give is rounded at random by up to a unit of float32.
+    """Context manager: what operations in float64 take and give is rounded at random by up to half a unit of float32, in gradients too.
 
-    Half a unit is what one addition loses; long sums, and functions of SIMD units and GPUs, lose as much as a whole one. Views compute
-    nothing and are not rounded; nor is what comes of no number that could be, as a count.
+    Views compute nothing and are not rounded; nor is what comes of no number that could be, as a count.
     """
+
+    supports_higher_order_operators = True  # such as flex_attention, which are taken as they are
 
     def __init__(self, generator: torch.Generator) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._generator = generator
 
-    def __torch_dispatch__(
-        self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         """The result of an operation on operands that are rounded, rounded."""
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        if func.is_view or not _any_rounded((args, kwargs)) or not _any_rounded(out):  # a comparison is of exact numbers
+        if not isinstance(func, OpOverload) or func.is_view:
+            return out
+        if not _any_rounded((args, kwargs)) or not _any_rounded(out):  # a comparison is of exact numbers
             return out
         if any(x.alias_info is not None for x in func._schema.returns):  # what is written to must stay the same tensor
             return tree_map_only(Tensor, self._round_in_place, out)
@@ -68,8 +69,8 @@ class RandomRounding(TorchDispatchMode):
         return x.mul_(self._factor(x)) if _is_rounded(x) else x
 
     def _factor(self, x: Tensor) -> Tensor:
-        noise = torch.rand(x.shape, generator=self._generator, device=x.device, dtype=x.dtype)
-        return noise.sub_(0.5).mul_(2 * UNIT).add_(1.0)
+        noise = torch.rand(x.shape, generator=self._generator, device=self._generator.device, dtype=x.dtype)
+        return noise.to(x.device).sub_(0.5).mul_(UNIT).add_(1.0)  # a number beside tensors of a GPU stays on the processor
 
 
 def _is_rounded(x: object) -> bool:

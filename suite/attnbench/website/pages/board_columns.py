@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
-from attnbench.analysis.number_format import plain, rank_text, seconds
+from attnbench.analysis.number_format import plain, rank_text, seconds, two_digit_percent
 from attnbench.analysis.overall import Aggregate, lengths_text
 from attnbench.analysis.samples import positive, single
 from attnbench.analysis.standings import AveragePlace
@@ -14,7 +14,6 @@ from attnbench.website.groups import BENCH_AXES, axes
 from attnbench.website.results import Results
 from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.costs import Extra
-from attnbench.website.tables.resolution import percent_text
 from attnbench.website.tables.table import EMPTY, Cell, Column, Value, bounds_data, common_lengths, exponent_cell
 from attnbench.website.words import WORDS
 
@@ -96,7 +95,7 @@ def _rank_cell(record: Record, over: Aggregate, place: AveragePlace | None) -> C
 def _mfu(records: Sequence[Record]) -> Extra | None:
     """The column of the model FLOPs utilisation."""
     column = Column("MFU", "of peak", key="mfu", falling=True, told=WORDS["MFU"])
-    return _of_metric(records, lambda record: "mfu", lambda x: percent_text(1 + x), column)
+    return _of_metric(records, lambda record: "mfu", two_digit_percent, column)
 
 
 def _kernels(records: Sequence[Record]) -> Extra | None:

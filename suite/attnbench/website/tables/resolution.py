@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attnbench.analysis.number_format import two_digit_percent
 from attnbench.analysis.standings import Standing
 from attnbench.analysis.times import BY_TURNS
 from attnbench.stats import Interval, Resolution
@@ -82,5 +83,4 @@ def percent_text(factor: float) -> str:
     >>> percent_text(1.0234), percent_text(1.134), percent_text(2.67), percent_text(13.5)
     ('2.3\u2009%', '13\u2009%', '167\u2009%', '1,250\u2009%')
     """
-    percent = max(0.1, 100 * (factor - 1))
-    return f"{percent:,.0f}\u2009%" if percent >= 9.95 else f"{percent:.2g}\u2009%"
+    return two_digit_percent(max(0.001, factor - 1))

@@ -1,0 +1,40 @@
+"""Polynomial attention whose rows are normalised: in both of its forms, its first causal row, and rows without weight."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from attnbench.kernels.polynomial import are_features_cheaper, normalised_polynomial_attention
+
+SQUARE = ((2, 1.0),)
+
+
+def draw(seq_len: int, head_dim: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(1, 2, seq_len, head_dim, generator=generator).requires_grad_() for _ in range(3)]
+
+
+@pytest.mark.parametrize(("seq_len", "head_dim", "by_features"), [(16, 64, False), (2048, 4, True)])
+def test_the_first_causal_row_is_its_value_and_does_not_depend_on_its_score(seq_len: int, head_dim: int, by_features: bool) -> None:
+    """The score is 1e-6: the rounding of two products of about 8 over it would be a gradient of about 1."""
+    q, k, v = draw(seq_len, head_dim)
+    assert are_features_cheaper(q.shape, SQUARE, True) == by_features
+    with torch.no_grad():
+        q[:, :, 0] *= 1e-6
+    out = normalised_polynomial_attention(q, k, v, SQUARE, True, None)
+    assert torch.equal(out[:, :, 0], v[:, :, 0])
+    upstream = torch.randn_like(out[:, :, 0])
+    of_q, of_k, of_v = torch.autograd.grad(out[:, :, 0], (q, k, v), upstream)
+    assert not of_q.any() and not of_k.any()
+    assert torch.equal(of_v[:, :, 0], upstream) and not of_v[:, :, 1:].any()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_row_whose_scores_are_zero_is_zero_also_the_first(causal: bool) -> None:
+    q, k, v = draw(8, 4)
+    with torch.no_grad():
+        q[:, :, 0] = 0.0
+    out = normalised_polynomial_attention(q, k, v, SQUARE, causal, None)
+    assert not out[:, :, 0].any() and out[:, :, 1:].all()

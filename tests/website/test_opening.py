@@ -1,0 +1,54 @@
+"""The setting that the front page opens on, and the sentence that says what is known there."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from attnbench.website.pages import board
+from attnbench.website.pages.opening import known_sentence, opening
+from attnbench.website.results import Results
+from attnbench.website.tables.checks import Checks
+from helpers import site_settled
+from helpers.site_records import record
+from helpers.site_sources import SOURCES
+
+
+@cache
+def results() -> Results:
+    return Results(site_settled.kernel_records(), SOURCES.declared)
+
+
+def test_the_page_opens_on_the_longest_setting_in_which_every_row_is_ranked() -> None:
+    assert opening(results()) == (results().groups("kernel")[0], "training", 16384)
+    assert {axis.name: axis.value for axis in board.views(results(), Checks(()))[0].axes}["seq_len"] == "16384"
+    failed = [
+        record(each.spec, "oom", session=each.session, environment=each.environment, reason="none left")
+        if (each.spec.variant, each.spec.mode, each.spec.seq_len) == ("gated", "training", 16384)
+        else each
+        for each in site_settled.kernel_records()
+    ]
+    assert opening(Results(failed, SOURCES.declared))[1:] == ("forward", 16384)  # type: ignore[index]
+    assert opening(Results([], {})) is None
+
+
+def test_the_page_opens_on_decoding_where_nothing_else_is_ranked_whole() -> None:
+    """A step over 16,384 tokens computes one; a pass over 256 computes them all."""
+    decoding = [each for each in site_settled.kernel_records() if each.spec.mode == "decode"]
+    short = [each for each in site_settled.kernel_records() if each.spec.mode == "forward" and each.spec.seq_len == 256]
+    assert {each.spec.seq_len for each in decoding} >= {1024}
+    assert opening(Results([*decoding, *short], SOURCES.declared))[1:] == ("forward", 256)  # type: ignore[index]
+    alone = opening(Results(decoding, SOURCES.declared))
+    assert alone is not None and alone[1] == "decode"
+
+
+def test_what_is_known_is_one_sentence_with_links_and_none_where_nothing_is() -> None:
+    told = known_sentence(results())
+    text = re.sub(r"<[^>]+>", "", told)
+    assert re.match(
+        r"On example \(cpu, 8 threads\), training: nothing is faster than .*softmax at 256, nor than orthogonal from 512 to ", text
+    )
+    assert re.search(r"which takes 0\.0\d+ \[0\.0\d+, 0\.0\d+\] of softmax’s time at 16,384\.$", text)
+    assert "machines.html#machine-example" in told and "variants/orthogonal.html" in told and "seq_len=16384" in told
+    assert known_sentence(Results([], {})) == ""
+    assert known_sentence(Results(site_settled.kernel_records()[:3], SOURCES.declared)) == ""  # one mechanism is ahead of nothing
