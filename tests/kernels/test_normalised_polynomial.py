@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnbench.kernels.polynomial import are_features_cheaper, normalised_polynomial_attention
+from attnbench.kernels import polynomial
+from attnbench.kernels.polynomial import normalised_polynomial_attention
 
 SQUARE = ((2, 1.0),)
 
@@ -16,11 +17,11 @@ def draw(seq_len: int, head_dim: int) -> list[Tensor]:
     return [torch.randn(1, 2, seq_len, head_dim, generator=generator).requires_grad_() for _ in range(3)]
 
 
-@pytest.mark.parametrize(("seq_len", "head_dim", "by_features"), [(16, 64, False), (2048, 4, True)])
-def test_the_first_causal_row_is_its_value_and_does_not_depend_on_its_score(seq_len: int, head_dim: int, by_features: bool) -> None:
+@pytest.mark.parametrize("by_features", [False, True])
+def test_the_first_causal_row_is_its_value_and_does_not_depend_on_its_score(by_features: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The score is 1e-6: the rounding of two products of about 8 over it would be a gradient of about 1."""
-    q, k, v = draw(seq_len, head_dim)
-    assert are_features_cheaper(q.shape, SQUARE, True) == by_features
+    monkeypatch.setattr(polynomial, "are_features_cheaper", lambda *_: by_features)
+    q, k, v = draw(300, 8)
     with torch.no_grad():
         q[:, :, 0] *= 1e-6
     out = normalised_polynomial_attention(q, k, v, SQUARE, True, None)
