@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attnbench.analysis.entries import Entry, settings
 from attnbench.analysis.labels import Labels
-from attnbench.analysis.settings import ALONG, SETTING, comparable
+from attnbench.analysis.settings import ALONG, SETTING, as_texts, comparable
 from attnbench.analysis.time_medians import TimeMedians
 from attnbench.analysis.time_table import TimeTable
 from attnbench.analysis.times import time_table
@@ -188,7 +188,7 @@ def series_of(
     times = TimeMedians(table, rows, track, labels) if what == "time" else None
     for setting, entries, lookup in settings(rows, track, (_PEAK,) if what == "memory" else ()):
         shorter = setting[:place] + setting[place + 1 :]
-        key = keys.setdefault(tuple(map(str, shorter)), shorter)
+        key = keys.setdefault(as_texts(shorter), shorter)
         if times is None:
             points = [_size(entry, lookup[_PEAK]) for entry in entries]
         else:

@@ -12,7 +12,7 @@ from attnbench.analysis.entries import Entry, Lookup, settings
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.name_kinds import Kind
 from attnbench.analysis.ranking import METRICS, What
-from attnbench.analysis.settings import SETTING, comparable
+from attnbench.analysis.settings import SETTING, as_texts, comparable
 from attnbench.analysis.task_metrics import CHANCES, nothing_known
 from attnbench.analysis.time_medians import TimeMedians
 from attnbench.analysis.time_table import TimeTable
@@ -85,7 +85,7 @@ def matched(table: pd.DataFrame, labels: Labels, kind: Kind, names: tuple[str, s
                 if kind != "variant" or entry.label == name:
                     label = "" if kind == "variant" else entry.label
                     held = Side(entry, lookup, times, timed, place, values)
-                    side[(track, *map(str, setting.values()), label)] = (setting, label, held)
+                    side[(track, *as_texts(setting.values()), label)] = (setting, label, held)
     for key in dict.fromkeys((*sides[0], *sides[1])):
         setting, label, _ = sides[0].get(key) or sides[1][key]
         one, other = (side[key][2] if key in side else None for side in sides)

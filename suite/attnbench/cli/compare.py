@@ -17,6 +17,7 @@ from attnbench.analysis.frame import load
 from attnbench.analysis.labels import setting_text
 from attnbench.analysis.number_format import bits, percent, ratio, seconds, size
 from attnbench.analysis.ranking import What
+from attnbench.analysis.settings import as_texts
 from attnbench.cli.filters import Filter, filtered
 from attnbench.cli.output import print_json
 from attnbench.cli.terminal import new_table, print_problems, print_table
@@ -83,7 +84,11 @@ def _shared(pairs: list[Pair]) -> dict[str, Any]:
     if len(pairs) < 2:
         return {}
     first, *others = pairs
-    return {name: value for name, value in first.setting.items() if all(str(p.setting.get(name)) == str(value) for p in others)}
+    return {
+        name: value
+        for name, value in first.setting.items()
+        if all(as_texts([pair.setting.get(name)]) == as_texts([value]) for pair in others)
+    }
 
 
 def _row(pair: Pair, shared: dict[str, Any]) -> list[Text | str]:
