@@ -115,7 +115,7 @@ def test_a_size_that_no_table_holds_is_run_and_recorded_by_nobody(axes: dict[str
     assert make_spec(seq_len=2**53).too_large() is None
 
 
-@pytest.mark.parametrize("lr", [math.inf, math.nan, "0.1", True])
+@pytest.mark.parametrize("lr", [math.inf, math.nan, 10**400, "0.1", True])
 def test_a_rate_is_a_finite_number(lr: Any) -> None:
     with pytest.raises(BadInput, match="lr is"):
         make_spec(**{**TASK_AXES, "lr": lr})
@@ -140,7 +140,7 @@ def test_what_is_done_with_a_prompt_is_of_causal_kernel_cells(mode: str, axes: d
         make_spec(mode=mode, **axes)
 
 
-@pytest.mark.parametrize("padded", [-0.1, 1, 1.0, math.nan, "0.3", True, None])
+@pytest.mark.parametrize("padded", [-0.1, 1, 1.0, math.nan, 10**400, "0.3", True, None])
 def test_the_share_that_is_padded_leaves_tokens(padded: Any) -> None:
     with pytest.raises(BadInput, match=r"padded is .*from 0 to below 1"):
         make_spec(padded=padded)

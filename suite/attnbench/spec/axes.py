@@ -97,8 +97,7 @@ class Spec:
                 raise BadInput(f"{name} is {shown(value)}; it must be a whole number of at least 1, and at most 2^53")
         if type(self.seed) is not int or not -WHOLE <= self.seed < WHOLE:
             raise BadInput(f"seed is {shown(self.seed)}; it must be a whole number of 64 bits")
-        if type(self.padded) is int:
-            object.__setattr__(self, "padded", float(self.padded))  # as a record gives it back
+        object.__setattr__(self, "padded", _as_recorded(self.padded))
         if type(self.padded) is not float or not 0 <= self.padded < 1:
             raise BadInput(f"padded is {shown(self.padded)}; it must be the share of tokens that are padding, from 0 to below 1")
         if type(self.causal) is not bool:
@@ -124,8 +123,7 @@ class Spec:
         if self.lr is None and self.lr_grid is None:
             raise BadInput("a task cell needs lr, or lr_grid to choose it from; give one in the spec")
         if self.lr is not None:
-            if type(self.lr) is int:
-                object.__setattr__(self, "lr", float(self.lr))  # as a record gives it back
+            object.__setattr__(self, "lr", _as_recorded(self.lr))
             if type(self.lr) is not float or not 0 < self.lr < float("inf"):
                 raise BadInput(f"lr is {shown(self.lr)}; it must be a finite number above 0")
 
@@ -193,6 +191,14 @@ class Spec:
     def compact(self) -> str:
         """The axes that differ from their defaults, as JSON: what `attnbench run --cell` takes."""
         return json.dumps(self.chosen(), separators=(",", ":"))
+
+
+def _as_recorded(value: Any) -> Any:
+    """A whole number as the float that a record gives back; anything else, and what no float can hold, as it is."""
+    try:
+        return float(value) if type(value) is int else value
+    except OverflowError:
+        return value
 
 
 _REQUIRED = {
