@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from attnbench.measurement.clock import ANCHOR_PATIENCE_S, SETTLE_S, WARM_ROUNDS, StoppingRule
-from attnbench.runner.estimate import Estimate
+from attnbench.runner.estimate import Estimate, duration_text, time_left
 from attnbench.spec.axes import Spec
 from attnbench.store.facts import TIMING
 from attnbench.store.record import Record
@@ -114,3 +114,18 @@ def test_a_plug_in_that_cannot_be_imported_has_an_estimate_as_a_stranger_has(tmp
 def test_what_failed_tells_nothing() -> None:
     failed = measured(of("softmax", 64), 0.01, status="timeout", reason="killed")
     assert Estimate([failed]).records == 0
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-300, 1e300), (5e-324, 1.0), (1e300, 1e-300), (1e308, 1e308)])
+def test_no_cell_is_expected_to_take_longer_than_it_may(low: float, high: float) -> None:
+    """Records may say anything that a number can be, and a line through two of them goes on."""
+    known = Estimate([measured(of("softmax", 64), low), measured(of("softmax", 65), high)], limit_s=90.0)
+    for seq_len in (1, 63, 66, 2**53):
+        assert 0 <= known.seconds(of("softmax", seq_len)) <= 90.0
+    assert Estimate([measured(of("softmax", 64), 1.0, timing_s=1e300)], limit_s=90.0).seconds(of("softmax", 64)) == 90.0
+
+
+def test_what_is_left_is_a_number_where_cells_are_said_to_take_no_time() -> None:
+    known = Estimate([measured(of("softmax", 64), 1.0, rest_s=0.0, timing_s=0.0)])
+    expected = known.seconds(of("softmax", 64))
+    assert duration_text(time_left(0.0, 0.0, expected)) == duration_text(time_left(1.0, expected, 0.0)) == "0 s"

@@ -18,7 +18,7 @@ from attnbench.errors import BadInput
 from attnbench.runner.can_measure import lacking, require_measuring
 from attnbench.runner.cell import Cell
 from attnbench.runner.engines import local
-from attnbench.runner.estimate import Estimate, duration_text
+from attnbench.runner.estimate import Estimate, duration_text, time_left
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
 from attnbench.runner.here import ran_here
@@ -70,7 +70,7 @@ def sweep(
     again = measured_again(cells, is_finished) if choice.axes else set()
     plan = Plan(cells, finished, lambda cell: is_finished(cell) and cell.key not in again)
     todo, kept = plan.todo, plan.kept
-    estimate = Estimate(finished.values())
+    estimate = Estimate(finished.values(), timeout_s)
     tell_of_plugins(("variants", "tasks"))
     tell_of_softmax(choice, plan, again, finished.values(), console)
     if dry_run:
@@ -132,7 +132,8 @@ def _measure(
 
         def on_start(cell: Cell) -> None:
             spent_s = sum(record.duration_s for record in records)  # without what was spent waiting
-            line = f"[{len(records) + 1}/{len(plan.todo)}] {_left(spent_s, done, total - done)}{cell.spec.label()}"
+            left = duration_text(time_left(spent_s, done, total - done))
+            line = f"[{len(records) + 1}/{len(plan.todo)}] about {left} left · {cell.spec.label()}"
             progress.update(bar, completed=done, status=line)
             if not console.is_terminal:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -151,15 +152,6 @@ def _expected(todo: Sequence[Cell], estimate: Estimate) -> str:
     """How many cells are to run, how long that takes, and by what this is known."""
     by = f"{estimate.records:,} records of this machine" if estimate.records else "rough numbers, for want of records of this machine"
     return f"{len(todo):,} cells to run, about {duration_text(sum(estimate.seconds(cell.spec) for cell in todo))} by {by}"
-
-
-def _left(spent_s: float, done_s: float, left_s: float) -> str:
-    """The time left as text, by how long the cells took that are done, once they are a twentieth of all.
-
-    done_s, left_s: what those and the others were estimated to take.
-    """
-    seconds = left_s * spent_s / done_s if done_s >= 0.05 * (done_s + left_s) else left_s
-    return f"about {duration_text(seconds)} left · "
 
 
 def _report_problems(results: Path, console: Console) -> None:

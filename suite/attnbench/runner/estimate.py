@@ -14,6 +14,7 @@ from typing import Any
 from attnbench import registry
 from attnbench.errors import BadInput
 from attnbench.measurement.clock import ANCHOR_PATIENCE_S, SETTLE_S, WARM_ROUNDS, StoppingRule
+from attnbench.runner.jobs import Limits
 from attnbench.spec.axes import Spec
 from attnbench.store.facts import TIMING
 from attnbench.store.record import Record
@@ -42,10 +43,14 @@ class Cost:
 
 
 class Estimate:
-    """Seconds that cells take. records: of this machine; those of cells that ended well count."""
+    """Seconds that cells take.
 
-    def __init__(self, records: Iterable[Record] = ()) -> None:
+    records: of this machine; those of cells that ended well count. limit_s: after which a cell is stopped, whatever records let expect.
+    """
+
+    def __init__(self, records: Iterable[Record] = (), limit_s: float = Limits.timeout_s) -> None:
         self.records = 0
+        self._limit_s = limit_s
         self._whole: dict[str, float] = {}
         self._known: dict[Key, dict[int, tuple[Spec, Cost]]] = defaultdict(dict)
         for record in sorted(records, key=lambda record: record.started_at):
@@ -54,6 +59,12 @@ class Estimate:
 
     def seconds(self, spec: Spec) -> float:
         """The seconds of a cell: as it took before, or by the nearest cells of the same mechanism, or of all, or by rough numbers."""
+        try:
+            return min(self._limit_s, self._seconds(spec))  # the limit, too, where what lies between records is no number
+        except OverflowError:
+            return self._limit_s
+
+    def _seconds(self, spec: Spec) -> float:
         if spec.key() in self._whole:
             return self._whole[spec.key()]
         if not _has_form(spec):
@@ -91,6 +102,17 @@ class Estimate:
         if all_ := [_at(sizes, spec) for (_, of), sizes in self._known.items() if of == kind]:
             return Cost(median(cost.call_s for cost in all_), median(cost.rest_s for cost in all_))
         return _rough(spec)
+
+
+def time_left(spent_s: float, done_s: float, left_s: float) -> float:
+    """The seconds left, by how long the cells took that are done, once they are a twentieth of all.
+
+    spent_s: what those took; done_s, left_s: what those and the others were estimated to take.
+
+    >>> time_left(60.0, 100.0, 900.0), time_left(6.0, 10.0, 990.0)
+    (540.0, 990.0)
+    """
+    return left_s * spent_s / done_s if done_s > 0 and done_s >= 0.05 * (done_s + left_s) else left_s
 
 
 def duration_text(seconds: float) -> str:
@@ -135,7 +157,9 @@ def _at(sizes: Mapping[int, tuple[Spec, Cost]], spec: Spec) -> Cost:
 
 
 def _between(low: float, high: float, way: float) -> float:
-    return low * (high / low) ** way if low > 0 and high > 0 else max(low, high)
+    if low <= 0 or high <= 0:
+        return max(low, high)
+    return math.exp(math.log(low) + way * (math.log(high) - math.log(low)))
 
 
 def _claimed(spec: Spec) -> float:
