@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,7 +98,7 @@ class Spec:
                 raise BadInput(f"{name} is {shown(value)}; it must be a whole number of at least 1, and at most 2^53")
         if type(self.seed) is not int or not -WHOLE <= self.seed < WHOLE:
             raise BadInput(f"seed is {shown(self.seed)}; it must be a whole number of 64 bits")
-        object.__setattr__(self, "padded", _as_recorded(self.padded))
+        self._make_float("padded")
         if type(self.padded) is not float or not 0 <= self.padded < 1:
             raise BadInput(f"padded is {shown(self.padded)}; it must be the share of tokens that are padding, from 0 to below 1")
         if type(self.causal) is not bool:
@@ -109,6 +110,13 @@ class Spec:
         if self.lr_grid is not None and (type(self.lr_grid) is not str or UNPRINTABLE.search(self.lr_grid)):
             raise BadInput(f"lr_grid is {shown(self.lr_grid)}; give rates with blanks between, such as '0.001 0.003'")
         object.__setattr__(self, "params", plain_params(self.params, ""))
+
+    def _make_float(self, name: str) -> None:
+        """Make a whole number the float that a record gives back, if one can hold it; what is none stays, and is not even set."""
+        value = getattr(self, name)
+        if type(value) is int:
+            with suppress(OverflowError):
+                object.__setattr__(self, name, float(value))
 
     def too_large(self) -> str | None:
         """Why no record can have this spec: a size that neither a float64 nor a browser holds exactly; None if it can."""
@@ -123,7 +131,7 @@ class Spec:
         if self.lr is None and self.lr_grid is None:
             raise BadInput("a task cell needs lr, or lr_grid to choose it from; give one in the spec")
         if self.lr is not None:
-            object.__setattr__(self, "lr", _as_recorded(self.lr))
+            self._make_float("lr")
             if type(self.lr) is not float or not 0 < self.lr < float("inf"):
                 raise BadInput(f"lr is {shown(self.lr)}; it must be a finite number above 0")
 
@@ -191,14 +199,6 @@ class Spec:
     def compact(self) -> str:
         """The axes that differ from their defaults, as JSON: what `attnbench run --cell` takes."""
         return json.dumps(self.chosen(), separators=(",", ":"))
-
-
-def _as_recorded(value: Any) -> Any:
-    """A whole number as the float that a record gives back; anything else, and what no float can hold, as it is."""
-    try:
-        return float(value) if type(value) is int else value
-    except OverflowError:
-        return value
 
 
 _REQUIRED = {
