@@ -164,6 +164,7 @@ def spoil(change: Callable[[Any], None]) -> Callable[[Any], Any]:
         (spoil(lambda b: b["extra_info"]["attnbench"]["environment"].update(torch=["2"])), "no record can hold it: its environment"),
         (spoil(lambda b: b["extra_info"]["attnbench"].update(started_at="now")), "no record can hold it: started_at is 'now'"),
         (spoil(lambda b: b["extra_info"]["attnbench"]["spec"].update(seq_len=2**63)), "seq_len is 9223372036854775808"),
+        (spoil(lambda b: b["extra_info"]["attnbench"].update({"\udfff": 1})), "surrogates not allowed"),
     ],
 )
 def test_a_benchmark_that_makes_no_record_says_why(ran: tuple[Path, str], new_results: Path, change: Any, why: str) -> None:

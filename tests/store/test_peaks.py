@@ -142,6 +142,8 @@ def test_a_torn_file_is_as_none_wherever_it_is_torn(new_results: Path) -> None:
         lambda document: {**document, "peaks": {"cpu": {**document["peaks"]["cpu"], "bandwidth": [[1024, "fast"]]}}},
         lambda document: {**document, "peaks": {"cpu": {**document["peaks"]["cpu"], "flops_per_s": [1e9]}}},
         lambda document: {**document, "peaks": {"cpu": {k: v for k, v in document["peaks"]["cpu"].items() if k != "threads"}}},
+        lambda document: {**document, "peaks": {"cpu": {**document["peaks"]["cpu"], "half of a pair \udfff": 1}}},
+        lambda document: {**document, "peaks": {"cpu": {**document["peaks"]["cpu"], "device_name": "half of a pair \udfff"}}},
     ],
 )
 def test_a_foreign_file_is_as_none(spoil: Callable[[Any], Any], new_results: Path) -> None:
