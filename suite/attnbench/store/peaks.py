@@ -5,6 +5,7 @@ Source: Williams, Waterman and Patterson 2009, doi 10.1145/1498765.1498785.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import json
 import math
@@ -162,7 +163,7 @@ def known_peaks(results: Path, machine: str, device: str, threads: float, gpu: s
 def stored_peaks(results: Path, machine: str) -> dict[str, Peaks]:
     """The stored peaks of a machine by device, with any number of threads and version of torch; empty where nothing can be read."""
     try:
-        document = msgspec.json.decode(_file(results, machine).read_bytes())
+        document = msgspec.json.decode(_file(results, machine).read_bytes().removeprefix(codecs.BOM_UTF8))  # as editors put it
     except (OSError, ValueError, RecursionError):  # no file, or a damaged one: the peaks are measured again
         return {}
     if not isinstance(document, dict) or document.get("schema") != SCHEMA or not isinstance(document.get("peaks"), dict):
