@@ -2,9 +2,10 @@
 
     python tools/reversals.py 20261129T091620Z-d7cacc 20261129T161928Z-cb9a7d            # sessions of results/
 
-Both are ranked by themselves, as on the pages. For every mode and length it prints the pairs of mechanisms that have a rank in both
-sessions, how many of them have an order in the first, the second and both, and how many have one order there and the other here: of pairs
-without difference some do by chance, at most 2.5 % in each session and way.
+Each session is ranked by itself, by the rules of the pages. For every mode and length it prints how many pairs of mechanisms have a rank
+in both sessions; of these, how many the first session tells apart, how many the second, and how many both; and of those, in how many the
+faster mechanism of one session is the slower of the other. Such pairs are printed by name, above the table. Whatever it finds, it exits
+with 0: an order is a finding.
 """
 
 from __future__ import annotations

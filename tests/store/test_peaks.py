@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -222,3 +223,13 @@ def test_the_best_of_two_measurements_figure_by_figure() -> None:
         assert best.flops_per_s == {"float32": 3.0, "float64": 5.0, "float16": 1.0}
         assert best.bandwidth == ((10, 2.0), (20, 9.0))
         assert best.measured_at == new.measured_at
+
+
+def test_a_damaged_device_loses_no_other(new_results: Path) -> None:
+    store_peaks(new_results, MACHINE, make_peaks())
+    (file,) = (new_results / "machines").iterdir()
+    document = json.loads(file.read_text())
+    for damage in ({"device_name": "half of a pair \udfff"}, {"threads": math.nan}, {"threads": 10**400}, {"\udfff": 1}):
+        document["peaks"]["cuda"] = {**make_peaks(device="cuda").as_json(), **damage}
+        file.write_text(json.dumps(document))
+        assert stored_peaks(new_results, MACHINE) == {"cpu": make_peaks()}

@@ -112,7 +112,10 @@ class Spec:
         object.__setattr__(self, "params", plain_params(self.params, ""))
 
     def _make_float(self, name: str) -> None:
-        """Make a whole number the float that a record gives back, if one can hold it; what is none stays, and is not even set."""
+        """Make a whole number the float that a record gives back, if one can hold it.
+
+        Nothing else is set: msgspec writes what was set, and the record of an older schema is written again without this axis.
+        """
         value = getattr(self, name)
         if type(value) is int:
             with suppress(OverflowError):

@@ -5,7 +5,6 @@ Source: Williams, Waterman and Patterson 2009, doi 10.1145/1498765.1498785.
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 import json
 import math
@@ -79,8 +78,8 @@ def from_json(value: Any) -> Peaks:
     Raises BadInput for anything else.
     """
     try:
-        return msgspec.convert(value, Peaks)
-    except (BadInput, ValueError) as error:  # msgspec's own, and of a name that holds half a surrogate pair
+        return msgspec.json.decode(msgspec.json.encode(value), type=Peaks)  # half of a surrogate pair is refused in any text
+    except (BadInput, ValueError, RecursionError) as error:
         raise BadInput(f"these are no peaks ({error}); attnbench doctor --peaks measures them") from error
 
 
@@ -163,7 +162,7 @@ def known_peaks(results: Path, machine: str, device: str, threads: float, gpu: s
 def stored_peaks(results: Path, machine: str) -> dict[str, Peaks]:
     """The stored peaks of a machine by device, with any number of threads and version of torch; empty where nothing can be read."""
     try:
-        document = msgspec.json.decode(_file(results, machine).read_bytes().removeprefix(codecs.BOM_UTF8))  # as editors put it
+        document = json.loads(_file(results, machine).read_bytes())
     except (OSError, ValueError, RecursionError):  # no file, or a damaged one: the peaks are measured again
         return {}
     if not isinstance(document, dict) or document.get("schema") != SCHEMA or not isinstance(document.get("peaks"), dict):
