@@ -27,23 +27,27 @@ def build(
     d_model: int | None = None,
     layer_index: int | None = None,
     num_layers: int | None = None,
+    num_kv_heads: int | None = None,
     **params: Any,
 ) -> nn.Module:
     """Build an attention module, given the name of a variant or the path of a file that ends in `VARIANT = Variant(...)`.
 
     The module is called as `module(q, k, v, causal=False, padding_mask=None)`; q, k, v and the result have shape
-    [batch, num_heads, seq_len, head_dim], the mask [batch, seq_len] with True for padding.
+    [batch, num_heads, seq_len, head_dim], the mask [batch, seq_len] with True for padding. With num_kv_heads, which a
+    mechanism with grouped queries takes, k and v have so many heads. One with gates is also given hidden=[batch, seq_len, d_model].
 
     >>> import torch, attnbench
     >>> q, k, v = torch.randn(3, 2, 4, 100, 16)
     >>> attnbench.build("orthogonal", num_heads=4, head_dim=16)(q, k, v).shape
     torch.Size([2, 4, 100, 16])
 
-    Raises BadInput for an unknown name, an unknown parameter, or a head count that the mechanism cannot split.
+    Raises BadInput for an unknown name, an unknown parameter, or a head count that the mechanism cannot split; Unsupported for fewer
+    key-value heads than heads where it has no grouped queries.
     """
     from attnbench.spec.construct import construct
 
     context = {"seq_len": seq_len, "d_model": d_model, "layer_index": layer_index, "num_layers": num_layers}
+    context["num_kv_heads"] = num_kv_heads
     return construct(name, num_heads, head_dim, context, params)
 
 

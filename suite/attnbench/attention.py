@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -33,8 +33,11 @@ class Attention(Protocol):
 
     It has a form in float32, and may lack one in another dtype: it raises Unsupported there. `matrix` and a reference have one in float64.
 
-    A module may also have `matrix(q, k, causal=, padding_mask=)`, the dense attention matrix, and
+    A module may also have `matrix(q, k, causal=, padding_mask=)`, the dense attention matrix, of every query head, and
     `init_projections(w_q, w_k, w_v, w_o)`, the mechanism's own initialisation, in place (nn.Linear layout, heads contiguous).
+
+    Where the Variant has needs_hidden, forward, `matrix`, `prefill` and `step` are also given hidden=[batch, seq_len, d_model], by keyword.
+    Where it has grouped, k and v may be [batch, kv_heads, seq_len, head_dim]: query head h reads key-value head h // (heads / kv_heads).
 
     A causal mechanism may decode too, one token at a time, without gradients: `init_state(batch_size)` and `step(q, k, v, state)`, see
     `Decodes`, and beside them `prefill(q, k, v)`, the state that seq_len >= 1 steps would give. Without `prefill` a prompt is processed one
@@ -73,6 +76,12 @@ class Shape:
     d_model: int | None = None
     layer_index: int | None = None
     num_layers: int | None = None
+    num_kv_heads: int | None = None
+
+    @property
+    def kv_heads(self) -> int:
+        """How many heads the keys and values have: as many as the queries, but for grouped queries."""
+        return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +92,8 @@ class Variant:
     citation:  authors, year, identifier.
     family:    "softmax", "orthogonal", "polynomial", "linear" or "other"; decides the colour on the site.
     formula:   the mechanism in one line, LaTeX.
-    causal:    whether it has a causal form; without one, `causal=True` raises Unsupported.
+    causal:    False for a mechanism without a causal form, True for one with both forms, "only" for one that is only causal. The form
+               that is missing raises Unsupported: `causal=True` of the first, `causal=False` of the last. See `forms`.
     normalises_rows: whether every row of its matrix sums to one.
     equivariant: whether permuting the tokens permutes the output, when not causal.
     orthogonal: whether its matrix is orthogonal.
@@ -93,10 +103,11 @@ class Variant:
     needs:     what it cannot run without: "cuda", "triton", or the import name of a package.
     training:  whether it has a backward pass; without one, cells that train are skipped. Where it lacks one on some device, in some
                dtype or form alone, raise Unsupported there, in forward or in backward.
-    needs_hidden: whether it is also given hidden=[batch, seq_len, d_model].
+    needs_hidden: whether it is also given hidden=[batch, seq_len, d_model], the tokens that q, k and v are maps of: for gates.
+    grouped:   whether it takes keys and values of fewer heads than queries; without it, such a module cannot be built (Unsupported).
     head_group: how many heads work together; num_heads must be a multiple.
-    reference: float64 dense matrix by definition, called as reference(module, q, k, causal, padding_mask); where it is
-               None the module's own `matrix` in float64 serves.
+    reference: float64 dense matrix by definition, called as reference(module, q, k, causal, padding_mask), with hidden= where it
+               needs_hidden; where it is None the module's own `matrix` in float64 serves.
     reference_rows: some rows of the output by definition, [batch, heads, len(rows), head_dim], called as
                reference_rows(module, q, k, v, rows, causal, padding_mask, hidden=None), with rows an int64 tensor of positions, the same
                for all sequences and heads. Exact in float64, the plain form in float32; padded rows are zero; differentiable; in memory
@@ -116,7 +127,7 @@ class Variant:
     citation: str
     family: str
     formula: str
-    causal: bool
+    causal: bool | Literal["only"]
     normalises_rows: bool
     time_exponent: float
     memory_exponent: float
@@ -126,10 +137,16 @@ class Variant:
     orthogonal: bool = False
     training: bool = True
     needs_hidden: bool = False
+    grouped: bool = False
     head_group: int = 1
-    reference: Callable[[nn.Module, Heads, Heads, bool, PaddingMask | None], Matrix] | None = None
+    reference: Callable[..., Matrix] | None = None
     reference_rows: ReferenceRows | None = None
     implementation: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def forms(self) -> tuple[bool, ...]:
+        """The values of `causal` that a call may have."""
+        return (True,) if self.causal == "only" else (False, True) if self.causal else (False,)
 
 
 def prefilled(module: nn.Module, q: Heads, k: Heads, v: Heads, hidden: Float[Tensor, "batch seq_len d_model"] | None = None) -> Any:
@@ -158,6 +175,22 @@ def hide_padding(padding_mask: PaddingMask | None, *tensors: Float[Tensor, "batc
         return tensors
     hidden = padding_mask[:, None, :, None]
     return tuple(x.masked_fill(hidden, 0.0) for x in tensors)
+
+
+def require_causal(causal: bool, name: str) -> None:
+    """Raise Unsupported for the bidirectional form, which a mechanism that declares causal="only" lacks."""
+    if not causal:
+        raise Unsupported(f"{name} has no bidirectional form: it is only causal; call it with causal=True")
+
+
+def hide_padded_tokens(padding_mask: PaddingMask | None, hidden: Float[Tensor, "batch seq_len d_model"]) -> Tensor:
+    """The hidden states with padded tokens set to zero, whatever was there before (NaN included)."""
+    return hidden if padding_mask is None else hidden.masked_fill(padding_mask[..., None], 0.0)
+
+
+def repeat_heads(heads: int, *tensors: Float[Tensor, "batch kv_heads seq_len _"]) -> tuple[Tensor, ...]:
+    """Keys and values with as many heads as queries: query head h reads key-value head h // (heads / kv_heads)."""
+    return tuple(x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], 1) for x in tensors)
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -168,9 +168,7 @@ def _claimed(spec: Spec) -> float:
 
 
 def _has_form(spec: Spec) -> bool:
-    """Whether a mechanism has the form, causal or not, that a kernel cell asks for; true where that is not known beforehand."""
-    if spec.track != "kernel":
-        return True
+    """Whether a mechanism has the form, causal or not, that a cell asks for; true where that is not known beforehand."""
     causal = _declared(spec, "causal", True)
     return causal is not False if spec.causal else causal != "only"
 

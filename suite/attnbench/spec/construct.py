@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from attnbench import registry
-from attnbench.attention import Shape, Variant
+from attnbench.attention import Shape, Unsupported, Variant
 from attnbench.errors import BadInput, Unavailable, text_of, unknown_name
 from attnbench.registry import process_settings
 from attnbench.spec.plain import plain_params
@@ -29,6 +29,7 @@ def construct(name: str, num_heads: int, head_dim: int, context: Mapping[str, in
         raise BadInput(
             f"{registry.stem(name)} works on groups of {variant.head_group} heads, and num_heads={num_heads} is no multiple of it"
         )
+    _check_kv_heads(registry.stem(name), variant, num_heads, context.get("num_kv_heads"))
     for need in variant.needs:
         if why := _why_not_here(need):
             raise Unavailable(f"{registry.stem(name)} needs {need}, which {why}; install it, or leave this mechanism out")
@@ -39,6 +40,16 @@ def construct(name: str, num_heads: int, head_dim: int, context: Mapping[str, in
             raise Unavailable(
                 f"{registry.stem(name)} imports what is not here: {error}; install it, or leave this mechanism out"
             ) from error
+
+
+def _check_kv_heads(name: str, variant: Variant, num_heads: int, num_kv_heads: int | None) -> None:
+    """Raise BadInput for a number of key-value heads that cannot be, and Unsupported where the mechanism has no grouped queries."""
+    if num_kv_heads is None or num_kv_heads == num_heads:
+        return
+    if num_kv_heads < 1 or num_heads % num_kv_heads:
+        raise BadInput(f"num_kv_heads is {num_kv_heads}; it must divide the number of heads, {num_heads}")
+    if not variant.grouped:
+        raise Unsupported(f"{name} has no grouped queries: it takes as many key-value heads as heads, {num_heads}, not {num_kv_heads}")
 
 
 def _why_not_here(need: str) -> str | None:

@@ -11,7 +11,7 @@ from attnbench.spec.plain import COUNTED, shown
 
 STEEPEST = 100  # no growth that is measured comes near it
 
-_FLAGS = ("causal", "normalises_rows", "equivariant", "orthogonal", "training", "needs_hidden")
+_FLAGS = ("normalises_rows", "equivariant", "orthogonal", "training", "needs_hidden", "grouped")
 _TEXTS = ("citation", "family", "formula")
 _EXPONENTS = ("time_exponent", "memory_exponent")
 _COUNTS = ("head_group",)
@@ -50,11 +50,16 @@ def _are_implementations(value: object) -> bool:
 _RULES: tuple[tuple[tuple[str, ...], str, Callable[[object], bool]], ...] = (
     (("build",), "a function of the shape and the params that returns an nn.Module", callable),
     (_TEXTS, "a text", lambda value: isinstance(value, str)),
+    (("causal",), 'True, False or "only"', lambda value: isinstance(value, bool) or value == "only"),
     (_FLAGS, "True or False", lambda value: isinstance(value, bool)),
     (_EXPONENTS, f"a number from 0 to {STEEPEST}, 1.0 for linear growth and 2.0 for quadratic", _is_exponent),
     (_COUNTS, "a whole number of at least 1", _is_count),
     (("needs",), 'a tuple of import names, such as needs=("triton",)', _are_names),
-    (("reference",), "a function of module, q, k, causal and padding_mask, or None", lambda value: value is None or callable(value)),
+    (
+        ("reference",),
+        "a function of module, q, k, causal, padding_mask and, if needed, hidden, or None",
+        lambda value: value is None or callable(value),
+    ),
     (
         ("reference_rows",),
         "a function of module, q, k, v, rows, causal, padding_mask and hidden, or None",

@@ -100,10 +100,11 @@ class _Seen:
 
 @torch.no_grad()
 def _pass(stack: nn.Module, tokens: Tensor, causal: bool, padding_mask: Tensor | None) -> _Seen:
-    seen, called = _Seen(), list[tuple[Any, Tensor, Tensor]]()
+    seen, called = _Seen(), list[tuple[Any, Tensor, Tensor, dict[str, Tensor]]]()
 
     def remember(module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        called.append((module, arguments[0], arguments[1]))
+        context = {"hidden": keywords["hidden"]} if "hidden" in keywords else {}
+        called.append((module, arguments[0], arguments[1], context))
 
     hooks: list[RemovableHandle] = []
     for module in stack.modules():
@@ -116,7 +117,7 @@ def _pass(stack: nn.Module, tokens: Tensor, causal: bool, padding_mask: Tensor |
     finally:
         for hook in hooks:
             hook.remove()
-    seen.matrices = [module.matrix(q, k, causal=causal, padding_mask=padding_mask) for module, q, k in called]
+    seen.matrices = [module.matrix(q, k, causal=causal, padding_mask=padding_mask, **context) for module, q, k, context in called]
     return seen
 
 

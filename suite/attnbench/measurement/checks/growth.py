@@ -64,7 +64,7 @@ def memory_exponent(subject: Subject) -> Finding:
 
 
 def _modes(subject: Subject) -> tuple[str, ...]:
-    return MODES if subject.gradient_trouble(causal=False) is None else MODES[:1]
+    return MODES if subject.gradient_trouble(subject.forms[0]) is None else MODES[:1]
 
 
 def _peak(subject: Subject, seq_len: int, mode: str) -> float:
@@ -107,10 +107,11 @@ def _call(subject: Subject, module: nn.Module | None, seq_len: int, mode: str) -
     inputs = {key: x.requires_grad_(training) for key, x in subject.draw(1, seq_len, HEAD_DIM, groups=1).items()}
     upstream = torch.ones_like(inputs["v"])
     wanted = [*inputs.values(), *module.parameters()]
+    causal = subject.forms[0]
 
     def call(_: int) -> object:
         with torch.set_grad_enabled(training):
-            out = module(**inputs)
+            out = module(**inputs, causal=causal)
             return torch.autograd.grad(out, wanted, upstream, allow_unused=True) if training else out
 
     return call

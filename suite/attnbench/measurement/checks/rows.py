@@ -35,7 +35,7 @@ def rows(subject: Subject) -> Finding:
     if subject.variant.reference_rows is None:
         compared = "only as far as its dense matrix can be afforded" if subject.has_dense() else "with no definition"
         return skipped(f"it declares no reference_rows: the output of a long cell is compared {compared}")
-    by_matrix = subject.has_dense() and not subject.variant.needs_hidden
+    by_matrix = subject.has_dense()
     worst = Worst(f"relative difference of reference_rows from {'the dense definition' if by_matrix else 'forward'}")
     for causal in subject.forms:
         for length, mask in ((SEQ_LEN, None), (SEQ_LEN, subject.masks(*ALL_MASKS)), *((length, None) for length in (*LENGTHS, LONG))):

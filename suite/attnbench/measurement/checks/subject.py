@@ -41,7 +41,7 @@ class Subject:
     @property
     def forms(self) -> tuple[bool, ...]:
         """The values of `causal` that it takes."""
-        return (False, True) if self.variant.causal else (False,)
+        return self.variant.forms
 
     def build(
         self,
@@ -164,7 +164,7 @@ class Subject:
         """
         reference = self.executed(inputs["q"].dtype).reference
         if reference is not None and (by_definition or not hasattr(module, "matrix")):
-            return reference(module, inputs["q"].clone(), inputs["k"].clone(), causal, padding_mask)
+            return reference(module, inputs["q"].clone(), inputs["k"].clone(), causal, padding_mask, **_context(inputs))
         return own_matrix(module, inputs, causal, padding_mask)
 
 
@@ -196,8 +196,14 @@ def attend(module: nn.Module, inputs: Inputs, causal: bool = False, padding_mask
 def own_matrix(module: nn.Module, inputs: Inputs, causal: bool = False, padding_mask: PaddingMask | None = None) -> Tensor:
     """The dense matrix that the module itself gives, for copies of the inputs."""
     of: Any = module
-    matrix: Tensor = of.matrix(inputs["q"].clone(), inputs["k"].clone(), causal=causal, padding_mask=padding_mask)
+    q, k = inputs["q"].clone(), inputs["k"].clone()
+    matrix: Tensor = of.matrix(q, k, causal=causal, padding_mask=padding_mask, **_context(inputs))
     return matrix
+
+
+def _context(inputs: Inputs) -> Inputs:
+    """What a mechanism is given beside q, k and v."""
+    return {key: x.clone() for key, x in inputs.items() if key not in "qkv"}
 
 
 def times(matrix: Tensor, v: Tensor, padding_mask: PaddingMask | None) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import nn
 
 from attnbench.attention import Unsupported
 from attnbench.measurement.checks.finding import Finding, Worst, failed, form, passed, skipped
@@ -15,14 +16,15 @@ PREFIXES = (1, 4, 10)
 
 
 def causal(subject: Subject) -> Finding:
-    """No output depends on a later token; a mechanism that declares no causal form refuses `causal=True`."""
+    """No output depends on a later token; the form that a mechanism declares to lack, causal or bidirectional, is refused."""
     module, inputs = subject.build(), subject.draw()
-    if not subject.variant.causal:
-        try:
-            attend(module, inputs, causal=True)
-        except Unsupported as error:
-            return passed(f"causal=True is refused: {error}")
-        return failed("it declares no causal form, and causal=True does not raise Unsupported")
+    for lacking in {False, True}.difference(subject.forms):
+        refused = _refusal(module, inputs, lacking)
+        if refused is None:
+            kind = "causal" if lacking else "bidirectional"
+            return failed(f"it declares no {kind} form, and causal={lacking} does not raise Unsupported")
+        if not subject.variant.causal:
+            return passed(f"causal=True is refused: {refused}")
     worst = Worst("relative change of outputs when later tokens change")
     before = attend(module, inputs, causal=True)
     for seen in range(1, SEQ_LEN):
@@ -32,6 +34,15 @@ def causal(subject: Subject) -> Finding:
         after = attend(module, changed, causal=True)
         worst.see(relative_error(after[:, :, :seen], before[:, :, :seen]), CLOSE, f"tokens from {seen} on changed")
     return worst.finding()
+
+
+def _refusal(module: nn.Module, inputs: Inputs, causal: bool) -> str | None:
+    """What a mechanism says that refuses a form; None where it does not refuse it."""
+    try:
+        attend(module, inputs, causal)
+    except Unsupported as error:
+        return str(error)
+    return None
 
 
 def causal_prefix(subject: Subject) -> Finding:
@@ -73,8 +84,8 @@ def padding(subject: Subject) -> Finding:
 def padding_alone(subject: Subject) -> Finding:
     """A padded sequence gives what its tokens give alone; a mask without padding changes nothing."""
     kinds = ["right", "left", "none"]
-    if subject.variant.equivariant:
-        kinds.append("holes")  # a hole changes the distance of two tokens, on which other mechanisms may depend
+    if subject.variant.equivariant or subject.variant.causal == "only":
+        kinds.append("holes")  # a hole changes the distance of two tokens, on which other mechanisms may depend, but no recurrence
     mask = subject.masks(*kinds)
     module, inputs = subject.build(), subject.draw(batch=len(mask))
     worst = Worst("relative difference of a padded sequence and its tokens alone")
@@ -91,6 +102,8 @@ def equivariance(subject: Subject) -> Finding:
     """Permuting tokens permutes the output, where that is claimed."""
     if not subject.variant.equivariant:
         return skipped("equivariance is not claimed")
+    if subject.variant.causal == "only":
+        return failed("it declares equivariant, and has only a causal form, in which the order of the tokens counts")
     module, inputs = subject.build(), subject.draw()
     order = torch.randperm(SEQ_LEN, generator=torch.Generator().manual_seed(3)).to(subject.device)
     worst = Worst("relative difference of the permuted output and the output of permuted tokens")

@@ -17,16 +17,17 @@ def compiled(subject: Subject) -> Finding:
     from torch._dynamo.utils import counters
 
     def run() -> str:
-        with_gradients = subject.gradient_trouble(causal=False) is None
+        causal = subject.forms[0]
+        with_gradients = subject.gradient_trouble(causal) is None
         module, inputs = subject.build(), cast(subject.draw(), torch.float32, with_gradients)
 
         def results(out: Tensor) -> list[Tensor]:
             return [out, *([flat(gradients(out, module, inputs))] if with_gradients else [])]
 
-        wanted = results(module(**inputs))
+        wanted = results(module(**inputs, causal=causal))
         torch._dynamo.reset()
         counters.clear()
-        found = results(torch.compile(module, backend="aot_eager")(**inputs))
+        found = results(torch.compile(module, backend="aot_eager")(**inputs, causal=causal))
         breaks = sum(counters["graph_break"].values())
         difference = max(relative_error(one, other) for one, other in zip(found, wanted, strict=True))
         return f"compiles with {breaks} graph breaks; relative difference from eager {difference:.1e}"
@@ -43,7 +44,7 @@ def vmapped(subject: Subject) -> Finding:
         stacked = {key: torch.stack([inputs[key] for inputs in drawn]) for key in drawn[0]}
 
         def call(inputs: dict[str, Tensor]) -> Tensor:
-            out: Tensor = module(**inputs)
+            out: Tensor = module(**inputs, causal=subject.forms[0])
             return out
 
         with torch.no_grad():

@@ -70,12 +70,12 @@ class KernelTrial:
 
         Nothing without a matrix or with a large one, and no norm that is not finite.
         """
-        q, k = (x.detach()[:1] for x in self.inputs.tensors[:2])
+        q, k, _, *more = (x.detach()[:1] for x in self.inputs.tensors)
         matrix_of = getattr(self.mechanism.module, "matrix", None)
         if matrix_of is None or q.shape[1] * self.mechanism.seq_len**2 > LARGEST_MATRIX:
             return {}
         with torch.no_grad():
-            heads = matrix_of(q, k, causal=self.causal)[0]
+            heads = matrix_of(q, k, causal=self.causal, **({"hidden": more[0]} if more else {}))[0]
         found = {
             "attention_frobenius": [float(torch.linalg.vector_norm(a, dtype=torch.float64)) for a in heads],
             "orthogonality_error": [orthogonality_error(a) for a in heads],

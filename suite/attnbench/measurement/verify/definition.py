@@ -26,8 +26,6 @@ def undefined(variant: Variant, module: nn.Module, heads: int, seq_len: int, den
     if variant.reference_rows is not None:
         return None
     lacks = "the variant declares no reference_rows"
-    if variant.needs_hidden:
-        return f"{lacks}, and no matrix of q and k defines a mechanism that is given hidden states"
     if variant.reference is None and not hasattr(module, "matrix"):
         return f"{lacks}, no reference, and its module has no matrix"
     size = 8 * heads * seq_len**2
@@ -57,15 +55,15 @@ def definition_rows(
     They come from the variant's reference_rows; without it from its dense matrix, which must be affordable: see `undefined`.
     """
     q, k, v, *hidden = inputs
+    context = {"hidden": hidden[0]} if hidden else {}
     if variant.reference_rows is not None:
-        context = {"hidden": hidden[0]} if hidden else {}
         out: Tensor = variant.reference_rows(module, q, k, v, rows, causal, padding_mask, **context)
         return out
     if variant.reference is not None:
-        matrix = variant.reference(module, q, k, causal, padding_mask)
+        matrix = variant.reference(module, q, k, causal, padding_mask, **context)
     else:
         masked = {} if padding_mask is None else {"padding_mask": padding_mask}  # a module of one's own may take none
-        matrix = module.matrix(q, k, causal=causal, **masked)
+        matrix = module.matrix(q, k, causal=causal, **masked, **context)
     matrix = matrix[..., rows, :]  # without gradients the rest is freed here
     mask = None if padding_mask is None else padding_mask[:, rows]
     return hide_padding(mask, matrix @ hide_padding(padding_mask, v)[0])[0]

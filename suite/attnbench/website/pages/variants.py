@@ -27,6 +27,11 @@ from attnbench.website.tables.checks import Checks, report_table
 from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, clip, interval_text, rank_cell, status_cell
 from attnbench.website.times import by_rounds, call_seconds, over_softmax
 
+_FORMS: dict[bool | str, str] = {
+    False: "bidirectional; causal cells are skipped",
+    True: "bidirectional and causal",
+    "only": "causal only; bidirectional cells are skipped",
+}
 _ARXIV = re.compile(r"arXiv[ :]?(\d{4}\.\d{4,5})")
 NOT_HERE = "Not registered where this site was built; only its results are known."
 
@@ -91,7 +96,9 @@ def declared_facts(declared: Variant | None) -> list[Fact]:
         Fact("Family", declared.family),
         Fact("Claimed time", f"grows as {power_text(declared.time_exponent)} in seq_len"),
         Fact("Claimed memory", f"grows as {power_text(declared.memory_exponent)} in seq_len"),
-        Fact("Causal form", "yes" if declared.causal else "no; causal cells are skipped"),
+        Fact("Forms", _FORMS[declared.causal]),
+        Fact("Grouped queries", "yes" if declared.grouped else "no; cells with fewer key-value heads are skipped"),
+        Fact("Gates", "computed from the hidden states, the tokens that q, k and v are maps of" if declared.needs_hidden else ""),
         Fact("Backward pass", "" if declared.training else "none; cells that train are skipped"),
         Fact("Rows sum to one", "yes" if declared.normalises_rows else "no"),
         Fact("Parameters", ", ".join(params) or "none"),
