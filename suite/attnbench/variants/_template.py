@@ -28,8 +28,8 @@ class MyAttention(nn.Module):
         q, k = hide_padding(padding_mask, q, k)
         # Your idea goes here: anything may take the place of these scores and of their softmax. Then mend VARIANT below.
         scores = q @ k.mT / math.sqrt(q.shape[-1])
-        # Without a causal form: `if causal: raise Unsupported("... has no causal form, because ...")`, and causal=False in VARIANT; with that
-        # form alone `require_causal(causal, "my_attention")`, and causal="only".
+        # Without a causal form: `if causal: raise Unsupported("... has no causal form, because ...")`, and causal=False in VARIANT;
+        # with that form alone, `require_causal(causal, "my_attention")` and causal="only".
         visible = visible_keys(q.shape[-2], causal, padding_mask, q.device, never_empty=True)
         if visible is not None:
             scores = scores.masked_fill(~visible, -math.inf)
