@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from attnbench.attention import (
     BadInput,
     Heads,
+    KVHeads,
     Matrix,
     PaddingMask,
     Shape,
     Unsupported,
     at_least_float32,
     hide_padding,
+    repeat_heads,
     unit_values,
     without_autocast,
 )
@@ -44,19 +46,20 @@ class SkewAttention(nn.Module):
         self.head_dim = head_dim
         self.rotate = rotate
 
-    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+    def forward(self, q: Heads, k: KVHeads, v: KVHeads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         (v,) = hide_padding(padding_mask, v)
         return hide_padding(padding_mask, self._attend(q, k, v, causal, padding_mask))[0]
 
-    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+    def matrix(self, q: Heads, k: KVHeads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         """A; on padded rows it is the identity, whatever `forward` shows there."""
         return self._attend(q, k, unit_values(q), causal, padding_mask)
 
-    def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
+    def _attend(self, q: Heads, k: KVHeads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
         if causal:
             raise Unsupported(f"{self.name} has no causal form: a triangular orthogonal matrix is diagonal")
         dtype = v.dtype
         q, k, v = (at_least_float32(x) for x in (*hide_padding(padding_mask, q, k), v))
+        k, v = (repeat_heads(q.shape[1], x)[0] for x in (k, v))
         c = (self.alpha.to(q.dtype) / math.sqrt(self.head_dim))[:, None, None]
         with without_autocast(q.device):
             return self.rotate(q, k, v, c).to(dtype)
@@ -124,13 +127,13 @@ def solve(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack(each).view(b.shape)
 
 
-def dense_skew(module: nn.Module, q: Heads, k: Heads, padding_mask: PaddingMask | None) -> Matrix:
+def dense_skew(module: nn.Module, q: Heads, k: KVHeads, padding_mask: PaddingMask | None) -> Matrix:
     """S itself, zero in the rows and columns of padding: for checking."""
-    q, k = hide_padding(padding_mask, q, k)
+    q, k = hide_padding(padding_mask, q, *repeat_heads(q.shape[1], k))
     c = module.get_parameter("alpha").to(q.dtype)[:, None, None] / math.sqrt(q.shape[-1])
     return c * (q @ k.mT - k @ q.mT)
 
 
-def exponential(module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask: PaddingMask | None) -> Matrix:
+def exponential(module: nn.Module, q: Heads, k: KVHeads, causal: bool, padding_mask: PaddingMask | None) -> Matrix:
     """exp(S) by torch.linalg.matrix_exp of the dense S: the definition, for checking."""
     return torch.linalg.matrix_exp(dense_skew(module, q, k, padding_mask))

@@ -26,6 +26,7 @@ VARIANT = Variant(
     normalises_rows=False,
     equivariant=True,
     orthogonal=True,
+    grouped=True,
     time_exponent=1.0,
     memory_exponent=1.0,
     params={"alpha": None},
