@@ -61,7 +61,7 @@ def test_heads_of_another_order_are_found(monkeypatch: pytest.MonkeyPatch) -> No
     def tiled(heads: int, *tensors: Tensor) -> tuple[Tensor, ...]:
         return tuple(x.repeat(1, heads // x.shape[1], 1, 1) for x in tensors)
 
-    subject = Subject("orthogonal", load_variant("orthogonal"), {"alpha": None})
+    subject = Subject("orthogonal", load_variant("orthogonal"), load_variant("orthogonal").params)
     assert CORRECTNESS["grouped"](subject).status == "passed"
     monkeypatch.setattr(skew, "repeat_heads", tiled)
     assert CORRECTNESS["grouped"](Subject("orthogonal", subject.variant, subject.params)).status == "failed"
