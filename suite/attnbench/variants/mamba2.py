@@ -91,7 +91,7 @@ class Mamba2(nn.Module):
         x = at_least_float32(hide_padded_tokens(padding_mask, hidden))
         with without_autocast(x.device):
             logits = F.linear(x, self.w.to(x.dtype), self.b.to(x.dtype))
-        dt = F.softplus(logits, threshold=40.0).mT[..., None]  # torch's own threshold of 20 is seen in float64
+        dt = F.softplus(logits.mT.contiguous(), threshold=40.0)[..., None]  # torch's own threshold of 20 is seen in float64
         log_decay = dt * -per_head(self, "a", dt).exp()
         return dt, log_decay if padding_mask is None else log_decay.masked_fill(padding_mask[:, None, :, None], 0.0)
 
