@@ -118,8 +118,8 @@ class _DecaySums(torch.autograd.Function):
         for x, dim in zip(inputs[:4], in_dims, strict=False):
             mapped = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
             folded.append(mapped.expand(-1, batch, *mapped.shape[2:]).flatten(0, 1))
-        found = _DecaySums.apply(*folded, inputs[4])
-        return tuple(x.unflatten(0, (info.batch_size, batch)) for x in found), (0, 0)
+        out, states = _DecaySums.apply(*folded, inputs[4])  # type: ignore[no-untyped-call]
+        return (out.unflatten(0, (-1, batch)), states.unflatten(0, (-1, batch))), (0, 0)
 
 
 def _backward(

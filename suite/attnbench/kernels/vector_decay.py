@@ -6,9 +6,9 @@ down to single tokens. The rows of the second half of a block see the keys of it
 
     (q_i e^{from the boundary to i}) . (k_j e^{from j to the boundary}),
 
-a plain product whose exponents are never positive for g <= 0, however strong the decay. All pairs of a chunk are reached so, from blocks of two
-tokens up to the chunk; the diagonal does not decay. The sums of g from the start of a block to a token, and from a token to the end of the
-block, grow with the blocks: half of them by one addition, so that they are as exact as g, and so are their gradients.
+a plain product whose exponents are never positive for g <= 0, however strong the decay. All pairs of a chunk are reached so, from blocks of
+two tokens up to the chunk; the diagonal does not decay. The sums of g from the start of a block to a token, and from a token to the end of
+the block, grow with the blocks, by one addition each time: no difference of large sums is taken, forward or backward.
 
 The functions take some whole chunks and the state before them; see decay_sums.py.
 """
@@ -36,8 +36,10 @@ def forward(q: Tokens, k: Tokens, v: Tokens, log_decay: LogDecay, chunk: int, fi
     sums = _Sums(log_decay)
     for half in _halves(chunk):
         from_boundary, to_boundary = sums.grow(half)
-        rows, keys = _second(q, half) * from_boundary, _first(k, half) * to_boundary
-        _second(out, half).add_(_product(rows, keys, _first(v, half)))
+        (_, q_), (k_, _), (v_, _), (_, out_) = _halved(half, q, k, v, out)
+        rows, keys = q_ * from_boundary, k_ * to_boundary
+        # A product of single tokens is a sum.
+        out_ += (rows * keys).sum(-1, keepdim=True) * v_ if half == 1 else (rows @ keys.mT) @ v_
     start, end, whole = sums.of_chunks(chunk)
     q, k, v = (x.unflatten(2, (-1, chunk)) for x in (q, k, v))
     before, last = states_before((k * end).mT @ v, whole, first)
@@ -63,12 +65,14 @@ def backward(
     d_blocks = []
     for half in _halves(chunk):
         from_boundary, to_boundary = sums.grow(half)
-        rows, keys = _second(q, half) * from_boundary, _first(k, half) * to_boundary
-        d_weights = _second(d_out, half) @ _first(v, half).mT
+        (_, q_), (k_, _), (v_, _), (_, d_out_) = _halved(half, q, k, v, d_out)
+        (_, d_q_), (d_k_, _), (d_v_, _) = _halved(half, d_q, d_k, d_v)
+        rows, keys = q_ * from_boundary, k_ * to_boundary
+        d_weights = d_out_ @ v_.mT
         d_rows, d_keys = d_weights @ keys, d_weights.mT @ rows
-        _first(d_v, half).add_((keys @ rows.mT) @ _second(d_out, half))
-        _second(d_q, half).addcmul_(d_rows, from_boundary)
-        _first(d_k, half).addcmul_(d_keys, to_boundary)
+        d_v_ += (keys @ rows.mT) @ d_out_
+        d_q_.addcmul_(d_rows, from_boundary)
+        d_k_.addcmul_(d_keys, to_boundary)
         d_blocks.append((half, d_rows.mul_(rows), d_keys.mul_(keys)))
 
     start, end, whole = sums.of_chunks(chunk)
@@ -86,17 +90,17 @@ def backward(
 
 
 class _Sums:
-    """Sums of g in blocks of tokens: `before` from the start of the block to the token, inclusive, `after` from there to the block's end."""
+    """Sums of g in blocks of tokens: `before` from the block's start to the token, inclusive, `after` from there to the block's end."""
 
     def __init__(self, log_decay: LogDecay) -> None:
         self.before, self.after = log_decay.clone(), torch.zeros_like(log_decay)  # of blocks of one token
 
     def grow(self, half: int) -> tuple[Halves, Halves]:
         """Join the blocks in pairs. Gives the decay from the boundary of a pair to each row after it, and from each key before it."""
-        decays = _second(self.before, half).exp(), _first(self.after, half).exp()
-        of_second = _second(self.before, half)[..., -1:, :].clone()
-        _second(self.before, half).add_(_first(self.before, half)[..., -1:, :])
-        _first(self.after, half).add_(of_second)
+        (before_1, before_2), (after_1, _) = _halved(half, self.before, self.after)
+        decays = before_2.exp(), after_1.exp()
+        after_1 += before_2[..., -1:, :]
+        before_2 += before_1[..., -1:, :]
         return decays
 
     def of_chunks(self, chunk: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,14 +109,15 @@ class _Sums:
         return before, after, before[..., -1, :, None]
 
 
-def _shrink(d_before: Tensor, d_after: Tensor, d_blocks: list[tuple[int, Halves, Halves]]) -> LogDecay:
-    """The gradient by g from those by the sums of chunks, and by the rows' and keys' exponents of each size of blocks; overwrites them."""
+def _shrink(d_before: LogDecay, d_after: LogDecay, d_blocks: list[tuple[int, Tensor, Tensor]]) -> LogDecay:
+    """The gradient by g, from those by the sums in chunks and by the exponents in blocks of each size; overwrites the former."""
     for half, d_rows, d_keys in reversed(d_blocks):
-        of_first, of_second = _second(d_before, half).sum(-2), _first(d_after, half).sum(-2)
-        _first(d_before, half)[..., -1, :] += of_first
-        _second(d_before, half)[..., -1, :] += of_second
-        _second(d_before, half).add_(d_rows)
-        _first(d_after, half).add_(d_keys)
+        (before_1, before_2), (after_1, _) = _halved(half, d_before, d_after)
+        of_first, of_second = before_2.sum(-2), after_1.sum(-2)
+        before_1[..., -1, :] += of_first
+        before_2[..., -1, :] += of_second
+        before_2 += d_rows
+        after_1 += d_keys
     return d_before
 
 
@@ -124,17 +129,6 @@ def _halves(chunk: int) -> Iterator[int]:
         half *= 2
 
 
-def _first(x: Tokens, half: int) -> Halves:
-    """The first half of each block, a view."""
-    return x.unflatten(2, (-1, 2, half))[:, :, :, 0]
-
-
-def _second(x: Tokens, half: int) -> Halves:
-    return x.unflatten(2, (-1, 2, half))[:, :, :, 1]
-
-
-def _product(rows: Halves, keys: Halves, v: Halves) -> Halves:
-    """(rows keys^T) v."""
-    if rows.shape[-2] == 1:  # a product of single tokens is a sum
-        return (rows * keys).sum(-1, keepdim=True) * v
-    return (rows @ keys.mT) @ v
+def _halved(half: int, *tensors: Tokens) -> list[tuple[Tensor, ...]]:
+    """The first and the second half of each block, views [batch, heads, blocks, half, _]."""
+    return [x.unflatten(2, (-1, 2, half)).unbind(3) for x in tensors]

@@ -93,17 +93,18 @@ class GatedLinear(nn.Module):
 def faded_scores(
     q: SomeRows, k: Heads, at_rows: SomeRows, at_keys: Heads, visible: Bool[Tensor, "#batch 1 #rows seq_len"]
 ) -> Float[Tensor, "batch heads rows seq_len"]:
-    """sum_d q_id k_jd e^{G_id - G_jd} / sqrt(d) over the visible keys, G the sums of g up to rows and keys, one dimension after the other."""
-
-    def of_one(q: Tensor, k: Tensor, at_row: Tensor, at_key: Tensor) -> Weights:
-        fading = (at_row[..., :, None] - at_key[..., None, :]).masked_fill(~visible, -math.inf).exp()
-        return q[..., :, None] * k[..., None, :] * fading.to(q.dtype)
+    """sum_d q_id k_jd e^{G_id - G_jd} / sqrt(d) for visible keys, G the sums of g up to a token: one dimension after the other."""
 
     total = torch.zeros((*q.shape[:3], k.shape[2]), dtype=q.dtype, device=q.device)
     for one in zip(*(x.unbind(-1) for x in (q, k, at_rows, at_keys)), strict=True):
-        part = checkpoint(of_one, *one, use_reentrant=False, preserve_rng_state=False)
-        total = total + part
+        # Of one dimension at a time, in the backward pass too.
+        total = total + checkpoint(_of_one_dimension, *one, visible, use_reentrant=False, preserve_rng_state=False)
     return total / math.sqrt(q.shape[-1])
+
+
+def _of_one_dimension(q: Tensor, k: Tensor, at_rows: Tensor, at_keys: Tensor, visible: Tensor) -> Weights:
+    fading = (at_rows[..., :, None] - at_keys[..., None, :]).masked_fill(~visible, -math.inf).exp()
+    return q[..., :, None] * k[..., None, :] * fading.to(q.dtype)
 
 
 def reference_rows(

@@ -38,9 +38,10 @@ class Retention(nn.Module):
         # The tokens up to the row, and in reversed order those from it on; both have the row itself.
         dtype = v.dtype
         q, k, v = (at_least_float32(x) for x in (q, k, v))
-        reversed_ = (x.flip(2) for x in (q, k, v, log_decay))
-        own = (q * k).sum(-1, keepdim=True) * scale
-        return (decay_sums(q, k, v, log_decay, scale) + decay_sums(*reversed_, scale).flip(2) - own * v).to(dtype)
+        until = decay_sums(q, k, v, log_decay, scale)
+        since = decay_sums(q.flip(2), k.flip(2), v.flip(2), log_decay.flip(2), scale).flip(2)
+        own = (q * k).sum(-1, keepdim=True) * scale * v
+        return (until + since - own).to(dtype)
 
     def init_state(self, batch_size: int) -> DecayState:
         return DecayState(batch_size)
