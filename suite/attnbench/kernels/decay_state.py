@@ -35,13 +35,13 @@ class DecayState:
                 f"the token is of {v.shape[0]} sequences, its state of {self.batch_size}; make the state with init_state({len(v)})"
             )
         k, v = at_least_float32(k), at_least_float32(v)
-        sums = log_decay.double().expand(-1, -1, k.shape[2], -1).cumsum(2)
-        last = sums[:, :, -1:]
+        from_token = log_decay.double().expand(-1, -1, k.shape[2], -1).flip(2).cumsum(2).flip(2)  # from each token on, itself included
         if k.shape[2] > 1:
-            k = k * (last - sums).exp().to(k.dtype)
+            after = torch.cat([from_token[:, :, 1:], torch.zeros_like(from_token[:, :, :1])], 2)
+            k = k * after.exp().to(k.dtype)
         if self.total is None:
             return DecayState(self.batch_size, k.mT @ v)
-        before = self.total * last.exp().to(k.dtype).mT
+        before = self.total * from_token[:, :, :1].exp().to(k.dtype).mT
         if k.shape[2] > 1:
             return DecayState(self.batch_size, before + k.mT @ v)
         total = torch.addcmul(before, k.mT, v)

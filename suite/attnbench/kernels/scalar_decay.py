@@ -23,6 +23,7 @@ LogDecay = Float[Tensor, "#batch heads #tokens 1"]  # one token only: the same d
 Chunks = Float[Tensor, "batch heads chunks chunk _"]
 Decays = Float[Tensor, "#batch heads #chunks _ _"]
 
+TO_NOTHING = -800.0  # e^-800 is 0 in float64
 CHUNK = {"cpu": 32, "cuda": 128}  # tokens. On the CPU measured, of 32, 64 and 128; a GPU has enough to do in fewer, larger steps
 
 
@@ -90,7 +91,8 @@ def _decays(log_decay: LogDecay, chunk: int, dtype: torch.dtype) -> tuple[Decays
     """From key to row, from the start to a row, from a key to the end, and of whole chunks; [..., rows or 1, keys or 1]."""
     if log_decay.shape[2] == 1:
         log_decay = log_decay.expand(-1, -1, chunk, -1)
-    sums = log_decay.double().unflatten(2, (-1, chunk)).cumsum(3)
+    # A decay to less than nothing would leave no digits for those after it, whose differences count.
+    sums = log_decay.double().clamp(min=TO_NOTHING).unflatten(2, (-1, chunk)).cumsum(3)
     later = torch.ones(chunk, chunk, dtype=torch.bool, device=sums.device).triu(1)
     inside = (sums - sums.mT).to(dtype).masked_fill_(later, -math.inf).exp_()
     last = sums[..., -1:, :]

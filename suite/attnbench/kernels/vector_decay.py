@@ -24,7 +24,7 @@ from torch import Tensor
 from attnbench.kernels.chunk_states import State, states_before, states_before_backward
 
 Tokens = Float[Tensor, "batch heads tokens _"]
-LogDecay = Float[Tensor, "batch heads tokens key_dim"]
+LogDecay = Float[Tensor, "#batch heads tokens key_dim"]
 Halves = Float[Tensor, "batch heads blocks half _"]
 
 CHUNK = {"cpu": 32, "cuda": 64}  # tokens, a power of two. On the CPU measured, of 16, 32, 64 and 128
