@@ -28,23 +28,21 @@ GatesOf = Callable[[nn.Module, Hidden], tuple[Gates, Gates | None]]
 
 
 def matrix_of(q: Heads, k: Heads, beta: Gates, log_decay: Gates | None) -> Matrix:
-    """The dense matrix, (Q K^T * D)(I + L)^-1 diag(beta) / sqrt(d), for q and k of unit length; D and L as in `delta_rule`.
+    """The dense matrix (lower part of Q K^T * D) (I + L)^-1 diag(beta) / sqrt(d), in the dtype of q, float32 or wider.
 
-    A decay's exponent is summed over its own tokens alone.
+    D_ij = e^{g_{j+1} + ... + g_i}, and L = the strictly lower part of diag(beta) (K K^T * D). q, k and the gates are zero at padding.
     """
-    products, scores = k @ k.mT, q @ k.mT / math.sqrt(q.shape[-1])
+    q, k = _unit(q), _unit(k)
+    products, scores = (beta[..., None] * (k @ k.mT)).tril(-1), (q @ k.mT).tril() / math.sqrt(q.shape[-1])
     if log_decay is not None:
-        seq_len = log_decay.shape[-1]
-        between = log_decay[..., :, None].expand(*log_decay.shape, seq_len).tril(-1).cumsum(-2)
-        decay = between.tril().exp()
+        # Column j sums g from its own token on, so that no exponent is a difference of two large sums.
+        decay = log_decay[..., None].expand(*log_decay.shape, log_decay.shape[-1]).tril(-1).cumsum(-2).tril().exp()
         products, scores = products * decay, scores * decay
-    lower = (beta[..., :, None] * products).tril(-1)
-    inverted = torch.linalg.solve_triangular(lower, scores.tril(), upper=False, left=False, unitriangular=True)
-    return inverted * beta[..., None, :]
+    return torch.linalg.solve_triangular(products, scores, upper=False, left=False, unitriangular=True) * beta[..., None, :]
 
 
 def matrix_by(gates_of: GatesOf) -> Callable[..., Matrix]:
-    """A Variant's `reference` from what gives its gates: `matrix_of` queries and keys of unit length, without padding."""
+    """A Variant's `reference` from what gives its gates."""
 
     def reference(
         module: nn.Module, q: Heads, k: Heads, causal: bool, padding_mask: PaddingMask | None, hidden: Hidden | None = None
@@ -52,7 +50,7 @@ def matrix_by(gates_of: GatesOf) -> Callable[..., Matrix]:
         assert causal and hidden is not None
         seen = see(q, k, k, torch.arange(q.shape[-2], device=q.device), causal, padding_mask)
         beta, log_decay = _gates(gates_of, module, hidden, seen.padding)
-        return matrix_of(_unit(seen.all_q), _unit(seen.k), beta, log_decay)
+        return matrix_of(seen.all_q, seen.k, beta, log_decay)
 
     return reference
 
@@ -98,7 +96,8 @@ def _recurrence(q: Tensor, k: Tensor, v: Tensor, beta: Gates, log_decay: Gates |
     state = k.new_zeros(len(k.flatten(0, 1)), k.shape[-1], v.shape[-1])
     # One token is [batch * heads, 1, ...]. beta is multiplied in before: fewer operations a token, and they are small.
     parts = [x.flatten(0, 1) for x in (k, beta[..., None] * k, beta[..., None] * v, *([] if decay is None else [decay]))]
-    q, outs = q.flatten(0, 1), []
+    q = q.flatten(0, 1)
+    outs: list[Tensor] = []
     for start in range(0, wanted[-1] + 1, SEGMENT):
         at = slice(start, min(start + SEGMENT, wanted[-1] + 1))
         reads = [token - start for token in wanted if at.start <= token < at.stop]
@@ -114,14 +113,13 @@ def _segment(
     state: Tensor, q: Tensor, reads: list[int], k: Tensor, beta_k: Tensor, beta_v: Tensor, decay: Tensor | None = None
 ) -> tuple[Tensor, ...]:
     """The state after some tokens, and the outputs of those at the positions `reads`."""
-    queries = dict(zip(reads, q.split(1, 1), strict=True))
-    outs = []
+    outs: list[Tensor] = []
     for token in range(k.shape[1]):
         at = slice(token, token + 1)
         if decay is not None:
             state = state * decay[:, at]
         u = torch.baddbmm(beta_v[:, at], beta_k[:, at], state, alpha=-1.0)
         state = torch.baddbmm(state, k[:, at].mT, u)
-        if token in queries:
-            outs.append(queries[token] @ state)
+        if reads[len(outs) : len(outs) + 1] == [token]:
+            outs.append(q[:, len(outs), None] @ state)
     return state, *outs

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnbench.attention import BadInput
+from attnbench.kernels.count import count_flops
 from attnbench.kernels.delta_rule import Gates, Rows, State, Unit, Values, delta_rule_state
 
 
@@ -33,7 +34,9 @@ class DeltaState:
             return DeltaState(self.batch_size, v.shape[2], delta_rule_state(k, v, beta, log_decay))
         h = self.h if log_decay is None else self.h * log_decay[..., None].exp()
         k = Unit(k.to(h.dtype)).rows
-        return DeltaState(self.batch_size, self.length + 1, h + k.mT @ (beta[..., None] * (v.to(h.dtype) - k @ h)))
+        u = beta[..., None] * (v.to(h.dtype) - k @ h)
+        count_flops(2 * h.numel())  # of a column times a row, which torch's counter takes for elementwise work
+        return DeltaState(self.batch_size, self.length + 1, torch.addcmul(h, k.mT, u))
 
     def read(self, q: Float[Tensor, "batch heads 1 head_dim"], dtype: torch.dtype) -> Float[Tensor, "batch heads 1 value_dim"]:
         """The output of the token that was added last."""
