@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from attnbench.errors import BadInput
 from attnbench.spec import presets
 from attnbench.spec.asv_params import values_of
-from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, Spec, parse
+from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, Spec
+from attnbench.spec.parse import parse
 from attnbench.store.record import UnreadableRecord, decode, encode
 from helpers.records import make_record, make_spec
 
