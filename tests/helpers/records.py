@@ -17,7 +17,7 @@ from attnbench.store.validate import Fault, validate
 
 SAMPLES = 25
 TASK_AXES = {"lr": 0.1, "task": "mnist", "data": "embedded:00000000", "block": "residual", "num_layers": 2, "epochs": 1}
-KERNEL_AXES = ("seed", "seq_len", "dtype", "params", "device", "mode", "causal", "padded")
+KERNEL_AXES = ("seed", "seq_len", "dtype", "params", "device", "mode", "causal", "padded", "num_kv_heads")
 TASK = {"track": "task", "task": "mnist", "block": "residual", "num_layers": 2, "epochs": 1, "lr": 0.1, "seq_len": None, "mode": "training"}
 
 

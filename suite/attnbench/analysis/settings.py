@@ -27,7 +27,7 @@ _SHARED = (*BENCH, "causal", "batch_size", "num_heads", "head_dim")
 # the part that was used; data for source and fingerprint; timing for the rule of the rounds, which is missing in older records.
 # A metric whose meaning changes gets a new name, so that two versions of it are never mixed either.
 SETTING = {
-    "kernel": (*_SHARED, "timing", "mode", "seq_len", "padded"),
+    "kernel": (*_SHARED, "num_kv_heads", "timing", "mode", "seq_len", "padded"),
     "depth": (*_SHARED, "timing", "mode", "seq_len", "block", "num_layers"),
     "task": (*_SHARED, "task", "data", "block", "num_layers", "epochs", "rate"),
 }

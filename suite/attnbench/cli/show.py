@@ -96,7 +96,8 @@ def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: C
     spec = first.spec
     part = ran_on(spec.device, first.environment)
     where = ", ".join(filter(None, (spec.device, first.machine, part.gpu, threads_text(part.threads))))
-    shape = f"batch {spec.batch_size}, {spec.num_heads} heads, head_dim {spec.head_dim}, {spec.dtype}, {where}"
+    heads = ", ".join(filter(None, (f"{spec.num_heads} heads", spec.kv_heads_label())))
+    shape = f"batch {spec.batch_size}, {heads}, head_dim {spec.head_dim}, {spec.dtype}, {where}"
     if spec.track == "task":
         shape = f"{rate_text(spec)}, {shape}"
     out.print(f"[bold]{escape(_title(spec))} · {title}[/]\n[dim]{escape(shape)}[/]", markup=True, highlight=False)

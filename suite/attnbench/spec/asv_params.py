@@ -48,9 +48,10 @@ class _Part:
 
 _SHAPE = (_Part("{device}"), _Part("{dtype}"), _Part("batch {batch_size}"), _Part("{num_heads} heads of {head_dim}"))
 _SEED = _Part("seed {seed}", lambda spec: spec.seed != 0)
+_GROUPED = _Part("{num_kv_heads} key-value heads", lambda spec: spec.num_kv_heads is not None)
 _PADDED = _Part("{padded} padded", lambda spec: spec.padded != 0)
 _SETTINGS: dict[str, tuple[_Part, ...]] = {
-    "kernel": (*_SHAPE, _PADDED, _SEED),
+    "kernel": (*_SHAPE, _GROUPED, _PADDED, _SEED),
     "depth": (*_SHAPE, _Part("seq_len {seq_len}"), _Part("{mode}"), _SEED),
     "task": (
         *_SHAPE,

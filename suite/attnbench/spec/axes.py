@@ -22,7 +22,7 @@ TASK_DTYPES = ("float32", "bfloat16")
 EVALUATED = ("test", "validation")
 
 _ALLOWED = {"track": TRACKS, "mode": MODES, "block": BLOCKS, "device": DEVICES, "dtype": DTYPES, "evaluate": EVALUATED}
-_AT_LEAST_ONE = ("batch_size", "num_heads", "head_dim", "seq_len", "num_layers", "epochs")
+_AT_LEAST_ONE = ("batch_size", "num_heads", "num_kv_heads", "head_dim", "seq_len", "num_layers", "epochs")
 _NAMES = ("variant", "task", "data")
 _OF_A_PROMPT = {  # modes that only a causal kernel cell has
     "prefill": "the forward pass of a prompt and the decoding state that it leaves",
@@ -37,6 +37,7 @@ class Spec:
 
     mode: "forward", "training" (forward and backward), "prefill" (the causal forward pass of a prompt of seq_len tokens, and the decoding
     state that it leaves), or "decode" (one token against the state that seq_len - 1 before it left).
+    num_kv_heads: heads of a kernel cell's keys and values, which groups of its num_heads heads of queries share; None for as many as heads.
     padded: the share of a kernel cell's tokens that are padding, see `lengths`. seed: it draws the inputs; of a kernel or depth cell,
     another seed is the same cell in another process.
     Axes that a track does not have are None. `d_model` is `num_heads * head_dim`. `data` names the source and fingerprint of a
@@ -58,6 +59,7 @@ class Spec:
     causal: bool = False
     batch_size: int = 1
     num_heads: int = 4
+    num_kv_heads: int | None = None
     head_dim: int = 64
     seq_len: int | None = None
     padded: float = 0.0
@@ -96,6 +98,10 @@ class Spec:
             value = getattr(self, name)
             if (value is not None or _DEFAULTS[name] is not None) and not (type(value) is int and value >= 1):
                 raise BadInput(f"{name} is {shown(value)}; it must be a whole number of at least 1, and at most 2^53")
+        if self.num_kv_heads == self.num_heads:
+            object.__setattr__(self, "num_kv_heads", None)  # one cell has one id
+        if self.num_kv_heads is not None and self.num_heads % self.num_kv_heads:
+            raise BadInput(f"num_kv_heads is {self.num_kv_heads}; it must divide num_heads, which is {self.num_heads}")
         if type(self.seed) is not int or not -WHOLE <= self.seed < WHOLE:
             raise BadInput(f"seed is {shown(self.seed)}; it must be a whole number of 64 bits")
         self._make_float("padded")
@@ -143,6 +149,11 @@ class Spec:
         """Width of the model, num_heads * head_dim."""
         return self.num_heads * self.head_dim
 
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
+
     def lengths(self) -> tuple[int, ...]:
         """Tokens of each sequence that are no padding, at least one; padding is to their right.
 
@@ -173,6 +184,14 @@ class Spec:
         """num_layers in words."""
         return f"{self.num_layers} layer{'' if self.num_layers == 1 else 's'}"
 
+    def heads_label(self) -> str:
+        """The heads in words: "32 heads of 128, 8 key-value heads"; the latter are named where they are fewer."""
+        return ", ".join(filter(None, (f"{self.num_heads} heads of {self.head_dim}", self.kv_heads_label())))
+
+    def kv_heads_label(self) -> str:
+        """The heads of keys and values in words; "" where there are as many as heads."""
+        return "" if self.num_kv_heads is None else f"{self.num_kv_heads} key-value head{'' if self.num_kv_heads == 1 else 's'}"
+
     def label(self) -> str:
         """A short name for progress lines and tables."""
         parts: list[object] = [self.track, self.variant]
@@ -190,12 +209,11 @@ class Spec:
 
     def _shape_label(self) -> list[str]:
         """What a kernel cell's shape has beside its length, in words, as far as it is not the default."""
-        heads = f"{self.num_heads} heads of {self.head_dim}"
         usual = f"{_DEFAULTS['num_heads']} heads of {_DEFAULTS['head_dim']}"
         return [
             *([f"batch {self.batch_size}"] if self.batch_size != _DEFAULTS["batch_size"] else []),
             *([f"{self.padded:.3g} padded"] if self.padded else []),
-            *([heads] if heads != usual else []),
+            *([self.heads_label()] if self.heads_label() != usual else []),
             *([self.dtype] if self.dtype != _DEFAULTS["dtype"] else []),
         ]
 
@@ -212,7 +230,7 @@ _REQUIRED = {
 # What a track does not do is refused rather than recorded.
 _ABSENT = {
     "kernel": ("block", "num_layers", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
-    "depth": ("dtype", "causal", "padded", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
-    "task": ("mode", "seq_len", "padded"),
+    "depth": ("dtype", "causal", "num_kv_heads", "padded", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
+    "task": ("mode", "num_kv_heads", "seq_len", "padded"),
 }
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Spec)}

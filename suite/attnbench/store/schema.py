@@ -23,6 +23,7 @@ _AXES: dict[str, str] = {
     "causal": "whether a token sees only those before it and itself",
     "batch_size": "sequences at once",
     "num_heads": "heads; the model is num_heads * head_dim wide",
+    "num_kv_heads": "heads of keys and values, each shared by num_heads / num_kv_heads heads of queries; null for as many as heads",
     "head_dim": "width of a head",
     "seq_len": "tokens of a sequence; a task has its own",
     "padded": "share of the tokens that are padding, on the right; in a batch it grows evenly from none to twice the share",
