@@ -31,7 +31,7 @@ SEEDS = 3  # the least that any claim may ask for
 ROW = ("arm", "at", "seed", "value", "unit", "id", "status")
 FAILED = ("oom", "timeout", "error", "incorrect")
 # Axes on which a cell of another value bears on no claim, unless its query asks for it by name.
-USUAL: Mapping[str, object] = MappingProxyType({"num_kv_heads": None, "padded": 0.0})
+USUAL: Mapping[str, object] = MappingProxyType({"num_kv_heads": None, "padded": 0.0, "token_shift": False})
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,14 @@ def test_a_training_is_scaled_by_its_epochs() -> None:
     assert known.seconds(make_spec(**{**TASK, "epochs": 3})) == pytest.approx(63.0)
 
 
+def test_a_model_with_a_token_shift_has_an_estimate_of_its_own() -> None:
+    records = [
+        make_record(make_spec(**TASK, token_shift=on), measurements={"accuracy": [0.5]}, stages_s={"train": 20.0 + on})
+        for on in (False, True)
+    ]
+    assert [Estimate(records).seconds(make_spec(**TASK, seed=1, token_shift=on)) for on in (False, True)] == [20.0, 21.0]
+
+
 def test_a_plug_in_that_cannot_be_imported_has_an_estimate_as_a_stranger_has(tmp_path: Path) -> None:
     install(tmp_path, "package-broken", {"broken": "module_broken:VARIANT"}, module_broken="raise RuntimeError('boom')\n")
     records = [measured(of("softmax", 64), 0.01), measured(of("broken", 64), 0.01), measured(of("stranger", 64), 0.01)]

@@ -36,6 +36,7 @@ groups = st.sampled_from((1, 2))  # heads of queries that share a head of keys a
 kernel = st.fixed_dictionaries(
     {"seq_len": whole, "seed": seeds, "dtype": st.sampled_from(DTYPES), "mode": modes, "causal": st.booleans(), "padded": shares}
 )
+options = st.fixed_dictionaries({"token_shift": st.booleans()})
 depth = st.fixed_dictionaries({"seq_len": whole, "seed": seeds, "block": st.sampled_from(BLOCKS), "num_layers": whole, "mode": modes})
 task = st.fixed_dictionaries(
     {
@@ -51,8 +52,8 @@ specs = st.one_of(
         kernel,
         groups,
     ),
-    st.builds(lambda a, b: Spec(track="depth", **a, **b), shapes, depth),
-    st.builds(lambda a, b, c: Spec(track="task", **a, **b, **c), shapes, task, learning),
+    st.builds(lambda a, b, c: Spec(track="depth", **a, **b, **c), shapes, depth, options),
+    st.builds(lambda a, b, c, d: Spec(track="task", **a, **b, **c, **d), shapes, task, learning, options),
 )
 
 

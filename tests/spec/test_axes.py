@@ -205,9 +205,29 @@ def test_no_padding_written_as_a_whole_number_is_the_same_cell() -> None:
     assert make_spec(padded=0) == make_spec() and parse(make_spec(padded=0).compact()).key() == make_spec().key()
 
 
+@pytest.mark.parametrize("token_shift", [1, 0, None, "yes"])
+def test_an_option_is_on_or_off(token_shift: Any) -> None:
+    with pytest.raises(BadInput, match=r"token_shift is .*; it must be true or false"):
+        make_spec(**{**TASK_AXES, "token_shift": token_shift})
+
+
+def test_the_options_of_a_model_are_in_its_label() -> None:
+    assert make_spec(**TASK_AXES, token_shift=True).label() == "task · softmax · mnist · residual · 2 layers · token_shift · seed 0"
+    deep = make_spec(track="depth", block="skipless", num_layers=1, token_shift=True)
+    assert deep.label() == "depth · softmax · skipless · 1 layer · token_shift · forward"
+    assert parse(deep.compact()) == deep and decode(encode(make_record(deep))).spec == deep
+
+
+def test_a_preset_may_fix_an_option() -> None:
+    grid = presets.TaskGrid(("mnist",), ("softmax",), seeds=1, fixed={"block": "residual", "token_shift": True})
+    assert [spec.token_shift for spec in grid.specs("cpu", (), {"mnist": "mnist"})] == [True]
+
+
 def test_key_is_known() -> None:
     """The id of a shipped record may never change by accident."""
     assert make_spec().key() == "6299c5ce8f452387"
+    assert make_spec(**TASK_AXES).key() == "54df487d9acf20da"
+    assert make_spec(track="depth", block="skipless", num_layers=2).key() == "c93c5f56c45724d5"
 
 
 CHANGED = {
@@ -216,7 +236,7 @@ CHANGED = {
         "batch_size": 9, "num_heads": 9, "head_dim": 9, "seq_len": 9, "seed": 9, "padded": 0.25, "num_kv_heads": 2,
     },
     "task": {"block": "skipless", "num_layers": 9, "task": "x", "data": "x", "epochs": 9, "lr": 0.9, "lr_grid": "0.9 1",
-             "evaluate": "validation", "causal": True, "dtype": "bfloat16"},
+             "evaluate": "validation", "causal": True, "dtype": "bfloat16", "token_shift": True},
 }  # fmt: skip
 TASK_AXES = {
     "track": "task",
@@ -243,6 +263,7 @@ def test_every_axis_changes_the_key() -> None:
     [
         ({}, "block", "residual"),
         ({}, "lr", 0.1),
+        ({}, "token_shift", True),
         ({}, "lr_grid", "0.1"),
         ({}, "evaluate", "validation"),
         (TASK_AXES, "mode", "forward"),

@@ -30,7 +30,7 @@ SessionKey = tuple[str, str]
 Floats = NDArray[np.float64]
 _shape = attrgetter(
     "track", "device", "dtype", "mode", "causal", "batch_size", "num_heads", "num_kv_heads", "head_dim", "seq_len", "padded", "block",
-    "num_layers",
+    "num_layers", "token_shift",
 )  # fmt: skip
 _NONE = ((), ())
 

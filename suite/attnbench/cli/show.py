@@ -134,11 +134,11 @@ def _print_what_does_not_rank(stored: Sequence[Record], chosen: Sequence[Record]
 
 def _title(spec: Spec) -> str:
     """A title that says what was run, without the variant."""
-    causal = " · causal" if spec.causal else ""
+    causal, options = " · causal" if spec.causal else "", "".join(f" · {option}" for option in spec.options())
     return {
         "kernel": f"kernel · {spec.mode}{causal}",
-        "depth": f"depth · {spec.block} · {spec.mode} · seq_len {spec.seq_len}",
-        "task": f"task · {spec.task}{causal} · {spec.block} · {spec.depth_label()} · {epochs_text(spec)}",
+        "depth": f"depth · {spec.block}{options} · {spec.mode} · seq_len {spec.seq_len}",
+        "task": f"task · {spec.task}{causal} · {spec.block} · {spec.depth_label()}{options} · {epochs_text(spec)}",
     }[spec.track]
 
 

@@ -40,6 +40,7 @@ class Spec:
     num_kv_heads: heads of a kernel cell's keys and values, which groups of its num_heads heads of queries share; None for as many as heads.
     padded: the share of a kernel cell's tokens that are padding, see `lengths`. seed: it draws the inputs; of a kernel or depth cell,
     another seed is the same cell in another process.
+    token_shift: whether the layers of a depth or task cell project each token mixed with the one before it (model option, any mechanism).
     Axes that a track does not have are None. `d_model` is `num_heads * head_dim`. `data` names the source and fingerprint of a
     task's data ("embedded:1a2b3c4d"); `params` holds the variant's parameters, defaults included once the spec is resolved. For a task
     dtype "bfloat16" is mixed precision: weights and the optimiser stay in float32.
@@ -65,6 +66,7 @@ class Spec:
     padded: float = 0.0
     block: str | None = None
     num_layers: int | None = None
+    token_shift: bool = False
     task: str | None = None
     data: str | None = None
     epochs: int | None = None
@@ -107,8 +109,9 @@ class Spec:
         self._make_float("padded")
         if type(self.padded) is not float or not 0 <= self.padded < 1:
             raise BadInput(f"padded is {shown(self.padded)}; it must be the share of tokens that are padding, from 0 to below 1")
-        if type(self.causal) is not bool:
-            raise BadInput(f"causal is {shown(self.causal)}; it must be true or false")
+        for name in ("causal", "token_shift"):
+            if type(getattr(self, name)) is not bool:
+                raise BadInput(f"{name} is {shown(getattr(self, name))}; it must be true or false")
         for name in _NAMES:
             value = getattr(self, name)
             if (value is not None or name == "variant") and not is_name(value):
@@ -192,15 +195,19 @@ class Spec:
         """The heads of keys and values in words; "" where there are as many as heads."""
         return "" if self.num_kv_heads is None else f"{self.num_kv_heads} key-value head{'' if self.num_kv_heads == 1 else 's'}"
 
+    def options(self) -> list[str]:
+        """What a model has beside its stack, in words, as far as it is not the default."""
+        return ["token_shift"] if self.token_shift else []
+
     def label(self) -> str:
         """A short name for progress lines and tables."""
         parts: list[object] = [self.track, self.variant]
         if self.track == "task":
             rate = "" if self.lr is None else f"lr {self.lr:g}"
-            parts += [self.task, *(["causal"] if self.causal else []), self.block, self.depth_label()]
+            parts += [self.task, *(["causal"] if self.causal else []), self.block, self.depth_label(), *self.options()]
             parts += [f"tuning, {rate}"] if self.evaluate == "validation" else [f"seed {self.seed}"]
         elif self.track == "depth":
-            parts += [self.block, self.depth_label(), self.mode]
+            parts += [self.block, self.depth_label(), *self.options(), self.mode]
         else:
             parts += [f"seq_len {self.seq_len:,}", self.mode, *(["causal"] if self.causal else []), *self._shape_label()]
         if self.track != "task" and self.seed:
@@ -229,7 +236,7 @@ _REQUIRED = {
 }
 # What a track does not do is refused rather than recorded.
 _ABSENT = {
-    "kernel": ("block", "num_layers", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
+    "kernel": ("block", "num_layers", "token_shift", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
     "depth": ("dtype", "causal", "num_kv_heads", "padded", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
     "task": ("mode", "num_kv_heads", "seq_len", "padded"),
 }

@@ -29,6 +29,7 @@ _AXES: dict[str, str] = {
     "padded": "share of the tokens that are padding, on the right; in a batch it grows evenly from none to twice the share",
     "block": "residual (pre-norm, with skips) or skipless (neither skips nor norms)",
     "num_layers": "layers of the stack",
+    "token_shift": "whether queries, keys and values are projected from each token mixed with the one before it, by learned shares",
     "task": "the task's name",
     "data": "source and fingerprint of the task's data",
     "epochs": "passes over the training part",

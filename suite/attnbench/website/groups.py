@@ -167,6 +167,10 @@ def _shape(record: Record, axis: str) -> Shown:
     return (f"{value}x{s.seq_len}", f"{label}, seq_len {s.seq_len}") if s.track == "depth" else (value, label)
 
 
+def _token_shift(record: Record, axis: str) -> Shown:
+    return ("yes", "token shift before Q, K and V") if record.spec.token_shift else ("no", "no token shift", True)
+
+
 def _recipe(record: Record, axis: str) -> Shown:
     told = recipe(record.spec)
     return ".".join(told).replace(", ", ".").replace(" ", "-"), ", ".join(told)
@@ -183,6 +187,7 @@ _TOGETHER: Mapping[str, Mapping[str, str]] = {
 _SHOWN: Mapping[str, Callable[[Record, str], Shown]] = {
     "hardware": _hardware, "threads": _threads, "torch": _torch, "causal": _causal, "task": _task, "num_layers": _num_layers,
     "shape": _shape, "recipe": _recipe, "timing": _timing, "padded": _padded,
+    "token_shift": _token_shift,
 }  # fmt: skip
 BENCH_AXES = ("hardware", "device", "threads", "dtype", "torch")
 # The modes in the order of the pages, each with what it is.
