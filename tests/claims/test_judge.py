@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 from attnbench import registry
-from attnbench.analysis.frame import load
+from attnbench.analysis.frame import frame, load
 from attnbench.claim import Arm, Claim, Verdict, measured
 from attnbench.claims._judge import judge
 from helpers.claim_data import CONFIRMED, REFUTED, claim, linear, one_place, scaled, swapped
 from helpers.paths import REPO
+from helpers.records import learnt, timed
 
 RESULTS = REPO / "results"
 CLAIMS = registry.names("claims")
@@ -223,6 +224,20 @@ def test_times_of_flagged_sessions_bear_on_no_claim(shipped: pd.DataFrame) -> No
     assert judge(claim("softmax_loses_rank"), flagged).verdict == "reproduced"
     kept = {metric: measured(flagged, "task", metric)["value"].notna().sum() for metric in ("train_s", "training_tokens_per_s")}
     assert kept["train_s"] == 0 and kept["training_tokens_per_s"] > 0, "a rate is no time"
+
+
+@pytest.mark.parametrize(("axis", "other"), [("num_kv_heads", 2), ("padded", 0.25)])
+def test_a_cell_of_another_kind_bears_on_no_claim_that_does_not_ask_for_it(axis: str, other: object) -> None:
+    table = frame([timed("softmax", 1.0), timed("softmax", 2.0, **{axis: other})])
+    assert measured(table, "kernel", "forward_s", label="softmax")["value"].round().tolist() == [1.0]
+    assert measured(table, "kernel", "forward_s", **{axis: other})["value"].round().tolist() == [2.0]
+
+
+@pytest.mark.parametrize(("axis", "other"), [("token_shift", True)])
+def test_a_model_with_an_option_bears_on_no_claim_that_does_not_ask_for_it(axis: str, other: object) -> None:
+    table = frame([learnt("softmax", seed, 0.5 + on / 4, **{axis: other} if on else {}) for seed in range(3) for on in (False, True)])
+    assert measured(table, "task", "accuracy", label="softmax")["value"].tolist() == [0.5] * 3
+    assert measured(table, "task", "accuracy", **{axis: other})["value"].tolist() == [0.75] * 3
 
 
 @pytest.mark.parametrize("name", CLAIMS)
