@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from attnbench.attention import at_least_float32
 from attnbench.kernels.activation import Activation
-from attnbench.kernels.batching import by_folding
+from attnbench.kernels.batching import several_by_folding
 from attnbench.kernels.normalised import BITS, Normalised, RowSums, Undivided
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
@@ -131,7 +131,7 @@ class _Tiled(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        return by_folding(_Tiled, info, in_dims, inputs)
+        return several_by_folding(_Tiled, info, in_dims, inputs)
 
 
 class _Tiles:
