@@ -13,7 +13,7 @@ from torch import Tensor
 
 import attnbench
 from attnbench import registry
-from attnbench.kernels import polynomial, power_sums, tiled
+from attnbench.kernels import polynomial, power_sums, tiled, tiles
 from attnbench.kernels.activation import Activation, Polynomial, Relu, Sigmoid, SquaredRelu
 from attnbench.kernels.polynomial import are_features_cheaper
 from attnbench.kernels.symmetric import SymmetricFeatures
@@ -70,10 +70,10 @@ def assert_is(form: Form, phi: Callable[[Tensor], Tensor], inputs: tuple[Tensor,
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks so small that a short sequence has several, and the last ones are ragged."""
-    monkeypatch.setattr(tiled, "TILE_SCORES", 2 * 11 * 16)
-    monkeypatch.setattr(tiled, "KEYS", 16)
-    monkeypatch.setattr(tiled, "KEYS_OF_ONE_HEAD", 16)
-    monkeypatch.setattr(tiled, "MOST_HEADS", 2)
+    monkeypatch.setattr(tiles, "TILE_SCORES", 2 * 11 * 16)
+    monkeypatch.setattr(tiles, "KEYS", 16)
+    monkeypatch.setattr(tiles, "CAUSAL_KEYS", 16)
+    monkeypatch.setattr(tiles, "HEADS", 2)
     monkeypatch.setattr(power_sums, "MOST_HEADS", 4)
     monkeypatch.setattr(power_sums, "SHORTEST_CHUNK", 8)
     monkeypatch.setattr(power_sums, "LONGEST_CHUNK", 32)

@@ -150,7 +150,7 @@ def _is_small(shift: Tensor) -> bool:
 class RowSums:
     """The sums of psi over each row and the shift that they and the sums of phi v are taken with, tile by tile."""
 
-    def __init__(self, activation: Normalised, total: Tensor, bounded: bool) -> None:
+    def __init__(self, activation: Normalised, total: Tensor, bounded: bool = False) -> None:
         """total: the sums of phi v, [..., rows, width], which `weigh_` shrinks with its own. bounded: whether no shift is needed."""
         self.activation, self.total = activation, total
         lowest = 0.0 if bounded else max(activation.lowest, torch.finfo(total.dtype).min)  # not -inf: that less itself is NaN

@@ -1,7 +1,8 @@
 """Softmax with one added to its denominator, so that a head may attend to nothing.
 
-A_ij = exp(s_ij) / (1 + sum_l exp(s_il)), s = Q K^T / sqrt(d), out = A V. The one is exp(0): the softmax over one more key, zero,
-whose value is zero too. So torch's fused kernel serves. Rows sum to less than one.
+A_ij = exp(s_ij) / (1 + sum_l exp(s_il)), s = Q K^T / sqrt(d), out = A V. Rows sum to less than one. On the CPU it is worked in tiles, as
+sink, whose logit is 0 here. The one is exp(0): the softmax over one more key, zero, whose value is zero too; so elsewhere, and in
+decoding, torch's fused kernel serves.
 
 Miller 2023, Attention Is Off By One, https://www.evanmiller.org/attention-is-off-by-one.html
 """
@@ -17,17 +18,20 @@ from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_paddin
 from attnbench.kernels.cache import Cache
 from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
 from attnbench.kernels.fused_softmax import fused_softmax_step
+from attnbench.kernels.sink import sink_attention
 
 FRONT_ROW = (0, 0, 1, 0)  # for F.pad: one zero row before the first token
 
 
 class SoftmaxOne(nn.Module):
-    """Fused scaled dot-product attention over the keys and a zero key before them; no attention matrix is kept."""
+    """Tiles, or fused scaled dot-product attention over the keys and a zero key before them; no attention matrix is kept."""
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         return self._attend(q, k, v, causal, padding_mask)
 
     def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
+        if q.device.type == "cpu":
+            return sink_attention(q, k, v, 0.0, causal, padding_mask)
         q, k, v = hide_padding(padding_mask, q, k, v)
         k, v = F.pad(k, FRONT_ROW), F.pad(v, FRONT_ROW)
         if padding_mask is None:
