@@ -1,13 +1,14 @@
-"""Softmax with a sink, e^s / (e^b + sum e^s): a logit beside those of the keys, without a value, so that a head may attend to nothing."""
+"""Softmax with a sink, e^s / (e^b + sum e^s): one more logit in the denominator, so that a head may attend to nothing."""
 
 from __future__ import annotations
 
 import math
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnbench.attention import Heads, PaddingMask, at_least_float32, hide_padding
+from attnbench.attention import Heads, Matrix, PaddingMask, at_least_float32, hide_padding, visible_keys
 from attnbench.kernels.cache import Cache, normalised_step
 from attnbench.kernels.normalised import Exponential
 from attnbench.kernels.tiled import normalised_sums
@@ -29,13 +30,27 @@ def sink_step(q: Float[Tensor, "batch heads 1 head_dim"], cache: Cache, logit: L
     return _beside(logit, *normalised_step(_scaled(q), cache, Exponential())).to(cache.values.dtype)
 
 
+def sink_matrix(q: Heads, k: Heads, logit: Logits, causal: bool, padding_mask: PaddingMask | None) -> Matrix:
+    """The dense matrix, by the softmax over the logit and all scores."""
+    q, k = hide_padding(padding_mask, q, k)
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
+    if visible is not None:
+        scores = scores.masked_fill(~visible, -math.inf)
+    sink = scores.new_zeros(scores.shape[1], 1, 1) + _per_head(logit, scores)
+    weights = torch.cat([sink.expand(*scores.shape[:-1], 1), scores], dim=-1).softmax(-1)[..., 1:]
+    return hide_padding(padding_mask, weights)[0]
+
+
 def _scaled(q: Heads) -> Heads:
     return at_least_float32(q) / math.sqrt(q.shape[-1])
 
 
 def _beside(logit: Logits, total: Tensor, sums: Tensor, shift: Tensor) -> Tensor:
     """total / (sums + e^(b - shift)), as softmax times the share of the keys: e^(b - shift) alone could overflow."""
-    if isinstance(logit, Tensor):
-        logit = logit.to(total.dtype)[:, None, None]
     seen = sums.masked_fill(sums == 0.0, 1.0)  # of a padded row without a key
-    return total * ((shift + seen.log() - logit).sigmoid() / seen)
+    return total * ((shift + seen.log() - _per_head(logit, total)).sigmoid() / seen)
+
+
+def _per_head(logit: Logits, like: Tensor) -> Tensor | float:
+    return logit.to(like.dtype)[:, None, None] if isinstance(logit, Tensor) else logit

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, hide_padding, visible_keys
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant
 from attnbench.kernels.cache import Cache, CachedAttention
 from attnbench.kernels.definition import Seen, Weights, per_head, rows_of_matrix
-from attnbench.kernels.sink import sink_attention, sink_step
+from attnbench.kernels.sink import sink_attention, sink_matrix, sink_step
 
 
 class Sink(CachedAttention):
@@ -34,14 +34,7 @@ class Sink(CachedAttention):
         return sink_step(q, state, self.sink_logit), state
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
-        q, k = hide_padding(padding_mask, q, k)
-        scores = q @ k.mT / math.sqrt(q.shape[-1])
-        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device)
-        if visible is not None:
-            scores = scores.masked_fill(~visible, -math.inf)
-        sink = self.sink_logit.to(scores.dtype)[:, None, None].expand(*scores.shape[:-1], 1)
-        weights: Tensor = torch.cat([sink, scores], dim=-1).softmax(-1)[..., 1:]
-        return hide_padding(padding_mask, weights)[0]
+        return sink_matrix(q, k, self.sink_logit, causal, padding_mask)
 
 
 def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:

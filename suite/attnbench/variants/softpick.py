@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, hide_padding, hide_unseen
 from attnbench.kernels.cache import Cache, CachedAttention, normalised_step
