@@ -19,12 +19,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from attnbench.attention import PaddingMask, hide_padding, repeat_heads, token_ranks
+from attnbench.attention import Heads, KVHeads, PaddingMask, fold_groups, hide_padding, token_ranks
 from attnbench.kernels.cache import Cache
 from attnbench.kernels.fused_softmax import fused_softmax
-
-Queries = Float[Tensor, "batch heads seq_len head_dim"]
-Keys = Float[Tensor, "batch kv_heads seq_len head_dim"]  # or values
 
 # Rows of a block, and how many times as many keys it reads before blocks are made larger. Measured on one core, seq_len 8,192, 4 heads of
 # 64, window 512, causal, forward and training in ms: 32 rows 78 and 358, 64 rows 83 and 307, 128 rows 92 and 313, 256 rows 102 and 340; not
@@ -35,7 +32,7 @@ ROWS = {"cpu": 1024}
 ROWS_ELSEWHERE = 4096  # a launch costs more there; not measured
 
 
-def windowed_softmax(q: Queries, k: Keys, v: Keys, window: int, causal: bool, padding_mask: PaddingMask | None = None) -> Queries:
+def windowed_softmax(q: Heads, k: KVHeads, v: KVHeads, window: int, causal: bool, padding_mask: PaddingMask | None = None) -> Heads:
     """softmax(Q K^T / sqrt(d)) V over the keys with |i - j| < window, when causal those with j <= i; rows of padding are zero.
 
     i and j count unpadded tokens. Query head h reads key-value head h // (heads / kv_heads).
@@ -44,7 +41,6 @@ def windowed_softmax(q: Queries, k: Keys, v: Keys, window: int, causal: bool, pa
     if padding_mask is None:
         return _attend(q, k, v, window, causal, scale)
     if not causal and window >= q.shape[2]:
-        k, v = repeat_heads(q.shape[1], k, v)
         return fused_softmax(q, k, v, False, padding_mask)
     order = padding_mask.byte().argsort(dim=-1, stable=True)  # padding comes last, where no causal row sees it
     q, k, v = (_reordered(x, order) for x in hide_padding(padding_mask, q, k, v))
@@ -62,7 +58,7 @@ class WindowCache:
     window: int
     recent: Cache
 
-    def append(self, k: Keys, v: Keys) -> WindowCache:
+    def append(self, k: KVHeads, v: KVHeads) -> WindowCache:
         """The cache with one token more, or several."""
         recent = self.recent
         if recent.length >= 2 * self.window:
@@ -74,9 +70,7 @@ class WindowCache:
     def attend(self, q: Float[Tensor, "batch heads 1 head_dim"]) -> Float[Tensor, "batch heads 1 head_dim"]:
         """softmax(q K^T / sqrt(d)) V over the last `window` tokens."""
         keys, values = (x[:, :, -self.window :] for x in (self.recent.keys, self.recent.values))
-        # The queries of the heads that read the same keys are rows of one call.
-        rows = q.unflatten(1, (keys.shape[1], -1)).squeeze(3)
-        return F.scaled_dot_product_attention(rows, keys, values).flatten(1, 2)[:, :, None]
+        return F.scaled_dot_product_attention(fold_groups(q, keys.shape[1]), keys, values).view_as(q)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, window: int, causal: bool, scale: float) -> Tensor:
@@ -84,8 +78,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, window: int, causal: bool, scale: f
     batch, heads, seq_len, width = q.shape
     kv_heads, left, right = k.shape[1], window - 1, 0 if causal else window - 1
     if window >= seq_len:
-        k, v = repeat_heads(heads, k, v)
-        return F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale)
+        return fused_softmax(q, k, v, causal, scale=scale)
     block = _block(left + right)
     group, runs = heads // kv_heads, list(_runs(seq_len, left, right, block, ROWS.get(q.device.type, ROWS_ELSEWHERE)))
     band = _band(block, left, right, q).repeat(group, 1).unflatten(0, (group, block))

@@ -11,9 +11,21 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor, nn
+from torch import nn
 
-from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, hide_padding, repeat_heads, token_ranks, visible_keys
+from attnbench.attention import (
+    BadInput,
+    Heads,
+    KVHeads,
+    Matrix,
+    PaddingMask,
+    Shape,
+    Variant,
+    hide_padding,
+    repeat_heads,
+    token_ranks,
+    visible_keys,
+)
 from attnbench.kernels.cache import Cache
 from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
 from attnbench.kernels.windowed import WindowCache, windowed_softmax
@@ -28,20 +40,20 @@ class SlidingWindow(nn.Module):
             raise BadInput(f"window is {window!r}; give a whole number of at least 1")
         self.window = window
 
-    def forward(self, q: Heads, k: Tensor, v: Tensor, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+    def forward(self, q: Heads, k: KVHeads, v: KVHeads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         return windowed_softmax(q, k, v, self.window, causal, padding_mask)
 
     def init_state(self, batch_size: int) -> WindowCache:
         return WindowCache(self.window, Cache(batch_size))
 
-    def prefill(self, q: Heads, k: Tensor, v: Tensor) -> WindowCache:
+    def prefill(self, q: Heads, k: KVHeads, v: KVHeads) -> WindowCache:
         return self.init_state(q.shape[0]).append(k, v)
 
-    def step(self, q: Heads, k: Tensor, v: Tensor, state: WindowCache) -> tuple[Heads, WindowCache]:
+    def step(self, q: Heads, k: KVHeads, v: KVHeads, state: WindowCache) -> tuple[Heads, WindowCache]:
         state = state.append(k, v)
         return state.attend(q), state
 
-    def matrix(self, q: Heads, k: Tensor, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+    def matrix(self, q: Heads, k: KVHeads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         """By the definition, a softmax over all keys with those outside the window hidden."""
         q, k = hide_padding(padding_mask, q, *repeat_heads(q.shape[1], k))
         seq_len = q.shape[2]
@@ -61,13 +73,6 @@ def weights_by_definition(module: nn.Module, seen: Seen) -> Weights:
     return seen.softmax(seen.scores().masked_fill(far, -math.inf))
 
 
-def rows_by_definition(
-    module: nn.Module, q: Heads, k: Tensor, v: Tensor, rows: Tensor, causal: bool, padding_mask: PaddingMask | None
-) -> Tensor:
-    """The rows of the output, with the keys and values repeated for the heads that share them."""
-    return rows_of_matrix(weights_by_definition)(module, q, *repeat_heads(q.shape[1], k, v), rows, causal, padding_mask)
-
-
 def build(shape: Shape, window: object = 512) -> nn.Module:
     return SlidingWindow(window)
 
@@ -84,6 +89,6 @@ VARIANT = Variant(
     time_exponent=1.0,
     memory_exponent=1.0,
     params={"window": 512},
-    reference_rows=rows_by_definition,
+    reference_rows=rows_of_matrix(weights_by_definition),
     implementation={"cpu": "tuned"},
 )
