@@ -25,6 +25,12 @@ blocks = pytest.mark.parametrize("block", BLOCKS)
 names = pytest.mark.parametrize("name", NAMES)
 
 
+def form(name: str) -> bool:
+    """The value of `causal` in which a mechanism is tried: bidirectional, where it has that form."""
+    variant: Variant = registry.load("variants", name)
+    return variant.forms[0]
+
+
 def architecture(
     name: str, block: str, num_layers: int = 2, heads: int = HEADS, head_dim: int = HEAD_DIM, seq_len: int = SEQ_LEN
 ) -> Architecture:

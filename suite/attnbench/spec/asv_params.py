@@ -50,16 +50,17 @@ _SHAPE = (_Part("{device}"), _Part("{dtype}"), _Part("batch {batch_size}"), _Par
 _SEED = _Part("seed {seed}", lambda spec: spec.seed != 0)
 _GROUPED = _Part("{num_kv_heads} key-value heads", lambda spec: spec.num_kv_heads is not None)
 _PADDED = _Part("{padded} padded", lambda spec: spec.padded != 0)
+_CAUSAL = _Part("causal", lambda spec: spec.causal)
 _SHIFT = _Part("token_shift", lambda spec: spec.token_shift)
 _SETTINGS: dict[str, tuple[_Part, ...]] = {
     "kernel": (*_SHAPE, _GROUPED, _PADDED, _SEED),
-    "depth": (*_SHAPE, _Part("seq_len {seq_len}"), _Part("{mode}"), _SHIFT, _SEED),
+    "depth": (*_SHAPE, _Part("seq_len {seq_len}"), _Part("{mode}"), _CAUSAL, _SHIFT, _SEED),
     "task": (
         *_SHAPE,
         _Part("{epochs} epochs"),
         _Part("lr of {lr_grid}", lambda spec: bool(spec.lr_grid)),
         _Part("lr {lr}", lambda spec: not spec.lr_grid),
-        _Part("causal", lambda spec: spec.causal),
+        _CAUSAL,
         _SHIFT,
     ),
 }
