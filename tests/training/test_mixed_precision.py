@@ -54,7 +54,7 @@ def trained(name: str, seq_len: int, causal: bool, padded: bool, mixed: bool) ->
 @pytest.mark.parametrize("seq_len", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("name", CPU)
 def test_a_step_in_bfloat16_is_finite_and_near_that_in_float32(name: str, seq_len: int) -> None:
-    for causal in (False, True) if VARIANTS[name].causal else (False,):
+    for causal in VARIANTS[name].forms:
         for padded in (False, True):
             (loss, gradients), (wanted, exact) = (trained(name, seq_len, causal, padded, mixed) for mixed in (True, False))
             assert gradients.isfinite().all() and len(gradients) == len(exact)
