@@ -25,12 +25,6 @@ blocks = pytest.mark.parametrize("block", BLOCKS)
 names = pytest.mark.parametrize("name", NAMES)
 
 
-def form(name: str) -> bool:
-    """The value of `causal` in which a mechanism is tried: bidirectional, where it has that form."""
-    variant: Variant = registry.load("variants", name)
-    return variant.forms[0]
-
-
 def architecture(
     name: str, block: str, num_layers: int = 2, heads: int = HEADS, head_dim: int = HEAD_DIM, seq_len: int = SEQ_LEN
 ) -> Architecture:
@@ -48,6 +42,11 @@ def architecture(
         build_attention=build_attention,
         needs_hidden=variant.needs_hidden,
     )
+
+
+def is_causal(name: str) -> bool:
+    """How a stack of this mechanism is called: causally where it has no other form."""
+    return registry.load("variants", name).forms[0]
 
 
 class Recorder(nn.Module):

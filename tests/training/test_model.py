@@ -19,7 +19,7 @@ from helpers.stacks import (
     Initialised,
     architecture,
     blocks,
-    form,
+    is_causal,
     names,
     parameters,
     recording,
@@ -33,7 +33,7 @@ def test_a_stack_keeps_the_shape_and_trains(name: str, block: str) -> None:
     chosen = architecture(name, block)
     stack = Stack(chosen)
     x = torch.randn(BATCH, SEQ_LEN, chosen.d_model)
-    out = stack(x, form(name))
+    out = stack(x, is_causal(name))
     assert out.shape == x.shape and out.isfinite().all()
     out.square().mean().backward()
     assert all(p.grad.isfinite().all() for p in stack.parameters() if p.grad is not None)
@@ -152,7 +152,7 @@ def test_what_stands_under_padding_changes_no_logit(name: str, block: str) -> No
     model = token_classifier(name, block)
     tokens = torch.randint(0, 13, (BATCH, SEQ_LEN))
     mask = torch.arange(SEQ_LEN) >= torch.tensor([11, 7, 1])[:, None]
-    causal = form(name)
+    causal = is_causal(name)
     logits = model(tokens, mask, causal)
     assert logits.shape == (BATCH, 7)
     torch.testing.assert_close(model((tokens + 5 * mask) % 13, mask, causal), logits, rtol=0.0, atol=1e-6)
@@ -168,7 +168,8 @@ def test_extra_padding_changes_no_logit(name: str, block: str) -> None:
     short.position = nn.Parameter(long.position.detach()[:7])
     tokens = torch.randint(0, 13, (BATCH, SEQ_LEN))
     mask = (torch.arange(SEQ_LEN) >= 7).expand(BATCH, -1)
-    torch.testing.assert_close(long(tokens, mask, form(name)), short(tokens[:, :7], None, form(name)), rtol=1e-4, atol=1e-4)
+    causal = is_causal(name)
+    torch.testing.assert_close(long(tokens, mask, causal), short(tokens[:, :7], None, causal), rtol=1e-4, atol=1e-4)
 
 
 @blocks
@@ -176,7 +177,7 @@ def test_a_sequence_that_is_all_padding_gives_finite_logits_and_gradients(block:
     for name in NAMES:
         model = token_classifier(name, block)
         mask = torch.tensor([[False] * SEQ_LEN, [True] * SEQ_LEN])
-        logits = model(torch.randint(0, 13, (2, SEQ_LEN)), mask, form(name))
+        logits = model(torch.randint(0, 13, (2, SEQ_LEN)), mask, is_causal(name))
         F.cross_entropy(logits, torch.tensor([1, 2])).backward()
         assert logits.isfinite().all()
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
