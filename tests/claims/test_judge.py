@@ -192,6 +192,18 @@ def test_norms_of_zero_break_nothing(shipped: pd.DataFrame) -> None:
     assert judge(claim("orthogonal_stays_orthogonal"), zero).verdict == "not reproduced"
 
 
+def test_damped_cells_are_no_part_of_what_is_orthogonal(shipped: pd.DataFrame) -> None:
+    """Theirs is another matrix, whatever its numbers are: beside the others, and alone, where nothing is left to judge."""
+    name = "orthogonal_stays_orthogonal"
+    mine = (shipped["variant"] == "orthogonal").to_numpy()
+    own = REFUTED[name](shipped)[mine]
+    params = [{**given, "damping": 0.5} for given in own["params"]]
+    damped = own.assign(params=params, id=own["id"] + "+", cell=own["cell"] + "+")
+    found = judge(claim(name), pd.concat([shipped[mine], damped]))
+    assert (found.verdict, found) == ("reproduced", judge(claim(name), shipped[mine]))
+    assert judge(claim(name), damped).verdict == "inconclusive"
+
+
 @pytest.mark.parametrize("name", ["orthogonal_is_linear", "softmax_loses_rank"])
 def test_benches_that_disagree_are_inconclusive_and_never_mixed(shipped: pd.DataFrame, name: str) -> None:
     other = REFUTED[name](shipped).assign(machine="elsewhere")

@@ -37,7 +37,7 @@ from helpers.mechanisms import (
 
 # Of what a mechanism may lack or not claim; every other check must have been carried out.
 MAY_BE_SKIPPED = {
-    "matrix", "reference", "bfloat16", "float16", "causal_prefix", "decode", "equivariance", "row_sums", "orthogonality",
+    "matrix", "reference", "bfloat16", "float16", "causal_prefix", "decode", "equivariance", "grouped", "row_sums", "orthogonality",
 }  # fmt: skip
 UNDECLARED = [name for name in RUNNABLE if not VARIANTS[name].normalises_rows]
 assert UNDECLARED  # pytest would skip a test without parameters
