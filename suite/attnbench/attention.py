@@ -97,7 +97,7 @@ class Variant:
                that is missing raises Unsupported: `causal=True` of the first, `causal=False` of the last. See `forms`.
     normalises_rows: whether every row of its matrix sums to one.
     equivariant: whether permuting the tokens permutes the output, when not causal.
-    orthogonal: whether its matrix is orthogonal.
+    orthogonal: whether its matrix is orthogonal, where every parameter that `orthogonal_unless` names has its default.
     time_exponent, memory_exponent: claimed growth in seq_len, 1.0 for linear, 2.0 for quadratic; from 0.
     params:    tunable parameters with their defaults: numbers, texts, True, False, None, or lists of these, which JSON holds exactly.
                `build` is given them as a record does: numpy's numbers are Python's, and a tuple is a list.
@@ -136,6 +136,7 @@ class Variant:
     needs: tuple[str, ...] = ()
     equivariant: bool = False
     orthogonal: bool = False
+    orthogonal_unless: tuple[str, ...] = ()
     training: bool = True
     needs_hidden: bool = False
     grouped: bool = False

@@ -6,8 +6,9 @@ arm has enough seeds at enough places. Missing data make a claim inconclusive, n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -29,6 +30,8 @@ EXPLORATORY = "the rule is younger than its data"
 SEEDS = 3  # the least that any claim may ask for
 ROW = ("arm", "at", "seed", "value", "unit", "id", "status")
 FAILED = ("oom", "timeout", "error", "incorrect")
+# Axes on which a cell of another value bears on no claim, unless its query asks for it by name.
+USUAL: Mapping[str, object] = MappingProxyType({"num_kv_heads": None, "padded": 0.0, "token_shift": False})
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,14 @@ def measured(table: pd.DataFrame, track: str, metric: str, by_timing: bool = Fal
     reproduced by leaving them out.
 
     by_timing: whether records of different timing rules stand beside each other, for a claim about costs, which then has "timing" in
-    `apart`; else the newest counts, whatever its rule. where: column=value, or a tuple of values, for example variant="softmax" or
+    `apart`; else the newest counts, whatever its rule. Cells that are not USUAL are among them only where `where` names the axis: a claim
+    that asks for several values has the axis in `apart`. where: column=value, or a tuple of values, for example variant="softmax" or
     mode=("forward", "training"). Besides the columns of the frame there are `label` and `rate`, see analysis.settings.comparable.
     """
     mask = (table["track"] == track).to_numpy()
+    for name, usual in USUAL.items():
+        if name not in where:
+            mask = mask & (table[name].isna() if usual is None else table[name] == usual).to_numpy()
     for name in (name for name in where if name in table.columns):
         mask = mask & table[name].isin(_tuple(where[name])).to_numpy()
     needed = table.iloc[needed_rows(table, np.flatnonzero(mask), metric)]

@@ -96,7 +96,7 @@ def test_it_records_what_was_learnt_and_what_it_cost(monkeypatch: pytest.MonkeyP
     assert expected <= result.samples.keys() <= expected | {"time_to_target_s"}
     assert all(math.isfinite(x) for samples in result.samples.values() for x in samples)
     assert result.samples["diverged"] == [0.0] and result.samples["mechanism_parameters"] == [0.0]
-    layers = {f"{what}_layer_{layer}" for what in ("attention_frobenius", "effective_rank") for layer in (1, 2)}
+    layers = {f"{what}_layer_{layer}" for what in ("attention_frobenius", "effective_rank", "dong_residual") for layer in (1, 2)}
     assert result.curve.keys() == {"step", "wall_s", "train_loss", f"validation_{metric}"} | layers
     assert {len(column) for column in result.curve.values()} == {3}
     assert result.curve[f"validation_{metric}"][-1] == result.samples[f"validation_{metric}"][0]

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 # What a result was computed on and with: two that differ in it are never compared, averaged or judged together.
 BENCH = ("machine", "device", "gpu", "threads", "dtype", "torch")
 _SHARED = (*BENCH, "causal", "batch_size", "num_heads", "head_dim")
+_OPTIONS = ("token_shift",)  # of a model
 # The axes on which two results of a track must agree to be compared. The machine stands for its hardware, of which threads and the GPU are
 # the part that was used; data for source and fingerprint; timing for the rule of the rounds, which is missing in older records.
 # A metric whose meaning changes gets a new name, so that two versions of it are never mixed either.
 SETTING = {
-    "kernel": (*_SHARED, "timing", "mode", "seq_len", "padded"),
-    "depth": (*_SHARED, "timing", "mode", "seq_len", "block", "num_layers"),
-    "task": (*_SHARED, "task", "data", "block", "num_layers", "epochs", "rate"),
+    "kernel": (*_SHARED, "num_kv_heads", "timing", "mode", "seq_len", "padded"),
+    "depth": (*_SHARED, "timing", "mode", "seq_len", "block", "num_layers", *_OPTIONS),
+    "task": (*_SHARED, "task", "data", "block", "num_layers", *_OPTIONS, "epochs", "rate"),
 }
 RECORD = ("machine", "session", "id", "started_at", "duration_s", "status")  # columns that together identify a record among the rows
 ALONG = {"kernel": "seq_len", "depth": "num_layers"}  # the axis along which a cost grows

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
+from attnbench.training.token_shift import TokenShift
 from attnbench.workload import Task
 
 Tokens = Float[Tensor, "batch seq_len d_model"]
@@ -31,7 +32,10 @@ TOKEN_STD = 0.1  # of a table of tokens: at 1 rare words keep the noise they beg
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Sizes of the model; `build_attention(layer_index)` gives each layer's mechanism."""
+    """Sizes and options of the model; `build_attention(layer_index)` gives each layer's mechanism.
+
+    token_shift: whether queries, keys and values are projected from each token mixed with the one before it, see TokenShift.
+    """
 
     block: str
     num_layers: int
@@ -39,16 +43,21 @@ class Architecture:
     d_model: int
     build_attention: Callable[[int], nn.Module]
     needs_hidden: bool = False
+    token_shift: bool = False
 
 
 class MultiHead(nn.Module):
-    """Multi-head attention: projections around one mechanism, initialised by the mechanism where it has `init_projections`."""
+    """Multi-head attention: projections around one mechanism, initialised by the mechanism where it has `init_projections`.
+
+    What a mechanism is given as hidden are the tokens without their shift.
+    """
 
     def __init__(self, architecture: Architecture, layer_index: int) -> None:
         super().__init__()
         d_model = architecture.d_model
         self.num_heads = architecture.num_heads
         self.needs_hidden = architecture.needs_hidden
+        self.shift = TokenShift(d_model) if architecture.token_shift else None
         self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model, bias=False) for _ in range(4))
         self.attention = architecture.build_attention(layer_index)
         for linear in (self.w_q, self.w_k, self.w_v, self.w_o):
@@ -57,14 +66,16 @@ class MultiHead(nn.Module):
         if own is not None:
             own(self.w_q.weight, self.w_k.weight, self.w_v.weight, self.w_o.weight)
 
-    def heads(self, x: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+    def heads(self, x: Tokens, padding_mask: Mask = None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each [batch, heads, seq_len, head_dim]."""
-        q, k, v = (w(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for w in (self.w_q, self.w_k, self.w_v))
+        sources = (x, x, x) if self.shift is None else self.shift(x, padding_mask)
+        projected = (w(source) for w, source in zip((self.w_q, self.w_k, self.w_v), sources, strict=True))
+        q, k, v = (of.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for of in projected)
         return q, k, v
 
     def forward(self, x: Tokens, causal: bool = False, padding_mask: Mask = None) -> Tokens:
         context = {"hidden": x} if self.needs_hidden else {}
-        out = self.attention(*self.heads(x), causal=causal, padding_mask=padding_mask, **context)
+        out = self.attention(*self.heads(x, padding_mask), causal=causal, padding_mask=padding_mask, **context)
         return self.w_o(out.transpose(1, 2).flatten(-2))
 
 

@@ -79,6 +79,7 @@ ORDER = (
     "seq_len",
     "block",
     "num_layers",
+    "token_shift",
     "recipe",
     "measure",
 )

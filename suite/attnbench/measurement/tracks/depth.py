@@ -61,8 +61,9 @@ def _conditions(variant: Variant, exact: Stack, tokens: Tensor) -> dict[str, lis
 
 def _state(variant: Variant, exact: Stack, tokens: Tensor) -> dict[str, list[float]]:
     with torch.no_grad():
-        rank = diagnose.effective_rank(exact(tokens)[0])
-    return {"effective_rank": [rank], **diagnose.attention_norms(exact, tokens)}
+        out = exact(tokens)[0]
+    tokens_differ = {"effective_rank": [diagnose.effective_rank(out)], "dong_residual": [diagnose.dong_residual(out)]}
+    return {**tokens_differ, **diagnose.attention_norms(exact, tokens)}
 
 
 def _gradient_norm(trial: StackTrial) -> float:
@@ -147,6 +148,7 @@ def architecture(spec: Spec, source: str, seq_len: int | None) -> Architecture:
         d_model=spec.d_model,
         build_attention=build_attention,
         needs_hidden=variant.needs_hidden,
+        token_shift=spec.token_shift,
     )
 
 

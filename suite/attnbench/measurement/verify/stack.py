@@ -16,6 +16,7 @@ from attnbench.measurement.verify.definition import definition_rows, undefined
 from attnbench.measurement.verify.jumps import jumps, shifted
 from attnbench.measurement.verify.rounding import Rounding
 from attnbench.training.model import Architecture, Stack
+from attnbench.training.token_shift import TokenShift
 
 ROUNDED = 8  # more samples of the rounding of a stack, see verify_stack
 _ATTENTION, _DEFINED = ".attention.attention.", ".attention.attention.module."  # of a parameter of a mechanism, and of its definition
@@ -145,7 +146,7 @@ def _rounded(stack: Stack, by: float, generator: torch.Generator) -> Iterator[No
     def shift(part: nn.Module, inputs: object, out: Tensor) -> Tensor:
         return shifted(out, by, generator)
 
-    parts = (part for part in stack.modules() if isinstance(part, (nn.Linear, nn.LayerNorm, _ByDefinition)))
+    parts = (part for part in stack.modules() if isinstance(part, (nn.Linear, nn.LayerNorm, TokenShift, _ByDefinition)))
     hooks = [part.register_forward_hook(shift) for part in parts]
     try:
         yield
