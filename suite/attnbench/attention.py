@@ -15,6 +15,7 @@ from attnbench.errors import BadInput as BadInput  # re-exported: a variant impo
 from attnbench.errors import Unsupported as Unsupported
 
 Heads = Float[Tensor, "batch heads seq_len head_dim"]
+KVHeads = Float[Tensor, "batch kv_heads seq_len head_dim"]
 Matrix = Float[Tensor, "batch heads seq_len seq_len"]
 PaddingMask = Bool[Tensor, "batch seq_len"]
 # Called as (module, q, k, v, rows, causal, padding_mask, hidden=None); see `Variant`.
@@ -44,7 +45,7 @@ class Attention(Protocol):
     step a token.
     """
 
-    def __call__(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads: ...
+    def __call__(self, q: Heads, k: KVHeads, v: KVHeads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads: ...
 
 
 @runtime_checkable
@@ -62,7 +63,7 @@ class Decodes(Protocol):
     def init_state(self, batch_size: int) -> Any:
         """The state before the first token."""
 
-    def step(self, q: Heads, k: Heads, v: Heads, state: Any) -> tuple[Heads, Any]:
+    def step(self, q: Heads, k: KVHeads, v: KVHeads, state: Any) -> tuple[Heads, Any]:
         """The output of one token and the state after it; q, k, v, out: [batch, heads, 1, head_dim]. Agrees with causal `forward`."""
 
 
@@ -96,7 +97,7 @@ class Variant:
                that is missing raises Unsupported: `causal=True` of the first, `causal=False` of the last. See `forms`.
     normalises_rows: whether every row of its matrix sums to one.
     equivariant: whether permuting the tokens permutes the output, when not causal.
-    orthogonal: whether its matrix is orthogonal.
+    orthogonal: whether its matrix is orthogonal, where every parameter that `orthogonal_unless` names has its default.
     time_exponent, memory_exponent: claimed growth in seq_len, 1.0 for linear, 2.0 for quadratic; from 0.
     params:    tunable parameters with their defaults: numbers, texts, True, False, None, or lists of these, which JSON holds exactly.
                `build` is given them as a record does: numpy's numbers are Python's, and a tuple is a list.
@@ -135,6 +136,7 @@ class Variant:
     needs: tuple[str, ...] = ()
     equivariant: bool = False
     orthogonal: bool = False
+    orthogonal_unless: tuple[str, ...] = ()
     training: bool = True
     needs_hidden: bool = False
     grouped: bool = False
@@ -149,7 +151,7 @@ class Variant:
         return (True,) if self.causal == "only" else (False, True) if self.causal else (False,)
 
 
-def prefilled(module: nn.Module, q: Heads, k: Heads, v: Heads, hidden: Float[Tensor, "batch seq_len d_model"] | None = None) -> Any:
+def prefilled(module: nn.Module, q: Heads, k: KVHeads, v: KVHeads, hidden: Float[Tensor, "batch seq_len d_model"] | None = None) -> Any:
     """The decoding state after these tokens: by the module's `prefill`, else one step a token. seq_len 0 gives the initial state.
 
     hidden: for a Variant with needs_hidden. Raises Unsupported when the module has no decode form.
@@ -169,7 +171,7 @@ def prefilled(module: nn.Module, q: Heads, k: Heads, v: Heads, hidden: Float[Ten
     return state
 
 
-def hide_padding(padding_mask: PaddingMask | None, *tensors: Float[Tensor, "batch heads seq_len _"]) -> tuple[Tensor, ...]:
+def hide_padding(padding_mask: PaddingMask | None, *tensors: Float[Tensor, "batch _ seq_len _"]) -> tuple[Tensor, ...]:
     """The tensors with padded positions set to zero, whatever was there before (NaN included)."""
     if padding_mask is None:
         return tensors
@@ -191,6 +193,14 @@ def hide_padded_tokens(padding_mask: PaddingMask | None, hidden: Float[Tensor, "
 def repeat_heads(heads: int, *tensors: Float[Tensor, "batch kv_heads seq_len _"]) -> tuple[Tensor, ...]:
     """Keys and values with as many heads as queries: query head h reads key-value head h // (heads / kv_heads)."""
     return tuple(x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], 1) for x in tensors)
+
+
+def fold_groups(q: Float[Tensor, "batch heads rows width"], kv_heads: int) -> Float[Tensor, "batch kv_heads group_rows width"]:
+    """The queries of all heads that read one key-value head as its rows, so that a product with keys needs no copy of them.
+
+    `x.reshape(batch, heads, rows, -1)` takes a result apart again.
+    """
+    return q if q.shape[1] == kv_heads else q.reshape(q.shape[0], kv_heads, -1, q.shape[-1])
 
 
 def at_least_float32(x: Tensor) -> Tensor:

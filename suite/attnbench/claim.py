@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.analysis.settings import BENCH as BENCH  # never mixed in one judgement
-from attnbench.analysis.settings import comparable, needed_rows
+from attnbench.analysis.settings import comparable, needed_rows, usual
 from attnbench.errors import BadInput
 from attnbench.store.metrics import is_time
 
@@ -102,10 +102,12 @@ def measured(table: pd.DataFrame, track: str, metric: str, by_timing: bool = Fal
     reproduced by leaving them out.
 
     by_timing: whether records of different timing rules stand beside each other, for a claim about costs, which then has "timing" in
-    `apart`; else the newest counts, whatever its rule. where: column=value, or a tuple of values, for example variant="softmax" or
-    mode=("forward", "training"). Besides the columns of the frame there are `label` and `rate`, see analysis.settings.comparable.
+    `apart`; else the newest counts, whatever its rule. Cells that are not usual, as padded ones are not, are among them only where `where`
+    names the axis (analysis.labels.USUAL); a claim that asks for several values of it has it in `apart`. where: column=value, or a tuple of
+    values, for example variant="softmax" or mode=("forward", "training"). Besides the columns of the frame there are `label` and `rate`,
+    see analysis.settings.comparable.
     """
-    mask = (table["track"] == track).to_numpy()
+    mask = (table["track"] == track).to_numpy() & usual(table, but=where)
     for name in (name for name in where if name in table.columns):
         mask = mask & table[name].isin(_tuple(where[name])).to_numpy()
     needed = table.iloc[needed_rows(table, np.flatnonzero(mask), metric)]

@@ -46,7 +46,7 @@ def test_every_metric_of_the_sources_is_explained_and_nothing_else() -> None:
     keys = {name for text in texts for name in re.findall(r'"(\w+)"', text)}
     made = {f"{what}_{metric}" for what in ("validation", "target") for metric in ("accuracy", "bits_per_byte")}
     made |= {f"{mode}{clock}" for mode in MODES for clock in ("_s", "_kernel_s", "_device_s")}
-    made |= {"softmax_ratio", "accuracy", "bits_per_byte", "attention_frobenius_layer_N", "effective_rank_layer_N"}
+    made |= {"softmax_ratio", "accuracy", "bits_per_byte", "attention_frobenius_layer_N", "effective_rank_layer_N", "dong_residual_layer_N"}
     assert {metric.removeprefix("curve.") for metric in METRICS} <= keys | made
 
 

@@ -69,7 +69,7 @@ def test_values_are_medians_and_stand_beside_their_own_samples(results: Path) ->
 def test_what_is_missing_is_missing_in_every_type_of_column(results: Path) -> None:
     Store(results).append(make_record(environment={}))
     row = attnbench.load(results).iloc[0]
-    axes = ["block", "num_layers", "task", "lr", "lr_grid"]
+    axes = ["num_kv_heads", "block", "num_layers", "task", "lr", "lr_grid"]
     missing = [*axes, "reason", "stage", "attnbench_commit", "torch", "threads", "gpu", "timing", "implementation"]
     missing += ["not_compared", "drift", "clock"]
     assert row[missing].isna().all()
@@ -91,7 +91,11 @@ def test_columns_have_the_same_types_with_and_without_records(new_results: Path)
     full = attnbench.load(new_results).dtypes
     assert list(empty.index) == list(full.index)
     assert [str(full[name]) for name in ("variant", "reason", "unit", "clock", "id")] == ["str"] * 5
-    assert {name for name in full.index if full[name] != empty[name]} <= {"causal", *(n for n in full.index if full[n] == "int64")}
+    assert {name for name in full.index if full[name] != empty[name]} <= {
+        "causal",
+        "token_shift",
+        *(n for n in full.index if full[n] == "int64"),
+    }
 
 
 def test_unreadable_lines_are_warned_of(results: Path) -> None:

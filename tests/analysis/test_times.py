@@ -145,6 +145,20 @@ def test_padded_and_unpadded_cells_are_never_in_one_table() -> None:
     assert ranking(frame([timed("softmax", 1.0), padded]), "time", "kernel").rank_high.tolist() == [1, 1]
 
 
+def test_grouped_cells_and_others_are_never_in_one_table() -> None:
+    """Nor do they stand in for each other's softmax."""
+    records = [
+        timed("softmax", 1.0),
+        timed("orthogonal", 3.0),
+        timed("softmax", 0.5, num_kv_heads=1),
+        timed("orthogonal", 3.0, num_kv_heads=1),
+    ]
+    table = ranking(frame(records), "time", "kernel")
+    assert table.rank_high.tolist() == [1, 2, 1, 2]
+    found = {(of.label, of.num_kv_heads == 1): of.value for of in table.itertuples()}
+    assert found["orthogonal", False] == pytest.approx(3, rel=0.03) and found["orthogonal", True] == pytest.approx(6, rel=0.03)
+
+
 def test_the_resolution_is_of_softmax_between_processes_and_over_cells() -> None:
     def resolution(*records: Record) -> Any:
         table = frame(records)

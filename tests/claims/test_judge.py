@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 from attnbench import registry
-from attnbench.analysis.frame import load
+from attnbench.analysis.frame import frame, load
 from attnbench.claim import Arm, Claim, Verdict, measured
 from attnbench.claims._judge import judge
 from helpers.claim_data import CONFIRMED, REFUTED, claim, linear, one_place, scaled, swapped
 from helpers.paths import REPO
+from helpers.records import learnt, timed
 
 RESULTS = REPO / "results"
 CLAIMS = registry.names("claims")
@@ -191,6 +192,18 @@ def test_norms_of_zero_break_nothing(shipped: pd.DataFrame) -> None:
     assert judge(claim("orthogonal_stays_orthogonal"), zero).verdict == "not reproduced"
 
 
+def test_damped_cells_are_no_part_of_what_is_orthogonal(shipped: pd.DataFrame) -> None:
+    """Theirs is another matrix, whatever its numbers are: beside the others, and alone, where nothing is left to judge."""
+    name = "orthogonal_stays_orthogonal"
+    mine = (shipped["variant"] == "orthogonal").to_numpy()
+    own = REFUTED[name](shipped)[mine]
+    params = [{**given, "damping": 0.5} for given in own["params"]]
+    damped = own.assign(params=params, id=own["id"] + "+", cell=own["cell"] + "+")
+    found = judge(claim(name), pd.concat([shipped[mine], damped]))
+    assert (found.verdict, found) == ("reproduced", judge(claim(name), shipped[mine]))
+    assert judge(claim(name), damped).verdict == "inconclusive"
+
+
 @pytest.mark.parametrize("name", ["orthogonal_is_linear", "softmax_loses_rank"])
 def test_benches_that_disagree_are_inconclusive_and_never_mixed(shipped: pd.DataFrame, name: str) -> None:
     other = REFUTED[name](shipped).assign(machine="elsewhere")
@@ -211,6 +224,20 @@ def test_times_of_flagged_sessions_bear_on_no_claim(shipped: pd.DataFrame) -> No
     assert judge(claim("softmax_loses_rank"), flagged).verdict == "reproduced"
     kept = {metric: measured(flagged, "task", metric)["value"].notna().sum() for metric in ("train_s", "training_tokens_per_s")}
     assert kept["train_s"] == 0 and kept["training_tokens_per_s"] > 0, "a rate is no time"
+
+
+@pytest.mark.parametrize(("axis", "other"), [("num_kv_heads", 2), ("padded", 0.25)])
+def test_a_cell_of_another_kind_bears_on_no_claim_that_does_not_ask_for_it(axis: str, other: object) -> None:
+    table = frame([timed("softmax", 1.0), timed("softmax", 2.0, **{axis: other})])
+    assert measured(table, "kernel", "forward_s", label="softmax")["value"].round().tolist() == [1.0]
+    assert measured(table, "kernel", "forward_s", **{axis: other})["value"].round().tolist() == [2.0]
+
+
+@pytest.mark.parametrize(("axis", "other"), [("token_shift", True), ("init_norm", 0.5)])
+def test_a_model_with_an_option_bears_on_no_claim_that_does_not_ask_for_it(axis: str, other: object) -> None:
+    table = frame([learnt("softmax", seed, 0.5 + on / 4, **{axis: other} if on else {}) for seed in range(3) for on in (False, True)])
+    assert measured(table, "task", "accuracy", label="softmax")["value"].tolist() == [0.5] * 3
+    assert measured(table, "task", "accuracy", **{axis: other})["value"].tolist() == [0.75] * 3
 
 
 @pytest.mark.parametrize("name", CLAIMS)

@@ -172,6 +172,15 @@ def test_a_file_runs_on_every_cell_of_the_preset(tmp_path: Path) -> None:
     assert done.stdout.count(" mine ") == 20
 
 
+def test_a_shape_of_ones_own_is_given_by_flags() -> None:
+    shape = ("--num-heads", "32", "--num-kv-heads", "8", "--head-dim", "128", "--seq-len", "100", "--mode", "decode")
+    told = cli_here("run", "--dry-run", "--variant", "polynomial", *shape).stdout
+    assert "kernel · softmax · seq_len 100 · decode · causal · 32 heads of 128, 8 key-value heads\n" in told
+    assert "2 cells to run" in told
+    refused = cli_here("run", "--dry-run", *shape, "--num-kv-heads", "5")
+    assert refused.returncode == 2 and "num_kv_heads is 5; it must divide num_heads, which is 32" in refused.stderr
+
+
 def test_dry_run_writes_nothing(new_results: Path) -> None:
     assert "80 cells to run" in cli_here("run", "--dry-run", "--results", str(new_results)).stdout
     assert not new_results.exists()

@@ -51,6 +51,20 @@ def test_the_terminal_counts_trials_whose_rate_is_not_chosen_yet(tmp_path: Path)
     assert "and cost" not in text
 
 
+def test_grouped_cells_have_tables_of_their_own_that_say_so(tmp_path: Path) -> None:
+    records = [timed("softmax", 1.0, num_kv_heads=n) for n in (None, 2)]
+    text = shown(records, tmp_path)
+    assert text.count("wall clock by seq_len") == 2
+    for heads in ("4 heads, head_dim", "4 heads, 2 key-value heads, head_dim"):
+        assert text.count(f"batch 1, {heads} 64") == 2  # of time and of memory
+
+
+@pytest.mark.parametrize(("option", "told"), [({"token_shift": True}, "token_shift"), ({"init_norm": 0.5}, "init_norm 0.5")])
+def test_models_with_an_option_have_tables_of_their_own_that_say_so(option: dict[str, object], told: str, tmp_path: Path) -> None:
+    text = shown([learnt("softmax", seed, 0.5, **of) for seed in range(3) for of in ({}, option)], tmp_path)
+    assert re.findall(r"task · mnist · (.*) · 1 epoch", text) == ["residual · 2 layers", f"residual · 2 layers · {told}"]
+
+
 def test_the_terminal_survives_records_of_all_kinds(tmp_path: Path) -> None:
     records = [dataclasses.replace(r, machine="m", session="s") for r in (*site_records.hostile(), *site_records.all_failed())]
     assert "skipped" in shown(records, tmp_path)

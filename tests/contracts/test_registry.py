@@ -152,6 +152,7 @@ WRONG_FIELDS = {  # what is allowed, and the fields and values that are not so
         ("implementation",), ("None", "'tuned'", "('cpu', 'tuned')", "{'cpu': 'fast'}", "{'tpu': 'tuned'}", "{'cpu': ['tuned']}")
     ),
     "give a tuple of import names": (("needs",), ("'triton'", "('',)", "None", "(3,)")),
+    "give a tuple of names of params": (("orthogonal_unless",), ("'damping'", "('',)", "None", "(3,)")),
 }  # fmt: skip
 CASES = [(field, value, allowed) for allowed, (fields, values) in WRONG_FIELDS.items() for field in fields for value in values]
 # Not by the constructor, whose types are checked in tests alone.
@@ -165,6 +166,18 @@ def test_a_field_that_a_variant_cannot_have_is_refused_by_its_name(tmp_path: Pat
     registry._from_file.cache_clear()
     with pytest.raises(BadInput, match=f"^{field} of odd is .*, a [a-zA-Z]+; {allowed}"):
         load_variant(str(file))
+
+
+def test_orthogonal_unless_names_parameters_that_there_are(tmp_path: Path) -> None:
+    file = tmp_path / "odd.py"
+    for names, params in (("('damping',)", "{'dumping': 1}"), ("['damping']", "{'damping': 1}")):
+        file.write_text(SET.format(MINE, "orthogonal_unless", names) + f"object.__setattr__(VARIANT, 'params', {params})\n")
+        registry._from_file.cache_clear()
+        if "dumping" in params:
+            with pytest.raises(BadInput, match="unknown param in orthogonal_unless of odd 'damping'; did you mean 'dumping'"):
+                load_variant(str(file))
+        else:
+            assert load_variant(str(file)).orthogonal_unless == ("damping",)
 
 
 @pytest.mark.parametrize(

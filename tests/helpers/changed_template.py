@@ -24,16 +24,19 @@ _DOCSTRING = 'True = padding."""'
 NEXT = "\n        "
 
 
-def init(*lines: str) -> dict[str, str]:
-    """The change that gives the mechanism an __init__ of these lines; a shape is not given to it."""
+def init(*lines: str, given: str = "self") -> dict[str, str]:
+    """The change that gives the mechanism an __init__ of these lines; a shape is not given to it, unless `given` says "self, shape"."""
     body = NEXT.join(lines)
-    return {_DOCSTRING: f"{_DOCSTRING}\n\n    def __init__(self):\n        super().__init__()\n        {body}\n"}
+    return {_DOCSTRING: f"{_DOCSTRING}\n\n    def __init__({given}):\n        super().__init__()\n        {body}\n"}
 
 
-def write(folder: Path, changes: Mapping[str, str], name: str = "mine") -> str:
-    """The path of a file with these changes, in a folder of its own under the given one: a file is loaded once."""
+def write(folder: Path, *changes: Mapping[str, str], name: str = "mine") -> str:
+    """The path of a file with these changes, one mapping after the other, in a folder of its own under the given one.
+
+    A file is loaded once.
+    """
     text = TEMPLATE
-    for old, new in changes.items():
+    for old, new in (change for each in changes for change in each.items()):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     file = Path(tempfile.mkdtemp(dir=folder)) / f"{name}.py"

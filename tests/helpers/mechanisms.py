@@ -16,7 +16,7 @@ import attnbench
 from attnbench import registry
 from attnbench.attention import Decodes, Variant, prefilled
 from attnbench.measurement.checks import subject as shared
-from attnbench.measurement.checks.subject import BATCH, GROUPS, HEAD_DIM, SEQ_LEN, Inputs, Subject
+from attnbench.measurement.checks.subject import BATCH, GROUPS, HEAD_DIM, SEQ_LEN, Inputs, Subject, select
 
 NAMES = attnbench.names("variants")
 VARIANTS: dict[str, Variant] = {name: registry.load("variants", name) for name in NAMES}
@@ -49,16 +49,15 @@ def draw(name: str, batch: int = BATCH, seq_len: int = SEQ_LEN, head_dim: int = 
 
 def step(module: Any, inputs: Inputs, token: int, state: object) -> tuple[Tensor, Any]:
     """One token of the inputs against a state."""
-    q, k, v = (inputs[key][:, :, token : token + 1] for key in "qkv")
     with torch.no_grad():
-        out, after = module.step(q, k, v, state)
+        out, after = module.step(**select(inputs, slice(None), slice(token, token + 1)), state=state)
     return out, after
 
 
 def state_after(module: nn.Module, inputs: Inputs, tokens: int) -> Any:
     """The decoding state that the first tokens leave."""
     with torch.no_grad():
-        return prefilled(module, *(inputs[key][:, :, :tokens] for key in "qkv"))
+        return prefilled(module, **select(inputs, slice(None), slice(tokens)))
 
 
 def parts(state: object) -> Iterator[object]:
@@ -77,8 +76,7 @@ def subject_of(name: str) -> Subject:
 
 
 def attend(module: nn.Module, inputs: Inputs, causal: bool = False, padding_mask: Tensor | None = None) -> Tensor:
-    hidden = {key: x for key, x in inputs.items() if key == "hidden"}
-    out: Tensor = module(inputs["q"], inputs["k"], inputs["v"], causal=causal, padding_mask=padding_mask, **hidden)
+    out: Tensor = module(**inputs, causal=causal, padding_mask=padding_mask)
     return out
 
 
@@ -87,16 +85,17 @@ def masks(kinds: tuple[str, ...], device: str) -> Tensor:
 
 
 def definition(name: str, exact: nn.Module, inputs: Inputs, causal: bool, padding_mask: Tensor | None) -> Tensor:
-    """What the mechanism should give, from its dense matrix; from the module itself where it has none."""
-    reference = VARIANTS[name].reference
-    q, k, v = inputs["q"], inputs["k"], inputs["v"]
-    if reference is not None:
-        matrix = reference(exact, q, k, causal, padding_mask)
-    elif hasattr(exact, "matrix"):
-        matrix = exact.matrix(q, k, causal=causal, padding_mask=padding_mask)
-    else:
+    """What the mechanism should give, from its dense matrix or its rows by definition; from the module itself where it has none."""
+    variant, (q, k, v) = VARIANTS[name], (inputs[key] for key in "qkv")
+    context = {key: x for key, x in inputs.items() if key not in "qkv"}
+    if variant.reference is not None:
+        return shared.times(variant.reference(exact, q, k, causal, padding_mask, **context), v, padding_mask)
+    if hasattr(exact, "matrix"):
+        return shared.times(exact.matrix(q, k, causal=causal, padding_mask=padding_mask, **context), v, padding_mask)
+    if variant.reference_rows is None:
         return attend(exact, inputs, causal, padding_mask)
-    return matrix @ (v if padding_mask is None else v.masked_fill(padding_mask[:, None, :, None], 0.0))
+    out: Tensor = variant.reference_rows(exact, q, k, v, torch.arange(q.shape[-2], device=q.device), causal, padding_mask, **context)
+    return out
 
 
 def relative_error(actual: Tensor, exact: Tensor, floor: float = 1e-2) -> float:

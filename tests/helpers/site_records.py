@@ -70,7 +70,7 @@ def depth(variant: str) -> Iterator[Record]:
             found = {
                 "training_s": samples(0.002 * layers), "peak_memory_bytes": [1e6 * layers], "parameters": [33e3 * layers],
                 "jacobian_condition": [condition], "effective_rank": [1 + 12 / layers], "gradient_norm": [0.5 * layers],
-                "attention_frobenius": [1.5] * layers, "attention_jacobian_condition": [condition**0.5],
+                "attention_frobenius": [1.5] * layers, "attention_jacobian_condition": [condition**0.5], "dong_residual": [0.9**layers],
             }  # fmt: skip
             yield record(spec, measurements=found)
 
@@ -122,6 +122,7 @@ def trained(spec: Spec, **more: list[float]) -> Record:
     for layer in range(1, layers + 1):
         rank = 12.0 - 0.2 * layer + 30 * skill if keeps_rank else 1 + (11 + 9 * skill) * 0.6**layer
         curve[f"effective_rank_layer_{layer}"] = [rank + 0.4 * epoch for epoch in epochs]
+        curve[f"dong_residual_layer_{layer}"] = [0.9 if keeps_rank else 0.5**layer for _ in epochs]
         if spec.variant != "my_file":  # it has no matrix
             curve[f"attention_frobenius_layer_{layer}"] = [7.0 if spec.variant == "orthogonal" else 1.2 + 0.1 * epoch for epoch in epochs]
     found = {

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import Unsupported
 from attnbench.kernels.definition import Seen, rows_of_matrix, see
-from attnbench.kernels.skew_rows import inverse_half, phi1, skew_rows
+from attnbench.kernels.skew_rows import cayley_quotient, exponential_quotient, skew_rows
 
 PADDING = torch.tensor([[False, False, True, False], [True, True, True, True]])
 ROWS = torch.tensor([3, 0, 0])
@@ -52,28 +52,31 @@ def test_what_stands_at_padding_reaches_neither_output_nor_gradient() -> None:
 
 
 class Alpha(nn.Module):
-    def __init__(self, alpha: float) -> None:
+    def __init__(self, alpha: float, damping: float = 0.0) -> None:
         super().__init__()
+        self.damping = damping
         self.alpha = nn.Parameter(torch.full((2,), alpha, dtype=torch.float64))
 
 
 def dense(module: Alpha, q: Tensor, k: Tensor, by_cayley: bool) -> Tensor:
-    """exp(S) or (I - S/2)^-1 (I + S/2) of the whole S."""
+    """exp(X) or (I - X/2)^-1 (I + X/2) of the whole X, S less the damping."""
     s = module.alpha[:, None, None] / math.sqrt(q.shape[-1]) * (q @ k.mT - k @ q.mT)
     identity = torch.eye(s.shape[-1], dtype=s.dtype)
+    s = s - module.damping * identity
     return torch.linalg.solve(identity - s / 2, identity + s / 2) if by_cayley else torch.linalg.matrix_exp(s)
 
 
+@pytest.mark.parametrize("damping", [0.0, 0.3, 3.0])
 @pytest.mark.parametrize("by_cayley", [False, True], ids=["exponential", "Cayley"])
 @pytest.mark.parametrize(("tokens", "rank", "alpha"), [(19, 5, 1.0), (7, 5, 1.0), (1, 5, 1.0), (19, 2, 1.0), (19, 5, 20.0), (19, 0, 1.0)])
-def test_rows_in_a_basis_are_those_of_the_dense_form(tokens: int, rank: int, alpha: float, by_cayley: bool) -> None:
+def test_rows_in_a_basis_are_those_of_the_dense_form(tokens: int, rank: int, alpha: float, by_cayley: bool, damping: float) -> None:
     """At full rank, with fewer tokens than columns, where [q, k] lacks rank or is zero, and where S is large; gradients too."""
     generator = torch.Generator().manual_seed(1)
     q, k, v = torch.randn(3, 3, 2, tokens, 5, dtype=torch.float64, generator=generator)
     q, k = (x * (torch.arange(5) < rank) for x in (q, k))
-    module, rows = Alpha(alpha), torch.tensor([tokens - 1, 0, tokens // 2])
+    module, rows = Alpha(alpha, damping), torch.tensor([tokens - 1, 0, tokens // 2])
     leaves = [x.detach().clone().requires_grad_() for x in (q, k, v)]
-    definition = skew_rows("mine", inverse_half if by_cayley else phi1)
+    definition = skew_rows("mine", cayley_quotient if by_cayley else exponential_quotient)
     found = definition(module, *leaves, rows, False, None)
     wanted = (dense(module, leaves[0], leaves[1], by_cayley) @ leaves[2])[:, :, rows]
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-10)
@@ -86,4 +89,4 @@ def test_rows_in_a_basis_are_those_of_the_dense_form(tokens: int, rank: int, alp
 def test_an_orthogonal_form_has_no_causal_rows() -> None:
     x = torch.zeros(1, 2, 3, 5)
     with pytest.raises(Unsupported, match="mine has no causal form"):
-        skew_rows("mine", phi1)(Alpha(1.0), x, x, x, torch.tensor([0]), True, None)
+        skew_rows("mine", exponential_quotient)(Alpha(1.0), x, x, x, torch.tensor([0]), True, None)

@@ -33,6 +33,8 @@ CELLS: list[dict[str, Any]] = [
     {"causal": True, "mode": "decode"},
     {"causal": True, "mode": "prefill"},
     *({"causal": causal, "padded": 0.3, "batch_size": 3} for causal in (False, True)),
+    *({"num_kv_heads": 1, "causal": True, "mode": mode} for mode in ("forward", "training", "decode")),
+    {"num_kv_heads": 1, "padded": 0.3, "batch_size": 3},
 ]
 
 
@@ -44,7 +46,8 @@ def seen(spec: Spec) -> set[str]:
     """The kernels that run when the module softmax is called as in the cell."""
     module, dtype = make("softmax").to(getattr(torch, spec.dtype)), getattr(torch, spec.dtype)
     training = spec.mode == "training"
-    q, k, v = (torch.randn(spec.batch_size, 2, 19, 8, dtype=dtype, requires_grad=training) for _ in range(3))
+    heads = (spec.num_heads, spec.kv_heads, spec.kv_heads)
+    q, k, v = (torch.randn(spec.batch_size, of, 19, 8, dtype=dtype, requires_grad=training) for of in heads)
     lengths = torch.tensor(spec.lengths())
     mask = torch.arange(19) >= lengths[:, None] if spec.padded else None
     state = prefilled(module, *(x[:, :, :18] for x in (q, k, v))) if spec.mode == "decode" else None

@@ -52,7 +52,7 @@ def test_what_a_mechanism_has_not_is_skipped_with_a_reason(tmp_path: Path) -> No
     report = checked(tmp_path, stages=stages)
     assert report.ok
     skipped = {finding.name: finding.detail for finding in report.checks if finding.status == "skipped"}
-    assert skipped.keys() == {"matrix", "reference", "rows", "causal_prefix", "orthogonality", "decode"}
+    assert skipped.keys() == {"matrix", "reference", "rows", "causal_prefix", "grouped", "orthogonality", "decode"}
     assert all(skipped.values())
     assert stages == ["load", *CORRECTNESS]
 

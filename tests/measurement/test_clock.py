@@ -91,7 +91,7 @@ def test_a_map_that_is_zero_at_the_start_has_no_good_condition(tmp_path: Path) -
         source = write(tmp_path, {FORWARD: f"return {returned}", MATRIX: f"{MATRIX} * 0.0"})
         samples = measure_cell(make_spec(variant="mine", **axes), source, None, lambda _: None).samples
         assert samples["jacobian_condition"] == samples["attention_jacobian_condition"] == [1e15]
-        assert samples["effective_rank"] == [1.0] and samples["diverged"] == [0.0]
+        assert samples["effective_rank"] == [1.0] and samples["dong_residual"] == [0.0] and samples["diverged"] == [0.0]
 
 
 @pytest.mark.parametrize("variant", ["softmax", "softmax_math", "polynomial"])

@@ -71,7 +71,7 @@ def test_its_cells_that_train_are_skipped_and_the_others_measured(how: str, tmp_
             cell(source, **axes)
     assert cell(source, **SMALL, mode="forward")["error"][0] < 1e-5
     deep = cell(source, **DEPTH, mode="forward")
-    assert deep["forward_s"] and deep["effective_rank"] and deep["parameters"]
+    assert deep["forward_s"] and deep["effective_rank"] and deep["dong_residual"] and deep["parameters"]
     assert not deep.keys() & {"jacobian_condition", "attention_jacobian_condition", "gradient_norm"}
 
 

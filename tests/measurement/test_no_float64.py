@@ -58,4 +58,4 @@ def test_its_cells_are_measured_in_the_dtypes_that_it_has(tmp_path: Path) -> Non
         cell(seq_len=64, dtype="float64")
     deep = cell(track="depth", seq_len=8, num_layers=2, block="residual", mode="training")
     assert deep["gradient_norm"][0] > 0
-    assert not deep.keys() & {"jacobian_condition", "effective_rank"}
+    assert not deep.keys() & {"jacobian_condition", "effective_rank", "dong_residual"}

@@ -87,6 +87,8 @@ def test_a_definition_with_hidden_states_is_given_them(tmp_path: Path) -> None:
         "@ v  # rows at padding come out as zero": (
             "@ v * hide_padding(padding_mask, hidden.unflatten(-1, (q.shape[1], -1)).transpose(1, 2))[0].cos()"
         ),
+        MATRIX: MATRIX.replace("matrix", "weights"),  # for it is not the whole mechanism
+        "self.matrix(": "self.weights(",
         BUILD: f"{BUILD} reference_rows=reference_rows, needs_hidden=True,",
     }
     factor = "hidden.nan_to_num().unflatten(-1, (q.shape[1], -1)).transpose(1, 2)[..., rows, :].cos()"

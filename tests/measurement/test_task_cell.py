@@ -23,7 +23,7 @@ from attnbench.training.model import count_mechanism_parameters, count_parameter
 from attnbench.workload import IGNORED, Parts, Size, Split, Task
 
 TOLERANCE = 0.025  # of a model's parameters, that a mechanism may bring of its own in the sizes of two cores
-BRINGS_MORE = {"linformer"}  # whose projections along the sequence are its method
+BRINGS_MORE = {"linformer", "gla"}  # projections along the sequence, and a gate of rank 16 for each key dimension, are their method
 SIZE = Size(num_layers=2, num_heads=2, head_dim=8, batch_size=16, epochs=2, lr=1e-2)
 SEQ_LEN, CLASSES = 8, 4
 
@@ -96,7 +96,7 @@ def test_it_records_what_was_learnt_and_what_it_cost(monkeypatch: pytest.MonkeyP
     assert expected <= result.samples.keys() <= expected | {"time_to_target_s"}
     assert all(math.isfinite(x) for samples in result.samples.values() for x in samples)
     assert result.samples["diverged"] == [0.0] and result.samples["mechanism_parameters"] == [0.0]
-    layers = {f"{what}_layer_{layer}" for what in ("attention_frobenius", "effective_rank") for layer in (1, 2)}
+    layers = {f"{what}_layer_{layer}" for what in ("attention_frobenius", "effective_rank", "dong_residual") for layer in (1, 2)}
     assert result.curve.keys() == {"step", "wall_s", "train_loss", f"validation_{metric}"} | layers
     assert {len(column) for column in result.curve.values()} == {3}
     assert result.curve[f"validation_{metric}"][-1] == result.samples[f"validation_{metric}"][0]

@@ -36,6 +36,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "decode": {**SMALL, "mode": "decode", "causal": True},
     "the first token": {**SMALL, "mode": "decode", "causal": True, "seq_len": 1},
     "residual": {**DEEP, "mode": "training", "block": "residual", "num_layers": 2},
+    "a token shift": {**DEEP, "mode": "training", "block": "residual", "num_layers": 2, "token_shift": True},
     "skipless": {**DEEP, "mode": "training", "block": "skipless", "num_layers": 2},
 }
 # In `make test`, one mechanism of each kind of definition in its two forms and its stack; the other mechanisms and shapes are long.
@@ -79,7 +80,7 @@ def test_no_honest_mechanism_is_refused(name: str, shape: str) -> None:
 @pytest.mark.parametrize("name", [name if name in KINDS else pytest.param(name, marks=pytest.mark.long) for name in RUNNABLE])
 def test_no_honest_mechanism_is_refused_where_gradients_are_those_of_some_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "DENSE_NUMBERS", {"cpu": 0, "cuda": 0})
-    found = is_held(name, spec_of(name, **SMALL, mode="training"))
+    found = is_held(name, spec_of(name, **SMALL, mode="training", causal=VARIANTS[name].forms[0]))
     assert found is not None and found.samples["verified_rows"] == [64.0]
 
 
@@ -101,6 +102,16 @@ def test_a_score_that_is_almost_zero_is_no_error(name: str) -> None:
 def test_no_honest_mechanism_is_refused_at_the_shapes_of_a_preset(spec: Spec) -> None:
     """The longer cells, and those of standard, take half an hour: their own runs try them."""
     is_held(spec.variant, spec)
+
+
+@pytest.mark.parametrize("block", ["residual", "skipless"])
+def test_a_stack_with_a_token_shift_is_held_against_the_definition_with_the_same(block: str, tmp_path: Path) -> None:
+    axes = {**DEEP, "mode": "training", "block": block, "num_layers": 3, "token_shift": True}
+    found = verified(write(tmp_path, {}), make_spec(variant="mine", **axes))
+    assert not found.facts and found.samples["error_share"][0] <= 1.0
+    wrong = {FORWARD: f"return 1.0001 * ({OUT})"}
+    with pytest.raises(Incorrect, match="float64 reference"):
+        verified(write(tmp_path, wrong), make_spec(variant="mine", **{**axes, "block": "residual"}))
 
 
 def test_a_gate_of_zero_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

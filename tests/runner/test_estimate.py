@@ -96,11 +96,32 @@ def test_without_records_longer_and_wider_and_deeper_cells_take_longer() -> None
     assert rough(of("orthogonal", 65536, causal=True)) < rough(of("orthogonal", 128))  # it is skipped
 
 
+def test_a_grouped_cell_has_an_estimate_of_its_own_and_takes_no_time_where_it_is_skipped() -> None:
+    records = [measured(of("softmax", 1024), 0.2), measured(of("softmax", 1024, num_kv_heads=1), 0.1)]
+    known = Estimate(records).seconds
+    assert known(of("softmax", 1024, num_kv_heads=1, seed=1)) == pytest.approx(1.0 + timing_s(0.1, 0.1))
+    assert known(of("softmax", 1024, seed=1)) == pytest.approx(1.0 + timing_s(0.2, 0.2))
+    assert known(of("cosine", 1024, num_kv_heads=1)) < 1.0 < known(of("mine", 1024, num_kv_heads=1))  # of a stranger nobody knows
+
+
 def test_a_training_is_scaled_by_its_epochs() -> None:
     record = make_record(make_spec(**TASK), measurements={"accuracy": [0.5]}, stages_s={"train": 20.0, "test": 1.0})
     known = Estimate([record])
     assert known.seconds(make_spec(**{**TASK, "seed": 1, "lr": 0.5})) == 21.0
     assert known.seconds(make_spec(**{**TASK, "epochs": 3})) == pytest.approx(63.0)
+
+
+def test_a_model_with_a_token_shift_has_an_estimate_of_its_own() -> None:
+    records = [
+        make_record(make_spec(**TASK, token_shift=on), measurements={"accuracy": [0.5]}, stages_s={"train": 20.0 + on})
+        for on in (False, True)
+    ]
+    assert [Estimate(records).seconds(make_spec(**TASK, seed=1, token_shift=on)) for on in (False, True)] == [20.0, 21.0]
+
+
+def test_a_model_of_another_norm_at_the_start_takes_as_long() -> None:
+    record = make_record(make_spec(**TASK), measurements={"accuracy": [0.5]}, stages_s={"train": 20.0})
+    assert Estimate([record]).seconds(make_spec(**TASK, init_norm=0.5)) == 20.0
 
 
 def test_a_plug_in_that_cannot_be_imported_has_an_estimate_as_a_stranger_has(tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ def test_a_clock_that_differs_from_the_parents_is_not_believed(by_the_cell: floa
         ({"mode": "training"}, 8 * 1024 * 256 * 4),
         ({"mode": "forward", "dtype": "bfloat16", "batch_size": 3}, 3 * 4 * 1024 * 256 * 2),
         ({"mode": "decode", "causal": True}, 4 * 256 * 4 + 500_000),
+        ({"mode": "decode", "causal": True, "num_kv_heads": 1}, (2 * 256 + 2 * 64) * 4 + 500_000),
+        ({"mode": "training", "num_kv_heads": 2}, 2 * (2 * 256 + 2 * 128) * 1024 * 4),
         ({"mode": "prefill", "causal": True}, 4 * 1024 * 256 * 4),
         ({"mode": "forward", "batch_size": 3, "padded": 0.25}, 4 * (1024 + 768 + 512) * 256 * 4),
     ],
@@ -102,6 +104,7 @@ def test_a_dtype_that_several_products_of_a_faster_one_replace_has_the_floor_of_
         ({}, 2.0, 2 * 256 * 1024**2),
         ({"mode": "training"}, 2.0, 6 * 256 * 1024**2),
         ({"causal": True}, 2.0, 256 * 1024 * 1025),
+        ({"num_kv_heads": 1}, 2.0, 2 * 256 * 1024**2),  # every head of queries looks at every pair
         ({"batch_size": 2, "padded": 0.25}, 2.0, 2 * 256 * (1024**2 + 512**2)),
         ({}, 1.0, 0.0),
         ({"mode": "decode", "causal": True}, 2.0, 0.0),

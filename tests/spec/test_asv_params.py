@@ -32,9 +32,11 @@ shapes = st.fixed_dictionaries(
 rates = st.floats(1e-9, 1e9)
 modes, seeds = st.sampled_from(MODES[:2]), st.integers(-5, 5)
 shares = st.floats(0, 1, exclude_max=True)
+groups = st.sampled_from((1, 2))  # heads of queries that share a head of keys and values
 kernel = st.fixed_dictionaries(
     {"seq_len": whole, "seed": seeds, "dtype": st.sampled_from(DTYPES), "mode": modes, "causal": st.booleans(), "padded": shares}
 )
+options = st.fixed_dictionaries({"token_shift": st.booleans(), "init_norm": rates | st.just(1)})
 depth = st.fixed_dictionaries({"seq_len": whole, "seed": seeds, "block": st.sampled_from(BLOCKS), "num_layers": whole, "mode": modes})
 task = st.fixed_dictionaries(
     {
@@ -44,9 +46,14 @@ task = st.fixed_dictionaries(
 )  # fmt: skip
 learning = st.fixed_dictionaries({"lr": rates}) | st.fixed_dictionaries({"lr_grid": st.sampled_from(["0.001", "0.001 0.003 0.01"])})
 specs = st.one_of(
-    st.builds(lambda a, b: Spec(track="kernel", **a, **b), shapes, kernel),
-    st.builds(lambda a, b: Spec(track="depth", **a, **b), shapes, depth),
-    st.builds(lambda a, b, c: Spec(track="task", **a, **b, **c), shapes, task, learning),
+    st.builds(
+        lambda a, b, n: Spec(track="kernel", **{**a, "num_heads": n * a["num_heads"], "num_kv_heads": a["num_heads"]}, **b),
+        shapes,
+        kernel,
+        groups,
+    ),
+    st.builds(lambda a, b, c: Spec(track="depth", **a, **b, **c), shapes, depth, options),
+    st.builds(lambda a, b, c, d: Spec(track="task", **a, **b, **c, **d), shapes, task, learning, options),
 )
 
 

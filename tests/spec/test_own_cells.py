@@ -23,6 +23,14 @@ def test_one_shape_is_measured_forward_and_training_and_softmax_beside_it() -> N
     ]
 
 
+def test_key_value_heads_are_an_axis_and_as_many_as_heads_go_without_saying() -> None:
+    given = {"seq_len": ["5"], "mode": ["decode"], "num_heads": ["32"], "num_kv_heads": ["8,32"], "head_dim": ["128"]}
+    assert labels(given, "softmax") == [
+        "softmax · seq_len 5 · decode · causal · 32 heads of 128, 8 key-value heads",
+        "softmax · seq_len 5 · decode · causal · 32 heads of 128",
+    ]
+
+
 def test_several_values_come_with_commas_or_by_repeating_and_each_once() -> None:
     found = labels({"seq_len": ["5, 7", "11", "7"], "mode": ["forward"], "dtype": ["bfloat16"]}, "softmax")
     assert found == [f"softmax · seq_len {n} · forward · bfloat16" for n in (5, 7, 11)]
@@ -65,6 +73,9 @@ def test_padding_and_batches_are_axes_too() -> None:
         ({"seq_len": ["9" * 19]}, r"seq_len is 9{19}; it must be .* at most 2\^53"),
         ({"seq_len": ["8"], "mode": ["froward"]}, r"did you mean 'forward'"),
         ({"seq_len": ["8"], "dtype": ["float31"]}, r"did you mean 'float32'"),
+        ({"seq_len": ["8"], "num_kv_heads": ["3"]}, r"num_kv_heads is 3; it must divide num_heads, which is 4"),
+        ({"seq_len": ["8"], "num_kv_heads": ["few"]}, r"--num-kv-heads is 'few'; give whole numbers"),
+        ({"num_kv_heads": ["2"]}, r"--num-kv-heads asks for cells of a shape of your own, which needs a length"),
         ({"seq_len": ["8"], "padded": ["half"]}, r"--padded is 'half'; give shares from 0 to below 1"),
         ({"seq_len": ["8"], "padded": ["1"]}, r"padded is 1.0; it must be the share"),
         ({"seq_len": ["8"], "padded": ["0.5"], "mode": ["decode"]}, r"mode decode has no padding"),

@@ -59,9 +59,9 @@ def test_a_name_that_the_table_lacks_tells_its_unit_by_its_ending(name: str, tol
     assert unit(name) == told and is_time(name) == (told == "s") and not higher_is_better(name)
 
 
-@pytest.mark.parametrize("name", ["curve.effective_rank_layer_3", "curve.effective_rank_layer_12"])
+@pytest.mark.parametrize("name", ["curve.effective_rank_layer_3", "curve.effective_rank_layer_12", "curve.dong_residual_layer_3"])
 def test_layers_share_a_metric(name: str) -> None:
-    assert metric(name) is METRICS["curve.effective_rank_layer_N"]
+    assert metric(name) is METRICS[name.rstrip("0123456789") + "N"]
 
 
 def test_a_rate_is_no_time_and_more_of_it_is_better() -> None:
@@ -97,6 +97,7 @@ def test_a_rate_is_no_time_and_more_of_it_is_better() -> None:
         ("curve.train_loss", "nat"),
         ("curve.validation_bits_per_byte", "bit/B"),
         ("curve.attention_frobenius_layer_12", "1"),
+        ("dong_residual", "1"),
     ],
 )
 def test_units_come_from_names(name: str, told: str) -> None:

@@ -32,7 +32,11 @@ def test_the_state_layer_by_layer_is_that_of_the_matrices_and_tokens_themselves(
         ranks = [diagnose.effective_rank(row[~hidden]) for row, hidden in zip(x, mask, strict=True)]
         assert found[f"effective_rank_layer_{layer}"] == pytest.approx(sum(ranks) / BATCH, rel=1e-5)
         assert ranks[2] == pytest.approx(1.0)  # a single token has no other rank
-    assert len(found) == 6
+        kept = [row[~hidden] for row, hidden in zip(x, mask, strict=True)]
+        residuals = [float((row - row.mean(0)).norm() / row.norm()) for row in kept]
+        assert found[f"dong_residual_layer_{layer}"] == pytest.approx(sum(residuals) / BATCH, rel=1e-5)
+        assert residuals[2] == 0.0  # and is its own mean
+    assert len(found) == 9
 
 
 class Linear(nn.Module):
@@ -104,6 +108,27 @@ def test_effective_rank_of_known_tokens() -> None:
     entropy = -float((weights * weights.log()).sum())
     assert diagnose.effective_rank(torch.diag(torch.tensor([3.0, 1.0]))) == pytest.approx(math.exp(entropy))
     assert math.isnan(diagnose.effective_rank(torch.full((3, 2), math.nan)))
+
+
+def test_the_residual_of_known_tokens() -> None:
+    assert diagnose.dong_residual(torch.tensor([[3.0, -1.0]]).expand(5, 2)) == 0.0
+    assert diagnose.dong_residual(torch.zeros(3, 2)) == diagnose.dong_residual(torch.zeros(0, 2)) == 0.0
+    assert diagnose.dong_residual(torch.tensor([[1.0, 2.0], [-1.0, -2.0]])) == pytest.approx(1.0)
+    assert diagnose.dong_residual(torch.tensor([[4.0, 0.0], [2.0, 0.0]])) == pytest.approx(math.sqrt(2 / 20))
+    for size in (1e-300, 1e300):
+        assert diagnose.dong_residual(size * torch.tensor([[1.0], [3.0]], dtype=torch.float64)) == pytest.approx(math.sqrt(2 / 10))
+    assert math.isnan(diagnose.dong_residual(torch.full((3, 2), math.inf)))
+
+
+def test_the_residual_takes_no_part_of_padding() -> None:
+    """Whatever the block gives there: a stack of one identity block, whose padded token is far from the others."""
+    stack = nn.Module()
+    stack.blocks = nn.ModuleList([nn.Identity()])
+    stack.forward = lambda x, causal, mask: stack.blocks[0](x)  # type: ignore[method-assign]
+    tokens = torch.tensor([[[4.0], [2.0], [1e6]]])
+    mask = torch.tensor([[False, False, True]])
+    assert diagnose.by_layer(stack, tokens, False, mask)["dong_residual_layer_1"] == pytest.approx(math.sqrt(2 / 20))
+    assert diagnose.by_layer(stack, tokens, False, None)["dong_residual_layer_1"] > 0.8
 
 
 def test_attention_norms_of_a_known_stack() -> None:

@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 import attnbench
+from attnbench.training import diagnose
+from attnbench.training.model import Stack
 from helpers.mechanisms import draw, masks
+from helpers.stacks import D_MODEL, SEQ_LEN, architecture
 
 causal_or_not = pytest.mark.parametrize("causal", [False, True])
 both = pytest.mark.parametrize("name", ["value_skipinit", "shaped"])
@@ -59,10 +62,30 @@ def test_the_centre_of_shaped_is_summed_in_float32_for_bfloat16(causal: bool) ->
 
 
 @both
-def test_only_the_queries_projection_starts_at_zero(name: str) -> None:
-    weights = [torch.full((6, 6), float(i)) for i in range(1, 5)]
-    attnbench.build(name, 2, 3).init_projections(*weights)
-    assert [weight.unique().tolist() for weight in weights] == [[0.0], [2.0], [3.0], [4.0]]
+def test_queries_start_at_zero_and_values_and_outputs_as_orthogonal_maps(name: str) -> None:
+    """Of all heads together; the keys keep what the model gave them."""
+    drawn = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        w_q, w_k, w_v, w_o = (torch.full((6, 6), float(i)) for i in range(1, 5))
+        attnbench.build(name, 2, 3).init_projections(w_q, w_k, w_v, w_o)
+        assert w_q.unique().tolist() == [0.0] and w_k.unique().tolist() == [2.0]
+        for weight in (w_v, w_o):
+            torch.testing.assert_close(weight @ weight.mT, torch.eye(6), rtol=0.0, atol=1e-5)
+            assert not torch.allclose(weight, torch.eye(6), atol=0.1)
+        assert not torch.allclose(w_v, w_o, atol=1e-2)
+        drawn.append(w_v)
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.allclose(drawn[0], drawn[2], atol=1e-2)
+
+
+@both
+def test_a_skipless_stack_of_their_attention_starts_as_an_isometry(name: str) -> None:
+    """A is the identity there and the maps are orthogonal, so that the Jacobian of five layers of attention has condition one."""
+    torch.manual_seed(0)
+    stack = Stack(architecture(name, "skipless", num_layers=5)).double()
+    tokens = torch.randn(SEQ_LEN, D_MODEL, dtype=torch.float64)
+    assert diagnose.jacobian_condition(stack.mix, tokens) == pytest.approx(1.0, abs=1e-5)
 
 
 @both

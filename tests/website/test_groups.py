@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ FIRST = {"kernel": {}, "depth": STACK, "task": TASK}
 OTHER = {
     "device": "cuda", "dtype": "bfloat16", "causal": True, "batch_size": 2, "num_heads": 2, "head_dim": 32, "mode": "training",
     "seq_len": 64, "block": "skipless", "num_layers": 3, "task": "digits", "data": "embedded:2", "epochs": 2, "padded": 0.25,
+    "num_kv_heads": 1, "token_shift": True, "init_norm": 0.5,
 }  # fmt: skip
 ELSEWHERE = {"torch": "1.0", "threads": 7, "gpu": "another GPU", "timing": "settled"}  # axes that are in the environment
 EVERY = [(track, axis) for track, setting in SETTING.items() for axis in setting]
@@ -55,7 +57,8 @@ def test_what_a_setting_tells_apart_the_pages_tell_apart(track: str, axis: str) 
         return
     told = {axis.name for axis, was in zip(axes(other), axes(one), strict=True) if axis != was}
     assert page_axis(track, axis) in told <= {*PAGE_AXES[track]} and told <= {*ORDER}
-    assert len({axis.value for axis in axes(one)} ^ {axis.value for axis in axes(other)}) >= 2  # links tell them apart too
+    links = ({(axis.name, axis.value) for axis in axes(record)} for record in (one, other))
+    assert len(next(links) ^ next(links)) >= 2
 
 
 def test_what_was_timed_alone_is_a_setting_of_its_own_and_no_history() -> None:
@@ -79,6 +82,23 @@ def test_a_record_and_its_row_have_one_setting(track: str) -> None:
     rows = comparable(frame(records), track)
     tested = [record for record in records if record.spec.evaluate == "test"]
     assert {as_texts(row) for row in rows[list(SETTING[track])].itertuples(index=False)} == set(map(setting_of, tested))
+
+
+def labelled(**of: Any) -> dict[str, str]:
+    """The labels of a record's axes on the pages, but those that go without saying."""
+    return {axis.name: axis.label for axis in axes(make_record(make_spec(**of))) if not axis.usual}
+
+
+def test_fewer_key_value_heads_are_said_in_the_shape() -> None:
+    assert labelled()["shape"] == "batch 1, 4 heads of 64"
+    assert labelled(num_heads=32, num_kv_heads=8, head_dim=128)["shape"] == "batch 1, 32 heads of 128, 8 key-value heads"
+
+
+@pytest.mark.parametrize("track", ["depth", "task"])
+def test_the_options_of_a_model_are_axes_that_the_usual_ones_go_without_saying(track: str) -> None:
+    assert not {"token_shift", "init_norm"} & labelled(track=track, **FIRST[track]).keys()
+    told = labelled(track=track, **FIRST[track], token_shift=True, init_norm=0.5)
+    assert told["token_shift"] == "token shift before Q, K and V" and told["init_norm"] == "W_Q and W_K times 0.5 at the start"
 
 
 def test_every_record_of_a_group_finds_its_place() -> None:

@@ -162,7 +162,7 @@ def test_what_knowing_nothing_gives_is_said_and_drawn_where_it_is_near(usual_res
 def test_the_state_before_training_is_drawn_and_missing_matrices_are_not(usual_results: Results) -> None:
     view = next(view for view in accuracy.views(usual_results) if "skipless, 12 layers" in view.setting)
     (inside,) = [block for block in view.blocks if isinstance(block, Charts) and block.title == "Inside the model"]
-    norm, rank, before, after = inside.charts
+    norm, rank, before, after, residual, *by_layer = inside.charts
     assert [trace["name"] for trace in norm.figure["data"]] == ["orthogonal", "polynomial", "softmax"]
     assert {trace["x"][0] for trace in norm.figure["data"]} == {0.0}
     assert "(before training)" in norm.figure["data"][0]["text"][0]
@@ -170,6 +170,22 @@ def test_the_state_before_training_is_drawn_and_missing_matrices_are_not(usual_r
     assert by_name["softmax"]["x"] == list(range(1, 13))
     assert by_name["softmax"]["y"][-1] == pytest.approx(rank.figure["data"][-1]["y"][-1])
     assert before.figure["layout"]["yaxis"]["range"] == after.figure["layout"]["yaxis"]["range"]
+    assert [chart.title for chart in (residual, *by_layer)] == [
+        "Residual of the tokens after the last layer, over training",
+        "Residual of the tokens by layer, before training",
+        "Residual of the tokens by layer, after training",
+    ]
+    assert {trace["name"]: trace["y"][-1] for trace in by_layer[1].figure["data"]}["softmax"] == pytest.approx(0.5**12)
+
+
+def test_runs_of_before_the_residual_are_drawn_without_it() -> None:
+    new = trained(task_spec(**GIVEN, lr=3e-3))
+    old = dataclasses.replace(new, curve={name: column for name, column in new.curve.items() if "dong_residual" not in name})
+    assert len(old.curve) == len(new.curve) - 2
+    (view,) = accuracy.views(results_of([old]))
+    inside = view.blocks[-1]
+    assert isinstance(inside, Charts) and inside.title == "Inside the model"
+    assert [chart.title.split(",")[0] for chart in inside.charts] == ["‖A‖ over training", "Effective rank after the last layer"]
 
 
 def test_layers_are_in_their_order_and_columns_of_other_names_are_none() -> None:
@@ -246,13 +262,26 @@ def test_the_metric_of_every_task_is_named(usual_results: Results) -> None:
 
 def test_views_of_tasks_differ_in_axes_that_a_reader_knows(usual_results: Results, usual: Files) -> None:
     def last_axes(views: Sequence[View]) -> set[tuple[str, ...]]:
-        return {tuple(axis.name for axis in view.axes[-6:]) for view in views}
+        return {tuple(axis.name for axis in view.axes[-8:]) for view in views}
 
-    expected = {("torch", "causal", "task", "block", "num_layers", "recipe")}
+    expected = {("torch", "causal", "task", "block", "num_layers", "token_shift", "init_norm", "recipe")}
     assert last_axes(accuracy.views(usual_results)) == expected
     assert last_axes([view for view in board_plots.views(usual_results) if view.axes[0].value == "task"]) == expected
     names = [axis["name"] for axis in index_of(usual, "accuracy")["axes"]]
-    assert names == ["hardware", "device", "threads", "dtype", "torch", "task", "causal", "block", "num_layers", "recipe"]
+    assert names == [
+        "hardware",
+        "device",
+        "threads",
+        "dtype",
+        "torch",
+        "task",
+        "causal",
+        "block",
+        "num_layers",
+        "token_shift",
+        "init_norm",
+        "recipe",
+    ]
 
 
 def test_mixed_precision_is_said() -> None:

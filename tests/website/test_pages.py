@@ -113,6 +113,23 @@ def test_what_has_no_matrix_is_told_from_what_overflowed() -> None:
     assert "polynomial: not finite at 1, 4, 16 layers" in page
 
 
+def test_stacks_of_before_the_residual_are_drawn_without_it() -> None:
+    """Where no record of a setting has it there is no chart; where some have, it says which have not."""
+    usual = site_records.usual()
+
+    def without(names: tuple[str, ...]) -> str:
+        records = []
+        for each in usual:
+            old = each.spec.track == "depth" and each.spec.variant in names
+            kept = {name: values for name, values in each.measurements.items() if not (old and name == "dong_residual")}
+            records.append(dataclasses.replace(each, measurements=kept))
+        return page_of(records, "depth.html")
+
+    some, none = without(("softmax",)), without(tuple({each.spec.variant for each in usual}))
+    assert "Residual, skipless" in some and "softmax: not measured" in some
+    assert "Residual, skipless" not in none and "Effective rank, skipless" in none and "not measured" not in none
+
+
 def test_trials_are_no_results() -> None:
     """A trial's validation value, which no result has, is nowhere but in its cell and on its variant's page."""
     spec = task_spec(variant="softmax", task="mnist", block="residual", num_layers=2, epochs=3, lr_grid="0.003")

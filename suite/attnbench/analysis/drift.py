@@ -29,8 +29,9 @@ COMPARED = 4  # cells of one shape, at least, by which softmax's time in one of 
 SessionKey = tuple[str, str]
 Floats = NDArray[np.float64]
 _shape = attrgetter(
-    "track", "device", "dtype", "mode", "causal", "batch_size", "num_heads", "head_dim", "seq_len", "padded", "block", "num_layers"
-)
+    "track", "device", "dtype", "mode", "causal", "batch_size", "num_heads", "num_kv_heads", "head_dim", "seq_len", "padded", "block",
+    "num_layers", "token_shift",
+)  # fmt: skip
 _NONE = ((), ())
 
 

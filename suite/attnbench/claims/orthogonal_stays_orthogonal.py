@@ -31,7 +31,9 @@ def query(table: pd.DataFrame) -> pd.DataFrame:
             for of, task in zip(rows["samples"], rows["task"], strict=True)
         ]
         parts.append(rows.assign(arm=TRAINED, at=rows["num_layers"], value=off))
-    return join(parts).assign(unit="1")
+    rows = join(parts).assign(unit="1")
+    damped = [bool((params or {}).get("damping")) for params in rows["params"]]
+    return rows[~np.array(damped, dtype=np.bool_)]  # for with damping the matrix is not meant to be orthogonal
 
 
 def _tokens(tasks: set[str]) -> dict[str, int]:
@@ -55,7 +57,7 @@ CLAIM = Claim(
     rule=f"Every head of every forward cell in float32 or wider has ||AᵀA - I||_F of at most {TOLERANCE[START]:g} √N, at three lengths or "
     f"more; and in no layer of any trained model, at the start or after any epoch, is ||A||_F further than {TOLERANCE[TRAINED]:g} from √N, "
     "its value for an orthogonal matrix, in relation to it, at two depths or more. One that does not hold, and the claim is not "
-    "reproduced.",
+    "reproduced. Cells with damping, which takes orthogonality away, are left out.",
     arms=(Arm(START, "seq_len", places=3, may_fail=True), Arm(TRAINED, "num_layers", places=2, may_fail=True)),
     query=query,
     decide=decide,

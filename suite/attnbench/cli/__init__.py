@@ -65,6 +65,7 @@ def run(
     mode: axis.Mode = None,
     seq_len: axis.SeqLen = None,
     num_heads: axis.NumHeads = None,
+    num_kv_heads: axis.NumKvHeads = None,
     head_dim: axis.HeadDim = None,
     batch_size: axis.BatchSize = None,
     dtype: axis.Dtype = None,
@@ -78,8 +79,8 @@ def run(
     from attnbench.runner.plan import Choice
 
     axes = axis.texts_of(
-        causal, mode=mode, seq_len=seq_len, num_heads=num_heads, head_dim=head_dim, batch_size=batch_size, dtype=dtype, padded=padded,
-        seed=seed, processes=processes,
+        causal, mode=mode, seq_len=seq_len, num_heads=num_heads, num_kv_heads=num_kv_heads, head_dim=head_dim, batch_size=batch_size,
+        dtype=dtype, padded=padded, seed=seed, processes=processes,
     )  # fmt: skip
     axis.refuse_preset(context, axes)
     choice = Choice(

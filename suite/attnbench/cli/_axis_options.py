@@ -15,6 +15,7 @@ Texts = list[str] | None
 Mode = Annotated[Texts, typer.Option("--mode", help="forward, training, prefill or decode; else the first two.", rich_help_panel=_PANEL)]
 SeqLen = Annotated[Texts, typer.Option("--seq-len", help="Tokens of a sequence; several as 1000,2000.", rich_help_panel=_PANEL)]
 NumHeads = Annotated[Texts, typer.Option("--num-heads", help="Heads, 4 if not said.", rich_help_panel=_PANEL)]
+NumKvHeads = Annotated[Texts, typer.Option("--num-kv-heads", help="Key-value heads, as many as heads if not said.", rich_help_panel=_PANEL)]
 HeadDim = Annotated[Texts, typer.Option("--head-dim", help="Width of a head, 64 if not said.", rich_help_panel=_PANEL)]
 BatchSize = Annotated[Texts, typer.Option("--batch-size", help="Sequences at once, 1 if not said.", rich_help_panel=_PANEL)]
 Dtype = Annotated[Texts, typer.Option("--dtype", help="float32, bfloat16, float16 or float64.", rich_help_panel=_PANEL)]

@@ -96,7 +96,8 @@ def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: C
     spec = first.spec
     part = ran_on(spec.device, first.environment)
     where = ", ".join(filter(None, (spec.device, first.machine, part.gpu, threads_text(part.threads))))
-    shape = f"batch {spec.batch_size}, {spec.num_heads} heads, head_dim {spec.head_dim}, {spec.dtype}, {where}"
+    heads = ", ".join(filter(None, (f"{spec.num_heads} heads", spec.kv_heads_label())))
+    shape = f"batch {spec.batch_size}, {heads}, head_dim {spec.head_dim}, {spec.dtype}, {where}"
     if spec.track == "task":
         shape = f"{rate_text(spec)}, {shape}"
     out.print(f"[bold]{escape(_title(spec))} · {title}[/]\n[dim]{escape(shape)}[/]", markup=True, highlight=False)
@@ -133,11 +134,11 @@ def _print_what_does_not_rank(stored: Sequence[Record], chosen: Sequence[Record]
 
 def _title(spec: Spec) -> str:
     """A title that says what was run, without the variant."""
-    causal = " · causal" if spec.causal else ""
+    causal, options = " · causal" if spec.causal else "", "".join(f" · {option}" for option in spec.options())
     return {
         "kernel": f"kernel · {spec.mode}{causal}",
-        "depth": f"depth · {spec.block} · {spec.mode} · seq_len {spec.seq_len}",
-        "task": f"task · {spec.task}{causal} · {spec.block} · {spec.depth_label()} · {epochs_text(spec)}",
+        "depth": f"depth · {spec.block}{options} · {spec.mode} · seq_len {spec.seq_len}",
+        "task": f"task · {spec.task}{causal} · {spec.block} · {spec.depth_label()}{options} · {epochs_text(spec)}",
     }[spec.track]
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attnbench.attention import BadInput, Heads, at_least_float32
+from attnbench.attention import BadInput, Heads, KVHeads, at_least_float32
 from attnbench.kernels.activation import Activation
 
 Keys = Float[Tensor, "batch heads seq_len key_dim"]
@@ -79,7 +79,7 @@ class Cache:
         """The values, a view of the buffer."""
         return self._buffers.held[1][:, :, : self.length]
 
-    def scores(self, q: Float[Tensor, "batch heads 1 key_dim"]) -> Float[Tensor, "batch heads 1 seq_len"]:
+    def scores(self, q: Float[Tensor, "batch heads queries key_dim"]) -> Float[Tensor, "batch heads queries seq_len"]:
         """q . k_j of every token, for a q of float32 or wider; scale it beforehand."""
         keys = self.keys
         if not _is_half(keys):
@@ -88,7 +88,7 @@ class Cache:
             return product_in_half(q, keys.mT)
         return torch.cat([q @ block.mT for block in _widened(keys)], dim=-1)
 
-    def weighted(self, weights: Float[Tensor, "batch value_heads 1 seq_len"]) -> Float[Tensor, "batch value_heads 1 value_dim"]:
+    def weighted(self, weights: Float[Tensor, "batch value_heads queries seq_len"]) -> Float[Tensor, "batch value_heads queries value_dim"]:
         """sum_j w_j v_j, for weights of float32 or wider, in their dtype."""
         values = self.values
         if not _is_half(values):
@@ -106,7 +106,7 @@ class CachedAttention(nn.Module):
     def init_state(self, batch_size: int) -> Cache:
         return Cache(batch_size)
 
-    def prefill(self, q: Heads, k: Heads, v: Heads) -> Cache:
+    def prefill(self, q: Heads, k: KVHeads, v: KVHeads) -> Cache:
         return Cache(q.shape[0]).append(k, v)
 
 
@@ -121,7 +121,9 @@ def elementwise_step(
     return cache.weighted(scores).to(cache.values.dtype)
 
 
-def product_in_half(x: Float[Tensor, "*heads 1 inner"], y: Float[Tensor, "*heads inner outer"]) -> Float[Tensor, "*heads 1 outer"]:
+def product_in_half(
+    x: Float[Tensor, "*heads queries inner"], y: Float[Tensor, "*heads inner outer"]
+) -> Float[Tensor, "*heads queries outer"]:
     """x @ y, computed in the half type of y and returned in the wide type of x: on a GPU y is then read once, unconverted.
 
     x is brought to length 1 for the product: in float16 weights of 1/N would lose digits, and large ones overflow.

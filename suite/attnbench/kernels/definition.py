@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, PaddingMask, ReferenceRows
+from attnbench.attention import Heads, KVHeads, PaddingMask, ReferenceRows, repeat_heads
 
 Rows = Int[Tensor, "rows"]
 Weights = Float[Tensor, "batch heads rows seq_len"]
@@ -25,7 +25,8 @@ Weights = Float[Tensor, "batch heads rows seq_len"]
 class Seen:
     """Some rows and what they see. Queries, keys and values are zero at padding, whatever stood there.
 
-    all_q, k, v: of every token. rows: positions, the same for all sequences and heads. padding: True where a token is padding.
+    all_q, k, v: of every token and query head; the keys and values of grouped queries are repeated. rows: positions, the same for all
+    sequences and heads. padding: True where a token is padding.
     """
 
     all_q: Heads
@@ -79,10 +80,10 @@ class Seen:
         return out.masked_fill(self.padding[:, None, self.rows, None], 0.0)
 
 
-def see(q: Heads, k: Heads, v: Heads, rows: Rows, causal: bool, padding_mask: PaddingMask | None) -> Seen:
+def see(q: Heads, k: KVHeads, v: KVHeads, rows: Rows, causal: bool, padding_mask: PaddingMask | None) -> Seen:
     """The given rows and what they see, from what `reference_rows` is called with."""
     padding = torch.zeros(1, q.shape[-2], dtype=torch.bool, device=q.device) if padding_mask is None else padding_mask
-    q, k, v = (x.masked_fill(padding[:, None, :, None], 0.0) for x in (q, k, v))
+    q, k, v = (x.masked_fill(padding[:, None, :, None], 0.0) for x in (q, *repeat_heads(q.shape[1], k, v)))
     return Seen(q, k, v, rows, causal, padding)
 
 
@@ -92,8 +93,8 @@ def rows_by(output: Callable[[nn.Module, Seen], Tensor]) -> ReferenceRows:
     def reference_rows(
         module: nn.Module,
         q: Heads,
-        k: Heads,
-        v: Heads,
+        k: KVHeads,
+        v: KVHeads,
         rows: Rows,
         causal: bool,
         padding_mask: PaddingMask | None,

@@ -24,7 +24,7 @@ from attnbench.kernels.linear import divide
 from attnbench.kernels.power_sums import meet_sums, sums_of
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
-Row = Float[Tensor, "batch heads 1 head_dim"]
+Row = Float[Tensor, "batch heads queries head_dim"]  # one query a head; of grouped queries those of its group
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def polynomial_prefill(k: Rows, v: Rows, coefficients: Coefficients) -> Polynomi
 
 
 def polynomial_step(
-    q: Row, k: Row, v: Row, state: PolynomialState, coefficients: Coefficients
-) -> tuple[Float[Tensor, "batch heads 1 columns"], PolynomialState]:
+    q: Row, k: Rows, v: Rows, state: PolynomialState, coefficients: Coefficients
+) -> tuple[Float[Tensor, "batch heads queries columns"], PolynomialState]:
     """sum_j P(q . k_j / sqrt(d)) [v_j, 1] over the tokens up to this one, in float32 or wider, and the state after it."""
     recent, sums = state.recent, state.sums
     if recent.length >= fold_length(k.shape[3], v.shape[3], k.dtype, coefficients):
@@ -68,7 +68,7 @@ def polynomial_step(
     return out, PolynomialState(recent, state.length + 1 - recent.length, sums)
 
 
-def normalised_polynomial_step(q: Row, k: Row, v: Row, state: PolynomialState, coefficients: Coefficients) -> tuple[Row, PolynomialState]:
+def normalised_polynomial_step(q: Row, k: Rows, v: Rows, state: PolynomialState, coefficients: Coefficients) -> tuple[Row, PolynomialState]:
     """The last row of `normalised_polynomial_attention`, in the dtype of v, and the state after it."""
     sums, state = polynomial_step(q, k, v, state, coefficients)
     return divide(sums[..., :-1], sums[..., -1:].clamp_min(0.0)).to(v.dtype), state

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from attnbench.kernels.activation import Polynomial
-from attnbench.kernels.batching import by_folding
+from attnbench.kernels.batching import several_by_folding
 from attnbench.kernels.feature_states import Coefficients, FeatureStates, States, chunking, degree_of, features_of
 
 
@@ -83,8 +83,8 @@ class _PowerSums(torch.autograd.Function):
         return dq.view(q.shape), dk.view(k.shape), dv.view(v.shape), None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, Any]:
-        return by_folding(_PowerSums, info, in_dims, inputs)
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return several_by_folding(_PowerSums, info, in_dims, inputs)
 
 
 class _Work:

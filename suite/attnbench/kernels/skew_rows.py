@@ -1,10 +1,10 @@
 """Rows of f(S) V by definition, S = c U J U^T, U = [Q, K]: in an orthonormal basis of the columns of U, found by QR; linear in seq_len.
 
-With U = B R and T = B^T S B = c R J R^T, and for an f that is 1 at 0,
+With U = B R and T = B^T S B = c R J R^T,
 
-    f(S) = I + B (f(T) - I) B^T = I + c B g(T) R J U^T,    g(T) = (f(T) - I) T^-1
+    f(S) = f(0) I + B (f(T) - f(0) I) B^T = f(0) I + c B g(T) R J U^T,    g(T) = (f(T) - f(0) I) T^-1
 
-where g has no pole: g is phi1 for the exponential, and (I - T/2)^-1 for Cayley's (I - S/2)^-1 (I + S/2).
+where g, the difference quotient of f at 0, has no pole.
 
 Gradient. B is taken as constant, for the QR of a U that lacks full rank has no derivative. What of dU lies outside the span of B, X, has
 S X = 0, and adds c X J R^T g(T) B^T + c B g(T) R J X^T to the differential of f(S). The second term is in the formula above already; the
@@ -22,14 +22,18 @@ from torch import Tensor, nn
 
 from attnbench.attention import ReferenceRows, Unsupported, at_least_float32
 from attnbench.kernels.definition import Seen, per_head, rows_by
+from attnbench.kernels.skew import layer_damping
 
 Square = Float[Tensor, "batch heads rank rank"]
 
 TERMS = 20  # of the series of phi1 at norm 1: what follows is below 1 / 21!, less than the rounding of float64
 
 
-def skew_rows(name: str, g: Callable[[Square], Square]) -> ReferenceRows:
-    """The `reference_rows` of the orthogonal form with this g, which is given T."""
+Quotient = Callable[[Square, float], tuple[float, Square]]
+
+
+def skew_rows(name: str, quotient: Quotient) -> ReferenceRows:
+    """The `reference_rows` of the orthogonal form whose f(0) and g(T) `quotient(T, damping of the layer)` gives."""
 
     def output(module: nn.Module, seen: Seen) -> Tensor:
         if seen.causal:
@@ -38,13 +42,28 @@ def skew_rows(name: str, g: Callable[[Square], Square]) -> ReferenceRows:
         basis = torch.linalg.qr(u.detach()).Q
         r = basis.mT @ u
         turned = per_head(module, "alpha", u) / math.sqrt(seen.k.shape[-1]) * _times_j(r)  # c R J
-        inner = g(turned @ r.mT)
+        at_zero, inner = quotient(turned @ r.mT, layer_damping(module))
         at_rows, across = basis[..., seen.rows, :], (u - basis @ r)[..., seen.rows, :]
         # J^T = -J: c J R^T is minus the transpose of c R J.
         moved = at_rows @ (inner @ (turned @ (u.mT @ v))) - across @ (turned.mT @ (inner @ (basis.mT @ v)))
-        return (v[..., seen.rows, :] + moved).to(seen.v.dtype)
+        return (at_zero * v[..., seen.rows, :] + moved).to(seen.v.dtype)
 
     return rows_by(output)
+
+
+def exponential_quotient(t: Square, damping: float) -> tuple[float, Square]:
+    """Of f(S) = exp(S - damping I): e^-damping, and that times phi1."""
+    kept = math.exp(-damping)
+    return kept, kept * phi1(t)
+
+
+def cayley_quotient(t: Square, damping: float) -> tuple[float, Square]:
+    """Of f(S) = (I - X/2)^-1 (I + X/2), X = S - damping I, which is 2 (a I - S/2)^-1 - I, a = 1 + damping / 2.
+
+    2 (a I - T/2)^-1 - 2/a I = T (a^2 I - a T/2)^-1.
+    """
+    a = 1.0 + damping / 2
+    return 2 / a - 1, inverse_half(t / a) / a**2
 
 
 def phi1(t: Square) -> Square:

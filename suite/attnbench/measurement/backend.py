@@ -56,9 +56,8 @@ def _call(spec: Spec) -> tuple[Tensor, Tensor, Tensor | None, bool]:
     """Queries, keys, mask and `is_causal` of the call that softmax makes in a cell, all of them uninitialised."""
     assert spec.seq_len is not None
     dtype, training, causal = getattr(torch, spec.dtype), spec.mode == "training", spec.causal and spec.mode != "decode"
-    shapes = (
-        (spec.batch_size, spec.num_heads, tokens, spec.head_dim) for tokens in (1 if spec.mode == "decode" else spec.seq_len, spec.seq_len)
-    )
+    asking = spec.num_heads, 1 if spec.mode == "decode" else spec.seq_len
+    shapes = ((spec.batch_size, *heads_and_tokens, spec.head_dim) for heads_and_tokens in (asking, (spec.kv_heads, spec.seq_len)))
     q, k = (torch.empty(shape, dtype=dtype, device=spec.device, requires_grad=training) for shape in shapes)
     if not spec.padded:
         return q, k, None, causal
@@ -69,7 +68,7 @@ def _call(spec: Spec) -> tuple[Tensor, Tensor, Tensor | None, bool]:
 def _chosen(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool) -> SDPBackend:
     """The kernel that scaled_dot_product_attention takes, by the very function that it asks; it computes nothing."""
     try:
-        return SDPBackend(torch._fused_sdp_choice(q, k, k, attn_mask=mask, is_causal=causal))
+        return SDPBackend(torch._fused_sdp_choice(q, k, k, attn_mask=mask, is_causal=causal, enable_gqa=k.shape[1] != q.shape[1]))
     except RuntimeError as error:
         shape = f"softmax attention of {list(q.shape)} in {q.dtype} on {q.device}"
         raise BadInput(f"torch has no kernel switched on for {shape}; call torch.backends.cuda.enable_math_sdp(True)") from error

@@ -168,17 +168,21 @@ def _claimed(spec: Spec) -> float:
 
 
 def _has_form(spec: Spec) -> bool:
-    """Whether a mechanism has the form, causal or not, that a cell asks for; true where that is not known beforehand."""
+    """Whether a mechanism has the form, causal or not, grouped or not, that a cell asks for; true where that is not known beforehand."""
     causal = _declared(spec, "causal", True)
-    return causal is not False if spec.causal else causal != "only"
+    has_grouped = spec.num_kv_heads is None or bool(_declared(spec, "grouped", unknown=True, left_out=False))
+    return has_grouped and (causal is not False if spec.causal else causal != "only")
 
 
-def _declared(spec: Spec, name: str, unknown: Any) -> Any:
-    """A field that a mechanism declares; `unknown` where it is not registered here, or a plug-in that cannot be imported."""
+def _declared(spec: Spec, name: str, unknown: Any, left_out: Any = ...) -> Any:
+    """A field that a mechanism declares; `unknown` where it is not registered here, or a plug-in that cannot be imported.
+
+    left_out: what a declaration says that leaves the field out; `unknown` if it is not given.
+    """
     if spec.variant not in registry.names("variants"):
         return unknown
     try:
-        return registry.field("variants", spec.variant, name, default=unknown)
+        return registry.field("variants", spec.variant, name, default=unknown if left_out is ... else left_out)
     except BadInput:
         return unknown
 
@@ -208,7 +212,7 @@ def _key(spec: Spec) -> Key:
 
 def _kind(spec: Spec) -> Iterator[tuple[str, Any]]:
     """The axes that two cells of one mechanism may differ in, and cost otherwise for it, beside their size."""
-    leave_out = {"variant", "params", "seed", "lr", "lr_grid", "evaluate", "data", SIZE[spec.track]}
+    leave_out = {"variant", "params", "seed", "lr", "lr_grid", "init_norm", "evaluate", "data", SIZE[spec.track]}
     return ((name, value) for name, value in spec.axes().items() if name not in leave_out)
 
 

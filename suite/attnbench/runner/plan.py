@@ -12,8 +12,9 @@ from attnbench.runner.cell import Cell, Key, load_task, resolve
 from attnbench.runner.here import is_fast_here
 from attnbench.runner.tuning import choose_rate
 from attnbench.spec import presets, tuning
-from attnbench.spec.axes import DEVICES, TRACKS, Spec, parse
+from attnbench.spec.axes import DEVICES, TRACKS, Spec
 from attnbench.spec.own_cells import own_specs
+from attnbench.spec.parse import parse
 from attnbench.store.record import Record
 from attnbench.workload import SOURCES
 

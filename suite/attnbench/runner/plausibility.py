@@ -30,7 +30,7 @@ def moved_bytes(spec: Spec, measured: Measurement) -> float:
     """
     if spec.track != "kernel" or spec.seq_len is None:
         return 0.0
-    token = 4 * spec.d_model * ITEMSIZE[spec.dtype]
+    token = 2 * (spec.num_heads + spec.kv_heads) * spec.head_dim * ITEMSIZE[spec.dtype]
     if spec.mode == "decode":
         return token * spec.batch_size + measured.samples["state_bytes"][0] / 2
     return float(token * sum(spec.lengths()) * (2 if spec.mode == "training" else 1))

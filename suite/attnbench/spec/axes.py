@@ -22,7 +22,7 @@ TASK_DTYPES = ("float32", "bfloat16")
 EVALUATED = ("test", "validation")
 
 _ALLOWED = {"track": TRACKS, "mode": MODES, "block": BLOCKS, "device": DEVICES, "dtype": DTYPES, "evaluate": EVALUATED}
-_AT_LEAST_ONE = ("batch_size", "num_heads", "head_dim", "seq_len", "num_layers", "epochs")
+_AT_LEAST_ONE = ("batch_size", "num_heads", "num_kv_heads", "head_dim", "seq_len", "num_layers", "epochs")
 _NAMES = ("variant", "task", "data")
 _OF_A_PROMPT = {  # modes that only a causal kernel cell has
     "prefill": "the forward pass of a prompt and the decoding state that it leaves",
@@ -37,8 +37,11 @@ class Spec:
 
     mode: "forward", "training" (forward and backward), "prefill" (the causal forward pass of a prompt of seq_len tokens, and the decoding
     state that it leaves), or "decode" (one token against the state that seq_len - 1 before it left).
+    num_kv_heads: heads of a kernel cell's keys and values, which groups of its num_heads heads of queries share; None for as many as heads.
     padded: the share of a kernel cell's tokens that are padding, see `lengths`. seed: it draws the inputs; of a kernel or depth cell,
     another seed is the same cell in another process.
+    token_shift, init_norm: options of the model of a depth or task cell, for any mechanism: whether a layer projects each token mixed with
+    the one before it, and a factor on W_Q and W_K at the start.
     Axes that a track does not have are None. `d_model` is `num_heads * head_dim`. `data` names the source and fingerprint of a
     task's data ("embedded:1a2b3c4d"); `params` holds the variant's parameters, defaults included once the spec is resolved. For a task
     dtype "bfloat16" is mixed precision: weights and the optimiser stay in float32.
@@ -58,11 +61,14 @@ class Spec:
     causal: bool = False
     batch_size: int = 1
     num_heads: int = 4
+    num_kv_heads: int | None = None
     head_dim: int = 64
     seq_len: int | None = None
     padded: float = 0.0
     block: str | None = None
     num_layers: int | None = None
+    token_shift: bool = False
+    init_norm: float = 1.0
     task: str | None = None
     data: str | None = None
     epochs: int | None = None
@@ -96,13 +102,21 @@ class Spec:
             value = getattr(self, name)
             if (value is not None or _DEFAULTS[name] is not None) and not (type(value) is int and value >= 1):
                 raise BadInput(f"{name} is {shown(value)}; it must be a whole number of at least 1, and at most 2^53")
+        if self.num_kv_heads == self.num_heads:
+            object.__setattr__(self, "num_kv_heads", None)  # one cell has one id
+        if self.num_kv_heads is not None and self.num_heads % self.num_kv_heads:
+            raise BadInput(f"num_kv_heads is {self.num_kv_heads}; it must divide num_heads, which is {self.num_heads}")
         if type(self.seed) is not int or not -WHOLE <= self.seed < WHOLE:
             raise BadInput(f"seed is {shown(self.seed)}; it must be a whole number of 64 bits")
         self._make_float("padded")
         if type(self.padded) is not float or not 0 <= self.padded < 1:
             raise BadInput(f"padded is {shown(self.padded)}; it must be the share of tokens that are padding, from 0 to below 1")
-        if type(self.causal) is not bool:
-            raise BadInput(f"causal is {shown(self.causal)}; it must be true or false")
+        self._make_float("init_norm")
+        if type(self.init_norm) is not float or not 0 < self.init_norm < float("inf"):
+            raise BadInput(f"init_norm is {shown(self.init_norm)}; it must be a finite number above 0, a factor on W_Q and W_K")
+        for name in ("causal", "token_shift"):
+            if type(getattr(self, name)) is not bool:
+                raise BadInput(f"{name} is {shown(getattr(self, name))}; it must be true or false")
         for name in _NAMES:
             value = getattr(self, name)
             if (value is not None or name == "variant") and not is_name(value):
@@ -143,6 +157,11 @@ class Spec:
         """Width of the model, num_heads * head_dim."""
         return self.num_heads * self.head_dim
 
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
+
     def lengths(self) -> tuple[int, ...]:
         """Tokens of each sequence that are no padding, at least one; padding is to their right.
 
@@ -173,15 +192,27 @@ class Spec:
         """num_layers in words."""
         return f"{self.num_layers} layer{'' if self.num_layers == 1 else 's'}"
 
+    def heads_label(self) -> str:
+        """The heads in words: "32 heads of 128, 8 key-value heads"; the latter are named where they are fewer."""
+        return ", ".join(filter(None, (f"{self.num_heads} heads of {self.head_dim}", self.kv_heads_label())))
+
+    def kv_heads_label(self) -> str:
+        """The heads of keys and values in words; "" where there are as many as heads."""
+        return "" if self.num_kv_heads is None else f"{self.num_kv_heads} key-value head{'' if self.num_kv_heads == 1 else 's'}"
+
+    def options(self) -> list[str]:
+        """What a model has beside its stack, in words, as far as it is not the default."""
+        return [*(["token_shift"] if self.token_shift else []), *([f"init_norm {self.init_norm:g}"] if self.init_norm != 1 else [])]
+
     def label(self) -> str:
         """A short name for progress lines and tables."""
         parts: list[object] = [self.track, self.variant]
         if self.track == "task":
             rate = "" if self.lr is None else f"lr {self.lr:g}"
-            parts += [self.task, *(["causal"] if self.causal else []), self.block, self.depth_label()]
+            parts += [self.task, *(["causal"] if self.causal else []), self.block, self.depth_label(), *self.options()]
             parts += [f"tuning, {rate}"] if self.evaluate == "validation" else [f"seed {self.seed}"]
         elif self.track == "depth":
-            parts += [self.block, self.depth_label(), self.mode]
+            parts += [self.block, self.depth_label(), *self.options(), self.mode, *(["causal"] if self.causal else [])]
         else:
             parts += [f"seq_len {self.seq_len:,}", self.mode, *(["causal"] if self.causal else []), *self._shape_label()]
         if self.track != "task" and self.seed:
@@ -190,12 +221,11 @@ class Spec:
 
     def _shape_label(self) -> list[str]:
         """What a kernel cell's shape has beside its length, in words, as far as it is not the default."""
-        heads = f"{self.num_heads} heads of {self.head_dim}"
         usual = f"{_DEFAULTS['num_heads']} heads of {_DEFAULTS['head_dim']}"
         return [
             *([f"batch {self.batch_size}"] if self.batch_size != _DEFAULTS["batch_size"] else []),
             *([f"{self.padded:.3g} padded"] if self.padded else []),
-            *([heads] if heads != usual else []),
+            *([self.heads_label()] if self.heads_label() != usual else []),
             *([self.dtype] if self.dtype != _DEFAULTS["dtype"] else []),
         ]
 
@@ -211,37 +241,8 @@ _REQUIRED = {
 }
 # What a track does not do is refused rather than recorded.
 _ABSENT = {
-    "kernel": ("block", "num_layers", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
-    "depth": ("dtype", "causal", "padded", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
-    "task": ("mode", "seq_len", "padded"),
+    "kernel": ("block", "num_layers", "token_shift", "init_norm", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
+    "depth": ("dtype", "num_kv_heads", "padded", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
+    "task": ("mode", "num_kv_heads", "seq_len", "padded"),
 }
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Spec)}
-
-
-def parse(text: str) -> Spec:
-    """The spec that `Spec.compact` wrote.
-
-    Raises BadInput when the text is not JSON or names an axis that does not exist.
-    """
-    try:
-        axes = json.loads(text)
-    except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, or thousands of brackets
-        raise BadInput(f"the cell is not JSON ({error}); copy the whole command from the record") from error
-    if not isinstance(axes, dict):
-        raise BadInput(f'the cell is a JSON {type(axes).__name__}; it must be an object such as {{"track":"kernel", ...}}')
-    known = {f.name for f in dataclasses.fields(Spec)}
-    for name in axes:
-        if name not in known:
-            raise unknown_name("axis", name, known, "copy the command from the record")
-    missing = {"track", "variant"} - axes.keys()
-    if missing:
-        raise BadInput(f"the cell lacks {', '.join(sorted(missing))}; give both track and variant")
-    import msgspec  # not at the top: what measures must run where msgspec is not installed
-
-    try:
-        spec = msgspec.convert(axes, Spec)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"the cell does not fit: {error}; copy the whole command from the record") from error
-    if why := spec.too_large():
-        raise BadInput(f"the cell does not fit: {why}")
-    return spec

@@ -76,12 +76,17 @@ def load_variant(name: str) -> Variant:
     if not isinstance(variant, Variant):
         raise BadInput(f"VARIANT of {registry.stem(name)} is a {type(variant).__name__}; end the file in VARIANT = Variant(...)")
     check_fields(variant, registry.stem(name))
+    params = plain_params(variant.params, registry.stem(name))
+    for unless in variant.orthogonal_unless:
+        if unless not in params:
+            raise unknown_name(f"param in orthogonal_unless of {registry.stem(name)}", unless, params, "it is to be one of its params")
     return dataclasses.replace(
         variant,
         time_exponent=float(variant.time_exponent),
         memory_exponent=float(variant.memory_exponent),
-        params=plain_params(variant.params, registry.stem(name)),
+        params=params,
         needs=tuple(variant.needs),
+        orthogonal_unless=tuple(variant.orthogonal_unless),
     )
 
 

@@ -25,6 +25,7 @@ _READ: dict[str, tuple[str, re.Pattern[str], Callable[[str], Any]]] = {
     "padded": ("shares from 0 to below 1", _SHARE, float),
     "head_dim": ("whole numbers", _WHOLE, int),
     "num_heads": ("whole numbers", _WHOLE, int),
+    "num_kv_heads": ("whole numbers", _WHOLE, int),
     "batch_size": ("whole numbers", _WHOLE, int),
     "mode": ("names of modes", re.compile(r".+"), str),
     "seq_len": ("whole numbers", _WHOLE, int),

@@ -55,6 +55,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[object], bool]], ...] = (
     (_EXPONENTS, f"a number from 0 to {STEEPEST}, 1.0 for linear growth and 2.0 for quadratic", _is_exponent),
     (_COUNTS, "a whole number of at least 1", _is_count),
     (("needs",), 'a tuple of import names, such as needs=("triton",)', _are_names),
+    (("orthogonal_unless",), 'a tuple of names of params, such as orthogonal_unless=("damping",)', _are_names),
     (
         ("reference",),
         "a function of module, q, k, causal, padding_mask and, if needed, hidden, or None",

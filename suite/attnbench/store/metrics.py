@@ -113,6 +113,11 @@ _TABLE = (
     Metric("attention_jacobian_condition", "1", "the same of the stack's attention alone, without its other parts"),
     Metric("effective_rank", "1", "exp of the entropy of the output tokens' normalised singular values; 1 when all tokens are parallel"),
     Metric(
+        "dong_residual",
+        "1",
+        "Frobenius norm of the output tokens less their mean, over that of the tokens; 0 when all tokens are the same",
+    ),
+    Metric(
         "attention_frobenius",
         "1",
         "Frobenius norm of the attention matrix; a sample a head in a kernel cell, a layer (mean of heads) in depth",
@@ -162,6 +167,7 @@ _TABLE = (
         "Frobenius norm of layer N's attention matrix, mean over heads and a few rows of validation",
     ),
     Metric("curve.effective_rank_layer_N", "1", "effective rank of the tokens that layer N gives, mean over a few rows of validation"),
+    Metric("curve.dong_residual_layer_N", "1", "dong_residual of the tokens that layer N gives, mean over a few rows of validation"),
 )
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _TABLE})
 

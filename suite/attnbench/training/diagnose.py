@@ -1,8 +1,9 @@
-"""Measures of a stack: its conditioning, the rank of its tokens, and the norms of its attention matrices."""
+"""Measures of a stack: its conditioning, how much its tokens differ, and the norms of its attention matrices."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,9 +60,24 @@ def effective_rank(tokens: Float[Tensor, "seq_len d_model"]) -> float:
     return float(torch.exp(-(share * share.clamp_min(1e-300).log()).sum()))
 
 
-def attention_norms(stack: nn.Module, tokens: Float[Tensor, "batch seq_len d_model"]) -> dict[str, list[float]]:
+def dong_residual(tokens: Float[Tensor, "seq_len d_model"]) -> float:
+    """||X - 1 m^T||_F / ||X||_F with m the mean token: 0 when all tokens are the same, or zero, and 1 when their mean is zero.
+
+    Dong, Cordonnier, Loukas 2021, arXiv 2103.03404, in the Frobenius norm. NaN for tokens that are not finite.
+    """
+    if not tokens.isfinite().all():
+        return math.nan
+    x = tokens.detach().double()
+    size = float(x.abs().max()) if x.numel() else 0.0
+    if size == 0.0:
+        return 0.0
+    x = x / size  # the squares of 1e-200 and of 1e200 are no numbers
+    return float((x - x.mean(0)).norm() / x.norm())
+
+
+def attention_norms(stack: nn.Module, tokens: Float[Tensor, "batch seq_len d_model"], causal: bool = False) -> dict[str, list[float]]:
     """Per layer, the mean over batch and heads of ||A||_F and of ||A^T A - I||_F; nothing for mechanisms without a matrix."""
-    matrices = _pass(stack, tokens, False, None).matrices
+    matrices = _pass(stack, tokens, causal, None).matrices
     if not matrices:
         return {}
     identity = torch.eye(tokens.shape[-2], dtype=tokens.dtype, device=tokens.device)
@@ -76,8 +92,8 @@ def by_layer(
 ) -> dict[str, float]:
     """Measures of a stack on some tokens, a number a layer, by which its attention and its tokens are followed through training.
 
-    attention_frobenius_layer_1 ...: mean over batch and heads of ||A||_F, for mechanisms that have a matrix; effective_rank_layer_1 ...:
-    mean over the batch of the effective rank of the unpadded tokens that the layer gives.
+    attention_frobenius_layer_1 ...: mean over batch and heads of ||A||_F, for mechanisms that have a matrix; effective_rank_layer_1 ...
+    and dong_residual_layer_1 ...: mean over the batch of the effective rank and of the residual of the unpadded tokens that it gives.
     """
     seen = _pass(stack, tokens, causal, padding_mask)
     unpadded = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device) if padding_mask is None else ~padding_mask
@@ -85,8 +101,9 @@ def by_layer(
         f"attention_frobenius_layer_{layer}": float(torch.linalg.matrix_norm(a.float()).mean()) for layer, a in enumerate(seen.matrices, 1)
     }
     for layer, out in enumerate(seen.tokens, 1):
-        ranks = [effective_rank(row[keep]) for row, keep in zip(out, unpadded, strict=True)]
-        found[f"effective_rank_layer_{layer}"] = sum(ranks) / len(ranks)
+        rows = [row[keep] for row, keep in zip(out, unpadded, strict=True)]
+        found[f"effective_rank_layer_{layer}"] = statistics.fmean(map(effective_rank, rows))
+        found[f"dong_residual_layer_{layer}"] = statistics.fmean(map(dong_residual, rows))
     return found
 
 

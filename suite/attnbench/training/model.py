@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
+from attnbench.training.token_shift import TokenShift
 from attnbench.workload import Task
 
 Tokens = Float[Tensor, "batch seq_len d_model"]
@@ -31,7 +32,11 @@ TOKEN_STD = 0.1  # of a table of tokens: at 1 rare words keep the noise they beg
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Sizes of the model; `build_attention(layer_index)` gives each layer's mechanism."""
+    """Sizes and options of the model; `build_attention(layer_index)` gives each layer's mechanism.
+
+    token_shift: whether queries, keys and values are projected from each token mixed with the one before it, see TokenShift.
+    init_norm: factor on W_Q and W_K at the start, after the mechanism's own initialisation.
+    """
 
     block: str
     num_layers: int
@@ -39,6 +44,8 @@ class Architecture:
     d_model: int
     build_attention: Callable[[int], nn.Module]
     needs_hidden: bool = False
+    token_shift: bool = False
+    init_norm: float = 1.0
 
 
 class MultiHead(nn.Module):
@@ -49,6 +56,7 @@ class MultiHead(nn.Module):
         d_model = architecture.d_model
         self.num_heads = architecture.num_heads
         self.needs_hidden = architecture.needs_hidden
+        self.shift = TokenShift(d_model) if architecture.token_shift else None
         self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model, bias=False) for _ in range(4))
         self.attention = architecture.build_attention(layer_index)
         for linear in (self.w_q, self.w_k, self.w_v, self.w_o):
@@ -56,15 +64,20 @@ class MultiHead(nn.Module):
         own = getattr(self.attention, "init_projections", None)
         if own is not None:
             own(self.w_q.weight, self.w_k.weight, self.w_v.weight, self.w_o.weight)
+        with torch.no_grad():
+            for linear in (self.w_q, self.w_k):
+                linear.weight.mul_(architecture.init_norm)
 
-    def heads(self, x: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+    def heads(self, x: Tokens, padding_mask: Mask = None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each [batch, heads, seq_len, head_dim]."""
-        q, k, v = (w(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for w in (self.w_q, self.w_k, self.w_v))
+        sources = (x, x, x) if self.shift is None else self.shift(x, padding_mask)
+        projected = (w(source) for w, source in zip((self.w_q, self.w_k, self.w_v), sources, strict=True))
+        q, k, v = (of.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for of in projected)
         return q, k, v
 
     def forward(self, x: Tokens, causal: bool = False, padding_mask: Mask = None) -> Tokens:
-        context = {"hidden": x} if self.needs_hidden else {}
-        out = self.attention(*self.heads(x), causal=causal, padding_mask=padding_mask, **context)
+        context = {"hidden": x} if self.needs_hidden else {}  # without the shift
+        out = self.attention(*self.heads(x, padding_mask), causal=causal, padding_mask=padding_mask, **context)
         return self.w_o(out.transpose(1, 2).flatten(-2))
 
 
@@ -125,10 +138,10 @@ class Stack(nn.Module):
             x = block(x, causal, padding_mask)
         return x
 
-    def mix(self, x: Tokens) -> Tokens:
+    def mix(self, x: Tokens, causal: bool = False) -> Tokens:
         """The stack without its MLPs: attention alone, with the skips and norms around it if the blocks have them."""
         for block in self.blocks:
-            x = block.mix(x)  # type: ignore[operator]
+            x = block.mix(x, causal)  # type: ignore[operator]
         return x
 
 

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from attnbench.store.metrics import higher_is_better
 from attnbench.training.diagnose import Probe
+from attnbench.training.token_shift import TokenShift
 from attnbench.workload import IGNORED, Split
 
-WEIGHT_DECAY = 0.05  # of matrices; gains, biases and a mechanism's few scalars are left alone
+WEIGHT_DECAY = 0.05  # of matrices; gains, mixes of tokens, biases and a mechanism's few scalars are left alone
 WARMUP_SHARE = 0.1
 CLIP_NORM = 1.0
 EVALUATION_BATCH = 256
@@ -199,9 +200,11 @@ def _logits(model: nn.Module, data: Split, rows: Tensor, recipe: Recipe) -> Tens
 
 def _optimiser(model: nn.Module, lr: float) -> torch.optim.AdamW:
     parameters = [p for p in model.parameters() if p.requires_grad]
+    mixes = {module.mix for module in model.modules() if isinstance(module, TokenShift)}  # to decay is to forget the token before
+    decaying = [p.ndim >= 2 and p not in mixes for p in parameters]
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": WEIGHT_DECAY},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p, decays in zip(parameters, decaying, strict=True) if decays], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for p, decays in zip(parameters, decaying, strict=True) if not decays], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True)
 

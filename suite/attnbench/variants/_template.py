@@ -28,7 +28,8 @@ class MyAttention(nn.Module):
         q, k = hide_padding(padding_mask, q, k)
         # Your idea goes here: anything may take the place of these scores and of their softmax. Then mend VARIANT below.
         scores = q @ k.mT / math.sqrt(q.shape[-1])
-        # Without a causal form: `if causal: raise Unsupported("... has no causal form, because ...")`, and causal=False in VARIANT.
+        # Without a causal form: `if causal: raise Unsupported("... has no causal form, because ...")`, and causal=False in VARIANT;
+        # with that form alone, `require_causal(causal, "my_attention")` and causal="only".
         visible = visible_keys(q.shape[-2], causal, padding_mask, q.device, never_empty=True)
         if visible is not None:
             scores = scores.masked_fill(~visible, -math.inf)
@@ -47,6 +48,7 @@ VARIANT = Variant(
     memory_exponent=2.0,
     # reference_rows= takes some rows of the output by definition, see attnbench.kernels.definition and the other variants. With it the
     # output of a long cell is compared row by row, where it is timed; without it only as far as the matrix can be afforded.
+    # needs_hidden=True also gives hidden=[batch, seq_len, d_model], for gates; grouped=True says that k and v may have fewer heads than q.
     # Without a backward pass: training=False. Dropout must follow self.training: what is checked and timed is eval mode.
     params={},  # names and defaults of what `build` takes beside the shape
 )

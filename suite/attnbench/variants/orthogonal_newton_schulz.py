@@ -20,8 +20,8 @@ from torch import Tensor
 
 from attnbench.attention import Variant
 from attnbench.kernels.basis import rotate_by
-from attnbench.kernels.skew import exponential, skew_builder
-from attnbench.kernels.skew_rows import phi1, skew_rows
+from attnbench.kernels.skew import damped, exponential, skew_builder
+from attnbench.kernels.skew_rows import exponential_quotient, skew_rows
 
 
 def polar_factor(u: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def polar_factor(u: Tensor) -> Tensor:
 
 
 VARIANT = Variant(
-    build=skew_builder("orthogonal_newton_schulz", rotate_by(polar_factor)),
+    build=skew_builder("orthogonal_newton_schulz", damped(rotate_by(polar_factor))),
     citation="Zhang and Martens 2026, Orthogonal Self-Attention, arXiv 2602.05996",
     family="orthogonal",
     formula=r"\operatorname{exp}(\alpha(Q K^{\top} - K Q^{\top}) / \sqrt{d}) V\text{ by Newton–Schulz}",
@@ -52,9 +52,10 @@ VARIANT = Variant(
     normalises_rows=False,
     equivariant=True,
     orthogonal=True,
+    orthogonal_unless=("damping",),
     time_exponent=1.0,
     memory_exponent=1.0,
-    params={"alpha": None},
+    params={"alpha": None, "damping": 0.0},
     reference=exponential,
-    reference_rows=skew_rows("orthogonal_newton_schulz", phi1),
+    reference_rows=skew_rows("orthogonal_newton_schulz", exponential_quotient),
 )

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from attnbench.attention import Variant
 from attnbench.kernels.basis import rotate_by
-from attnbench.kernels.skew import exponential, skew_builder
-from attnbench.kernels.skew_rows import phi1, skew_rows
+from attnbench.kernels.skew import damped, exponential, skew_builder
+from attnbench.kernels.skew_rows import exponential_quotient, skew_rows
 
 
 def orthonormal_basis(u: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def orthonormal_basis(u: Tensor) -> Tensor:
 
 
 VARIANT = Variant(
-    build=skew_builder("orthogonal_qr", rotate_by(orthonormal_basis)),
+    build=skew_builder("orthogonal_qr", damped(rotate_by(orthonormal_basis))),
     citation="Zhang and Martens 2026, Orthogonal Self-Attention, arXiv 2602.05996",
     family="orthogonal",
     formula=r"\operatorname{exp}(\alpha(Q K^{\top} - K Q^{\top}) / \sqrt{d}) V\text{ by QR}",
@@ -31,9 +31,10 @@ VARIANT = Variant(
     normalises_rows=False,
     equivariant=True,
     orthogonal=True,
+    orthogonal_unless=("damping",),
     time_exponent=1.0,
     memory_exponent=1.0,
-    params={"alpha": None},
+    params={"alpha": None, "damping": 0.0},
     reference=exponential,
-    reference_rows=skew_rows("orthogonal_qr", phi1),
+    reference_rows=skew_rows("orthogonal_qr", exponential_quotient),
 )

@@ -15,7 +15,20 @@ from collections import Counter
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Shape, Variant, count_visible, hide_padding, hide_unseen
+from attnbench.attention import (
+    BadInput,
+    Heads,
+    KVHeads,
+    Matrix,
+    PaddingMask,
+    Shape,
+    Variant,
+    count_visible,
+    fold_groups,
+    hide_padding,
+    hide_unseen,
+    repeat_heads,
+)
 from attnbench.kernels.cache import Cache
 from attnbench.kernels.definition import Seen, Weights, per_head, rows_of_matrix
 from attnbench.kernels.polynomial import polynomial_attention
@@ -42,25 +55,25 @@ class Polynomial(nn.Module):
         self.fixed_scale = float(scale) if fixed else None  # type: ignore[arg-type]
         self.gain = nn.Parameter(torch.ones(num_heads)) if scale == "learned" else None
 
-    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
-        q, k, v = hide_padding(padding_mask, q, k, v)
+    def forward(self, q: Heads, k: KVHeads, v: KVHeads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+        q, k, v = hide_padding(padding_mask, q, *repeat_heads(q.shape[1], k, v))
         out = polynomial_attention(q, k, v, self.coefficients, causal, self._scale(q, causal, padding_mask))
         return out if self.gain is None else out * self.gain[:, None, None]
 
     def init_state(self, batch_size: int) -> PolynomialState:
         return PolynomialState(Cache(batch_size))
 
-    def prefill(self, q: Heads, k: Heads, v: Heads) -> PolynomialState:
+    def prefill(self, q: Heads, k: KVHeads, v: KVHeads) -> PolynomialState:
         return polynomial_prefill(k, v, self.coefficients)
 
-    def step(self, q: Heads, k: Heads, v: Heads, state: PolynomialState) -> tuple[Heads, PolynomialState]:
-        sums, state = polynomial_step(q, k, v, state, self.coefficients)
+    def step(self, q: Heads, k: KVHeads, v: KVHeads, state: PolynomialState) -> tuple[Heads, PolynomialState]:
+        sums, state = polynomial_step(fold_groups(q, k.shape[1]), k, v, state, self.coefficients)
         scale = 1 / math.sqrt(state.length) if self.fixed_scale is None else self.fixed_scale
-        out = (sums[..., :-1] * scale).to(v.dtype)
+        out = (sums[..., :-1] * scale).to(v.dtype).reshape(q.shape)
         return (out if self.gain is None else out * self.gain[:, None, None]), state
 
-    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
-        q, k = hide_padding(padding_mask, q, k)
+    def matrix(self, q: Heads, k: KVHeads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+        q, k = hide_padding(padding_mask, q, *repeat_heads(q.shape[1], k))
         scores = q @ (k / math.sqrt(q.shape[-1])).mT
         activation = sum((factor * scores**power for power, factor in self.coefficients), start=torch.zeros_like(scores))
         activation = activation * self._scale(q, causal, padding_mask)
@@ -97,6 +110,7 @@ VARIANT = Variant(
     causal=True,
     normalises_rows=False,
     equivariant=True,
+    grouped=True,
     time_exponent=2.0,
     memory_exponent=1.0,
     params={"degree": 3, "scale": "sqrt"},

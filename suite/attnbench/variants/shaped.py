@@ -1,8 +1,8 @@
 """Shaped attention: softmax attention centred on the identity, a comparator for skipless blocks.
 
 A = a I + b softmax(Q K^T / sqrt(d)) - g C, out = A V, where C is the softmax at zero logits: the mean over the keys that a row may see.
-a = b = g = 1 at the start, learned per head, and W_Q starts at zero, so that A starts as the identity. C V takes linear time: one mean,
-or the running mean when causal.
+a = b = g = 1 at the start, learned per head, and W_Q starts at zero, so that A starts as the identity; W_V and W_O start as random
+orthogonal matrices. C V takes linear time: one mean, or the running mean when causal.
 
 Noci et al. 2023, The Shaped Transformer, arXiv 2306.17759; the learned gains and W_Q = 0 as in He and Hofmann 2024, arXiv 2311.01906.
 """
@@ -60,8 +60,10 @@ class Shaped(nn.Module):
         return self._attend(q, k, unit_values(q), causal, padding_mask)
 
     def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
-        """W_Q = 0, in place; the others stay as they are."""
+        """W_Q = 0, and W_V and W_O random orthogonal matrices, all heads together, in place; W_K stays as it is."""
         nn.init.zeros_(w_q)
+        for weight in (w_v, w_o):
+            nn.init.orthogonal_(weight)
 
 
 def _mean_of_visible(v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:

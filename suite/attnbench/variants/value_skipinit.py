@@ -1,7 +1,7 @@
 """Value-SkipInit: the identity plus a learned share of softmax attention, a comparator for skipless blocks.
 
 A = a I + b softmax(Q K^T / sqrt(d)), out = A V; a = 1 and b = 0 at the start, learned per head, so that every token first passes
-through unmixed. W_Q starts at zero.
+through unmixed. W_Q starts at zero, W_V and W_O as random orthogonal matrices.
 
 He et al. 2023, Deep Transformers without Shortcuts, arXiv 2302.10322.
 """
@@ -42,8 +42,10 @@ class ValueSkipInit(CachedAttention):
         return self._attend(q, k, unit_values(q), causal, padding_mask)
 
     def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
-        """W_Q = 0, in place; the others stay as they are."""
+        """W_Q = 0, and W_V and W_O random orthogonal matrices, all heads together, in place; W_K stays as it is."""
         nn.init.zeros_(w_q)
+        for weight in (w_v, w_o):
+            nn.init.orthogonal_(weight)
 
 
 def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:

@@ -105,7 +105,7 @@ def page_axis(track: str, axis: str) -> str:
 def recipe(spec: Spec) -> tuple[str, ...]:
     """How a task's model was trained, as texts; their number is the same for all records of one dtype."""
     precision = ("mixed precision",) if spec.dtype == "bfloat16" else ()
-    return (epochs_text(spec), rate_text(spec), f"batch {spec.batch_size}", f"{spec.num_heads} heads of {spec.head_dim}", *precision)
+    return (epochs_text(spec), rate_text(spec), f"batch {spec.batch_size}", spec.heads_label(), *precision)
 
 
 def _task_label(task: str | None, data: str | None) -> str:
@@ -162,8 +162,18 @@ def _num_layers(record: Record, axis: str) -> Shown:
 
 def _shape(record: Record, axis: str) -> Shown:
     s = record.spec
-    value, label = f"{s.batch_size}x{s.num_heads}x{s.head_dim}", f"batch {s.batch_size}, {s.num_heads} heads of {s.head_dim}"
+    heads = f"{s.num_heads}" if s.num_kv_heads is None else f"{s.num_heads}-{s.num_kv_heads}"
+    value, label = f"{s.batch_size}x{heads}x{s.head_dim}", f"batch {s.batch_size}, {s.heads_label()}"
     return (f"{value}x{s.seq_len}", f"{label}, seq_len {s.seq_len}") if s.track == "depth" else (value, label)
+
+
+def _token_shift(record: Record, axis: str) -> Shown:
+    return ("yes", "token shift before Q, K and V") if record.spec.token_shift else ("no", "no token shift", True)
+
+
+def _init_norm(record: Record, axis: str) -> Shown:
+    factor = record.spec.init_norm
+    return (str(factor), f"W_Q and W_K times {factor:g} at the start") if factor != 1 else ("1", "W_Q and W_K as they start", True)
 
 
 def _recipe(record: Record, axis: str) -> Shown:
@@ -175,13 +185,14 @@ def _recipe(record: Record, axis: str) -> Shown:
 _SHAPE, _RECIPE = ("batch_size", "num_heads", "head_dim"), ("batch_size", "num_heads", "head_dim", "epochs", "rate")
 _TOGETHER: Mapping[str, Mapping[str, str]] = {
     "all": {"machine": "hardware", "gpu": "threads", "data": "task"},
-    "kernel": dict.fromkeys(_SHAPE, "shape"),
+    "kernel": dict.fromkeys((*_SHAPE, "num_kv_heads"), "shape"),
     "depth": dict.fromkeys((*_SHAPE, "seq_len"), "shape"),
     "task": dict.fromkeys(_RECIPE, "recipe"),
 }
 _SHOWN: Mapping[str, Callable[[Record, str], Shown]] = {
     "hardware": _hardware, "threads": _threads, "torch": _torch, "causal": _causal, "task": _task, "num_layers": _num_layers,
     "shape": _shape, "recipe": _recipe, "timing": _timing, "padded": _padded,
+    "token_shift": _token_shift, "init_norm": _init_norm,
 }  # fmt: skip
 BENCH_AXES = ("hardware", "device", "threads", "dtype", "torch")
 # The modes in the order of the pages, each with what it is.

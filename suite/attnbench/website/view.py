@@ -79,6 +79,8 @@ ORDER = (
     "seq_len",
     "block",
     "num_layers",
+    "token_shift",
+    "init_norm",
     "recipe",
     "measure",
 )

@@ -101,12 +101,12 @@ def lengths(subject: Subject) -> Finding:
             inputs = {key: x.to(dtype) for key, x in subject.draw(seq_len=length).items()}
             out = attend(module, inputs, causal)
             case = form(causal, f"seq_len {length}")
-            if subject.has_dense():
-                worst.see(relative_error(out, times(subject.dense(module, inputs, causal), inputs["v"], None)), ROUNDING[dtype], case)
+            if subject.is_defined():
+                worst.see(relative_error(out, subject.defined(module, inputs, causal)), ROUNDING[dtype], case)
             elif out.shape != inputs["v"].shape or not out.isfinite().all():
                 return failed(f"out is not finite, or has another shape than v ({case})")
-    if not subject.has_dense():
-        return passed(f"finite and of the right shape at seq_len {', '.join(map(str, LENGTHS))}; there is no matrix to compare with")
+    if not subject.is_defined():
+        return passed(f"finite and of the right shape at seq_len {', '.join(map(str, LENGTHS))}; there is no definition to compare with")
     return worst.finding()
 
 

@@ -31,6 +31,10 @@ def orthogonality(subject: Subject) -> Finding:
     """||A^T A - I||_F is zero but for rounding, where it is declared orthogonal; A is the output for v = I, and matrix()."""
     if not subject.variant.orthogonal:
         return skipped("orthogonal is not declared")
+    usual = subject.variant.params
+    for name in subject.variant.orthogonal_unless:
+        if (given := subject.params.get(name, usual[name])) != usual[name]:
+            return skipped(f"orthogonal is declared for {name} {usual[name]!r}, and it is {given!r}")
     dtype = subject.finest()
     worst = Worst(f"‖AᵀA - I‖_F in {str(dtype).removeprefix('torch.')}")
     for size in SIZES:

@@ -1,7 +1,8 @@
 """Whether float32, bfloat16 and float16 lose no more than the plain form does in the same dtype.
 
 The plain form is the dense matrix by definition times v, both in that dtype; in half precision the matrix is computed in float32 from the
-half inputs and rounded. The exact value is the plain form's in float64; a mechanism without a dense matrix is compared with itself.
+half inputs and rounded. Without such a matrix it is all rows of reference_rows. The exact value is the plain form's in float64; a mechanism
+without a definition is compared with itself.
 """
 
 from __future__ import annotations
@@ -93,11 +94,13 @@ def _compare(
     def plain(one: nn.Module, inputs: Inputs, causal: bool, mask: PaddingMask | None) -> Tensor:
         kind = inputs["v"].dtype
         wide = {key: x.to(_at_least_float32(kind)) for key, x in inputs.items()}
+        if not subject.has_dense():
+            return subject.defined(one, wide, causal, mask).to(kind)
         return times(subject.dense(one, wide, causal, mask, by_definition=length < LONG).to(kind), inputs["v"], mask)
 
     unit = torch.finfo(dtype).eps
     found = results(module, dtype, attend)
-    if subject.has_dense():
+    if subject.is_defined():
         wanted = results(anew(torch.float64), torch.float64, plain)
         simple = results(anew(_at_least_float32(dtype)), dtype, plain)
         allowed = [TIMES_PLAIN * relative_error(x, y) + UNITS * unit for x, y in zip(simple, wanted, strict=True)]

@@ -36,6 +36,7 @@ class Subject:
     device: str = "cpu"
     _executions: dict[torch.dtype, Execution] = field(default_factory=dict)
     _finest: list[torch.dtype] = field(default_factory=list)
+    _matrix: list[bool] = field(default_factory=list)
     _gradient_trouble: dict[bool, Exception | None] = field(default_factory=dict)
 
     @property
@@ -50,14 +51,17 @@ class Subject:
         groups: int = GROUPS,
         dtype: torch.dtype = torch.float32,
         state: Mapping[str, Any] | None = None,
+        kv_groups: int | None = None,
     ) -> nn.Module:
         """A module in eval mode that has never been called, the same each time.
 
         Noise is added to its parameters, so that none is left without effect at 0 or 1. state: parameters and persistent buffers that it
-        has instead, those of a module whose dtype rounds them.
+        has instead, those of a module whose dtype rounds them. kv_groups: as groups, of the keys and values, if those are fewer.
         """
-        heads = groups * self.variant.head_group
-        blueprint = Blueprint(self.source, Shape(heads, head_dim, seq_len, heads * head_dim, layer_index=1, num_layers=3), self.params)
+        heads, size = groups * self.variant.head_group, self.variant.head_group
+        kv_heads = None if kv_groups is None else kv_groups * size
+        shape = Shape(heads, head_dim, seq_len, heads * head_dim, layer_index=1, num_layers=3, num_kv_heads=kv_heads)
+        blueprint = Blueprint(self.source, shape, self.params)
         variant = self.executed(dtype)
         torch.manual_seed(0)
         module = blueprint.build() if variant is self.variant else blueprint.build_by(variant)
@@ -149,11 +153,33 @@ class Subject:
 
     def has_matrix(self) -> bool:
         """Whether its modules can give the dense attention matrix."""
-        return hasattr(self.build(), "matrix")
+        if not self._matrix:
+            self._matrix.append(hasattr(self.build(), "matrix"))
+        return self._matrix[0]
 
     def has_dense(self) -> bool:
         """Whether a dense matrix says what the output should be."""
         return self.variant.reference is not None or self.has_matrix()
+
+    def is_defined(self) -> bool:
+        """Whether a dense matrix, or rows by definition, say what the output should be."""
+        return self.has_dense() or self.variant.reference_rows is not None
+
+    def defined(
+        self, module: nn.Module, inputs: Inputs, causal: bool, padding_mask: PaddingMask | None = None, by_definition: bool = True
+    ) -> Heads:
+        """What the output should be, in the inputs' dtype: by the dense matrix or, where there is none, by all rows of reference_rows.
+
+        by_definition: see `dense`.
+        """
+        if self.has_dense():
+            return times(self.dense(module, inputs, causal, padding_mask, by_definition), inputs["v"], padding_mask)
+        reference_rows = self.executed(inputs["q"].dtype).reference_rows
+        assert reference_rows is not None
+        q, k, v = (inputs[key].clone() for key in "qkv")
+        rows = torch.arange(q.shape[-2], device=q.device)
+        out: Heads = reference_rows(module, q, k, v, rows, causal, padding_mask, **_context(inputs))
+        return out
 
     def dense(
         self, module: nn.Module, inputs: Inputs, causal: bool, padding_mask: PaddingMask | None = None, by_definition: bool = True

@@ -20,14 +20,19 @@ class Mechanism:
         self.spec, self.seq_len, self.dtype = spec, spec.seq_len, getattr(torch, spec.dtype)
         self.variant: Variant = registry.load("variants", source)
         context = {"seq_len": spec.seq_len + room, "d_model": spec.d_model, "layer_index": 0, "num_layers": 1}
-        blueprint = Blueprint(source, Shape(spec.num_heads, spec.head_dim, **context), spec.params)
+        shape = Shape(spec.num_heads, spec.head_dim, num_kv_heads=spec.num_kv_heads, **context)
+        blueprint = Blueprint(source, shape, spec.params)
         self.original = Original(blueprint, spec.device, self.dtype)
         self.module: nn.Module = self.original.module
         self.tolerance = repeated_tolerance(self.dtype)
 
     def heads(self, tokens: int) -> torch.Size:
-        """Shape of q, k, v and the output for some tokens."""
+        """Shape of q and the output for some tokens."""
         return torch.Size((self.spec.batch_size, self.spec.num_heads, tokens, self.spec.head_dim))
+
+    def kv_heads(self, tokens: int) -> torch.Size:
+        """Shape of k and v for some tokens."""
+        return torch.Size((self.spec.batch_size, self.spec.kv_heads, tokens, self.spec.head_dim))
 
     def draw(self, shape: tuple[int, ...]) -> Tensor:
         """Standard normal numbers."""
@@ -35,7 +40,7 @@ class Mechanism:
 
     def draw_inputs(self, tokens: int) -> list[Tensor]:
         """q, k, v and, for a mechanism that needs it, hidden [batch, tokens, d_model]."""
-        found = [self.draw(self.heads(tokens)) for _ in range(3)]
+        found = [self.draw(self.heads(tokens)), *(self.draw(self.kv_heads(tokens)) for _ in range(2))]
         if self.variant.needs_hidden:
             found.append(self.draw((self.spec.batch_size, tokens, self.spec.d_model)))
         return found

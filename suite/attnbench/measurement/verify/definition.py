@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, PaddingMask, Variant, hide_padding
+from attnbench.attention import Heads, PaddingMask, Variant, hide_padding, repeat_heads
 from attnbench.store import hardware
 
 # Of a dense float64 matrix that serves where a mechanism has no reference_rows. Where gradients are compared, of which autograd keeps
@@ -66,7 +66,8 @@ def definition_rows(
         matrix = module.matrix(q, k, causal=causal, **masked, **context)
     matrix = matrix[..., rows, :]  # without gradients the rest is freed here
     mask = None if padding_mask is None else padding_mask[:, rows]
-    return hide_padding(mask, matrix @ hide_padding(padding_mask, v)[0])[0]
+    (v,) = repeat_heads(q.shape[1], *hide_padding(padding_mask, v))  # a matrix is of every query head
+    return hide_padding(mask, matrix @ v)[0]
 
 
 def in_blocks(variant: Variant, rows: Tensor, heads: int, seq_len: int) -> Sequence[Tensor]:

@@ -10,15 +10,18 @@ from attnbench.store.facts import LARGEST
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
 from attnbench.website.charts.reference import Reference
-from attnbench.website.charts.scales import FROBENIUS, LAYER, RANK, STEP, TRAINING_TIME, Kind, exact, spaced
+from attnbench.website.charts.scales import FROBENIUS, LAYER, RANK, RESIDUAL, STEP, TRAINING_TIME, Kind, exact, spaced
 from attnbench.website.groups import Group
 from attnbench.website.results import Results, by_label
 
 Values = Sequence[float | None]
-NORM, TOKENS = "attention_frobenius", "effective_rank"
+NORM = "attention_frobenius"
+# What is measured of the tokens that a layer gives: title, name in a curve, axis.
+OF_TOKENS = (("Effective rank", "effective_rank", RANK), ("Residual of the tokens", "dong_residual", RESIDUAL))
 LEAD = (
     "Measured before training and after each epoch, on a few rows of the validation part that are always the same. At an effective rank "
-    "of 1 all tokens of a row are parallel: what follows can no longer tell them apart. Mechanisms without a matrix have no ‖A‖."
+    "of 1 all tokens of a row are parallel, and at a residual (what is left of them without their mean) of 0 they are the same: what "
+    "follows can no longer tell them apart. Mechanisms without a matrix have no ‖A‖."
 )
 _LAYER = re.compile(r"(.+)_layer_([1-9]\d{0,4})")
 
@@ -31,13 +34,12 @@ def curve_chart(
 
 
 def layer_charts(results: Results, group: Group) -> list[Chart]:
-    """Charts of the norm of the attention matrix and the rank of the last tokens over training; in deeper stacks also rank by layer."""
-    found = [
-        _chart(results, group, _mean_of_layers, "step", "‖A‖ over training, mean over layers", (STEP, FROBENIUS)),
-        _chart(results, group, _last_layer, "step", "Effective rank after the last layer, over training", (STEP, RANK)),
-    ]
-    if (group.records[0].spec.num_layers or 0) > 2:
-        found += _by_layer(results, group)
+    """Charts of the attention matrix's norm and of the last layer's tokens over training; in deeper stacks also of tokens by layer."""
+    found = [_chart(results, group, _mean_of_layers, "step", "‖A‖ over training, mean over layers", (STEP, FROBENIUS))]
+    for title, name, kind in OF_TOKENS:
+        found.append(_chart(results, group, _last_layer(name), "step", f"{title} after the last layer, over training", (STEP, kind)))
+        if (group.records[0].spec.num_layers or 0) > 2:
+            found += _by_layer(results, group, title, name, kind)
     return [chart for chart in found if chart]
 
 
@@ -52,9 +54,12 @@ def _mean_of_layers(record: Record) -> Values:
     return [statistics.fmean(entries) if entries and max(entries) < LARGEST else None for entries in found]
 
 
-def _last_layer(record: Record) -> Values:
-    layers = by_layer(record, TOKENS)
-    return layers[max(layers)] if layers else ()
+def _last_layer(name: str) -> Callable[[Record], Values]:
+    def of(record: Record) -> Values:
+        layers = by_layer(record, name)
+        return layers[max(layers)] if layers else ()
+
+    return of
 
 
 def _chart(
@@ -93,24 +98,24 @@ def _when(step: float | None) -> str:
     return f" (step {step:,.0f})" if step else " (before training)"
 
 
-def _by_layer(results: Results, group: Group) -> list[Chart | None]:
-    """Charts of the effective rank by layer, before training and after it, on one scale."""
+def _by_layer(results: Results, group: Group, title: str, name: str, kind: Kind) -> list[Chart | None]:
+    """Charts of a measure of the tokens by layer, before training and after it, on one scale."""
     moments = {"before": 0, "after": -1}
-    lines = {moment: _layer_lines(results, group, entry) for moment, entry in moments.items()}
+    lines = {moment: _layer_lines(results, group, name, entry) for moment, entry in moments.items()}
     points = [p for found in lines.values() for line in found for p in line.points]
-    x, y = exact(LAYER, [p.x for p in points]), spaced(RANK, [p.y for p in points])
+    x, y = exact(LAYER, [p.x for p in points]), spaced(kind, [p.y for p in points])
     if not x or not y:
         return []
-    titles: Mapping[str, str] = {moment: f"Effective rank by layer, {moment} training" for moment in moments}
+    titles: Mapping[str, str] = {moment: f"{title} by layer, {moment} training" for moment in moments}
     return [line_chart(titles[m], x, y, found, caption=f"{titles[m]} · {group.title}") for m, found in lines.items() if found]
 
 
-def _layer_lines(results: Results, group: Group, entry: int) -> list[Line]:
+def _layer_lines(results: Results, group: Group, name: str, entry: int) -> list[Line]:
     lines = []
     for label, mine in by_label(results, group.records).items():
         found: dict[int, list[float]] = {}
         for record in mine:
-            for layer, values in by_layer(record, TOKENS).items():
+            for layer, values in by_layer(record, name).items():
                 value = values[entry] if values else None
                 if value is not None and abs(value) < LARGEST:
                     found.setdefault(layer, []).append(value)

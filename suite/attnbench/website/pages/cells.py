@@ -90,7 +90,7 @@ def cell_title(results: Results, record: Record) -> str:
     s = record.spec
     label = results.label(record)
     found = f"{s.label()} · {s.device}, {s.dtype}, {'causal' if s.causal else 'bidirectional'} · batch {s.batch_size}"
-    return f"{found}, {s.num_heads} heads of {s.head_dim}" + (f" · {label}" if label != s.variant else "")
+    return f"{found}, {s.heads_label()}" + (f" · {label}" if label != s.variant else "")
 
 
 def _metrics(record: Record) -> str:

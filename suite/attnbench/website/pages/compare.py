@@ -63,7 +63,8 @@ def _sizes(group: Group) -> list[Row]:
 
 def _stack(group: Group) -> str:
     """The text that distinguishes a setting from other settings of the same task."""
-    return ", ".join(axis.label for axis in group.axes if axis.name in ("block", "num_layers", "causal", "recipe"))
+    told = ("block", "num_layers", "token_shift", "init_norm", "causal", "recipe")
+    return ", ".join(axis.label for axis in group.axes if axis.name in told and not axis.usual)
 
 
 def _view(results: Results, axes: tuple[Axis, ...], rows: Sequence[Row], what: What, title: str, chunk: str) -> View:

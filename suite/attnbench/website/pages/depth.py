@@ -8,7 +8,7 @@ from attnbench.analysis.samples import by_coverage, single
 from attnbench.store.metrics import SATURATED
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
-from attnbench.website.charts.scales import CONDITION, FROBENIUS, GRADIENT, LAYERS, MEMORY, RANK, TIME, Kind, Scale, exact, spaced
+from attnbench.website.charts.scales import CONDITION, FROBENIUS, GRADIENT, LAYERS, MEMORY, RANK, RESIDUAL, TIME, Kind, Scale, exact, spaced
 from attnbench.website.groups import Group
 from attnbench.website.pages.scaling import call_time, cost_chart, peak_memory
 from attnbench.website.results import Results, by_label
@@ -29,6 +29,11 @@ STATE: tuple[tuple[str, Kind, tuple[tuple[str, str], ...], str], ...] = (
     (
         "Effective rank", RANK, (("Effective rank", "effective_rank"),),
         "Effective rank of the output tokens, 16 at most. At 1 all tokens have become parallel: rank collapse.",
+    ),
+    (
+        "Residual of the tokens", RESIDUAL, (("Residual", "dong_residual"),),
+        "‖X - 1m‖ / ‖X‖ of the output tokens X with the mean token m, 16 tokens, after Dong et al. 2021. At 0 all tokens have become the "
+        "same; tokens whose mean is zero have 1.",
     ),
     (
         "Size of the attention matrix", FROBENIUS, (("‖A‖", "attention_frobenius"),),
@@ -108,5 +113,6 @@ def _state_chart(results: Results, records: Sequence[Record], title: str, metric
         elif missing:
             without.append(label)
     if without:
-        notes.append(f"{', '.join(without)}: no dense matrix to look at")
+        why = "no dense matrix to look at" if metric == "attention_frobenius" else "not measured"
+        notes.append(f"{', '.join(without)}: {why}")
     return line_chart(title, x, y, lines, caption=f"{title} · {setting}", notes=notes)

@@ -30,7 +30,7 @@ def views(results: Results) -> list[View]:
     found = []
     for axes, groups in families.items():
         if len({stack(group)[:2] for group in groups}) > 1:
-            title = ", ".join(axis.label for axis in axes)
+            title = ", ".join(axis.label for axis in axes if not axis.usual)
             found.append(_view(results, axes, sorted(groups, key=stack), title))
     return found
 

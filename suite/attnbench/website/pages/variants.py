@@ -186,7 +186,7 @@ def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], n
         for label, records in by_label(results, group.by_variant[name]).items():
             metric, first = metric_of(group.records), records[0]
             found, place = over_seeds(records, metric.name), results.standings.places("result", first).get(label)
-            told = [axis.label for axis in group.axes if axis.name != "task" and axis not in bench]
+            told = [axis.label for axis in group.axes if axis.name != "task" and axis not in bench and not axis.usual]
             setting = ", ".join(told) + (f" · {label}" if label != name else "")
             head = [Cell(str(first.spec.task), kind="head"), Cell(clip(setting, 200), kind="text wide")]
             if found is None:
@@ -226,6 +226,7 @@ def _trials(trials: Sequence[Record]) -> Table:
         s, metric = record.spec, metric_of([record])
         value, diverged = single(record, f"validation_{metric.name}"), single(record, "diverged")
         part = ran_on(s.device, record.environment)
+        stack = [str(s.block), s.depth_label(), *s.options()]
         setting = [
             *filter(None, (record.machine, part.gpu, threads_text(part.threads))),
             s.device,
@@ -234,8 +235,6 @@ def _trials(trials: Sequence[Record]) -> Table:
             epochs_text(s),
         ]
         shown = status_cell(record) if value is None else Cell(metric.told(value), "diverged" if diverged else "", href=cell_href(record))
-        rows.append(
-            [Cell(str(s.task), kind="head"), Cell(f"{s.block}, {s.depth_label()}", kind="text"), Cell(", ".join(setting), kind="text"),
-             Cell(rates_text([record])), shown]
-        )  # fmt: skip
+        texts = (Cell(", ".join(told), kind="text") for told in (stack, setting))
+        rows.append([Cell(str(s.task), kind="head"), *texts, Cell(rates_text([record])), shown])
     return Table("Each rate once; the best was used for every seed", columns, rows)

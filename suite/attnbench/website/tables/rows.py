@@ -10,7 +10,10 @@ from attnbench.website.results import Results
 from attnbench.website.tables.table import Value, bounds_data
 from attnbench.website.times import by_rounds, call_seconds, over_softmax
 
-STATE = ("jacobian_condition", "attention_jacobian_condition", "effective_rank", "attention_frobenius", "gradient_norm", "diverged")
+STATE = (
+    "jacobian_condition", "attention_jacobian_condition", "effective_rank", "dong_residual", "attention_frobenius", "gradient_norm",
+    "diverged",
+)  # fmt: skip
 
 
 def cost_rows(results: Results, records: Iterable[Record], state: Sequence[str] = ()) -> list[dict[str, Value]]:

@@ -1,0 +1,100 @@
+"""DeltaNet: linear attention that corrects what its state says of a key, instead of adding to it, by the delta rule.
+
+h_i = h_{i-1} + beta_i k_i (v_i - h_{i-1}^T k_i)^T, out_i = q_i h_i / sqrt(d), with beta_i = sigmoid(w . x_i) for each head, x_i the hidden
+state of token i. q and k are brought to unit length, as x / sqrt(|x|^2 + 1e-6). It is causal only.
+
+It is the mixing of the paper's layer alone: the layer also has a short convolution and SiLU before q, k and v, and a norm after it. As in
+the reference implementation w has no bias and starts as torch starts a linear layer.
+
+Yang, Wang, Zhang, Shen, Kim 2024, Parallelizing Linear Transformers with the Delta Rule, arXiv 2406.06484.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from attnbench.attention import (
+    Heads,
+    Matrix,
+    PaddingMask,
+    Shape,
+    Variant,
+    at_least_float32,
+    hide_padded_tokens,
+    hide_padding,
+    require_causal,
+    without_autocast,
+)
+from attnbench.kernels.delta_rule import Gates, delta_rule
+from attnbench.kernels.delta_rule_definition import Hidden, matrix_by, matrix_of, rows_by_recurrence
+from attnbench.kernels.delta_rule_step import DeltaState
+
+
+class DeltaNet(nn.Module):
+    """w: [num_heads, d_model]."""
+
+    def __init__(self, num_heads: int, d_model: int) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.empty(num_heads, d_model).uniform_(-(d_model**-0.5), d_model**-0.5))
+
+    def forward(
+        self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None, *, hidden: Hidden
+    ) -> Heads:
+        require_causal(causal, "deltanet")
+        q, k, v = hide_padding(padding_mask, q, k, v)
+        return delta_rule(q, k, v, self._beta(hidden, padding_mask))
+
+    def init_state(self, batch_size: int) -> DeltaState:
+        return DeltaState(batch_size)
+
+    def prefill(self, q: Heads, k: Heads, v: Heads, *, hidden: Hidden) -> DeltaState:
+        return DeltaState(q.shape[0]).add(k, v, self._beta(hidden, None))
+
+    def step(self, q: Heads, k: Heads, v: Heads, state: DeltaState, *, hidden: Hidden) -> tuple[Heads, DeltaState]:
+        state = state.add(k, v, self._beta(hidden, None))
+        return state.read(q, v.dtype), state
+
+    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None, *, hidden: Hidden) -> Matrix:
+        require_causal(causal, "deltanet")
+        beta = self._beta(hidden, padding_mask)
+        wide_q, wide_k = (at_least_float32(x) for x in hide_padding(padding_mask, q, k))
+        with without_autocast(q.device):
+            return matrix_of(wide_q, wide_k, beta, None).to(q.dtype)
+
+    def _beta(self, hidden: Hidden, padding_mask: PaddingMask | None) -> Gates:
+        """beta in float32 or wider; 0 at padding, so that nothing is written there."""
+        x = at_least_float32(hide_padded_tokens(padding_mask, hidden))
+        with without_autocast(x.device):
+            beta = F.linear(x, self.w.to(x.dtype)).sigmoid().mT
+        return beta if padding_mask is None else beta.masked_fill(padding_mask[:, None], 0.0)
+
+
+def gates_by_definition(module: nn.Module, hidden: Hidden) -> tuple[Gates, None]:
+    """1 / (1 + e^{-w . x}), and no decay."""
+    logits = torch.einsum("bnm,hm->bhn", hidden, module.get_parameter("w").to(hidden.dtype))
+    return 1.0 / (1.0 + (-logits).exp()), None
+
+
+def build(shape: Shape) -> nn.Module:
+    return DeltaNet(shape.num_heads, shape.d_model or shape.num_heads * shape.head_dim)
+
+
+VARIANT = Variant(
+    build=build,
+    citation="Yang, Wang, Zhang, Shen, Kim 2024, Parallelizing Linear Transformers with the Delta Rule, arXiv 2406.06484",
+    family="linear",
+    formula=(
+        r"q_{i} h_{i} / \sqrt{d},\quad h_{i} = h_{i-1} + \beta_{i} k_{i} (v_{i} - h_{i-1}^{\top} k_{i})^{\top},\quad "
+        r"\beta_{i} = \sigma(w \cdot x_{i})"
+    ),
+    causal="only",
+    normalises_rows=False,
+    equivariant=False,
+    time_exponent=1.0,
+    memory_exponent=1.0,
+    needs_hidden=True,
+    reference=matrix_by(gates_by_definition),
+    reference_rows=rows_by_recurrence(gates_by_definition),
+)
