@@ -26,7 +26,8 @@ def moved_bytes(spec: Spec, measured: Measurement, reads_qk: bool = True) -> flo
     """Bytes that every algorithm must move.
 
     kernel: q, k, v in and the output out, of tokens that are no padding, and as many again for gradients; in decode half of the state,
-    whose buffers may be up to twice as long as what they hold. A mechanism that reads no q and k moves v and the output. depth: none are claimed, for a stack's parameters may stay in a cache.
+    whose buffers may be up to twice as long as what they hold. A mechanism that reads no q and k moves v and the output. depth: none are
+    claimed, for a stack's parameters may stay in a cache.
     """
     if spec.track != "kernel" or spec.seq_len is None:
         return 0.0
