@@ -19,9 +19,9 @@ from attnbench.kernels.running_sums import RunningSums
 from helpers.mechanisms import BATCH, DECODING, Inputs, attend, decoding, draw, make, relative_error, state_after, step
 
 CAUSAL = {
-    "cosformer", "cosine", "differential", "entmax15", "gated", "identity", "l2", "linear_elu", "performer", "polynomial", "power", "relu",
-    "shaped", "sigmoid", "softmax", "softmax_math", "softmax_one", "sparsemax", "squared_relu", "ssmax", "taylor", "uniform",
-    "value_skipinit", "xsa",
+    "cosformer", "cosine", "differential", "entmax15", "forgetting", "gated", "identity", "l2", "linear_elu", "performer", "polynomial",
+    "power", "relu", "shaped", "sigmoid", "sliding_window", "softmax", "softmax_math", "softmax_one", "sparsemax", "squared_relu", "ssmax",
+    "stick_breaking", "taylor", "uniform", "value_skipinit", "xsa",
 }  # fmt: skip
 
 
