@@ -138,7 +138,7 @@ def test_a_cell_that_is_no_spec_is_refused(text: str) -> None:
 @pytest.mark.parametrize("mode", ["prefill", "decode"])
 def test_what_is_done_with_a_prompt_is_of_causal_kernel_cells(mode: str, axes: dict[str, Any]) -> None:
     assert make_spec(mode=mode, causal=True).label() == f"kernel · softmax · seq_len 1,024 · {mode} · causal"
-    with pytest.raises(BadInput, match=r"causal kernel cell|has no causal"):
+    with pytest.raises(BadInput, match="causal kernel cell"):
         make_spec(mode=mode, **axes)
 
 

@@ -55,6 +55,7 @@ _SEED = _Part("seed {seed}", lambda spec: spec.seed != 0)
 _GROUPED = _Part("{num_kv_heads} key-value heads", lambda spec: spec.num_kv_heads is not None)
 _PADDED = _Part("{padded} padded", lambda spec: spec.padded != 0)
 _OPTIONS = (
+    _Part("causal", lambda spec: spec.causal),
     _Part("token_shift", lambda spec: spec.token_shift),
     _Part("W_Q and W_K times {init_norm}", lambda spec: spec.init_norm != 1),
 )
@@ -66,7 +67,6 @@ _SETTINGS: dict[str, tuple[_Part, ...]] = {
         _Part("{epochs} epochs"),
         _Part("lr of {lr_grid}", lambda spec: bool(spec.lr_grid)),
         _Part("lr {lr}", lambda spec: not spec.lr_grid),
-        _Part("causal", lambda spec: spec.causal),
         *_OPTIONS,
     ),
 }

@@ -212,7 +212,7 @@ class Spec:
             parts += [self.task, *(["causal"] if self.causal else []), self.block, self.depth_label(), *self.options()]
             parts += [f"tuning, {rate}"] if self.evaluate == "validation" else [f"seed {self.seed}"]
         elif self.track == "depth":
-            parts += [self.block, self.depth_label(), *self.options(), self.mode]
+            parts += [self.block, self.depth_label(), *self.options(), self.mode, *(["causal"] if self.causal else [])]
         else:
             parts += [f"seq_len {self.seq_len:,}", self.mode, *(["causal"] if self.causal else []), *self._shape_label()]
         if self.track != "task" and self.seed:
@@ -242,7 +242,7 @@ _REQUIRED = {
 # What a track does not do is refused rather than recorded.
 _ABSENT = {
     "kernel": ("block", "num_layers", "token_shift", "init_norm", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
-    "depth": ("dtype", "causal", "num_kv_heads", "padded", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
+    "depth": ("dtype", "num_kv_heads", "padded", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
     "task": ("mode", "num_kv_heads", "seq_len", "padded"),
 }
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Spec)}

@@ -138,10 +138,10 @@ class Stack(nn.Module):
             x = block(x, causal, padding_mask)
         return x
 
-    def mix(self, x: Tokens) -> Tokens:
+    def mix(self, x: Tokens, causal: bool = False) -> Tokens:
         """The stack without its MLPs: attention alone, with the skips and norms around it if the blocks have them."""
         for block in self.blocks:
-            x = block.mix(x)  # type: ignore[operator]
+            x = block.mix(x, causal)  # type: ignore[operator]
         return x
 
 
