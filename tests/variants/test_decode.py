@@ -19,8 +19,9 @@ from attnbench.kernels.running_sums import RunningSums
 from helpers.mechanisms import BATCH, DECODING, Inputs, attend, decoding, draw, make, relative_error, state_after, step
 
 CAUSAL = {
-    "cosformer", "cosine", "differential", "gated", "linear_elu", "performer", "polynomial", "power", "relu",
-    "shaped", "sigmoid", "softmax", "softmax_math", "softmax_one", "squared_relu", "taylor", "value_skipinit",
+    "cosformer", "cosine", "differential", "entmax15", "gated", "identity", "l2", "linear_elu", "performer", "polynomial", "power", "relu",
+    "shaped", "sigmoid", "softmax", "softmax_math", "softmax_one", "sparsemax", "squared_relu", "ssmax", "taylor", "uniform",
+    "value_skipinit", "xsa",
 }  # fmt: skip
 
 

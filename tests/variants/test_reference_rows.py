@@ -18,6 +18,7 @@ from helpers.mechanisms import RUNNABLE, VARIANTS, Inputs, attend, backward, dev
 BATCH, HEAD_DIM = 2, 7
 EITHER = ("right", "left", "holes", "all", "none")
 LONG, ROWS = 8192, 8
+SMALLEST = 1e-4  # of all gradients, where these are zero but for rounding, as those of one token in xsa and sima
 FORMS = [(name, causal) for name in RUNNABLE for causal in subject_of(name).forms]
 forms = pytest.mark.parametrize(("name", "causal"), FORMS, ids=[f"{name}{'-causal' * causal}" for name, causal in FORMS])
 
@@ -42,7 +43,7 @@ def test_rows_and_their_gradients_are_those_of_forward(name: str, causal: bool, 
     found, wanted = rows_of(name, module, one, rows, causal, mask), attend(module, other, causal, mask)[:, :, rows]
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-11)
     of_rows, of_forward = backward(found, module, one), backward(wanted, module, other)
-    largest = max(float(x.norm()) for x in of_forward.values())
+    largest = max(SMALLEST, *(float(x.norm()) for x in of_forward.values()))
     for key, gradient in of_forward.items():
         assert float((of_rows[key] - gradient).norm()) <= 1e-9 * largest, key
 

@@ -19,8 +19,9 @@ from torch import Tensor
 from attnbench.attention import at_least_float32
 from attnbench.kernels.activation import Polynomial
 from attnbench.kernels.cache import Cache
+from attnbench.kernels.feature_states import Coefficients, degree_of, features_of
 from attnbench.kernels.linear import divide
-from attnbench.kernels.power_sums import Coefficients, degree_of, features_of, meet_sums, sums_of
+from attnbench.kernels.power_sums import meet_sums, sums_of
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 Row = Float[Tensor, "batch heads queries head_dim"]  # one query a head; of grouped queries those of its group
