@@ -122,8 +122,8 @@ class _Tiled(torch.autograd.Function):
                 total.baddbmm_(d_scores, tiles.k[heads, keys])
                 dk[heads, keys].baddbmm_(d_scores.mT, queries)
                 if d_drift is not None:
-                    d_drift[heads, rows] += d_scores.sum(-1)
-                    d_drift[heads, keys] -= d_scores.sum(-2)
+                    d_drift[heads, rows] += d_scores.sum(-1, dtype=torch.float64)
+                    d_drift[heads, keys] -= d_scores.sum(-2, dtype=torch.float64)
             dq[heads, rows] = total
         if d_drift is not None:
             d_drift = d_drift.view(drift.shape)
