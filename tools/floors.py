@@ -142,16 +142,18 @@ def on_cpu() -> Iterator[Row]:
         bench = Bench(16384, head_dim)
         measured = bench.ratio(bench.call("softmax", "forward"), bench.call("polynomial", "forward", degree=degree))
         yield Row(f"softmax / polynomial, degree {degree}, head_dim {head_dim}, forward, 16,384", measured, at_least=floor)
-    yield from recurrent_growth()
+    yield from linear_growth()
     yield from checks()
 
 
-def recurrent_growth() -> Iterator[Row]:
-    """Exponents of the time of recurrences in their chunked form, causal."""
+def linear_growth() -> Iterator[Row]:
+    """Exponents of the time of windows, features and recurrences in their chunked form, causal; a window against all keys."""
     from attnbench.stats import exponent
 
     benches = {seq_len: Bench(seq_len) for seq_len in LENGTHS if seq_len <= 16384}
-    for name in ("retention", "gla", "mamba2", "deltanet", "gated_deltanet"):
+    calls = [benches[16384].call(name, "forward", causal=True) for name in ("softmax", "sliding_window")]
+    yield Row("softmax / sliding_window of 512, causal, forward, 16,384", benches[16384].ratio(*calls), at_least=6.0)
+    for name in ("sliding_window", "retention", "gla", "mamba2", "deltanet", "gated_deltanet", "hedgehog"):
         seconds = [bench.seconds(bench.call(name, "forward", causal=True)) for bench in benches.values()]
         growth = exponent(list(benches), seconds).value
         yield Row(f"{name}, causal, forward, 2,048 to 16,384: exponent of time", growth, at_most=1.15, unit="")
