@@ -151,7 +151,7 @@ def recurrent_growth() -> Iterator[Row]:
     from attnbench.stats import exponent
 
     benches = {seq_len: Bench(seq_len) for seq_len in LENGTHS if seq_len <= 16384}
-    for name in ("retention", "gla", "mamba2"):
+    for name in ("retention", "gla", "mamba2", "deltanet", "gated_deltanet"):
         seconds = [bench.seconds(bench.call(name, "forward", causal=True)) for bench in benches.values()]
         growth = exponent(list(benches), seconds).value
         yield Row(f"{name}, causal, forward, 2,048 to 16,384: exponent of time", growth, at_most=1.15, unit="")

@@ -59,7 +59,15 @@ def test_what_stands_at_padding_is_not_read(name: str, causal: bool) -> None:
     assert found.masked_select(mask[:, None, :, None]).eq(0.0).all()
 
 
-@forms
+TOKEN_BY_TOKEN = {"deltanet", "gated_deltanet"}  # their rows by definition are a recurrence: thousands of small operations, all profiled
+memory_forms = pytest.mark.parametrize(
+    ("name", "causal"),
+    [pytest.param(*form, marks=[pytest.mark.long] if form[0] in TOKEN_BY_TOKEN else []) for form in FORMS],
+    ids=[f"{name}{'-causal' * causal}" for name, causal in FORMS],
+)
+
+
+@memory_forms
 def test_memory_grows_with_rows_times_seq_len(name: str, causal: bool) -> None:
     """Not even a byte for each pair of tokens, gradients included."""
     module, inputs = make(name, LONG, HEAD_DIM, groups=1).double(), leaves(draw(name, 1, LONG, HEAD_DIM, groups=1), torch.float64)

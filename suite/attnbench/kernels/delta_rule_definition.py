@@ -119,7 +119,7 @@ def _segment(
     for token, (key, minus_beta_key, beta_value, fading) in enumerate(tokens):
         if fading is not None:
             state = state * fading
-        u = torch.baddbmm(beta_value, minus_beta_key, state)
+        u = torch.baddbmm(beta_value, minus_beta_key, state)  # beta (v - h^T k)
         state = torch.baddbmm(state, key, u)
         if token in queries:
             outs.append(queries[token][:, None] @ state)

@@ -15,13 +15,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from attnbench.attention import Heads, KVHeads, PaddingMask, fold_groups, hide_padding, token_ranks
+from attnbench.attention import Heads, KVHeads, PaddingMask, fold_groups
 from attnbench.kernels.cache import Cache
 from attnbench.kernels.fused_softmax import fused_softmax
+from attnbench.kernels.packing import pack, packed_padding, unpack
 
 # Rows of a block, and how many times as many keys it reads before blocks are made larger. Measured on one core, seq_len 8,192, 4 heads of
 # 64, window 512, causal, forward and training in ms: 32 rows 78 and 358, 64 rows 83 and 307, 128 rows 92 and 313, 256 rows 102 and 340; not
@@ -42,13 +43,11 @@ def windowed_softmax(q: Heads, k: KVHeads, v: KVHeads, window: int, causal: bool
         return _attend(q, k, v, window, causal, scale)
     if not causal and window >= q.shape[2]:
         return fused_softmax(q, k, v, False, padding_mask)
-    order = padding_mask.byte().argsort(dim=-1, stable=True)  # padding comes last, where no causal row sees it
-    q, k, v = (_reordered(x, order) for x in hide_padding(padding_mask, q, k, v))
+    q, k, v = pack(padding_mask, q, k, v)
     width = v.shape[3]
     if not causal:
-        q, k, v = _with_bias(q, k, v, padding_mask.gather(1, order))
-    out = _reordered(_attend(q, k, v, window, causal, scale)[..., :width], token_ranks(q.shape[2], padding_mask, q.device))
-    return hide_padding(padding_mask, out)[0]
+        q, k, v = _with_bias(q, k, v, packed_padding(padding_mask))
+    return unpack(padding_mask, _attend(q, k, v, window, causal, scale)[..., :width])
 
 
 @dataclass(frozen=True)
@@ -178,11 +177,6 @@ def _windows(x: Tensor, run: _Run, start: int, stop: int) -> Tensor:
     """Some of the keys that each block of a run reads, counted from its first, as a view [heads, blocks, stop - start, width]."""
     end = run.first_key + (run.blocks - 1) * run.rows + stop
     return x[:, run.first_key + start : end].unfold(1, stop - start, run.rows).mT
-
-
-def _reordered(x: Tensor, order: Int[Tensor, "batch seq_len"]) -> Tensor:
-    """The tokens in another order."""
-    return x.gather(2, order[:, None, :, None].expand(-1, x.shape[1], -1, x.shape[3]))
 
 
 def _with_bias(q: Tensor, k: Tensor, v: Tensor, padding: PaddingMask) -> tuple[Tensor, Tensor, Tensor]:

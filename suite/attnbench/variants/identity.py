@@ -40,6 +40,7 @@ VARIANT = Variant(
     causal=True,
     normalises_rows=True,
     equivariant=True,
+    reads_qk=False,
     orthogonal=True,
     time_exponent=1.0,
     memory_exponent=1.0,
