@@ -160,7 +160,7 @@ def test_the_cheaper_form_is_chosen(seq_len: int, head_dim: int, degree: int, li
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
     ("name", "params"),
-    [("polynomial", {}), ("polynomial", {"degree": (3, 1), "scale": "learned"}), ("taylor", {}), ("power", {})],
+    [("polynomial", {}), ("polynomial", {"degree": (3, 1), "scale": "learned"}), ("taylor", {}), ("power", {}), ("rebased", {})],
 )
 def test_mechanisms_keep_their_definition_in_the_linear_form(
     name: str, params: dict[str, object], causal: bool, monkeypatch: pytest.MonkeyPatch
@@ -171,6 +171,8 @@ def test_mechanisms_keep_their_definition_in_the_linear_form(
     mask = torch.zeros(3, 611, dtype=torch.bool)
     mask[0, 500:] = mask[1, :99] = mask[2, 100:200] = True
     module = attnbench.build(name, 3, 3, **params).double()
+    for parameter in module.parameters():
+        parameter.data += 0.1 * torch.linspace(-1.0, 2.0, parameter.numel()).view_as(parameter)
     out = module(q, k, v, causal=causal, padding_mask=mask)
     expected = module.matrix(q, k, causal=causal, padding_mask=mask) @ v.masked_fill(mask[:, None, :, None], 0.0)
     torch.testing.assert_close(out, expected)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from attnbench.attention import at_least_float32, count_visible, hide_padding
+from attnbench.attention import at_least_float32, count_visible, hide_padding, without_autocast
 from attnbench.kernels.activation import Polynomial
 from attnbench.kernels.feature_states import Coefficients, chunking, degree_of
 from attnbench.kernels.linear import divide
@@ -81,16 +81,22 @@ def are_features_cheaper(shape: Sequence[int], coefficients: Coefficients, causa
 
 
 def normalised_polynomial_attention(
-    q: Rows, k: Rows, v: Rows, coefficients: Coefficients, causal: bool, padding_mask: Bool[Tensor, "batch seq_len"] | None
+    q: Rows,
+    k: Rows,
+    v: Rows,
+    coefficients: Coefficients,
+    causal: bool,
+    padding_mask: Bool[Tensor, "batch seq_len"] | None,
+    epsilon: float = 0.0,
 ) -> Rows:
-    """sum_j P(s_ij) v_j / sum_j P(s_ij) over the keys that are not padded, s = q . k / sqrt(d), for a P that is never negative.
+    """sum_j P(s_ij) v_j / (sum_j P(s_ij) + epsilon) over the keys that are not padded, s = q . k / sqrt(d), for a P that is never negative.
 
     A row whose sum is zero is zero, and so is a padded one. Padded rows of q and k must be zero. Half precision is worked in float32.
     By features the sum is exact to rounding relative to |q|^p sum |k|^p: a query that is nearly orthogonal to every key has fewer digits
     than in tiles.
 
-    Causal, the first row has one key, of weight 1, and is its value. So the gradient by its score s is 0 exactly: for a square the quotient
-    gives 2 (g . v - g . out) / s, the rounding of both products over an s near 0.
+    Causal and without epsilon, the first row has one key, of weight 1, and is its value. So the gradient by its score s is 0 exactly: for a
+    square the quotient gives 2 (g . v - g . out) / s, the rounding of both products over an s near 0.
     """
     dtype = v.dtype
     q, k, v = (at_least_float32(x) for x in (q, k, v))
@@ -98,13 +104,14 @@ def normalised_polynomial_attention(
         (values,) = hide_padding(padding_mask, v)
         q = q / math.sqrt(q.shape[-1])
         sums = power_sums(q, k, values, coefficients, causal)
-        denominators = _sums_of_weights(q, k, coefficients, padding_mask)
+        with without_autocast(q.device):
+            denominators = _sums_of_weights(q, k, coefficients, padding_mask)
     else:
         (values,) = hide_padding(padding_mask, torch.cat([v, torch.ones_like(v[..., :1])], dim=-1))  # the ones sum the denominator
         sums, denominators = polynomial_attention(q, k, values, coefficients, causal).split([v.shape[-1], 1], dim=-1)
-    denominators = denominators.clamp_min(0.0)
+    denominators = denominators.clamp_min(0.0) + epsilon
     out = divide(sums, denominators)
-    if causal:
+    if causal and not epsilon:
         only = denominators[..., :1, :].detach()
         out = torch.cat([divide(only, only) * v[..., :1, :], out[..., 1:, :]], dim=-2)  # without weight nothing
     return hide_padding(padding_mask, out.to(dtype))[0]

@@ -68,10 +68,12 @@ def polynomial_step(
     return out, PolynomialState(recent, state.length + 1 - recent.length, sums)
 
 
-def normalised_polynomial_step(q: Row, k: Rows, v: Rows, state: PolynomialState, coefficients: Coefficients) -> tuple[Row, PolynomialState]:
+def normalised_polynomial_step(
+    q: Row, k: Rows, v: Rows, state: PolynomialState, coefficients: Coefficients, epsilon: float = 0.0
+) -> tuple[Row, PolynomialState]:
     """The last row of `normalised_polynomial_attention`, in the dtype of v, and the state after it."""
     sums, state = polynomial_step(q, k, v, state, coefficients)
-    return divide(sums[..., :-1], sums[..., -1:].clamp_min(0.0)).to(v.dtype), state
+    return divide(sums[..., :-1], sums[..., -1:].clamp_min(0.0) + epsilon).to(v.dtype), state
 
 
 @cache
