@@ -54,23 +54,28 @@ class Bench:
         self.inputs = [torch.randn(shape, device=device, dtype=self.dtype, requires_grad=True) for _ in range(3)]
         self.upstream = torch.randn(shape, device=device, dtype=self.dtype)
         self.input_bytes = 3 * math.prod(shape) * self.dtype.itemsize
+        self.hidden = torch.randn(batch_size, seq_len, num_heads * head_dim, device=device, dtype=self.dtype)
 
-    def call(self, name: str, mode: str, **params: object) -> Callable[[int], object]:
+    def call(self, name: str, mode: str, causal: bool = False, **params: object) -> Callable[[int], object]:
         """A call of one mechanism: "forward" without gradients, or "training", forward and backward."""
         import torch
 
         import attnbench
+        from attnbench import registry
 
-        module = attnbench.build(name, self.num_heads, self.head_dim, seq_len=self.seq_len, **params).to(self.device, self.dtype)
+        d_model = self.num_heads * self.head_dim
+        module = attnbench.build(name, self.num_heads, self.head_dim, seq_len=self.seq_len, d_model=d_model, **params)
+        module.to(self.device, self.dtype)
+        context = {"hidden": self.hidden} if registry.load("variants", name).needs_hidden else {}
 
         def forward(_: int) -> object:
             with torch.no_grad():
-                return module(*self.inputs)
+                return module(*self.inputs, causal=causal, **context)
 
         def training(_: int) -> None:
             for x in (*self.inputs, *module.parameters()):
                 x.grad = None
-            module(*self.inputs).backward(self.upstream)
+            module(*self.inputs, causal=causal, **context).backward(self.upstream)
 
         return forward if mode == "forward" else training
 
@@ -140,7 +145,21 @@ def on_cpu() -> Iterator[Row]:
         bench = Bench(16384, head_dim)
         measured = bench.ratio(bench.call("softmax", "forward"), bench.call("polynomial", "forward", degree=degree))
         yield Row(f"softmax / polynomial, degree {degree}, head_dim {head_dim}, forward, 16,384", measured, at_least=floor)
+    yield from linear_growth()
     yield from checks()
+
+
+def linear_growth() -> Iterator[Row]:
+    """Exponents of the time of windows, features and recurrences in their chunked form, causal; a window against all keys."""
+    from attnbench.stats import exponent
+
+    benches = {seq_len: Bench(seq_len) for seq_len in LENGTHS if seq_len <= 16384}
+    calls = [benches[16384].call(name, "forward", causal=True) for name in ("softmax", "sliding_window")]
+    yield Row("softmax / sliding_window of 512, causal, forward, 16,384", benches[16384].ratio(*calls), at_least=6.0)
+    for name in ("sliding_window", "retention", "gla", "mamba2", "deltanet", "gated_deltanet", "hedgehog"):
+        seconds = [bench.seconds(bench.call(name, "forward", causal=True)) for bench in benches.values()]
+        growth = exponent(list(benches), seconds).value
+        yield Row(f"{name}, causal, forward, 2,048 to 16,384: exponent of time", growth, at_most=1.15, unit="")
 
 
 def orthogonal_growth() -> Iterator[Row]:

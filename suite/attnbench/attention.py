@@ -106,6 +106,7 @@ class Variant:
                dtype or form alone, raise Unsupported there, in forward or in backward.
     needs_hidden: whether it is also given hidden=[batch, seq_len, d_model], the tokens that q, k and v are maps of: for gates.
     grouped:   whether it takes keys and values of fewer heads than queries; without it, such a module cannot be built (Unsupported).
+    reads_qk:  whether it reads queries and keys; of a control that does not, fewer bytes must have been moved in the time of a call.
     head_group: how many heads work together; num_heads must be a multiple.
     reference: float64 dense matrix by definition, called as reference(module, q, k, causal, padding_mask), with hidden= where it
                needs_hidden; where it is None the module's own `matrix` in float64 serves.
@@ -140,6 +141,7 @@ class Variant:
     training: bool = True
     needs_hidden: bool = False
     grouped: bool = False
+    reads_qk: bool = True
     head_group: int = 1
     reference: Callable[..., Matrix] | None = None
     reference_rows: ReferenceRows | None = None

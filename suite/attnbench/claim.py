@@ -6,16 +6,15 @@ arm has enough seeds at enough places. Missing data make a claim inconclusive, n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.analysis.settings import BENCH as BENCH  # never mixed in one judgement
-from attnbench.analysis.settings import comparable, needed_rows
+from attnbench.analysis.settings import comparable, needed_rows, usual
 from attnbench.errors import BadInput
 from attnbench.store.metrics import is_time
 
@@ -30,8 +29,6 @@ EXPLORATORY = "the rule is younger than its data"
 SEEDS = 3  # the least that any claim may ask for
 ROW = ("arm", "at", "seed", "value", "unit", "id", "status")
 FAILED = ("oom", "timeout", "error", "incorrect")
-# Axes on which a cell of another value bears on no claim, unless its query asks for it by name.
-USUAL: Mapping[str, object] = MappingProxyType({"num_kv_heads": None, "padded": 0.0, "token_shift": False})
 
 
 @dataclass(frozen=True)
@@ -105,14 +102,12 @@ def measured(table: pd.DataFrame, track: str, metric: str, by_timing: bool = Fal
     reproduced by leaving them out.
 
     by_timing: whether records of different timing rules stand beside each other, for a claim about costs, which then has "timing" in
-    `apart`; else the newest counts, whatever its rule. Cells that are not USUAL are among them only where `where` names the axis: a claim
-    that asks for several values has the axis in `apart`. where: column=value, or a tuple of values, for example variant="softmax" or
-    mode=("forward", "training"). Besides the columns of the frame there are `label` and `rate`, see analysis.settings.comparable.
+    `apart`; else the newest counts, whatever its rule. Cells that are not usual, as padded ones are not, are among them only where `where`
+    names the axis (analysis.labels.USUAL); a claim that asks for several values of it has it in `apart`. where: column=value, or a tuple of
+    values, for example variant="softmax" or mode=("forward", "training"). Besides the columns of the frame there are `label` and `rate`,
+    see analysis.settings.comparable.
     """
-    mask = (table["track"] == track).to_numpy()
-    for name, usual in USUAL.items():
-        if name not in where:
-            mask = mask & (table[name].isna() if usual is None else table[name] == usual).to_numpy()
+    mask = (table["track"] == track).to_numpy() & usual(table, but=where)
     for name in (name for name in where if name in table.columns):
         mask = mask & table[name].isin(_tuple(where[name])).to_numpy()
     needed = table.iloc[needed_rows(table, np.flatnonzero(mask), metric)]

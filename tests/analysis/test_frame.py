@@ -91,7 +91,11 @@ def test_columns_have_the_same_types_with_and_without_records(new_results: Path)
     full = attnbench.load(new_results).dtypes
     assert list(empty.index) == list(full.index)
     assert [str(full[name]) for name in ("variant", "reason", "unit", "clock", "id")] == ["str"] * 5
-    assert {name for name in full.index if full[name] != empty[name]} <= {"causal", *(n for n in full.index if full[n] == "int64")}
+    assert {name for name in full.index if full[name] != empty[name]} <= {
+        "causal",
+        "token_shift",
+        *(n for n in full.index if full[n] == "int64"),
+    }
 
 
 def test_unreadable_lines_are_warned_of(results: Path) -> None:

@@ -53,6 +53,20 @@ def test_a_task_that_all_solve_leaves_the_average_and_is_named() -> None:
     assert not is_solved("bits_per_byte", [1.5, 2.0])  # of which fewer are better
 
 
+@pytest.mark.parametrize("option", [{"token_shift": True}, {"init_norm": 0.5}])
+def test_models_with_an_option_take_no_part_in_the_average(option: dict[str, object]) -> None:
+    """Here they would turn the order."""
+    records = scores(softmax=[0.9] * 3, orthogonal=[0.8] * 3)
+    turned = [
+        learnt(v, seed, x, task=f"task{n}", **option)
+        for v, x in (("softmax", 0.1), ("orthogonal", 0.2))
+        for seed in range(3)
+        for n in range(3)
+    ]
+    (found,) = task_ranks(frame([*turned, *records]))
+    assert (found.labels, found.ranks, found.left_out) == (("softmax", "orthogonal"), (1.0, 2.0), ())
+
+
 def test_the_lengths_of_tasks_are_told() -> None:
     assert lengths_text(["mnist (embedded:1)", "mqar (generated)", "sotu_era (embedded:2)"]) == "N 32 to 128"
     assert lengths_text(["mnist (embedded:1)", "somebodys (embedded:2)"]) == "N 49"

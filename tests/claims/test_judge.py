@@ -233,7 +233,7 @@ def test_a_cell_of_another_kind_bears_on_no_claim_that_does_not_ask_for_it(axis:
     assert measured(table, "kernel", "forward_s", **{axis: other})["value"].round().tolist() == [2.0]
 
 
-@pytest.mark.parametrize(("axis", "other"), [("token_shift", True)])
+@pytest.mark.parametrize(("axis", "other"), [("token_shift", True), ("init_norm", 0.5)])
 def test_a_model_with_an_option_bears_on_no_claim_that_does_not_ask_for_it(axis: str, other: object) -> None:
     table = frame([learnt("softmax", seed, 0.5 + on / 4, **{axis: other} if on else {}) for seed in range(3) for on in (False, True)])
     assert measured(table, "task", "accuracy", label="softmax")["value"].tolist() == [0.5] * 3

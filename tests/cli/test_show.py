@@ -59,7 +59,7 @@ def test_grouped_cells_have_tables_of_their_own_that_say_so(tmp_path: Path) -> N
         assert text.count(f"batch 1, {heads} 64") == 2  # of time and of memory
 
 
-@pytest.mark.parametrize(("option", "told"), [({"token_shift": True}, "token_shift")])
+@pytest.mark.parametrize(("option", "told"), [({"token_shift": True}, "token_shift"), ({"init_norm": 0.5}, "init_norm 0.5")])
 def test_models_with_an_option_have_tables_of_their_own_that_say_so(option: dict[str, object], told: str, tmp_path: Path) -> None:
     text = shown([learnt("softmax", seed, 0.5, **of) for seed in range(3) for of in ({}, option)], tmp_path)
     assert re.findall(r"task · mnist · (.*) · 1 epoch", text) == ["residual · 2 layers", f"residual · 2 layers · {told}"]

@@ -138,11 +138,12 @@ def test_a_parameter_that_json_cannot_hold_exactly_is_refused(tmp_path: Path, de
         load_variant(str(file))
 
 
-FLAGS = ("causal", "normalises_rows", "equivariant", "orthogonal", "training", "needs_hidden")
+FLAGS = ("normalises_rows", "equivariant", "orthogonal", "training", "needs_hidden", "grouped", "reads_qk")
 WRONG_FIELDS = {  # what is allowed, and the fields and values that are not so
     "give a number from 0 to 100": (
         ("time_exponent", "memory_exponent"), ("None", "'2'", "math.nan", "math.inf", "-1.0", "True", "10**400", "2j")
     ),
+    'give True, False or "only"': (("causal",), ("'no'", "0", "None", "'Only'")),
     "give True or False": (FLAGS, ("'no'", "0", "None")),
     "give a whole number of at least 1": (("head_group",), ("0", "-1", "2.5", "'2'", "True", "None")),
     "give a text": (("citation", "family", "formula"), ("None", "3", "b'x'", "['softmax']")),

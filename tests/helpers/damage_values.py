@@ -37,6 +37,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "batch_size": SIZES, "num_heads": SIZES[:6], "head_dim": SIZES[:6], "seq_len": SIZES, "num_layers": SIZES, "epochs": SIZES,
     "seed": (-1, 0, 1, 1000, 2**53, -(2**63)), "lr": (None, 5e-324, 1e-9, 0.1, 1.0, 1e308), "causal": (True, False),
     "padded": (0, 0.25, 1 / 3, 0.999), "num_kv_heads": (None, 1, 2, 3, 2**53), "token_shift": (True, False),
+    "init_norm": (1, 5e-324, 0.5, 1 / 3, 1e308),
     "lr_grid": (None, "", " ", "0.001 0.003", "x", "inf nan", "-1"), "data": (None, "x", "embedded:0", ":"), "dtype": ("bfloat16",
     "float16"),
     "task": ("mnist", "x", "sotu_lm", "con", "é"), "evaluate": ("test", "validation"), "mode": ("forward", "training", "prefill", "decode"),

@@ -79,7 +79,7 @@ def timed(variant: str, middle: float, count: int = SAMPLES, **fields: Any) -> R
 
 def learnt(variant: str, seed: int, accuracy: float, **fields: Any) -> Record:
     """A run of a task on its test part."""
-    axes = {name: fields.pop(name) for name in list(fields) if name in (*TASK_AXES, "evaluate", "token_shift")}
+    axes = {name: fields.pop(name) for name in list(fields) if name in (*TASK_AXES, "evaluate", "token_shift", "init_norm")}
     spec = make_spec(track="task", variant=variant, seed=seed, seq_len=None, mode="training", **{**TASK_AXES, **axes})
     given = {"accuracy": [accuracy], "train_s": [10.0], "peak_memory_bytes": [1e6], "drift_anchor_s": [1e-3]}
     return make_record(spec, **{"measurements": given, **fields})

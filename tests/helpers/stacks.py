@@ -44,6 +44,11 @@ def architecture(
     )
 
 
+def is_causal(name: str) -> bool:
+    """How a stack of this mechanism is called: causally where it has no other form."""
+    return registry.load("variants", name).forms[0]
+
+
 class Recorder(nn.Module):
     """A mechanism of the tests' own: passes the values on and remembers what it was given."""
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import attnbench
 from attnbench import registry
-from attnbench.kernels import polynomial, power_sums, tiled, tiles
+from attnbench.kernels import feature_states, polynomial, power_sums, tiled, tiles
 from attnbench.kernels.activation import Activation, Polynomial, Relu, Sigmoid, SquaredRelu
 from attnbench.kernels.polynomial import are_features_cheaper
 from attnbench.kernels.symmetric import SymmetricFeatures
@@ -74,11 +74,11 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "KEYS", 16)
     monkeypatch.setattr(tiles, "CAUSAL_KEYS", 16)
     monkeypatch.setattr(tiles, "HEADS", 2)
-    monkeypatch.setattr(power_sums, "MOST_HEADS", 4)
-    monkeypatch.setattr(power_sums, "SHORTEST_CHUNK", 8)
-    monkeypatch.setattr(power_sums, "LONGEST_CHUNK", 32)
-    monkeypatch.setattr(power_sums, "SHORTEST_CAUSAL_CHUNK", 8)
-    monkeypatch.setattr(power_sums, "LONGEST_CAUSAL_CHUNK", 16)
+    monkeypatch.setattr(feature_states, "MOST_HEADS", 4)
+    monkeypatch.setattr(feature_states, "SHORTEST_CHUNK", 8)
+    monkeypatch.setattr(feature_states, "LONGEST_CHUNK", 32)
+    monkeypatch.setattr(feature_states, "SHORTEST_CAUSAL_CHUNK", 8)
+    monkeypatch.setattr(feature_states, "LONGEST_CAUSAL_CHUNK", 16)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -110,10 +110,14 @@ def test_power_sums_are_the_definition(coefficients: tuple[tuple[int, float], ..
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_the_forms_agree_at_their_real_block_sizes(causal: bool) -> None:
-    inputs = draw(1100, head_dim=8, batch=1, heads=5, dtype=torch.float32)
-    one = tiled.elementwise_attention(*inputs, Polynomial(CUBE), causal)
-    other = power_sums.power_sums(*inputs, CUBE, causal)
+@pytest.mark.parametrize(("coefficients", "head_dim", "seq_len"), [(CUBE, 8, 1100), (((0, 1.0), (1, 1.0), (2, 0.5)), 64, 300)], ids=str)
+def test_the_forms_agree_at_their_real_block_sizes(
+    coefficients: tuple[tuple[int, float], ...], head_dim: int, seq_len: int, causal: bool
+) -> None:
+    """The last chunk and the last heads are ragged."""
+    inputs = draw(seq_len, head_dim=head_dim, batch=1, heads=5, dtype=torch.float32)
+    one = tiled.elementwise_attention(*inputs, Polynomial(coefficients), causal)
+    other = power_sums.power_sums(*inputs, coefficients, causal)
     assert relative_error(one, other) < 1e-5
     upstream = torch.randn(one.shape, generator=torch.Generator().manual_seed(1))
     for first, second in zip(torch.autograd.grad(one, inputs, upstream), torch.autograd.grad(other, inputs, upstream), strict=True):
@@ -156,7 +160,7 @@ def test_the_cheaper_form_is_chosen(seq_len: int, head_dim: int, degree: int, li
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
     ("name", "params"),
-    [("polynomial", {}), ("polynomial", {"degree": (3, 1), "scale": "learned"}), ("taylor", {}), ("power", {})],
+    [("polynomial", {}), ("polynomial", {"degree": (3, 1), "scale": "learned"}), ("taylor", {}), ("power", {}), ("rebased", {})],
 )
 def test_mechanisms_keep_their_definition_in_the_linear_form(
     name: str, params: dict[str, object], causal: bool, monkeypatch: pytest.MonkeyPatch
@@ -167,6 +171,8 @@ def test_mechanisms_keep_their_definition_in_the_linear_form(
     mask = torch.zeros(3, 611, dtype=torch.bool)
     mask[0, 500:] = mask[1, :99] = mask[2, 100:200] = True
     module = attnbench.build(name, 3, 3, **params).double()
+    for parameter in module.parameters():
+        parameter.data += 0.1 * torch.linspace(-1.0, 2.0, parameter.numel()).view_as(parameter)
     out = module(q, k, v, causal=causal, padding_mask=mask)
     expected = module.matrix(q, k, causal=causal, padding_mask=mask) @ v.masked_fill(mask[:, None, :, None], 0.0)
     torch.testing.assert_close(out, expected)
@@ -219,3 +225,11 @@ def test_vmap_is_a_loop(name: str) -> None:
     torch.testing.assert_close(torch.func.vmap(module)(q, k, v), looped)
     torch.testing.assert_close(torch.func.vmap(lambda one: module(one, k[0], v[0]))(q)[0], looped[0])
     assert registry.load("variants", name).causal
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_vmap_of_power_sums_is_a_loop(causal: bool) -> None:
+    q, k, v = torch.randn(3, 2, 2, 3, 11, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    mapped = torch.func.vmap(lambda *inputs: power_sums.power_sums(*inputs, CUBE, causal))(q, k, v)
+    for found, *inputs in zip(mapped, q, k, v, strict=True):
+        torch.testing.assert_close(found, power_sums.power_sums(*inputs, CUBE, causal))

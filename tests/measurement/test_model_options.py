@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from attnbench import registry
 from attnbench.measurement.tracks import measure_cell
@@ -40,7 +41,29 @@ def test_a_token_shift_is_a_part_of_a_tasks_model_and_not_of_its_mechanism() -> 
     assert count_mechanism_parameters(shifted) == count_mechanism_parameters(plain)
 
 
+@pytest.mark.parametrize("variant", ["softmax", "orthogonal", "value_skipinit"])
+def test_a_norm_at_the_start_is_a_factor_on_w_q_and_w_k_after_the_mechanisms_own(variant: str) -> None:
+    def weights(init_norm: float) -> list[dict[str, torch.Tensor]]:
+        torch.manual_seed(0)
+        stack = StackTrial(deep(variant=variant, init_norm=init_norm), variant).stack
+        return [{name: x.detach() for name, x in block.attention.named_parameters()} for block in stack.blocks]
+
+    for plain, scaled in zip(weights(1.0), weights(0.125), strict=True):
+        assert plain.keys() == scaled.keys()
+        for name, x in plain.items():
+            assert torch.equal(scaled[name], x / 8 if name in ("w_q.weight", "w_k.weight") else x), name
+
+
+def test_a_norm_at_the_start_is_that_of_a_tasks_model_too() -> None:
+    def model(**axes: Any) -> Any:
+        torch.manual_seed(0)
+        return build_model(make_spec(**{**TASK, "task": "digits", **SMALL, **axes}), registry.load("tasks", "digits"), "softmax")
+
+    layers = zip(model().stack.blocks, model(init_norm=4).stack.blocks, strict=True)
+    assert all(torch.equal(4 * one.attention.w_k.weight, other.attention.w_k.weight) for one, other in layers)
+
+
 @pytest.mark.long
-def test_a_depth_cell_with_a_token_shift_is_measured_verified_and_diagnosed() -> None:
-    found = measure_cell(deep(variant="softmax", token_shift=True), "softmax", None, lambda _: None).samples
+def test_a_depth_cell_with_options_is_measured_verified_and_diagnosed() -> None:
+    found = measure_cell(deep(variant="softmax", token_shift=True, init_norm=2.0), "softmax", None, lambda _: None).samples
     assert found["error_share"][0] <= 1.0 and found["jacobian_condition"] and found["attention_frobenius"]

@@ -23,7 +23,7 @@ from attnbench.training.model import count_mechanism_parameters, count_parameter
 from attnbench.workload import IGNORED, Parts, Size, Split, Task
 
 TOLERANCE = 0.025  # of a model's parameters, that a mechanism may bring of its own in the sizes of two cores
-BRINGS_MORE = {"linformer"}  # whose projections along the sequence are its method
+BRINGS_MORE = {"linformer", "gla"}  # projections along the sequence, and a gate of rank 16 for each key dimension, are their method
 SIZE = Size(num_layers=2, num_heads=2, head_dim=8, batch_size=16, epochs=2, lr=1e-2)
 SEQ_LEN, CLASSES = 8, 4
 

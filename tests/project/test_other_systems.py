@@ -140,6 +140,7 @@ def test_a_record_is_stored(platform: str, folder: Path) -> None:
     on(platform, APPEND, folder)
 
 
+@pytest.mark.long
 def test_what_measures_says_in_one_line_that_it_cannot(folder: Path) -> None:
     on("win32", MEASURE, folder)
 

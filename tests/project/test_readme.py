@@ -18,6 +18,7 @@ def test_there_is_python_in_the_readme() -> None:
     assert BLOCKS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("code", BLOCKS)
 def test_its_python_runs(code: str) -> None:
     """On the records that ship with the repository, as a new user would type it."""

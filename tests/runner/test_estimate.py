@@ -119,6 +119,11 @@ def test_a_model_with_a_token_shift_has_an_estimate_of_its_own() -> None:
     assert [Estimate(records).seconds(make_spec(**TASK, seed=1, token_shift=on)) for on in (False, True)] == [20.0, 21.0]
 
 
+def test_a_model_of_another_norm_at_the_start_takes_as_long() -> None:
+    record = make_record(make_spec(**TASK), measurements={"accuracy": [0.5]}, stages_s={"train": 20.0})
+    assert Estimate([record]).seconds(make_spec(**TASK, init_norm=0.5)) == 20.0
+
+
 def test_a_plug_in_that_cannot_be_imported_has_an_estimate_as_a_stranger_has(tmp_path: Path) -> None:
     install(tmp_path, "package-broken", {"broken": "module_broken:VARIANT"}, module_broken="raise RuntimeError('boom')\n")
     records = [measured(of("softmax", 64), 0.01), measured(of("broken", 64), 0.01), measured(of("stranger", 64), 0.01)]

@@ -60,6 +60,7 @@ def test_a_clock_that_differs_from_the_parents_is_not_believed(by_the_cell: floa
 def test_bytes_that_must_be_moved(axes: dict[str, object], expected: float) -> None:
     measured = Measurement({"state_bytes": [1e6]})
     assert moved_bytes(make_spec(seq_len=1024, **axes), measured) == expected
+    assert moved_bytes(make_spec(seq_len=1024, **axes), measured, reads_qk=False) < expected  # a control reads the values alone
 
 
 @pytest.mark.parametrize(

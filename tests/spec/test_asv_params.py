@@ -36,7 +36,7 @@ groups = st.sampled_from((1, 2))  # heads of queries that share a head of keys a
 kernel = st.fixed_dictionaries(
     {"seq_len": whole, "seed": seeds, "dtype": st.sampled_from(DTYPES), "mode": modes, "causal": st.booleans(), "padded": shares}
 )
-options = st.fixed_dictionaries({"token_shift": st.booleans()})
+options = st.fixed_dictionaries({"token_shift": st.booleans(), "init_norm": rates | st.just(1)})
 depth = st.fixed_dictionaries({"seq_len": whole, "seed": seeds, "block": st.sampled_from(BLOCKS), "num_layers": whole, "mode": modes})
 task = st.fixed_dictionaries(
     {

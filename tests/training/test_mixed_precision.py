@@ -17,7 +17,7 @@ from helpers.mechanisms import RUNNABLE, VARIANTS, attend, device_of, draw, make
 
 WIDTH, HEADS, WORDS, CLASSES = 16, 2, 11, 5
 SHAPES = {"shorter than two heads' width": 7, "longer": 67}
-ORTHOGONAL = [name for name in RUNNABLE if VARIANTS[name].orthogonal]
+ORTHOGONAL = [name for name in RUNNABLE if VARIANTS[name].orthogonal and name != "identity"]  # which is orthogonal without q and k
 CPU = [name for name in RUNNABLE if device_of(name) == "cpu"]
 assert len(ORTHOGONAL) >= 4
 
@@ -54,7 +54,7 @@ def trained(name: str, seq_len: int, causal: bool, padded: bool, mixed: bool) ->
 @pytest.mark.parametrize("seq_len", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("name", CPU)
 def test_a_step_in_bfloat16_is_finite_and_near_that_in_float32(name: str, seq_len: int) -> None:
-    for causal in (False, True) if VARIANTS[name].causal else (False,):
+    for causal in VARIANTS[name].forms:
         for padded in (False, True):
             (loss, gradients), (wanted, exact) = (trained(name, seq_len, causal, padded, mixed) for mixed in (True, False))
             assert gradients.isfinite().all() and len(gradients) == len(exact)
@@ -74,5 +74,5 @@ def test_an_orthogonal_matrix_stays_orthogonal_under_autocast(name: str, dtype: 
             assert attend(module, {key: x.to(dtype) for key, x in inputs.items()}).dtype == dtype
         assert out.dtype == torch.float32
         assert relative_error(out, exact) < 1e-4
-        out.square().sum().backward()
-        assert all(x.grad is not None and x.grad.isfinite().all() for x in leaves.values())
+        gradients = torch.autograd.grad(out.square().sum(), list(leaves.values()), materialize_grads=True)
+        assert all(x.isfinite().all() for x in gradients)

@@ -9,7 +9,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attnbench.training.model import Patches, Stack, Transformer, unit_rms
-from helpers.stacks import BATCH, D_MODEL, HEAD_DIM, HEADS, NAMES, SEQ_LEN, Initialised, architecture, blocks, names, parameters, recording
+from helpers.stacks import (
+    BATCH,
+    D_MODEL,
+    HEAD_DIM,
+    HEADS,
+    NAMES,
+    SEQ_LEN,
+    Initialised,
+    architecture,
+    blocks,
+    is_causal,
+    names,
+    parameters,
+    recording,
+)
+
+CONTROLS = {"identity", "uniform"}  # which read neither queries nor keys, so that W_Q and W_K have no gradient
 
 
 @blocks
@@ -19,11 +35,13 @@ def test_a_stack_keeps_the_shape_and_trains(name: str, block: str) -> None:
     chosen = architecture(name, block)
     stack = Stack(chosen)
     x = torch.randn(BATCH, SEQ_LEN, chosen.d_model)
-    out = stack(x)
+    out = stack(x, is_causal(name))
     assert out.shape == x.shape and out.isfinite().all()
     out.square().mean().backward()
-    gradients = [p.grad for p in stack.parameters()]
-    assert all(g is not None and g.isfinite().all() for g in gradients)
+    gradients = {
+        key: p.grad for key, p in stack.named_parameters() if not (name in CONTROLS and key.endswith(("w_q.weight", "w_k.weight")))
+    }
+    assert all(g is not None and g.isfinite().all() for g in gradients.values())
 
 
 @blocks
@@ -137,11 +155,12 @@ def test_what_stands_under_padding_changes_no_logit(name: str, block: str) -> No
     model = token_classifier(name, block)
     tokens = torch.randint(0, 13, (BATCH, SEQ_LEN))
     mask = torch.arange(SEQ_LEN) >= torch.tensor([11, 7, 1])[:, None]
-    logits = model(tokens, mask)
+    causal = is_causal(name)
+    logits = model(tokens, mask, causal)
     assert logits.shape == (BATCH, 7)
-    torch.testing.assert_close(model((tokens + 5 * mask) % 13, mask), logits, rtol=0.0, atol=1e-6)
-    torch.testing.assert_close(model(tokens, mask)[:1], model(tokens[:1]), rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(model(tokens)[1:], logits[1:], atol=1e-3)
+    torch.testing.assert_close(model((tokens + 5 * mask) % 13, mask, causal), logits, rtol=0.0, atol=1e-6)
+    torch.testing.assert_close(model(tokens, mask, causal)[:1], model(tokens[:1], None, causal), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(model(tokens, None, causal)[1:], logits[1:], atol=1e-3)
 
 
 @blocks
@@ -152,7 +171,8 @@ def test_extra_padding_changes_no_logit(name: str, block: str) -> None:
     short.position = nn.Parameter(long.position.detach()[:7])
     tokens = torch.randint(0, 13, (BATCH, SEQ_LEN))
     mask = (torch.arange(SEQ_LEN) >= 7).expand(BATCH, -1)
-    torch.testing.assert_close(long(tokens, mask), short(tokens[:, :7]), rtol=1e-4, atol=1e-4)
+    causal = is_causal(name)
+    torch.testing.assert_close(long(tokens, mask, causal), short(tokens[:, :7], None, causal), rtol=1e-4, atol=1e-4)
 
 
 @blocks
@@ -160,7 +180,7 @@ def test_a_sequence_that_is_all_padding_gives_finite_logits_and_gradients(block:
     for name in NAMES:
         model = token_classifier(name, block)
         mask = torch.tensor([[False] * SEQ_LEN, [True] * SEQ_LEN])
-        logits = model(torch.randint(0, 13, (2, SEQ_LEN)), mask)
+        logits = model(torch.randint(0, 13, (2, SEQ_LEN)), mask, is_causal(name))
         F.cross_entropy(logits, torch.tensor([1, 2])).backward()
         assert logits.isfinite().all()
         gradients = [p.grad for p in model.parameters() if p.grad is not None]

@@ -56,7 +56,10 @@ def test_it_is_declared_in_full(name: str) -> None:
 
 
 # Their code is another's but for a few lines, and that one is checked here in `make test`; a new file is, too.
-ALIKE = {"cosine", "orthogonal_cayley", "orthogonal_newton_schulz", "power", "relu", "shaped", "squared_relu", "taylor", "value_skipinit"}
+ALIKE = {
+    "cosine", "deltanet", "mamba2", "orthogonal_cayley", "orthogonal_newton_schulz", "power", "relu", "shaped", "softmax_one",
+    "sparsemax", "squared_relu", "ssmax", "taylor", "uniform", "value_skipinit", "xsa",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.long) if name in ALIKE else name for name in RUNNABLE])

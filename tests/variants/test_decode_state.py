@@ -13,6 +13,7 @@ from attnbench.kernels.cache import SMALLEST_CAPACITY, WIDENED_VALUES, Cache, el
 from attnbench.kernels.count import reported_flops
 from attnbench.kernels.polynomial_step import PolynomialState, fold_length
 from attnbench.kernels.running_sums import RunningSums
+from attnbench.kernels.windowed import WindowCache
 from attnbench.measurement.memory import peak_memory_bytes
 from helpers.mechanisms import DECODING, VARIANTS, decoding, draw, make, parts, state_after, step
 
@@ -33,11 +34,18 @@ def state_bytes(state: object) -> int:
 
 @decoding
 def test_a_state_grows_only_with_a_cache_of_all_tokens(name: str) -> None:
-    """One of running sums, or of a polynomial that folds its cache into sums, does not; where time is declared linear it may not."""
+    """One of running sums, or of a polynomial that folds its cache into sums, does not; where time is declared linear it may not.
+
+    One of a window grows to the window.
+    """
     module, inputs = make(name, seq_len=1000), draw(name, seq_len=1000)
     after_100, after_1000 = (state_bytes(state_after(module, inputs, tokens)) for tokens in (100, 1000))
-    if name not in CACHED or isinstance(module.init_state(1), PolynomialState):
+    if name == "identity":
+        assert after_1000 == after_100 == 0
+    elif name not in CACHED or isinstance(module.init_state(1), PolynomialState):
         assert after_1000 == after_100 > 0
+    elif isinstance(module.init_state(1), WindowCache):
+        assert after_1000 == 4 * after_100  # a cache with room for the window, 512 tokens, and for 128
     else:
         assert VARIANTS[name].time_exponent > 1.5
         assert after_1000 > 7.9 * after_100  # a cache with room for 1,024 tokens and for 128

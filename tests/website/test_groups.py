@@ -24,7 +24,7 @@ FIRST = {"kernel": {}, "depth": STACK, "task": TASK}
 OTHER = {
     "device": "cuda", "dtype": "bfloat16", "causal": True, "batch_size": 2, "num_heads": 2, "head_dim": 32, "mode": "training",
     "seq_len": 64, "block": "skipless", "num_layers": 3, "task": "digits", "data": "embedded:2", "epochs": 2, "padded": 0.25,
-    "num_kv_heads": 1, "token_shift": True,
+    "num_kv_heads": 1, "token_shift": True, "init_norm": 0.5,
 }  # fmt: skip
 ELSEWHERE = {"torch": "1.0", "threads": 7, "gpu": "another GPU", "timing": "settled"}  # axes that are in the environment
 EVERY = [(track, axis) for track, setting in SETTING.items() for axis in setting]
@@ -96,8 +96,9 @@ def test_fewer_key_value_heads_are_said_in_the_shape() -> None:
 
 @pytest.mark.parametrize("track", ["depth", "task"])
 def test_the_options_of_a_model_are_axes_that_the_usual_ones_go_without_saying(track: str) -> None:
-    assert "token_shift" not in labelled(track=track, **FIRST[track])
-    assert labelled(track=track, **FIRST[track], token_shift=True)["token_shift"] == "token shift before Q, K and V"
+    assert not {"token_shift", "init_norm"} & labelled(track=track, **FIRST[track]).keys()
+    told = labelled(track=track, **FIRST[track], token_shift=True, init_norm=0.5)
+    assert told["token_shift"] == "token shift before Q, K and V" and told["init_norm"] == "W_Q and W_K times 0.5 at the start"
 
 
 def test_every_record_of_a_group_finds_its_place() -> None:

@@ -262,13 +262,26 @@ def test_the_metric_of_every_task_is_named(usual_results: Results) -> None:
 
 def test_views_of_tasks_differ_in_axes_that_a_reader_knows(usual_results: Results, usual: Files) -> None:
     def last_axes(views: Sequence[View]) -> set[tuple[str, ...]]:
-        return {tuple(axis.name for axis in view.axes[-7:]) for view in views}
+        return {tuple(axis.name for axis in view.axes[-8:]) for view in views}
 
-    expected = {("torch", "causal", "task", "block", "num_layers", "token_shift", "recipe")}
+    expected = {("torch", "causal", "task", "block", "num_layers", "token_shift", "init_norm", "recipe")}
     assert last_axes(accuracy.views(usual_results)) == expected
     assert last_axes([view for view in board_plots.views(usual_results) if view.axes[0].value == "task"]) == expected
     names = [axis["name"] for axis in index_of(usual, "accuracy")["axes"]]
-    assert names == ["hardware", "device", "threads", "dtype", "torch", "task", "causal", "block", "num_layers", "token_shift", "recipe"]
+    assert names == [
+        "hardware",
+        "device",
+        "threads",
+        "dtype",
+        "torch",
+        "task",
+        "causal",
+        "block",
+        "num_layers",
+        "token_shift",
+        "init_norm",
+        "recipe",
+    ]
 
 
 def test_mixed_precision_is_said() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
 
 Params = Mapping[str, Any]
+# Axes with a value that goes without saying: that which every cell had before there was the axis.
+USUAL: Params = {f.name: f.default for f in fields(Spec) if f.name in ("num_kv_heads", "padded", "token_shift", "init_norm")}
 
 
 class Labels:
@@ -70,7 +73,7 @@ def threads_text(threads: float | str | None) -> str:
 
 
 def setting_text(setting: Mapping[str, Any]) -> str:
-    """A setting as text: numbers with their names, other values as they are; missing values are left out.
+    """A setting as text: numbers with their names, other values as they are; missing values, and what goes without saying, are left out.
 
     >>> setting_text({"mode": "forward", "causal": True, "seq_len": 4096.0, "block": None})
     'forward, causal, seq_len 4,096'
@@ -79,7 +82,7 @@ def setting_text(setting: Mapping[str, Any]) -> str:
 
 
 def _part(name: str, value: Any) -> str:
-    if value is None or value != value:
+    if value is None or value != value or (name in USUAL and USUAL[name] == value):
         return ""
     if isinstance(value, bool) or type(value).__name__ == "bool":
         return name if value else ""

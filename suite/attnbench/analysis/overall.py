@@ -19,7 +19,7 @@ from attnbench.analysis.entries import settings
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.ranking import rankings
 from attnbench.analysis.scaling import series_of
-from attnbench.analysis.settings import BENCH, SETTING, as_texts, comparable
+from attnbench.analysis.settings import BENCH, SETTING, as_texts, comparable, usual
 from attnbench.analysis.task_metrics import SOLVED, is_solved
 from attnbench.stats import AverageRanks, average_ranks, performance_profile
 from attnbench.store.metrics import higher_is_better
@@ -52,12 +52,12 @@ class Aggregate:
 def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | None = None) -> list[Aggregate]:
     """Average ranks over tasks with Nemenyi's critical difference, one aggregate for each bench.
 
-    block: the kind of block whose models are ranked. The score of a mechanism on a task is its mean over seeds. Where a task was run with
-    several depths or recipes, the one with most mechanisms that have three seeds counts. A mechanism that has such a result on less than
-    three quarters of the tasks is left out; then every task is left out on which one of the remaining mechanisms has none. A task that all
-    solve, with an accuracy above .999, orders nothing and is left out before that.
+    block: the kind of block whose models are ranked; those with an option, such as a token shift, take no part. The score of a mechanism on
+    a task is its mean over seeds. Where a task was run with several depths or recipes, the one with most mechanisms that have three seeds
+    counts. A mechanism that has such a result on less than three quarters of the tasks is left out; then every task is left out on which
+    one of the remaining mechanisms has none. A task that all solve, above an accuracy of .999, orders nothing and is left out before that.
     """
-    rows = rankings(table[(table["block"] == block).to_numpy()], "task", labels)["result"]
+    rows = rankings(table[(table["block"] == block).to_numpy() & usual(table)], "task", labels)["result"]
     rows = rows.assign(
         name=[f"{task} ({data})" if isinstance(data, str) else task for task, data in zip(rows["task"], rows["data"], strict=True)]
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.analysis.labels import Labels, canonical
+from attnbench.analysis.labels import USUAL, Labels, canonical
 from attnbench.errors import BadInput
 from attnbench.spec.plain import plain_params
 from attnbench.store.newest import newest, newest_places
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # What a result was computed on and with: two that differ in it are never compared, averaged or judged together.
 BENCH = ("machine", "device", "gpu", "threads", "dtype", "torch")
 _SHARED = (*BENCH, "causal", "batch_size", "num_heads", "head_dim")
-_OPTIONS = ("token_shift",)  # of a model
+_OPTIONS = ("token_shift", "init_norm")  # of a model
 # The axes on which two results of a track must agree to be compared. The machine stands for its hardware, of which threads and the GPU are
 # the part that was used; data for source and fingerprint; timing for the rule of the rounds, which is missing in older records.
 # A metric whose meaning changes gets a new name, so that two versions of it are never mixed either.
@@ -125,6 +125,14 @@ def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None, ap
     found, number = _where(mine, number >= 0), number[number >= 0]
     heads = heads.iloc[kept]
     return found.assign(record=number, rate=heads["rate"].to_numpy()[number], label=heads["label"].to_numpy()[number])
+
+
+def usual(table: pd.DataFrame, but: Collection[str] = ()) -> NDArray[np.bool_]:
+    """Whether a row's cell has the value that goes without saying on every axis of USUAL, those named in `but` left aside."""
+    found = np.ones(len(table), dtype=bool)
+    for name in USUAL.keys() - but:
+        found &= (table[name].isna() if USUAL[name] is None else table[name] == USUAL[name]).to_numpy()
+    return found
 
 
 def needed_rows(table: pd.DataFrame, rows: NDArray[np.intp], metric: str) -> NDArray[np.intp]:

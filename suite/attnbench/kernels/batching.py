@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 
-def by_folding(function: type[Function], info: Any, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...]) -> tuple[Tensor, int]:
+def by_folding(function: type[Function], info: Any, in_dims: tuple[Any, ...], inputs: tuple[Any, ...]) -> tuple[Tensor, int]:
     """The function's `vmap`: calls it on tensors [mapped * batch, ...] and gives its result as [mapped, batch, ...].
 
     A tensor that is not mapped is repeated for every element.
@@ -17,14 +17,14 @@ def by_folding(function: type[Function], info: Any, in_dims: tuple[int | None, .
 
 
 def several_by_folding(
-    function: type[Function], info: Any, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...]
+    function: type[Function], info: Any, in_dims: tuple[Any, ...], inputs: tuple[Any, ...]
 ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
     """The same for a function of several results."""
     results = _folded(function, info, in_dims, inputs)
     return tuple(x.unflatten(0, (info.batch_size, -1)) for x in results), (0,) * len(results)
 
 
-def _folded(function: type[Function], info: Any, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...]) -> Any:
+def _folded(function: type[Function], info: Any, in_dims: tuple[Any, ...], inputs: tuple[Any, ...]) -> Any:
     """What the function gives for tensors [mapped * batch, ...]."""
 
     def fold(x: Tensor, dim: int | None) -> Tensor:

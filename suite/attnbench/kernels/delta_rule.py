@@ -35,7 +35,8 @@ from attnbench.kernels.chunk_decay import ChunkDecay
 from attnbench.kernels.delta_rule_span import SolvedSpan
 
 CHUNK = 32  # tokens at most; measured on the CPU for heads of 64: chunks of 16 and 64 take 1.1 to 1.3 times as long
-SPAN_NUMBERS = {"cpu": 2**17, "cuda": 2**22}  # of the queries in a span: a few tensors as large are at work at once
+# Of the queries in a span: some tensors as large are at work at once. Measured on the CPU; a GPU, not measured, needs more to do at once.
+SPAN_NUMBERS = {"cpu": 2**17, "cuda": 2**22}
 EPS = 1e-6  # under the root of a length, as in the authors' code
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]

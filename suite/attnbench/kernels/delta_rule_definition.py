@@ -8,6 +8,7 @@ to the last row that is asked for. Segments of them are computed anew in a backw
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -92,34 +93,34 @@ def _unit(x: Tensor) -> Tensor:
 
 def _recurrence(q: Tensor, k: Tensor, v: Tensor, beta: Gates, log_decay: Gates | None, wanted: list[int]) -> Tensor:
     """The outputs of the `wanted` tokens, in order, whose queries q holds."""
-    decay = None if log_decay is None else log_decay.exp()[..., None]
-    state = k.new_zeros(len(k.flatten(0, 1)), k.shape[-1], v.shape[-1])
-    # One token is [batch * heads, 1, ...]. beta is multiplied in before: fewer operations a token, and they are small.
-    parts = [x.flatten(0, 1) for x in (k, beta[..., None] * k, beta[..., None] * v, *([] if decay is None else [decay]))]
-    q = q.flatten(0, 1)
-    outs: list[Tensor] = []
-    for start in range(0, wanted[-1] + 1, SEGMENT):
-        at = slice(start, min(start + SEGMENT, wanted[-1] + 1))
-        reads = [token - start for token in wanted if at.start <= token < at.stop]
-        queries = q[:, len(outs) : len(outs) + len(reads)]
-        state, *found = checkpoint(
-            _segment, state, queries, reads, *(x[:, at] for x in parts), use_reentrant=False, preserve_rng_state=False
-        )
+    end, k = wanted[-1] + 1, k.flatten(0, 1)
+    # [batch * heads, tokens, _], and k as columns. What needs no state is computed for all tokens at once. Each is split once, because the
+    # derivative of every single slice would be as large as what it is a slice of.
+    beta, v = beta.flatten(0, 1)[..., None], v.flatten(0, 1)
+    rows = [-beta * k, beta * v, *([] if log_decay is None else [log_decay.flatten(0, 1)[..., None].exp()])]
+    segments = zip(k.mT[..., :end].split(SEGMENT, 2), *(x[:, :end].split(SEGMENT, 1) for x in rows), strict=True)
+    reads = [[token % SEGMENT for token in wanted if token // SEGMENT == i] for i in range(math.ceil(end / SEGMENT))]
+    queries = q.flatten(0, 1).split([len(at) for at in reads], 1)
+    state, outs = k.new_zeros(len(k), k.shape[-1], v.shape[-1]), list[Tensor]()
+    for segment, at, own in zip(segments, reads, queries, strict=True):
+        state, *found = checkpoint(_segment, state, own, at, *segment, use_reentrant=False, preserve_rng_state=False)
         outs += found
-    return torch.cat(outs, 1).unflatten(0, k.shape[:2])
+    return torch.cat(outs, 1).unflatten(0, q.shape[:2])
 
 
 def _segment(
-    state: Tensor, q: Tensor, reads: list[int], k: Tensor, beta_k: Tensor, beta_v: Tensor, decay: Tensor | None = None
+    state: Tensor, q: Tensor, reads: list[int], k: Tensor, minus_beta_k: Tensor, beta_v: Tensor, decay: Tensor | None = None
 ) -> tuple[Tensor, ...]:
-    """The state after some tokens, and the outputs of those at the positions `reads`."""
-    outs: list[Tensor] = []
-    for token in range(k.shape[1]):
-        at = slice(token, token + 1)
-        if decay is not None:
-            state = state * decay[:, at]
-        u = torch.baddbmm(beta_v[:, at], beta_k[:, at], state, alpha=-1.0)
-        state = torch.baddbmm(state, k[:, at].mT, u)
-        if reads[len(outs) : len(outs) + 1] == [token]:
-            outs.append(q[:, len(outs), None] @ state)
+    """The state after some tokens, and the outputs of those at the positions `reads`, whose queries q holds."""
+    queries = dict(zip(reads, q.unbind(1), strict=True))
+    decays = itertools.repeat(None) if decay is None else decay.split(1, 1)
+    tokens = zip(k.split(1, 2), minus_beta_k.split(1, 1), beta_v.split(1, 1), decays, strict=False)
+    outs = []
+    for token, (key, minus_beta_key, beta_value, fading) in enumerate(tokens):
+        if fading is not None:
+            state = state * fading
+        u = torch.baddbmm(beta_value, minus_beta_key, state)  # beta (v - h^T k)
+        state = torch.baddbmm(state, key, u)
+        if token in queries:
+            outs.append(queries[token][:, None] @ state)
     return state, *outs

@@ -13,16 +13,18 @@ from torch import Tensor
 
 from attnbench.kernels.chunk_decay import ChunkDecay, Chunks, Pairs, PerToken, State
 
+Keys = Float[Tensor, "chunks rows size head_dim"]
+Values = Float[Tensor, "chunks rows size value_dim"]
 States = Float[Tensor, "chunks_and_1 rows head_dim value_dim"]
 
 
 @dataclass(frozen=True)
 class Gradients:
-    """The gradients by what a span was given. The others are None where there is no decay or nobody asked for them."""
+    """The gradients by what a span was given; there is none by log_decay where the state does not decay."""
 
-    q: Chunks
-    k: Chunks
-    v: Chunks
+    q: Keys
+    k: Keys
+    v: Values
     beta: PerToken
     log_decay: PerToken | None
     state: State
@@ -35,7 +37,7 @@ class SolvedSpan:
     states: the state before each chunk and, last, that after the span.
     """
 
-    def __init__(self, k: Chunks, v: Chunks, beta: PerToken, decay: ChunkDecay, state: State) -> None:
+    def __init__(self, k: Keys, v: Values, beta: PerToken, decay: ChunkDecay, state: State) -> None:
         self.k, self.beta, self.decay = k, beta[..., None], decay
         self.products = (k @ k.mT).tril(-1)
         self.lower = decay.between(self.products) * self.beta
@@ -48,12 +50,12 @@ class SolvedSpan:
             u = self.u[i].baddbmm_(self.past[i], self.states[i], alpha=-1.0)
             torch.baddbmm(decay.over_chunk(i, self.states[i]), self.until[i].mT, u, out=self.states[i + 1])
 
-    def read(self, q: Chunks) -> Chunks:
+    def read(self, q: Keys) -> Values:
         """q_t h_t."""
         inside = self.decay.between((q @ self.k.mT).tril()) @ self.u
         return inside.add_(self.decay.since_start(q) @ self.states[:-1])
 
-    def gradients(self, q: Chunks, by_out: Chunks, by_last: State) -> Gradients:
+    def gradients(self, q: Keys, by_out: Values, by_last: State) -> Gradients:
         """The gradients of all inputs, given those by what `read` gives for q and by the last state."""
         decay, k, u, before = self.decay, self.k, self.u, self.states[:-1]
         scores = (q @ k.mT).tril()
@@ -85,8 +87,8 @@ class SolvedSpan:
             state=by_states[0],
         )
 
-    def _back_through_states(self, by_states: Chunks, by_u: Chunks, by_last: State) -> States:
-        """The gradients by all states; adds to by_u, in place, what comes through later states. by_states: without later chunks."""
+    def _back_through_states(self, by_states: Float[Tensor, "chunks rows head_dim value_dim"], by_u: Values, by_last: State) -> States:
+        """The gradients by all states, and in place those by u: what is given of both leaves out what comes through later states."""
         found = by_last.new_empty(self.states.shape)
         found[-1] = by_last
         for i in reversed(range(len(by_u))):

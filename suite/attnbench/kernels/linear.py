@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +22,10 @@ from torch import Tensor
 from attnbench.attention import Matrix, PaddingMask, at_least_float32, hide_padding, hide_unseen
 
 CHUNK = 128  # tokens; near head_dim and the number of features, so that the work inside and between chunks is about the same
+BLOCK = 1024  # tokens: features of as many as the caches hold
 
 Features = Float[Tensor, "batch heads seq_len features"]
+Rows = Float[Tensor, "batch heads seq_len head_dim"]
 Values = Float[Tensor, "batch heads seq_len value_dim"]
 LogScale = Float[Tensor, "batch heads seq_len"]
 
@@ -43,13 +46,45 @@ def kernel_attention(
     dtype, v = v.dtype, at_least_float32(v)
     (values,) = hide_padding(padding_mask, torch.cat([v, torch.ones_like(v[..., :1])], dim=-1))  # the ones sum the denominator
     log_scale = _hide_scale(log_scale, padding_mask)
-    if causal:
-        sums = _causal_sums(phi_q, phi_k, values, log_scale)
+    if causal and log_scale is not None:
+        sums = _scaled_causal_sums(phi_q, phi_k, values, log_scale)
+    elif causal:
+        sums, _ = _causal_sums(phi_q, phi_k, values)
     else:
         if log_scale is not None:
             values = values * (log_scale - log_scale.detach().amax(-1, keepdim=True)).exp()[..., None]
         sums = phi_q @ (phi_k.mT @ values)
     return hide_padding(padding_mask, divide(sums[..., :-1], sums[..., -1:]).to(dtype))[0]
+
+
+def mapped_attention(
+    map_q: Callable[[Tensor], Features],
+    map_k: Callable[[Tensor], Features],
+    q: Rows,
+    k: Rows,
+    v: Values,
+    causal: bool = False,
+    padding_mask: PaddingMask | None = None,
+) -> Values:
+    """`kernel_attention` of the features map_q(q) and map_k(k), which are made and used a block of tokens at a time.
+
+    They lie in the cache then, however long the sequence is: measured, 8 times the tokens take 8 times as long, and not 11 times.
+    """
+    dtype, v = v.dtype, at_least_float32(v)
+    (values,) = hide_padding(padding_mask, torch.cat([v, torch.ones_like(v[..., :1])], dim=-1))
+    keys, weighed = k.split(BLOCK, -2), values.split(BLOCK, -2)  # no slices: the gradient of each would be as long as the sequence
+    total, out = None, []
+    if not causal:
+        products = [map_k(block).mT @ own for block, own in zip(keys, weighed, strict=True)]
+        total = sum(products[1:], start=products[0])
+    for index, block in enumerate(q.split(BLOCK, -2)):
+        if causal:
+            sums, total = _causal_sums(map_q(block), map_k(keys[index]), weighed[index], total)
+        else:
+            assert total is not None
+            sums = map_q(block) @ total
+        out.append(divide(sums[..., :-1], sums[..., -1:]).to(dtype))
+    return hide_padding(padding_mask, torch.cat(out, dim=-2))[0]
 
 
 def kernel_matrix(
@@ -93,43 +128,50 @@ def _hide_scale(log_scale: Tensor | None, padding_mask: PaddingMask | None) -> T
     return log_scale.masked_fill(padding_mask[:, None, :], torch.finfo(log_scale.dtype).min)
 
 
-def _causal_sums(phi_q: Tensor, phi_k: Tensor, values: Tensor, log_scale: Tensor | None) -> Tensor:
+def _causal_sums(phi_q: Tensor, phi_k: Tensor, values: Tensor, first: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """sum_{j <= i} w_ij values_j, and sum_j phi_k values_j^T; both include `first`, that sum of tokens before these."""
+    seq_len = values.shape[-2]
+    q, k, w = _in_chunks(seq_len, phi_q, phi_k, values)
+    before, total = _sum_before(k.mT @ w, first=first)
+    sums = (q @ k.mT).tril_() @ w + q @ before
+    return sums.flatten(-3, -2)[..., :seq_len, :], total
+
+
+def _scaled_causal_sums(phi_q: Tensor, phi_k: Tensor, values: Tensor, log_scale: Tensor) -> Tensor:
     """sum_{j <= i} w_ij values_j, row i up to a positive constant of its own."""
     seq_len = values.shape[-2]
-    chunks = max(1, math.ceil(seq_len / CHUNK))
-    size = math.ceil(seq_len / chunks)
-    q, k, w = (_cut(x, chunks, size) for x in (phi_q, phi_k, values))  # [batch, heads, chunks, size, _]
+    q, k, w = _in_chunks(seq_len, phi_q, phi_k, values)
     inside = (q @ k.mT).tril_()
-    if log_scale is None:
-        sums = inside @ w + q @ _sum_before(k.mT @ w)
-    else:
-        (scale,) = _cut(log_scale[..., None], chunks, size, torch.finfo(log_scale.dtype).min).unbind(-1)
-        largest = scale.detach().flatten(-2).cummax(-1).values.view_as(scale)  # up to each row
-        at_end = largest[..., -1:]  # up to the end of each chunk
-        before_end = torch.cat([at_end[..., :1, :], at_end[..., :-1, :]], dim=-2)  # of the chunk before; the first has none
-        # The states before a chunk are relative to `before_end`, and shrink when the chunk brings a larger key.
-        states = k.mT @ (w * (scale - at_end).exp()[..., None])
-        before = _sum_before(states, (before_end - at_end).exp()[..., None])
-        # Above the diagonal the difference is a later key's, and could overflow; `inside` is zero there already.
-        inside = inside * (scale[..., None, :] - largest[..., :, None]).tril().exp()
-        sums = inside @ w + (before_end - largest).clamp(max=0.0).exp()[..., None] * (q @ before)  # positive in the first chunk alone
+    (scale,) = _in_chunks(seq_len, log_scale[..., None], fill=torch.finfo(log_scale.dtype).min)[0].unbind(-1)
+    largest = scale.detach().flatten(-2).cummax(-1).values.view_as(scale)  # up to each row
+    at_end = largest[..., -1:]  # up to the end of each chunk
+    before_end = torch.cat([at_end[..., :1, :], at_end[..., :-1, :]], dim=-2)  # of the chunk before; the first has none
+    # The states before a chunk are relative to `before_end`, and shrink when the chunk brings a larger key.
+    states = k.mT @ (w * (scale - at_end).exp()[..., None])
+    before, _ = _sum_before(states, (before_end - at_end).exp()[..., None])
+    # Above the diagonal the difference is a later key's, and could overflow; `inside` is zero there already.
+    inside = inside * (scale[..., None, :] - largest[..., :, None]).tril().exp()
+    sums = inside @ w + (before_end - largest).clamp(max=0.0).exp()[..., None] * (q @ before)  # positive in the first chunk alone
     return sums.flatten(-3, -2)[..., :seq_len, :]
 
 
-def _cut(x: Tensor, chunks: int, size: int, fill: float = 0.0) -> Tensor:
+def _in_chunks(seq_len: int, *tensors: Tensor, fill: float = 0.0) -> list[Tensor]:
     """[..., seq_len, n] as [..., chunks, size, n], filled at the end."""
-    missing = chunks * size - x.shape[-2]
-    return (F.pad(x, (0, 0, 0, missing), value=fill) if missing else x).unflatten(-2, (chunks, size))
+    chunks = max(1, math.ceil(seq_len / CHUNK))
+    size = math.ceil(seq_len / chunks)
+    missing = chunks * size - seq_len
+    return [(F.pad(x, (0, 0, 0, missing), value=fill) if missing else x).unflatten(-2, (chunks, size)) for x in tensors]
 
 
-def _sum_before(states: Tensor, shrink: Tensor | None = None) -> Tensor:
-    """The sum of the states of all earlier chunks, shrunk at every step; zero for the first. [..., chunks, features, value_dim].
+def _sum_before(states: Tensor, shrink: Tensor | None = None, first: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The sum of the states of all earlier chunks, shrunk at every step, and that of all; from `first` on, or from zero.
 
-    One addition a chunk: on the CPU half the time of torch.cumsum, which strides over whole states.
+    states: [..., chunks, features, value_dim]. One addition a chunk: on the CPU half the time of torch.cumsum, which strides over whole
+    states.
     """
     each = states.unbind(-3)
-    running = [torch.zeros_like(each[0])]
+    running = [torch.zeros_like(each[0]) if first is None else first]
     factors = itertools.repeat(None) if shrink is None else shrink.unbind(-3)
-    for state, factor in zip(each[:-1], factors, strict=False):
+    for state, factor in zip(each, factors, strict=False):
         running.append(running[-1] + state if factor is None else torch.addcmul(state, running[-1], factor))
-    return torch.stack(running, dim=-3)
+    return torch.stack(running[:-1], dim=-3), running[-1]

@@ -9,20 +9,21 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from attnbench.attention import at_least_float32, hide_padding
+from attnbench.attention import at_least_float32, count_visible, hide_padding, without_autocast
 from attnbench.kernels.activation import Polynomial
+from attnbench.kernels.feature_states import Coefficients, chunking, degree_of
 from attnbench.kernels.linear import divide
-from attnbench.kernels.power_sums import Coefficients, chunking, degree_of, power_sums
+from attnbench.kernels.power_sums import power_sums
 from attnbench.kernels.tiled import elementwise_attention
 from attnbench.kernels.triton import polynomial
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 
-# The cost model, measured on two cores (`make forms`): nanoseconds of the forward pass, and of one small operation. Training takes 6 to 7
-# times as long in either form, so that one model serves both. Other devices have not been measured; it decides there too.
-SCORE_NS, SCORE_COLUMN_NS = 0.2, 0.0125  # a score of a tile, and each column of q, k and v
-FEATURE_NS, FEATURE_COLUMN_NS = 0.6, 0.02  # a feature of a token, of both q and k
-OPERATION_NS = 8000.0
+# The cost model, of two cores (`make forms`): nanoseconds of the forward pass, and of one small operation. Training takes 4 to 5 times as
+# long by tiles and 3 to 4 times by features, so that one model serves both. Other devices have not been measured; it decides there too.
+SCORE_NS, SCORE_COLUMN_NS = 0.12, 0.024  # a score of a tile, and each column of q, k and v
+FEATURE_NS, FEATURE_COLUMN_NS = 0.6, 0.019  # a feature of a token, of both q and k
+OPERATION_NS = 6000.0
 
 
 def polynomial_attention(
@@ -80,24 +81,54 @@ def are_features_cheaper(shape: Sequence[int], coefficients: Coefficients, causa
 
 
 def normalised_polynomial_attention(
-    q: Rows, k: Rows, v: Rows, coefficients: Coefficients, causal: bool, padding_mask: Bool[Tensor, "batch seq_len"] | None
+    q: Rows,
+    k: Rows,
+    v: Rows,
+    coefficients: Coefficients,
+    causal: bool,
+    padding_mask: Bool[Tensor, "batch seq_len"] | None,
+    epsilon: float = 0.0,
 ) -> Rows:
-    """sum_j P(s_ij) v_j / sum_j P(s_ij) over the keys that are not padded, s = q . k / sqrt(d), for a P that is never negative.
+    """sum_j P(s_ij) v_j / (sum_j P(s_ij) + epsilon) over the keys that are not padded, s = q . k / sqrt(d), for a P that is never negative.
 
     A row whose sum is zero is zero, and so is a padded one. Padded rows of q and k must be zero. Half precision is worked in float32.
     By features the sum is exact to rounding relative to |q|^p sum |k|^p: a query that is nearly orthogonal to every key has fewer digits
     than in tiles.
 
-    Causal, the first row has one key, of weight 1, and is its value. So the gradient by its score s is 0 exactly: for a square the quotient
-    gives 2 (g . v - g . out) / s, the rounding of both products over an s near 0.
+    Causal and without epsilon, the first row has one key, of weight 1, and is its value. So the gradient by its score s is 0 exactly: for a
+    square the quotient gives 2 (g . v - g . out) / s, the rounding of both products over an s near 0.
     """
     dtype = v.dtype
     q, k, v = (at_least_float32(x) for x in (q, k, v))
-    (values,) = hide_padding(padding_mask, torch.cat([v, torch.ones_like(v[..., :1])], dim=-1))  # the ones sum the denominator
-    sums = polynomial_attention(q, k, values, coefficients, causal)
-    denominators = sums[..., -1:].clamp_min(0.0)
-    out = divide(sums[..., :-1], denominators)
-    if causal:
+    if not causal and degree_of(coefficients) <= 2 and are_features_cheaper(q.shape, coefficients, causal):
+        (values,) = hide_padding(padding_mask, v)
+        q = q / math.sqrt(q.shape[-1])
+        sums = power_sums(q, k, values, coefficients, causal)
+        with without_autocast(q.device):
+            denominators = _sums_of_weights(q, k, coefficients, padding_mask)
+    else:
+        (values,) = hide_padding(padding_mask, torch.cat([v, torch.ones_like(v[..., :1])], dim=-1))  # the ones sum the denominator
+        sums, denominators = polynomial_attention(q, k, values, coefficients, causal).split([v.shape[-1], 1], dim=-1)
+    denominators = denominators.clamp_min(0.0) + epsilon
+    out = divide(sums, denominators)
+    if causal and not epsilon:
         only = denominators[..., :1, :].detach()
         out = torch.cat([divide(only, only) * v[..., :1, :], out[..., 1:, :]], dim=-2)  # without weight nothing
     return hide_padding(padding_mask, out.to(dtype))[0]
+
+
+def _sums_of_weights(
+    q: Rows, k: Rows, coefficients: Coefficients, padding_mask: Bool[Tensor, "batch seq_len"] | None
+) -> Float[Tensor, "batch heads seq_len 1"]:
+    """sum_j P(q_i . k_j) for a P of degree 2 at most: c_0 N + c_1 q . sum_j k_j + c_2 q^T (sum_j k_j k_j^T) q.
+
+    A column of ones beside the values would give it too, in a sixth more time: products of 65 columns are slower than that of 64.
+    """
+    factors = dict(coefficients)
+    count = count_visible(q.shape[-2], False, padding_mask, q.device).to(q.dtype)
+    total = factors.get(0, 0.0) * count
+    if 1 in factors:
+        total = total + factors[1] * (q @ k.sum(-2, keepdim=True).mT)
+    if 2 in factors:
+        total = total + factors[2] * ((q @ (k.mT @ k)) * q).sum(-1, keepdim=True)
+    return total

@@ -19,8 +19,9 @@ from torch import Tensor
 from attnbench.attention import at_least_float32
 from attnbench.kernels.activation import Polynomial
 from attnbench.kernels.cache import Cache
+from attnbench.kernels.feature_states import Coefficients, degree_of, features_of
 from attnbench.kernels.linear import divide
-from attnbench.kernels.power_sums import Coefficients, degree_of, features_of, meet_sums, sums_of
+from attnbench.kernels.power_sums import meet_sums, sums_of
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 Row = Float[Tensor, "batch heads queries head_dim"]  # one query a head; of grouped queries those of its group
@@ -67,10 +68,12 @@ def polynomial_step(
     return out, PolynomialState(recent, state.length + 1 - recent.length, sums)
 
 
-def normalised_polynomial_step(q: Row, k: Rows, v: Rows, state: PolynomialState, coefficients: Coefficients) -> tuple[Row, PolynomialState]:
+def normalised_polynomial_step(
+    q: Row, k: Rows, v: Rows, state: PolynomialState, coefficients: Coefficients, epsilon: float = 0.0
+) -> tuple[Row, PolynomialState]:
     """The last row of `normalised_polynomial_attention`, in the dtype of v, and the state after it."""
     sums, state = polynomial_step(q, k, v, state, coefficients)
-    return divide(sums[..., :-1], sums[..., -1:].clamp_min(0.0)).to(v.dtype), state
+    return divide(sums[..., :-1], sums[..., -1:].clamp_min(0.0) + epsilon).to(v.dtype), state
 
 
 @cache

@@ -8,12 +8,15 @@ part of f_{p-1} that begins at the same group:
 so that a part is always a suffix, each product is one broadcast multiplication, and nothing is gathered. With step 1 the dimension is
 C(d + p - 1, p); a larger step needs fewer and larger operations but keeps both orders of two coordinates in one group. The weight is
 the number of orders of the groups. Features lie as [batch, dimension, tokens]: the innermost axis is long whatever the group.
+
+The features of the highest power need not all be there at once: those of one group are a part, which is made, used and forgotten while it
+lies in the cache.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -21,6 +24,20 @@ from torch import Tensor
 
 Coordinates = Float[Tensor, "batch head_dim tokens"]
 Features = Float[Tensor, "batch _ tokens"]  # a list of them has a dimension for each power
+
+
+@dataclass(frozen=True)
+class Part:
+    """The features of a power that begin with a coordinate of one group."""
+
+    group: slice  # the coordinates
+    suffix: slice  # the features of the power below that they multiply
+    place: slice  # the products, among the features of the power
+
+    @property
+    def rows(self) -> int:
+        """How many features it has."""
+        return int(self.place.stop - self.place.start)
 
 
 class SymmetricFeatures:
@@ -34,40 +51,45 @@ class SymmetricFeatures:
         for _ in range(degree - 1):
             parts = [size * suffix for size, suffix in zip(self._sizes, self._suffixes[-1], strict=True)]
             self._suffixes.append([sum(parts[group:]) for group in range(len(parts))])
-
-    @property
-    def groups(self) -> int:
-        """How many groups the coordinates are cut into."""
-        return len(self._sizes)
+        self.top = self.parts(degree) if degree > 1 else []
+        """The parts of the highest power; none where that is 1."""
 
     def dimension(self, power: int) -> int:
         """Size of f_power; 1 for power 0."""
         return self._suffixes[power - 1][0] if power else 1
 
+    def parts(self, power: int) -> list[Part]:
+        """The parts of a power of at least 2, in the order of their features."""
+        parts, start, total = [], 0, self.dimension(power - 1)
+        for index, size in enumerate(self._sizes):
+            suffix, begin = self._suffixes[power - 2][index], index * self.step
+            parts.append(Part(slice(begin, begin + size), slice(total - suffix, total), slice(start, start + size * suffix)))
+            start += size * suffix
+        return parts
+
     def of(self, x: Coordinates) -> list[Features]:
         """[f_0, f_1, ..., f_degree] of the tokens in the columns of x."""
+        return self._up_to(self.degree, x)
+
+    def below_top(self, x: Coordinates) -> list[Features]:
+        """The same without the highest power, if that is above 1."""
+        return self._up_to(max(1, self.degree - 1), x)
+
+    def _up_to(self, degree: int, x: Coordinates) -> list[Features]:
         levels = [torch.ones_like(x[:, :1]), x]
-        for power in range(2, self.degree + 1):
+        for power in range(2, degree + 1):
             made = x.new_empty(x.shape[0], self.dimension(power), x.shape[2])
-            for group, suffix, part in self._parts(power):
-                torch.mul(x[:, group, None], levels[-1][:, None, suffix], out=self._split(made, group, part))
+            for part in self.parts(power):
+                fill_(made[:, part.place], part, x, levels[-1])
             levels.append(made)
         return levels
 
-    def pull_back_(self, x: Coordinates, levels: list[Features], gradients: list[Features | None]) -> Coordinates:
-        """The gradient of x from those of the levels (None for zero), which are overwritten."""
-        total = torch.zeros_like(x)
-        for power in range(self.degree, 1, -1):
-            above, below = gradients[power], gradients[power - 1]
-            assert above is not None
-            if below is None:
-                below = torch.zeros_like(levels[power - 1])
-            for group, suffix, part in self._parts(power):
-                block = self._split(above, group, part)
-                total[:, group] += torch.mul(block, levels[power - 1][:, None, suffix]).sum(2)
-                below[:, suffix] += block.mul_(x[:, group, None]).sum(1)
-            gradients[power - 1] = below
-        return total if gradients[1] is None else total.add_(gradients[1])
+    def pull_back_(self, x: Coordinates, levels: list[Features], gradients: list[Features]) -> Coordinates:
+        """The gradient of x from those of `levels`, which `below_top` made. They are overwritten; the result is that of level 1."""
+        for power in range(len(levels) - 1, 1, -1):
+            for part in self.parts(power):
+                pull_back_part_(part, x, levels[power - 1], gradients[power][:, part.place], gradients[1], gradients[power - 1])
+        return gradients[1]
 
     def weights(self, power: int) -> Float[Tensor, "dimension 1"]:
         """How many orders the groups of each feature have: p! over the factorials of how often each group occurs; float64."""
@@ -85,16 +107,32 @@ class SymmetricFeatures:
             orders /= run
         return orders[:, None]
 
-    def _parts(self, power: int) -> Iterator[tuple[slice, slice, slice]]:
-        """For every group: its coordinates, the suffix of f_{power-1} that it multiplies, and its part of f_power."""
-        start = 0
-        total = self.dimension(power - 1)
-        for index, size in enumerate(self._sizes):
-            suffix = self._suffixes[power - 2][index]
-            begin = index * self.step
-            yield slice(begin, begin + size), slice(total - suffix, total), slice(start, start + size * suffix)
-            start += size * suffix
 
-    @staticmethod
-    def _split(features: Tensor, group: slice, part: slice) -> Tensor:
-        return features[:, part].unflatten(1, (group.stop - group.start, -1))
+def fill_(features: Features, part: Part, x: Coordinates, below: Features) -> Features:
+    """The features of one part, from the coordinates and the features of the power below."""
+    torch.mul(x[:, part.group, None], below[:, None, part.suffix], out=_by_coordinate(features, part))
+    return features
+
+
+def pull_back_part_(
+    part: Part,
+    x: Coordinates,
+    below: Features,
+    gradient: Features,
+    d_x: Coordinates,
+    d_below: Features,
+    scratch: Features | None = None,
+) -> None:
+    """Add to d_x and d_below what the gradient of a part gives; they may be one tensor, where the power below is 1.
+
+    The gradient is overwritten, and so is a scratch of its shape.
+    """
+    gradient = _by_coordinate(gradient, part)
+    products = torch.mul(gradient, below[:, None, part.suffix], out=None if scratch is None else _by_coordinate(scratch, part))
+    d_x[:, part.group].add_(products.sum(2))  # no +=, which would then copy the slice onto itself
+    d_below[:, part.suffix].add_(gradient.mul_(x[:, part.group, None]).sum(1))
+
+
+def _by_coordinate(features: Features, part: Part) -> Tensor:
+    """The products of a part with an axis for the coordinates of its group: [batch, coordinates, suffix, tokens]."""
+    return features.unflatten(1, (part.group.stop - part.group.start, -1))

@@ -111,8 +111,9 @@ class _Tiled(torch.autograd.Function):
                 total.baddbmm_(d_scores, keys.k)
                 keys.dk.baddbmm_(d_scores.mT, queries)
                 if d_drift is not None:
-                    d_drift[heads, rows] += d_scores.sum(-1)
-                    d_drift[heads, keys.at] -= d_scores.sum(-2)
+                    # Over the tokens rounding would add up.
+                    d_drift[heads, rows] += d_scores.sum(-1, dtype=torch.float64)
+                    d_drift[heads, keys.at] -= d_scores.sum(-2, dtype=torch.float64)
             dq[heads, rows] = total
             if rows.stop == tiles.seq_len:  # the last of these heads
                 for keys in tiles.keys_so_far():

@@ -22,15 +22,16 @@ def clocks_disagree(measured: Measurement, by_our_clock_s: float) -> str | None:
     return f"timing took {by_our_clock_s:.2f} s by the parent's clock and {measured.timed_s:.2f} s by the cell's own"
 
 
-def moved_bytes(spec: Spec, measured: Measurement) -> float:
+def moved_bytes(spec: Spec, measured: Measurement, reads_qk: bool = True) -> float:
     """Bytes that every algorithm must move.
 
     kernel: q, k, v in and the output out, of tokens that are no padding, and as many again for gradients; in decode half of the state,
-    whose buffers may be up to twice as long as what they hold. depth: none are claimed, for a stack's parameters may stay in a cache.
+    whose buffers may be up to twice as long as what they hold. A mechanism that reads no q and k moves v and the output. depth: none are
+    claimed, for a stack's parameters may stay in a cache.
     """
     if spec.track != "kernel" or spec.seq_len is None:
         return 0.0
-    token = 2 * (spec.num_heads + spec.kv_heads) * spec.head_dim * ITEMSIZE[spec.dtype]
+    token = (2 if reads_qk else 1) * (spec.num_heads + spec.kv_heads) * spec.head_dim * ITEMSIZE[spec.dtype]
     if spec.mode == "decode":
         return token * spec.batch_size + measured.samples["state_bytes"][0] / 2
     return float(token * sum(spec.lengths()) * (2 if spec.mode == "training" else 1))
@@ -49,15 +50,16 @@ def needed_flops(spec: Spec, measured: Measurement, time_exponent: float) -> flo
     return 2.0 * spec.d_model * pairs * (3 if spec.mode == "training" else 1)
 
 
-def too_fast(spec: Spec, measured: Measurement, peaks: Peaks, time_exponent: float = 0.0) -> str | None:
+def too_fast(spec: Spec, measured: Measurement, peaks: Peaks, time_exponent: float = 0.0, reads_qk: bool = True) -> str | None:
     """Why the time is impossible on this machine; None if it is possible. Adds the shares of the machine's peaks to the samples.
 
-    time_exponent: what the mechanism declares, for a call whose FLOPs could not be counted, or of which no operator told any.
+    time_exponent: what the mechanism declares, for a call whose FLOPs could not be counted, or of which no operator told any. reads_qk:
+    see Variant.
     """
     times = measured.samples.get(f"{spec.mode}_s")
     if spec.track == "task" or not times:
         return None
-    flops, moved, seconds = needed_flops(spec, measured, time_exponent), moved_bytes(spec, measured), median(times)
+    flops, moved, seconds = needed_flops(spec, measured, time_exponent), moved_bytes(spec, measured, reads_qk), median(times)
     floor = floor_s(peaks, spec.dtype, flops, moved)
     if seconds < SLACK * floor:
         return (

@@ -122,9 +122,10 @@ def _judged(cell: Cell, result: Result, roof: Roof | None, peaks: Peaks | None) 
     why = _why_no_clock(result)
     if why is None and roof is not None and peaks is not None:
         declared = fact(lambda: float(registry.field("variants", cell.variant_source, "time_exponent"))) or 0.0
-        why = too_fast(spec, measured, peaks, declared)
+        reads_qk = fact(lambda: bool(registry.field("variants", cell.variant_source, "reads_qk", default=True))) is not False
+        why = too_fast(spec, measured, peaks, declared, reads_qk)
         better = None if why is None else roof.measure_again(spec.device)
-        why = why if better is None else too_fast(spec, measured, better, declared)
+        why = why if better is None else too_fast(spec, measured, better, declared, reads_qk)
     return result if why is None else Result("incorrect", "judge", why, stages_s=result.stages_s)
 
 

@@ -40,7 +40,8 @@ class Spec:
     num_kv_heads: heads of a kernel cell's keys and values, which groups of its num_heads heads of queries share; None for as many as heads.
     padded: the share of a kernel cell's tokens that are padding, see `lengths`. seed: it draws the inputs; of a kernel or depth cell,
     another seed is the same cell in another process.
-    token_shift: whether the layers of a depth or task cell project each token mixed with the one before it (model option, any mechanism).
+    token_shift, init_norm: options of the model of a depth or task cell, for any mechanism: whether a layer projects each token mixed with
+    the one before it, and a factor on W_Q and W_K at the start.
     Axes that a track does not have are None. `d_model` is `num_heads * head_dim`. `data` names the source and fingerprint of a
     task's data ("embedded:1a2b3c4d"); `params` holds the variant's parameters, defaults included once the spec is resolved. For a task
     dtype "bfloat16" is mixed precision: weights and the optimiser stay in float32.
@@ -67,6 +68,7 @@ class Spec:
     block: str | None = None
     num_layers: int | None = None
     token_shift: bool = False
+    init_norm: float = 1.0
     task: str | None = None
     data: str | None = None
     epochs: int | None = None
@@ -109,6 +111,9 @@ class Spec:
         self._make_float("padded")
         if type(self.padded) is not float or not 0 <= self.padded < 1:
             raise BadInput(f"padded is {shown(self.padded)}; it must be the share of tokens that are padding, from 0 to below 1")
+        self._make_float("init_norm")
+        if type(self.init_norm) is not float or not 0 < self.init_norm < float("inf"):
+            raise BadInput(f"init_norm is {shown(self.init_norm)}; it must be a finite number above 0, a factor on W_Q and W_K")
         for name in ("causal", "token_shift"):
             if type(getattr(self, name)) is not bool:
                 raise BadInput(f"{name} is {shown(getattr(self, name))}; it must be true or false")
@@ -197,7 +202,7 @@ class Spec:
 
     def options(self) -> list[str]:
         """What a model has beside its stack, in words, as far as it is not the default."""
-        return ["token_shift"] if self.token_shift else []
+        return [*(["token_shift"] if self.token_shift else []), *([f"init_norm {self.init_norm:g}"] if self.init_norm != 1 else [])]
 
     def label(self) -> str:
         """A short name for progress lines and tables."""
@@ -207,7 +212,7 @@ class Spec:
             parts += [self.task, *(["causal"] if self.causal else []), self.block, self.depth_label(), *self.options()]
             parts += [f"tuning, {rate}"] if self.evaluate == "validation" else [f"seed {self.seed}"]
         elif self.track == "depth":
-            parts += [self.block, self.depth_label(), *self.options(), self.mode]
+            parts += [self.block, self.depth_label(), *self.options(), self.mode, *(["causal"] if self.causal else [])]
         else:
             parts += [f"seq_len {self.seq_len:,}", self.mode, *(["causal"] if self.causal else []), *self._shape_label()]
         if self.track != "task" and self.seed:
@@ -236,8 +241,8 @@ _REQUIRED = {
 }
 # What a track does not do is refused rather than recorded.
 _ABSENT = {
-    "kernel": ("block", "num_layers", "token_shift", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
-    "depth": ("dtype", "causal", "num_kv_heads", "padded", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
+    "kernel": ("block", "num_layers", "token_shift", "init_norm", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
+    "depth": ("dtype", "num_kv_heads", "padded", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
     "task": ("mode", "num_kv_heads", "seq_len", "padded"),
 }
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Spec)}

@@ -106,7 +106,9 @@ class Preset:
 _KERNEL = {"batch_size": 1, "num_heads": 4, "head_dim": 64}
 _WIDE_KERNEL = {**_KERNEL, "head_dim": 128}
 _BATCH = {**_KERNEL, "batch_size": 4}
+_GROUPED_KERNEL = {"batch_size": 1, "num_heads": 32, "num_kv_heads": 8, "head_dim": 128}
 _LARGE_KERNEL = {"batch_size": 4, "num_heads": 16, "head_dim": 64, "dtype": "bfloat16"}
+_LARGE_GROUPED_KERNEL = {**_GROUPED_KERNEL, "dtype": "bfloat16"}
 _PREFILL, _DECODE = {"mode": "prefill", "causal": True}, {"mode": "decode", "causal": True}
 _DEPTH = {"batch_size": 4, "num_heads": 4, "head_dim": 16, "seq_len": 64, "mode": "training"}
 _BOTH = {"mode": ("forward", "training")}
@@ -126,6 +128,12 @@ PEERS = (*PAPERS, "sigmoid", "linear_elu", "gated")
 # models the three with the most discussed papers. Chosen by what the field cites, before and regardless of how fast they are here.
 CITED = ("linear_elu", "performer", "linformer", "nystrom", "cosine", "sigmoid", "differential", "gated")
 RANKED = (*CORE, *CITED)
+# Beside those, what only a causal table shows whole: softmax and its window, and the mechanisms with decays, gates and sticks.
+CAUSAL = (
+    "softmax", "sliding_window", "forgetting", "stick_breaking", "retention", "gla", "mamba2", "deltanet", "gated_deltanet"
+)  # fmt: skip
+GROUPED = ("softmax", "softmax_math", "orthogonal", "polynomial", "sliding_window")
+CONTROLS = ("identity", "uniform")  # what a task gives without a choice of tokens
 EMBEDDED = ("mnist", "fashion_mnist", "sotu_era", "sotu_mlm", "sotu_lm")
 SYNTHETIC = ("mqar", "selective_copy", "listops", "pathfinder")
 
@@ -140,7 +148,7 @@ PRESETS = {
         ),
     ),
     "standard": Preset(
-        "two cores: every mechanism's cost, twelve in three processes; six mechanisms on six tasks, rates chosen from two, three seeds",
+        "two cores: every mechanism's cost, twelve in three processes; six and two controls on six tasks, two rates, three seeds",
         (
             # The main lengths of all, then those between for the core, so that exponents can be had.
             Grid("kernel", ALL_VARIANTS, {**_BOTH, "seq_len": (256, 1024, 4096)}, _KERNEL),
@@ -156,6 +164,10 @@ PRESETS = {
             Grid("kernel", ALL_VARIANTS, {**_BOTH, "seq_len": (1024,)}, {**_KERNEL, "causal": True}),
             Grid("kernel", RANKED, {**_BOTH, "seq_len": (1024,)}, {**_KERNEL, "causal": True}, _THRICE),
             Grid("kernel", RANKED, {"seq_len": (4096,)}, {**_KERNEL, "mode": "training", "causal": True}),
+            Grid("kernel", CAUSAL, {**_BOTH, "seq_len": (256, 4096)}, {**_KERNEL, "causal": True}),
+            # Grouped queries, of 32 heads over 8; mechanisms without them are not asked.
+            Grid("kernel", GROUPED, _BOTH, {**_GROUPED_KERNEL, "seq_len": 1024}),
+            Grid("kernel", GROUPED, {"seq_len": (4096,)}, {**_GROUPED_KERNEL, **_DECODE}),
             # A third of a batch is padding, against the same batch without; wider heads; a shorter dtype.
             Grid("kernel", CORE, {**_BOTH, "padded": (0.0, 0.33)}, {**_BATCH, "seq_len": 1024}, _THRICE),
             Grid("kernel", CITED, {"padded": (0.0, 0.33)}, {**_BATCH, "seq_len": 1024, "mode": "forward"}),
@@ -163,7 +175,8 @@ PRESETS = {
             Grid("kernel", CORE, _BOTH, {**_KERNEL, "seq_len": 2048, "dtype": "bfloat16"}, _THRICE),
             Grid("depth", ALL_VARIANTS, _STACKS, _DEPTH),
             Grid("depth", RANKED, _STACKS, _DEPTH, _THRICE),
-            TaskGrid((*EMBEDDED, "mqar"), PEERS, seeds=3, rates=(1 / 3, 1.0), fixed={**_RESIDUAL, "num_layers": 2}),
+            Grid("depth", CAUSAL, _STACKS, {**_DEPTH, "causal": True}),
+            TaskGrid((*EMBEDDED, "mqar"), (*PEERS, *CONTROLS), seeds=3, rates=(1 / 3, 1.0), fixed={**_RESIDUAL, "num_layers": 2}),
             TaskGrid(("mnist",), PAPERS, seeds=3, rates=(0.5, 1.0), layers=(12, 6), fixed=_DEEP_SKIPLESS),
         ),
     ),
@@ -185,6 +198,7 @@ PRESETS = {
             Grid("kernel", ALL_VARIANTS, {"causal": (False, True), **_BOTH, "seq_len": _LENGTHS}, _LARGE_KERNEL, _THRICE),
             Grid("kernel", ALL_VARIANTS, {"seq_len": (1024, 4096, 16384, 65536)}, {**_LARGE_KERNEL, **_DECODE}, _THRICE),
             Grid("kernel", ALL_VARIANTS, {"seq_len": (1024, 4096, 16384, 65536)}, {**_LARGE_KERNEL, **_PREFILL}),
+            Grid("kernel", GROUPED, {"causal": (False, True), **_BOTH, "seq_len": _LENGTHS}, _LARGE_GROUPED_KERNEL, _THRICE),
             Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8, 12, 16, 32, 64)}, _DEPTH),
             TaskGrid(
                 (*EMBEDDED, "digits", *SYNTHETIC), ALL_VARIANTS, seeds=5, size="large", rates=(1 / 9, 1 / 3, 1.0, 3.0),

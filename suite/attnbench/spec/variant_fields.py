@@ -11,7 +11,7 @@ from attnbench.spec.plain import COUNTED, shown
 
 STEEPEST = 100  # no growth that is measured comes near it
 
-_FLAGS = ("normalises_rows", "equivariant", "orthogonal", "training", "needs_hidden", "grouped")
+_FLAGS = ("normalises_rows", "equivariant", "orthogonal", "training", "needs_hidden", "grouped", "reads_qk")
 _TEXTS = ("citation", "family", "formula")
 _EXPONENTS = ("time_exponent", "memory_exponent")
 _COUNTS = ("head_group",)

@@ -30,6 +30,7 @@ _AXES: dict[str, str] = {
     "block": "residual (pre-norm, with skips) or skipless (neither skips nor norms)",
     "num_layers": "layers of the stack",
     "token_shift": "whether queries, keys and values are projected from each token mixed with the one before it, by learned shares",
+    "init_norm": "factor on W_Q and W_K at the start, after the initialisation of the mechanism",
     "task": "the task's name",
     "data": "source and fingerprint of the task's data",
     "epochs": "passes over the training part",

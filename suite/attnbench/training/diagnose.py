@@ -75,9 +75,9 @@ def dong_residual(tokens: Float[Tensor, "seq_len d_model"]) -> float:
     return float((x - x.mean(0)).norm() / x.norm())
 
 
-def attention_norms(stack: nn.Module, tokens: Float[Tensor, "batch seq_len d_model"]) -> dict[str, list[float]]:
+def attention_norms(stack: nn.Module, tokens: Float[Tensor, "batch seq_len d_model"], causal: bool = False) -> dict[str, list[float]]:
     """Per layer, the mean over batch and heads of ||A||_F and of ||A^T A - I||_F; nothing for mechanisms without a matrix."""
-    matrices = _pass(stack, tokens, False, None).matrices
+    matrices = _pass(stack, tokens, causal, None).matrices
     if not matrices:
         return {}
     identity = torch.eye(tokens.shape[-2], dtype=tokens.dtype, device=tokens.device)

@@ -35,6 +35,7 @@ class Architecture:
     """Sizes and options of the model; `build_attention(layer_index)` gives each layer's mechanism.
 
     token_shift: whether queries, keys and values are projected from each token mixed with the one before it, see TokenShift.
+    init_norm: factor on W_Q and W_K at the start, after the mechanism's own initialisation.
     """
 
     block: str
@@ -44,13 +45,11 @@ class Architecture:
     build_attention: Callable[[int], nn.Module]
     needs_hidden: bool = False
     token_shift: bool = False
+    init_norm: float = 1.0
 
 
 class MultiHead(nn.Module):
-    """Multi-head attention: projections around one mechanism, initialised by the mechanism where it has `init_projections`.
-
-    What a mechanism is given as hidden are the tokens without their shift.
-    """
+    """Multi-head attention: projections around one mechanism, initialised by the mechanism where it has `init_projections`."""
 
     def __init__(self, architecture: Architecture, layer_index: int) -> None:
         super().__init__()
@@ -65,6 +64,9 @@ class MultiHead(nn.Module):
         own = getattr(self.attention, "init_projections", None)
         if own is not None:
             own(self.w_q.weight, self.w_k.weight, self.w_v.weight, self.w_o.weight)
+        with torch.no_grad():
+            for linear in (self.w_q, self.w_k):
+                linear.weight.mul_(architecture.init_norm)
 
     def heads(self, x: Tokens, padding_mask: Mask = None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each [batch, heads, seq_len, head_dim]."""
@@ -74,7 +76,7 @@ class MultiHead(nn.Module):
         return q, k, v
 
     def forward(self, x: Tokens, causal: bool = False, padding_mask: Mask = None) -> Tokens:
-        context = {"hidden": x} if self.needs_hidden else {}
+        context = {"hidden": x} if self.needs_hidden else {}  # without the shift
         out = self.attention(*self.heads(x, padding_mask), causal=causal, padding_mask=padding_mask, **context)
         return self.w_o(out.transpose(1, 2).flatten(-2))
 
@@ -136,10 +138,10 @@ class Stack(nn.Module):
             x = block(x, causal, padding_mask)
         return x
 
-    def mix(self, x: Tokens) -> Tokens:
+    def mix(self, x: Tokens, causal: bool = False) -> Tokens:
         """The stack without its MLPs: attention alone, with the skips and norms around it if the blocks have them."""
         for block in self.blocks:
-            x = block.mix(x)  # type: ignore[operator]
+            x = block.mix(x, causal)  # type: ignore[operator]
         return x
 
 

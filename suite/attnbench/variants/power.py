@@ -1,8 +1,8 @@
 """Symmetric power attention: an even power of q . k, normalised over the keys, exactly and in linear time.
 
 A_ij = (q_i . k_j)^p / sum_j (q_i . k_j)^p for an even p, out = A V; a row whose every score is zero is zero. A factor on the scores would
-cancel. Numerator and denominator are one polynomial attention over [V, 1]: by symmetric features, or in tiles where seq_len is too short
-for these to pay.
+cancel. Numerator and denominator are polynomial attention over V and over ones: by symmetric features, or in tiles where seq_len is too
+short for these to pay.
 
 Buckman, Gelada, Zhang 2024, Symmetric Power Transformers, Manifest AI.
 """

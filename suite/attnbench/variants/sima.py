@@ -37,14 +37,20 @@ def _refuse(causal: bool) -> None:
 
 
 def _by_channel(x: Heads) -> Tensor:
-    """x in float32 or wider, each channel divided by its L1 norm over the tokens."""
+    """x in float32 or wider, each channel divided by its L1 norm over the tokens.
+
+    The gradient by x, (g - sign(x) sum g x^) / norm, is zero for a lone token. It is so exactly, and not a rounding error over the norm,
+    where the norm's own part of it comes from x^: the factor of x^ below is 0.
+    """
     wide = at_least_float32(x)
     norm = wide.abs().sum(-2, keepdim=True)
-    return wide / norm.masked_fill(norm == 0.0, 1.0)
+    fixed = norm.detach().masked_fill(norm == 0.0, 1.0)
+    return (wide - (wide.detach() / fixed) * (norm - norm.detach())) / fixed
 
 
 def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
     """The products of queries and keys, each channel over both of its sums of absolute values."""
+    _refuse(seen.causal)
     sums = seen.all_q.norm(p=1, dim=-2, keepdim=True) * seen.k.norm(p=1, dim=-2, keepdim=True)
     return seen.only_visible(seen.q / sums.masked_fill(sums == 0.0, 1.0) @ seen.k.mT)
 

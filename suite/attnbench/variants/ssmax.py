@@ -4,8 +4,8 @@ A = softmax(a_h log(max(n_i, 2)) q_i . k_j / sqrt(d)), out = A V. n_i is the num
 causal; a is learned per head, and the scaling is part of the query, so that torch's fused kernel serves. With one key every softmax is 1;
 the 2 keeps the gradient of its score as well behaved as any other.
 
-The start is a = 1 / log N, N the seq_len that it is built for or 512: plain softmax for a row that sees N keys. The paper learns its s,
-one per layer and head, from a start of its own; its bias, which hurts at greater length, is left out, as the paper does.
+The start is a = 1 / log N, N the seq_len that it is built for or 512: plain softmax for a row that sees N keys. The paper's s is a too, one
+per layer and head; its variant with a bias is left out.
 
 Nakanishi 2025, Scalable-Softmax Is Superior for Attention, arXiv 2501.19399.
 """
@@ -77,4 +77,5 @@ VARIANT = Variant(
     time_exponent=2.0,
     memory_exponent=1.0,
     reference_rows=rows_of_matrix(rows_by_definition),
+    implementation={"cpu": "tuned"},
 )

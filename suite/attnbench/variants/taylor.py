@@ -1,8 +1,8 @@
 """Taylor attention of Based: softmax with its exponential cut after the square, 1 + s + s^2 / 2, exactly and in linear time.
 
 A_ij = P(s_ij) / sum_j P(s_ij), P(s) = 1 + s + s^2 / 2, s_ij = q_i . k_j / sqrt(d), out = A V. P = ((1 + s)^2 + 1) / 2 is never below 1/2,
-so that the sum is at least N / 2. Numerator and denominator are one polynomial attention over [V, 1]: by symmetric features, or in tiles
-where seq_len is too short for these to pay.
+so that the sum is at least N / 2. Numerator and denominator are polynomial attention over V and over ones: by symmetric features, or in
+tiles where seq_len is too short for these to pay.
 
 Arora et al. 2024, Simple linear attention language models balance the recall-throughput tradeoff, arXiv 2402.18668.
 """

@@ -70,6 +70,7 @@ VARIANT = Variant(
     causal=True,
     normalises_rows=True,
     equivariant=True,
+    reads_qk=False,
     time_exponent=1.0,
     memory_exponent=1.0,
     reference_rows=rows_of_matrix(rows_by_definition),

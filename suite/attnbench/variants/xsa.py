@@ -57,4 +57,5 @@ VARIANT = Variant(
     time_exponent=2.0,
     memory_exponent=1.0,
     reference_rows=rows_by(rows_by_definition),
+    implementation={"cpu": "tuned"},
 )

@@ -171,6 +171,11 @@ def _token_shift(record: Record, axis: str) -> Shown:
     return ("yes", "token shift before Q, K and V") if record.spec.token_shift else ("no", "no token shift", True)
 
 
+def _init_norm(record: Record, axis: str) -> Shown:
+    factor = record.spec.init_norm
+    return (str(factor), f"W_Q and W_K times {factor:g} at the start") if factor != 1 else ("1", "W_Q and W_K as they start", True)
+
+
 def _recipe(record: Record, axis: str) -> Shown:
     told = recipe(record.spec)
     return ".".join(told).replace(", ", ".").replace(" ", "-"), ", ".join(told)
@@ -187,7 +192,7 @@ _TOGETHER: Mapping[str, Mapping[str, str]] = {
 _SHOWN: Mapping[str, Callable[[Record, str], Shown]] = {
     "hardware": _hardware, "threads": _threads, "torch": _torch, "causal": _causal, "task": _task, "num_layers": _num_layers,
     "shape": _shape, "recipe": _recipe, "timing": _timing, "padded": _padded,
-    "token_shift": _token_shift,
+    "token_shift": _token_shift, "init_norm": _init_norm,
 }  # fmt: skip
 BENCH_AXES = ("hardware", "device", "threads", "dtype", "torch")
 # The modes in the order of the pages, each with what it is.

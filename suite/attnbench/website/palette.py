@@ -128,7 +128,8 @@ def _free(wanted: int, taken: set[int], colours: int) -> int:
 def _style(name: str, family: str, place: int) -> Style:
     colours = FAMILIES[family]
     light, dark = colours[place % len(colours)]
-    turn = place + place // len(colours) + 2 * list(FAMILIES).index(family)
+    # Each colour has every marker once before one comes again.
+    turn = place % len(colours) + place // len(colours) + 2 * list(FAMILIES).index(family)
     return Style(slug(name), light, dark, list(MARKERS)[turn % len(MARKERS)], DASHES[place % len(DASHES)])
 
 

@@ -80,6 +80,7 @@ ORDER = (
     "block",
     "num_layers",
     "token_shift",
+    "init_norm",
     "recipe",
     "measure",
 )

@@ -36,6 +36,7 @@ class Subject:
     device: str = "cpu"
     _executions: dict[torch.dtype, Execution] = field(default_factory=dict)
     _finest: list[torch.dtype] = field(default_factory=list)
+    _matrix: list[bool] = field(default_factory=list)
     _gradient_trouble: dict[bool, Exception | None] = field(default_factory=dict)
 
     @property
@@ -152,7 +153,9 @@ class Subject:
 
     def has_matrix(self) -> bool:
         """Whether its modules can give the dense attention matrix."""
-        return hasattr(self.build(), "matrix")
+        if not self._matrix:
+            self._matrix.append(hasattr(self.build(), "matrix"))
+        return self._matrix[0]
 
     def has_dense(self) -> bool:
         """Whether a dense matrix says what the output should be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -40,7 +41,7 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     stage("diagnose")
     result.samples["parameters"] = [float(count_parameters(trial.stack))]
     result.samples["diagnosed_seq_len"] = [float(DIAGNOSED_SEQ_LEN)]
-    exact = Stack(architecture(spec, variant_source, DIAGNOSED_SEQ_LEN)).to(spec.device).double().eval()
+    exact = Initial(Stack(architecture(spec, variant_source, DIAGNOSED_SEQ_LEN)).to(spec.device).double().eval(), spec.causal)
     tokens = unit_rms(torch.randn(1, DIAGNOSED_SEQ_LEN, spec.d_model, device=spec.device, dtype=torch.float64))
     for diagnosis in (_conditions, _state):
         with suppress(Unsupported):  # a mechanism without a backward pass, or without a form in float64
@@ -50,7 +51,23 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     return result.without_infinities()
 
 
-def _conditions(variant: Variant, exact: Stack, tokens: Tensor) -> dict[str, list[float]]:
+@dataclass(frozen=True)
+class Initial:
+    """A stack before training, in float64, and the form of its attention."""
+
+    stack: Stack
+    causal: bool
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        out: Tensor = self.stack(tokens, self.causal)
+        return out
+
+    def mix(self, tokens: Tensor) -> Tensor:
+        """The stack without its MLPs."""
+        return self.stack.mix(tokens, self.causal)
+
+
+def _conditions(variant: Variant, exact: Initial, tokens: Tensor) -> dict[str, list[float]]:
     """Raises Unsupported for a mechanism without a backward pass."""
     require_backward(variant)
     return {
@@ -59,11 +76,11 @@ def _conditions(variant: Variant, exact: Stack, tokens: Tensor) -> dict[str, lis
     }
 
 
-def _state(variant: Variant, exact: Stack, tokens: Tensor) -> dict[str, list[float]]:
+def _state(variant: Variant, exact: Initial, tokens: Tensor) -> dict[str, list[float]]:
     with torch.no_grad():
         out = exact(tokens)[0]
     tokens_differ = {"effective_rank": [diagnose.effective_rank(out)], "dong_residual": [diagnose.dong_residual(out)]}
-    return {**tokens_differ, **diagnose.attention_norms(exact, tokens)}
+    return {**tokens_differ, **diagnose.attention_norms(exact.stack, tokens, exact.causal)}
 
 
 def _gradient_norm(trial: StackTrial) -> float:
@@ -83,7 +100,7 @@ class StackTrial:
 
     def __init__(self, spec: Spec, source: str) -> None:
         self.variant: Variant = registry.load("variants", source)
-        self.training = spec.mode == "training"
+        self.training, self.causal = spec.mode == "training", spec.causal
         if self.training:
             require_backward(self.variant)
 
@@ -100,7 +117,7 @@ class StackTrial:
         return self._run(self.inputs.tensors[0])
 
     def train_step(self, tokens: Tensor) -> Tensor:
-        out: Tensor = self.stack(tokens)
+        out: Tensor = self.stack(tokens, self.causal)
         loss(out).backward()
         return out
 
@@ -123,13 +140,13 @@ class StackTrial:
 
     def verify(self, inputs: list[Tensor], results: list[Tensor]) -> Verified:
         """See stack.verify_stack."""
-        return verify_stack(self.original, inputs[0], results)
+        return verify_stack(self.original, inputs[0], results, self.causal)
 
     def _run(self, tokens: Tensor) -> Tensor:
         if self.training:
             return self.train_step(tokens)
         with torch.no_grad():
-            out: Tensor = self.stack(tokens)
+            out: Tensor = self.stack(tokens, self.causal)
         return out
 
 
@@ -149,6 +166,7 @@ def architecture(spec: Spec, source: str, seq_len: int | None) -> Architecture:
         build_attention=build_attention,
         needs_hidden=variant.needs_hidden,
         token_shift=spec.token_shift,
+        init_norm=spec.init_norm,
     )
 
 

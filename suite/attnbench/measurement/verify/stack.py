@@ -78,7 +78,7 @@ def loss(out: Tensor) -> Tensor:
     return out.square().mean()
 
 
-def verify_stack(original: OriginalStack, tokens: Tensor, results: Sequence[Tensor]) -> Verified:
+def verify_stack(original: OriginalStack, tokens: Tensor, results: Sequence[Tensor], causal: bool = False) -> Verified:
     """Compare the output for tokens [batch, seq_len, d_model] and, in training, the gradients by all parameters, with the definition.
 
     Raises Incorrect when one is further off than its tolerance, a multiple of what the stack by definition loses in float32.
@@ -89,14 +89,14 @@ def verify_stack(original: OriginalStack, tokens: Tensor, results: Sequence[Tens
         return Verified(facts={"not_compared": why})
     training = len(results) > 1
     exact = original.by_definition(torch.float64)
-    plain = _results(original.by_definition(torch.float32), tokens, training)
+    plain = _results(original.by_definition(torch.float32), tokens, training, causal)
     if not all(x.isfinite().all() for x in plain):
         return Verified(facts={"not_compared": "the stack by definition, too, gives numbers that are not finite in float32"})
-    wanted = _results(exact, tokens.double(), training)
+    wanted = _results(exact, tokens.double(), training, causal)
 
     def moved(by: float, generator: torch.Generator) -> list[Tensor]:
         with _rounded(exact, by, generator):
-            return _results(exact, tokens.double(), training)
+            return _results(exact, tokens.double(), training, causal)
 
     # What one computation in float32 loses may by chance be little; a deep stack amplifies it by more or less than in another.
     generator, unit = torch.Generator(tokens.device), torch.finfo(tokens.dtype).eps
@@ -130,9 +130,9 @@ def _block(name: str) -> str:
     return ".".join(name.split(".")[:2])
 
 
-def _results(stack: Stack, tokens: Tensor, training: bool) -> list[Tensor]:
+def _results(stack: Stack, tokens: Tensor, training: bool, causal: bool) -> list[Tensor]:
     with torch.set_grad_enabled(training):
-        out: Tensor = stack(tokens)
+        out: Tensor = stack(tokens, causal)
         if not training:
             return [out]
         wanted = [p for p in stack.parameters() if p.requires_grad]
