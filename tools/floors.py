@@ -134,6 +134,9 @@ def on_cpu() -> Iterator[Row]:
     for mode, floor in zip(MODES, (1.3, 1.6), strict=True):
         measured = bench.ratio(bench.call("polynomial", mode), bench.call("softmax", mode))
         yield Row(f"polynomial / softmax, degree 3, {mode}, 4,096", measured, at_most=floor)
+    for name in ("relu", "squared_relu", "sigmoid", "softmax_one", "sink"):
+        measured = bench.ratio(bench.call(name, "forward"), bench.call("softmax", "forward"))
+        yield Row(f"{name} / softmax, forward, 4,096", measured, at_most=1.2)
     bench = Bench(16384)
     for mode in MODES:
         measured = bench.peak("polynomial", mode) / bench.input_bytes

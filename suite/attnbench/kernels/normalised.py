@@ -54,7 +54,11 @@ class Normalised(Protocol):
 
 @dataclass(frozen=True)
 class Exponential:
-    """phi = psi = e^s."""
+    """phi = psi = e^s.
+
+    Beside the two products, four fifths of the time, a tile of 2^19 scores takes these passes on one core, in us: exp2 150, sum 31 and,
+    where scores need a shift, maximum 40 and difference 33.
+    """
 
     unit: float = BITS
     lowest: float = -math.inf
@@ -109,7 +113,9 @@ class RectifiedExponential:
         time. So they always are on a GPU, where a tile's time is that of reading and writing it, and nothing is read back.
         """
         assert shift is not None
-        less_one = shift.device.type != "cpu" or bool((shift < 1.0).any())
+        less_one = shift.device.type != "cpu"
+        if not less_one and (shift < 1.0).any():
+            less_one = True
         zero = -shift
         for x in (scores.sub_(shift), zero):
             x.div_(BITS).expm1_() if less_one else x.exp2_()

@@ -12,10 +12,10 @@ from torch import Tensor
 from attnbench.kernels.normalised import Normalised
 
 # 4 MB of float32 scores, of two heads at least, and no more rows than a share of the sequence's: they would make the tile a large part
-# of its matrix or, when causal, see more keys in vain. Measured on two cores, forward, seq_len 4,096, 4 heads of 64, as time over fused
-# softmax, of sink and of relu: 2 x 2,048 x 256 1.05 and .93, 2 x 2,048 x 512 1.02 and .92, 4 x 1,024 x 256 1.03 and .93, 2 x 1,024 x 256
-# 1.07 and .95, 2 x 512 x 512 1.12 and .99, 4 x 256 x 512 1.17 and 1.02. Causal: 4 x 512 x 512 1.16 and 1.01, 4 x 256 x 256 1.19 and 1.04,
-# 4 x 512 x 256 1.23 and 1.07, 4 x 1,024 x 256 1.32 and 1.17.
+# of its matrix or, when causal, see more keys in vain. Measured on two cores, seq_len 4,096, 4 heads of 64, as time over fused softmax, of
+# sink and of relu: 2 x 2,048 x 256 1.05 and .93, 2 x 2,048 x 512 1.02 and .92, 4 x 1,024 x 256 1.03 and .93, 2 x 1,024 x 256 1.07 and .95,
+# 2 x 512 x 512 1.12 and .99, 4 x 256 x 512 1.17 and 1.02; in training 2 x 2,048 x 256 1.05 and .98, 4 x 256 x 512 1.10 and 1.00. Causal:
+# 4 x 512 x 512 1.16 and 1.01, 4 x 256 x 256 1.19 and 1.04, 4 x 512 x 256 1.23 and 1.07, 4 x 1,024 x 256 1.32 and 1.17.
 TILE_SCORES = 2**20
 HEADS = 2
 KEYS, CAUSAL_KEYS = 256, 512
@@ -27,7 +27,8 @@ TILE_SCORES_ELSEWHERE, KEYS_ELSEWHERE = 2**26, 4096
 class Keys:
     """Keys of a tile and their values, with room for their gradients, each contiguous.
 
-    In slices of a long sequence the matrices of a batched product lie a power of two apart, and it then took up to twice the time.
+    In slices of a long sequence the matrices of a batched product lie a power of two apart, and it took up to twice the time: relu
+    in training 1.37 times that of fused softmax, and so .98.
     """
 
     def __init__(self, k: Tensor, v: Tensor, at: slice) -> None:
@@ -57,7 +58,9 @@ class Tiles:
         self.bias = None if bias is None else flat(bias)
         self.drift = None if drift is None else drift.flatten(0, 1) * self.unit
         self.hidden = None if padding_mask is None or self.unseen != -math.inf else flat(_hidden(padding_mask, q))
-        self.bounded = _is_bounded(q, k, drift, activation, causal)
+        self.bounded = activation.bound == math.inf
+        if 0.0 <= activation.bound < math.inf and _largest_score(q, k, drift, causal) * self.unit <= activation.bound:
+            self.bounded = True
         heads, self.seq_len, _ = self.q.shape
         if q.device.type == "cpu":
             keys, share = (CAUSAL_KEYS, CAUSAL_SHARE) if causal else (KEYS, SHARE)
@@ -128,19 +131,16 @@ def flat(x: Tensor) -> Tensor:
     return x.reshape(-1, *x.shape[-2:])
 
 
-def _is_bounded(q: Tensor, k: Tensor, drift: Tensor | None, activation: Normalised, causal: bool) -> bool:
-    """Whether no weight needs a shift.
+def _largest_score(q: Tensor, k: Tensor, drift: Tensor | None, causal: bool) -> Tensor | float:
+    """What no score that matters is larger than in size: the product of the largest lengths of q and k.
 
-    The product of two lengths is the most that a score can be. A drift that only falls takes from the scores of the past and nothing
-    from a row's own key, so that its sum does not vanish. What is read back for it is read on a CPU alone; elsewhere it would cost more
-    than it saves.
+    A drift that only falls takes from the scores of the past and nothing from a row's own key, so that its sum does not vanish; with
+    another there is no such bound. Nor is one read back from a GPU, where that would cost more than it saves.
     """
-    if activation.bound == math.inf:
-        return True
-    if q.device.type != "cpu" or activation.bound < 0.0 or not (drift is None or (causal and bool((drift.diff() <= 0.0).all()))):
-        return False
-    longest_q, longest_k = (float(torch.linalg.vector_norm(x, dim=-1).amax()) for x in (q, k))
-    return longest_q * longest_k * activation.unit <= activation.bound
+    if q.device.type != "cpu" or (drift is not None and (not causal or (drift.diff() > 0.0).any())):
+        return math.inf
+    longest_q, longest_k = (torch.linalg.vector_norm(x, dim=-1).amax() for x in (q, k))
+    return longest_q * longest_k
 
 
 def _hidden(padding_mask: Tensor, q: Tensor) -> Tensor:
@@ -152,8 +152,8 @@ def _hidden(padding_mask: Tensor, q: Tensor) -> Tensor:
 def _drift_(scores: Tensor, of_rows: Tensor, of_keys: Tensor, is_past: bool, scratch: Tensor) -> None:
     """Add c_i - c_j, of which no digits are lost to the size of c.
 
-    c counts from the first row, and the difference of two float32 is exact where they are near one another. So what is lost in rounding
-    c is all: it counts where a row and its key are both far from the first, which is not so where all keys are in the past.
+    c is counted from the first row and rounded, and the difference of what is rounded is exact where row and key are near one another.
+    What rounding took from each is added too, but for keys before all rows: of these only one near the first row is near any.
     """
     first = of_rows[:, :1]
     rows, keys = (of_rows - first)[:, :, None], (of_keys - first)[:, None]

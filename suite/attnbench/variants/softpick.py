@@ -1,9 +1,10 @@
 """Softpick: softmax with both exponentials taken less one, so that a score of zero or less gets no weight and a row may be empty.
 
-A_ij = max(exp(s_ij) - 1, 0) / (sum_l |exp(s_il) - 1| + 1e-8), s = Q K^T / sqrt(d), out = A V. Both are formed times exp(-m), m the
-row's largest score or 0, and the 1e-8 is added after that, as in the paper's stable form: it counts as 1e-8 exp(m) beside the formula's
-own sum, and m in it as a constant to the gradient. It matters only where every score of a row is about 1e-8 or less. Rows sum to one
-where all scores are positive, else to less. Worked in tiles.
+A_ij = max(exp(s_ij) - 1, 0) / (sum_l |exp(s_il) - 1| + 1e-8), s = Q K^T / sqrt(d), out = A V. As in the paper's stable form, both are
+taken times exp(-m), m the row's largest score, and the 1e-8 is added after that: beside the sum as it stands here it counts as
+1e-8 exp(m). That is seen only where the largest score is itself near 1e-8. m is at least 0 here, which changes nothing, for a row without
+a positive score is zero either way; in the gradient it is a constant. Rows sum to one where no score is negative, else to less. Worked in
+tiles.
 
 Zuhri, Fuadi, Aji 2025, Softpick: No Attention Sink, No Massive Activations with Rectified Softmax, arXiv 2504.20966.
 """
