@@ -134,6 +134,9 @@ def on_cpu() -> Iterator[Row]:
     for mode, floor in zip(MODES, (1.3, 1.6), strict=True):
         measured = bench.ratio(bench.call("polynomial", mode), bench.call("softmax", mode))
         yield Row(f"polynomial / softmax, degree 3, {mode}, 4,096", measured, at_most=floor)
+    for name in ("taylor", "power"):
+        measured = bench.ratio(bench.call(name, "training"), bench.call("softmax", "training"))
+        yield Row(f"{name} / softmax, training, 4,096", measured, at_most=1.0)
     bench = Bench(16384)
     for mode in MODES:
         measured = bench.peak("polynomial", mode) / bench.input_bytes
@@ -143,6 +146,7 @@ def on_cpu() -> Iterator[Row]:
         measured = bench.ratio(bench.call("softmax", "forward"), bench.call("polynomial", "forward", degree=degree))
         yield Row(f"softmax / polynomial, degree {degree}, head_dim {head_dim}, forward, 16,384", measured, at_least=floor)
     yield from recurrent_growth()
+    yield from hedgehog_growth()
     yield from checks()
 
 
@@ -155,6 +159,17 @@ def recurrent_growth() -> Iterator[Row]:
         seconds = [bench.seconds(bench.call(name, "forward", causal=True)) for bench in benches.values()]
         growth = exponent(list(benches), seconds).value
         yield Row(f"{name}, causal, forward, 2,048 to 16,384: exponent of time", growth, at_most=1.15, unit="")
+
+
+def hedgehog_growth() -> Iterator[Row]:
+    """Exponents of the time of a feature map that is learned, in the bidirectional form."""
+    from attnbench.stats import exponent
+
+    benches = {seq_len: Bench(seq_len) for seq_len in LENGTHS if seq_len <= 16384}
+    for mode in MODES:
+        seconds = [bench.seconds(bench.call("hedgehog", mode)) for bench in benches.values()]
+        growth = exponent(list(benches), seconds).value
+        yield Row(f"hedgehog, {mode}, 2,048 to 16,384: exponent of time", growth, at_most=1.15, unit="")
 
 
 def orthogonal_growth() -> Iterator[Row]:
