@@ -137,6 +137,9 @@ def on_cpu() -> Iterator[Row]:
     for name in ("relu", "squared_relu", "sigmoid", "softmax_one", "sink"):
         measured = bench.ratio(bench.call(name, "forward"), bench.call("softmax", "forward"))
         yield Row(f"{name} / softmax, forward, 4,096", measured, at_most=1.2)
+    for name in ("taylor", "power"):
+        measured = bench.ratio(bench.call(name, "training"), bench.call("softmax", "training"))
+        yield Row(f"{name} / softmax, training, 4,096", measured, at_most=1.0)
     bench = Bench(16384)
     for mode in MODES:
         measured = bench.peak("polynomial", mode) / bench.input_bytes

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnbench.kernels import polynomial
+from attnbench.kernels import polynomial, tiled
 from attnbench.kernels.polynomial import normalised_polynomial_attention
 
 SQUARE = ((2, 1.0),)
@@ -41,21 +41,26 @@ def test_a_row_whose_scores_are_zero_is_zero_also_the_first(causal: bool) -> Non
     assert not out[:, :, 0].any() and out[:, :, 1:].all()
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("by_features", [False, True])
 @pytest.mark.parametrize("coefficients", [SQUARE, ((0, 1.0), (1, 1.0), (2, 0.5)), ((1, 2.0), (0, 40.0)), ((4, 1.0),)], ids=str)
-def test_the_sums_of_the_weights_are_those_of_the_matrix(
-    coefficients: tuple[tuple[int, float], ...], monkeypatch: pytest.MonkeyPatch
+def test_sums_and_their_gradients_are_those_of_the_matrix(
+    coefficients: tuple[tuple[int, float], ...], by_features: bool, causal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By features, without causality: of degree 2 from the sums of k and k k^T alone; values, gradients, and keys that do not count."""
-    monkeypatch.setattr(polynomial, "are_features_cheaper", lambda *_: True)
+    """However the denominators are come by, with keys that do not count, and an epsilon; tiles are small, and the last ones ragged."""
+    monkeypatch.setattr(polynomial, "are_features_cheaper", lambda *_: by_features)
+    monkeypatch.setattr(tiled, "TILE_SCORES", 2 * 11 * 16)
+    monkeypatch.setattr(tiled, "KEYS", 16)
     inputs = [x.detach().double().requires_grad_() for x in draw(70, 4)]
     q, k, v = inputs
     mask = (torch.arange(70) % 3 == 1)[None]
     hidden = mask[:, None, :, None]
-    weights = sum(factor * (q @ k.mT / 2.0) ** power for power, factor in coefficients)
+    weights = torch.stack([factor * (q @ k.mT / 2.0) ** power for power, factor in coefficients]).sum(0)
     weights = weights.masked_fill(mask[:, None, None, :], 0.0)
-    expected = (weights @ v / weights.sum(-1, keepdim=True)).masked_fill(hidden, 0.0)
-    out = normalised_polynomial_attention(q.masked_fill(hidden, 0.0), k.masked_fill(hidden, 0.0), v, coefficients, False, mask)
+    weights = weights.tril() if causal else weights
+    expected = (weights @ v / (weights.sum(-1, keepdim=True) + 0.5)).masked_fill(hidden, 0.0)
+    out = normalised_polynomial_attention(q.masked_fill(hidden, 0.0), k.masked_fill(hidden, 0.0), v, coefficients, causal, mask, 0.5)
     torch.testing.assert_close(out, expected)
-    upstream = torch.randn_like(out).masked_fill(hidden, 0.0)
+    upstream = torch.randn_like(out)
     for found, wanted in zip(torch.autograd.grad(out, inputs, upstream), torch.autograd.grad(expected, inputs, upstream), strict=True):
         torch.testing.assert_close(found, wanted)

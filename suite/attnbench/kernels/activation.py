@@ -31,6 +31,8 @@ class Polynomial:
         power = self._lone_power()
         if 1 <= power <= 3:
             scores.pow_(power)  # one pass; a larger exponent would go through logarithms
+        elif (half := self._parabola()) is not None:
+            scores.addcmul_(scores, scores, value=half).add_(self._constant())
         else:
             scores.copy_(_horner(scores, dict(self.coefficients), scratch))
 
@@ -40,10 +42,24 @@ class Polynomial:
             torch.pow(scores, 2, out=slope)
             scores.mul_(slope)
             slope.mul_(3.0)
+        elif power == 2:
+            torch.mul(scores, 2.0, out=slope)
+            scores.pow_(2)
+        elif (half := self._parabola()) is not None:
+            torch.add(scores.new_ones(()), scores, alpha=2.0 * half, out=slope)
+            scores.addcmul_(scores, scores, value=half).add_(self._constant())
         else:
             value = _horner(scores, dict(self.coefficients), torch.empty_like(scores))
             _horner(scores, {power - 1: power * factor for power, factor in self.coefficients if power} or {0: 0.0}, slope)
             scores.copy_(value)
+
+    def _parabola(self) -> float | None:
+        """c if it is x + c x^2, with or without a constant: one pass, and one for the constant."""
+        factors = dict(self.coefficients)
+        return factors[2] if factors.keys() - {0} == {1, 2} and factors[1] == 1.0 else None
+
+    def _constant(self) -> float:
+        return dict(self.coefficients).get(0, 0.0)
 
     def _lone_power(self) -> int:
         """The power if there is only one and its factor is 1; otherwise 0."""

@@ -144,6 +144,28 @@ class Undivided:
         d_weights.mul_(slope)
 
 
+@dataclass(frozen=True)
+class OwnSums:
+    """An elementwise activation, zero at zero and with slope zero there, divided by its own sums."""
+
+    activation: Activation
+    unit: float = 1.0
+    lowest: float = 0.0
+    unseen: float = 0.0
+    bound: float = math.inf
+
+    def weigh_(self, scores: Tensor, shift: Tensor | None, scratch: Tensor) -> Tensor:
+        self.activation.value_(scores, scratch)
+        return scores.sum(-1, keepdim=True)
+
+    def weigh_and_slope_(self, scores: Tensor, shift: Tensor | None, spare: Tensor) -> Tensor:
+        self.activation.value_and_slope_(scores, spare)
+        return spare
+
+    def chain_(self, d_weights: Tensor, slope: Tensor, d_sums: Tensor) -> None:
+        d_weights.add_(d_sums).mul_(slope)
+
+
 class RowSums:
     """The sums of psi over each row and the shift that they and the sums of phi v are taken with, tile by tile."""
 
