@@ -33,7 +33,9 @@ def test_replayed_samples_reach_timeit_exactly() -> None:
         timer.timeit(1)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=pytest.mark.long) if name == "full" else name for name in PRESETS]
+)  # of ten thousand cells
 @pytest.mark.parametrize("device", DEVICES)
 def test_every_cell_of_a_preset_has_a_place_among_asvs_parameters(monkeypatch: pytest.MonkeyPatch, preset: str, device: str) -> None:
     monkeypatch.setenv("ATTNBENCH_PRESET", preset)

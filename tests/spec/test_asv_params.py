@@ -67,7 +67,9 @@ def test_every_cell_is_read_back(spec: Spec) -> None:
     assert spec_of(spec.track, as_asv_keeps(spec)) == spec
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=pytest.mark.long) if name == "full" else name for name in PRESETS]
+)  # of ten thousand cells
 def test_every_cell_of_a_preset_is_read_back(preset: str) -> None:
     for device in DEVICES:
         for spec in PRESETS[preset].specs(device):

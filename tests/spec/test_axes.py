@@ -337,6 +337,7 @@ def test_preset_cells_are_distinct(name: str) -> None:
     assert len({spec.key() for spec in specs}) == len(specs)
 
 
+@pytest.mark.long  # of ten thousand cells
 def test_the_parameters_of_asv_tell_all_cells_of_all_presets_apart() -> None:
     specs = {s.key(): s for name in presets.PRESETS for device in DEVICES for s in presets.load(name).specs(device)}
     assert len({(spec.track, *values_of(spec)) for spec in specs.values()}) == len(specs)

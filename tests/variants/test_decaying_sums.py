@@ -157,6 +157,7 @@ def theirs(x: Tensor) -> Tensor:
     return x.transpose(1, 2)
 
 
+@pytest.mark.long
 def test_retention_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> None:
     """This form of theirs has heads before tokens, as ours. They compute in float32 whatever comes."""
     inputs = draw("retention", 100, torch.float32)
@@ -164,6 +165,7 @@ def test_retention_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> 
     assert relative_error(found, fla("retention").naive_retention(*inputs.values())) < 1e-5
 
 
+@pytest.mark.long
 def test_gla_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> None:
     module, inputs = make("gla"), draw("gla", 100, torch.float32)
     logits = inputs["hidden"] @ module.w_1.mT @ module.w_2.flatten(0, 1).mT + module.b.flatten()
@@ -172,6 +174,7 @@ def test_gla_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> None:
     assert relative_error(module(**inputs, causal=True), theirs(out)) < 1e-5
 
 
+@pytest.mark.long
 def test_mamba2_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> None:
     module, inputs = make("mamba2"), draw("mamba2", 100, torch.float32)
     dt = F.softplus(inputs["hidden"] @ module.w.mT + module.b)

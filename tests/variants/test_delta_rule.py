@@ -159,6 +159,7 @@ def fla() -> Callable[[str], ModuleType]:
     return naive
 
 
+@pytest.mark.long
 def test_deltanet_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> None:
     """This form of theirs has heads before tokens, as ours. They compute in float32 whatever comes."""
     module, inputs = make("deltanet"), draw(100, torch.float32)
@@ -168,6 +169,7 @@ def test_deltanet_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> N
     assert relative_error(module(**inputs, causal=True), out) < 1e-5
 
 
+@pytest.mark.long
 def test_gated_deltanet_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> None:
     module, inputs = make("gated_deltanet"), draw(100, torch.float32)
     q, k = (F.normalize(inputs[key], dim=-1).transpose(1, 2) for key in "qk")

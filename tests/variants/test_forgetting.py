@@ -59,6 +59,7 @@ def test_output_and_gradients_are_those_of_the_rows_one_by_one(seq_len: int) -> 
         torch.testing.assert_close(found, exact, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.long
 def test_it_agrees_with_fla() -> None:
     module, inputs = module_of(), inputs_of(150)
     log_forget = F.logsigmoid(F.linear(inputs["hidden"], module.get_parameter("w_f"), module.get_parameter("b_f")))

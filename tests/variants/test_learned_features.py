@@ -151,6 +151,7 @@ def test_blocks_of_features_join(seq_len: int, causal: bool, monkeypatch: pytest
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.long
 def test_hedgehog_is_that_of_flash_linear_attention() -> None:
     naive = naive_form("linear_attn").naive_recurrent_linear_attn
     package = importlib.import_module("fla.modules.feature_map")
@@ -170,6 +171,7 @@ def test_hedgehog_is_that_of_flash_linear_attention() -> None:
     torch.testing.assert_close(module(q, k, v, causal=True), expected.transpose(1, 2), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_rebased_is_that_of_flash_linear_attention() -> None:
     naive = naive_form("rebased").naive_parallel_rebased
     module, (q, k, v) = make("rebased").double(), draw(100)

@@ -16,7 +16,7 @@ LENGTHS, HEAD_DIMS, ALPHAS = (1, 7, 63, 129), (8, 17, 64), (None, 0.1, 1.0)
 SIZES = [(seq_len, head_dim, alpha) for seq_len in LENGTHS for head_dim in HEAD_DIMS for alpha in ALPHAS]
 # Long and of a large norm, with many doublings; the dense exponential of 1,000 tokens takes seconds, so that one such case must do.
 LONG = (1000, 64, 1.0)
-sizes = pytest.mark.parametrize(("seq_len", "head_dim", "alpha"), [*SIZES, LONG])
+sizes = pytest.mark.parametrize(("seq_len", "head_dim", "alpha"), [*SIZES, pytest.param(*LONG, marks=pytest.mark.long)])
 
 
 def build(num_heads: int, head_dim: int, alpha: float | None = None, seq_len: int | None = None) -> nn.Module:

@@ -75,6 +75,7 @@ def test_query_heads_share_keys_and_values(causal: bool, batch: int) -> None:
         torch.testing.assert_close(torch.cat(outs, 2), wanted.detach(), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kv_heads", [4, 2])
 def test_the_causal_form_is_that_of_fla(kv_heads: int) -> None:
     q, k, v = (x.detach() for x in inputs_of(200, heads=4, kv_heads=kv_heads))

@@ -45,6 +45,7 @@ def test_output_and_gradients_are_those_of_sticks_broken_key_by_key(seq_len: int
         torch.testing.assert_close(found, exact, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.long
 def test_it_agrees_with_fla() -> None:
     inputs = inputs_of(150)
     wanted, rest = naive_form("stickbreaking_attn").naive_stickbreaking_attn(*(x.transpose(1, 2) for x in inputs))
