@@ -128,12 +128,15 @@ def on_cpu() -> Iterator[Row]:
             yield Row(f"softmax / orthogonal, {mode}, {seq_len:,}", measured, at_least=floor)
     bench = Bench(49, head_dim=16, batch_size=64)
     measured = bench.ratio(bench.call("orthogonal", "training"), bench.call("softmax", "training"))
-    yield Row("orthogonal / softmax, training, 49, head_dim 16, batch 64", measured, at_most=3.0)
+    yield Row("orthogonal / softmax, training, 49, head_dim 16, batch 64", measured, at_most=2.2)
     yield from orthogonal_growth()
     bench = Bench(4096)
     for mode, floor in zip(MODES, (1.3, 1.6), strict=True):
         measured = bench.ratio(bench.call("polynomial", mode), bench.call("softmax", mode))
         yield Row(f"polynomial / softmax, degree 3, {mode}, 4,096", measured, at_most=floor)
+    for name in ("relu", "squared_relu", "sigmoid", "softmax_one", "sink"):
+        measured = bench.ratio(bench.call(name, "forward"), bench.call("softmax", "forward"))
+        yield Row(f"{name} / softmax, forward, 4,096", measured, at_most=1.2)
     for name in ("taylor", "power"):
         measured = bench.ratio(bench.call(name, "training"), bench.call("softmax", "training"))
         yield Row(f"{name} / softmax, training, 4,096", measured, at_most=1.0)
@@ -145,31 +148,21 @@ def on_cpu() -> Iterator[Row]:
         bench = Bench(16384, head_dim)
         measured = bench.ratio(bench.call("softmax", "forward"), bench.call("polynomial", "forward", degree=degree))
         yield Row(f"softmax / polynomial, degree {degree}, head_dim {head_dim}, forward, 16,384", measured, at_least=floor)
-    yield from recurrent_growth()
-    yield from hedgehog_growth()
+    yield from linear_growth()
     yield from checks()
 
 
-def recurrent_growth() -> Iterator[Row]:
-    """Exponents of the time of recurrences in their chunked form, causal."""
+def linear_growth() -> Iterator[Row]:
+    """Exponents of the time of windows, features and recurrences in their chunked form, causal; a window against all keys."""
     from attnbench.stats import exponent
 
     benches = {seq_len: Bench(seq_len) for seq_len in LENGTHS if seq_len <= 16384}
-    for name in ("retention", "gla", "mamba2", "deltanet", "gated_deltanet"):
+    calls = [benches[16384].call(name, "forward", causal=True) for name in ("softmax", "sliding_window")]
+    yield Row("softmax / sliding_window of 512, causal, forward, 16,384", benches[16384].ratio(*calls), at_least=6.0)
+    for name in ("sliding_window", "retention", "gla", "mamba2", "deltanet", "gated_deltanet", "hedgehog"):
         seconds = [bench.seconds(bench.call(name, "forward", causal=True)) for bench in benches.values()]
         growth = exponent(list(benches), seconds).value
         yield Row(f"{name}, causal, forward, 2,048 to 16,384: exponent of time", growth, at_most=1.15, unit="")
-
-
-def hedgehog_growth() -> Iterator[Row]:
-    """Exponents of the time of a feature map that is learned, in the bidirectional form."""
-    from attnbench.stats import exponent
-
-    benches = {seq_len: Bench(seq_len) for seq_len in LENGTHS if seq_len <= 16384}
-    for mode in MODES:
-        seconds = [bench.seconds(bench.call("hedgehog", mode)) for bench in benches.values()]
-        growth = exponent(list(benches), seconds).value
-        yield Row(f"hedgehog, {mode}, 2,048 to 16,384: exponent of time", growth, at_most=1.15, unit="")
 
 
 def orthogonal_growth() -> Iterator[Row]:

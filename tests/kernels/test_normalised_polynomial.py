@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnbench.kernels import polynomial, tiled
+from attnbench.kernels import polynomial, tiles
 from attnbench.kernels.polynomial import normalised_polynomial_attention
 
 SQUARE = ((2, 1.0),)
@@ -49,8 +49,9 @@ def test_sums_and_their_gradients_are_those_of_the_matrix(
 ) -> None:
     """However the denominators are come by, with keys that do not count, and an epsilon; tiles are small, and the last ones ragged."""
     monkeypatch.setattr(polynomial, "are_features_cheaper", lambda *_: by_features)
-    monkeypatch.setattr(tiled, "TILE_SCORES", 2 * 11 * 16)
-    monkeypatch.setattr(tiled, "KEYS", 16)
+    monkeypatch.setattr(tiles, "TILE_SCORES", 2 * 11 * 16)
+    monkeypatch.setattr(tiles, "KEYS", 16)
+    monkeypatch.setattr(tiles, "CAUSAL_KEYS", 16)
     inputs = [x.detach().double().requires_grad_() for x in draw(70, 4)]
     q, k, v = inputs
     mask = (torch.arange(70) % 3 == 1)[None]

@@ -60,13 +60,12 @@ def test_wrong_gradients_are_found(tmp_path: Path) -> None:
 def test_a_mechanism_that_needs_the_hidden_states_is_given_them(tmp_path: Path, mode: str) -> None:
     file = tmp_path / "hiding.py"
     text = SEEING.format(returned="v + hidden.unflatten(-1, (v.shape[1], -1)).transpose(1, 2)")
-    text = text.replace("padding_mask=None):", "padding_mask=None, *, hidden):", 1).replace(
-        "VARIANT = Variant(", "VARIANT = Variant(needs_hidden=True, "
-    )
+    text = text.replace("padding_mask=None):", "padding_mask=None, *, hidden):", 1).replace("def matrix", "def weights")
+    text = text.replace("VARIANT = Variant(", "VARIANT = Variant(needs_hidden=True, ")
     file.write_text(text)
     measured = measure_cell(make_spec(variant="hiding", seq_len=64, mode=mode), str(file), None, lambda _: None)
     assert measured.samples[f"{mode}_s"]
-    assert "error" not in measured.samples  # a matrix of q and k alone does not define it
+    assert "error" not in measured.samples  # nothing defines it
 
 
 @pytest.mark.long

@@ -23,7 +23,8 @@ from attnbench.training.model import count_mechanism_parameters, count_parameter
 from attnbench.workload import IGNORED, Parts, Size, Split, Task
 
 TOLERANCE = 0.025  # of a model's parameters, that a mechanism may bring of its own in the sizes of two cores
-BRINGS_MORE = {"linformer", "gla"}  # projections along the sequence, and a gate of rank 16 for each key dimension, are their method
+# Projections along the sequence, a gate of rank 16 for each key dimension, and features that are learned: these are their methods.
+BRINGS_MORE = {"linformer", "gla", "hedgehog"}
 SIZE = Size(num_layers=2, num_heads=2, head_dim=8, batch_size=16, epochs=2, lr=1e-2)
 SEQ_LEN, CLASSES = 8, 4
 

@@ -14,7 +14,7 @@ import attnbench
 from attnbench.measurement.memory import peak_memory_bytes
 from helpers.mechanisms import SEQ_LEN, attend, draw, make, masks
 
-NAMES = ("softmax_one", "cosine", "differential", "gated", "value_skipinit", "shaped")
+NAMES = ("softmax_one", "sink", "softpick", "cosine", "differential", "gated", "value_skipinit", "shaped")
 names = pytest.mark.parametrize("name", NAMES)
 causal_or_not = pytest.mark.parametrize("causal", [False, True])
 
@@ -33,6 +33,19 @@ def scores_of(q: Tensor, k: Tensor) -> Tensor:
 def softmax_one(module: Any, q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
     exponentials = scores_of(q, k).exp() * visible[:, None]
     return exponentials / (1.0 + exponentials.sum(-1, keepdim=True)) @ v
+
+
+def sink(module: Any, q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
+    exponentials = scores_of(q, k).exp() * visible[:, None]
+    return exponentials / (module.sink_logit.exp()[:, None, None] + exponentials.sum(-1, keepdim=True)) @ v
+
+
+def softpick(module: Any, q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
+    """The 1e-8 is added to the sum that is taken relative to e^m."""
+    scores = scores_of(q, k) * visible[:, None]
+    above = scores.exp() - 1.0
+    epsilon = 1e-8 * scores.amax(-1, keepdim=True).clamp(min=0.0).exp()
+    return above.relu() / (above.abs().sum(-1, keepdim=True) + epsilon) @ v
 
 
 def cosine(module: Any, q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
@@ -77,7 +90,9 @@ def shaped(module: Any, q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Ten
     return (a * torch.eye(v.shape[-2], dtype=v.dtype) + b * softmax_of(scores, visible) - g * centre) @ v
 
 
-DEFINITIONS: dict[str, Dense] = {dense.__name__: dense for dense in (softmax_one, cosine, differential, gated, value_skipinit, shaped)}
+DEFINITIONS: dict[str, Dense] = {
+    dense.__name__: dense for dense in (softmax_one, sink, softpick, cosine, differential, gated, value_skipinit, shaped)
+}
 
 
 @pytest.mark.parametrize("padded", [False, True])

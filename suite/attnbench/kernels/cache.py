@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from attnbench.attention import BadInput, Heads, KVHeads, at_least_float32
 from attnbench.kernels.activation import Activation
+from attnbench.kernels.normalised import BITS, Normalised, RowSums
 
 Keys = Float[Tensor, "batch heads seq_len key_dim"]
 Values = Float[Tensor, "batch value_heads seq_len value_dim"]
@@ -119,6 +120,16 @@ def elementwise_step(
         scores.add_(bias)
     activation.value_(scores, torch.empty_like(scores))
     return cache.weighted(scores).to(cache.values.dtype)
+
+
+def normalised_step(
+    q: Float[Tensor, "batch heads 1 head_dim"], cache: Cache, activation: Normalised
+) -> tuple[Float[Tensor, "batch heads 1 value_dim"], Float[Tensor, "batch heads 1 1"], Float[Tensor, "batch heads 1 1"]]:
+    """`normalised_sums` of the last token: the weighted values, what the weights sum to, and the shift of both, in float32 at least."""
+    scores = cache.scores(at_least_float32(q) * activation.unit)
+    weights = RowSums(activation, torch.zeros_like(scores[..., :1]))
+    weights.weigh_(scores, torch.empty_like(scores))
+    return cache.weighted(scores), weights.sums, weights.shift / BITS
 
 
 def product_in_half(

@@ -54,7 +54,11 @@ class Normalised(Protocol):
 
 @dataclass(frozen=True)
 class Exponential:
-    """phi = psi = e^s."""
+    """phi = psi = e^s.
+
+    Beside the two products, four fifths of the time, a tile of 2^19 scores takes these passes on one core, in us: exp2 150, sum 31 and,
+    where scores need a shift, maximum 40 and difference 33.
+    """
 
     unit: float = BITS
     lowest: float = -math.inf
@@ -86,35 +90,36 @@ class RectifiedExponential:
     bound: float = -1.0  # it always has a shift
 
     def weigh_(self, scores: Tensor, shift: Tensor | None, scratch: Tensor) -> Tensor:
-        assert shift is not None
-        above = self._raise_(scores, shift)
-        sums = torch.abs(scores.sub_(above), out=scratch).sum(-1, keepdim=True)
+        zero, _ = self._raise_(scores, shift)
+        sums = torch.abs(scores.sub_(zero), out=scratch).sum(-1, keepdim=True)
         scores.relu_()
         return sums
 
     def weigh_and_slope_(self, scores: Tensor, shift: Tensor | None, spare: Tensor) -> Tensor:
-        assert shift is not None
         slope = torch.sign(scores, out=spare)
-        above = self._raise_(scores, shift)
-        if _is_small(shift):
-            slope.addcmul_(slope, scores)
-        else:
-            slope.mul_(scores)
-        scores.sub_(above).relu_()
+        zero, less_one = self._raise_(scores, shift)
+        slope.addcmul_(slope, scores) if less_one else slope.mul_(scores)
+        scores.sub_(zero).relu_()
         return slope
 
     def chain_(self, d_weights: Tensor, slope: Tensor, d_sums: Tensor) -> None:
         torch.ops.aten.threshold_backward(d_weights, slope, 0.0, grad_input=d_weights)  # phi has a slope where psi rises
         d_weights.add_(d_sums).mul_(slope)
 
-    def _raise_(self, scores: Tensor, shift: Tensor) -> Tensor:
-        """scores = 2^(scores - shift), less 1 where scores are small; gives the same of a score of zero."""
-        lifted = scores.sub_(shift), -shift
-        if _is_small(shift):
-            scores, zero = (x.mul_(1.0 / BITS).expm1_() for x in lifted)
-        else:
-            scores, zero = (x.exp2_() for x in lifted)
-        return zero
+    def _raise_(self, scores: Tensor, shift: Tensor | None) -> tuple[Tensor, bool]:
+        """scores = 2^(scores - shift), or that less one; gives the same of a score of zero, and which.
+
+        Where a row has small scores alone, a difference of powers would have lost their digits: they are taken less one, at twice the
+        time. So they always are on a GPU, where a tile's time is that of reading and writing it, and nothing is read back.
+        """
+        assert shift is not None
+        less_one = shift.device.type != "cpu"
+        if not less_one and (shift < 1.0).any():
+            less_one = True
+        zero = -shift
+        for x in (scores.sub_(shift), zero):
+            x.div_(BITS).expm1_() if less_one else x.exp2_()
+        return zero, less_one
 
 
 @dataclass(frozen=True)
@@ -161,18 +166,10 @@ class OwnSums:
         d_weights.add_(d_sums).mul_(slope)
 
 
-def _is_small(shift: Tensor) -> bool:
-    """Whether a row's scores are so small that a difference of exponentials would cost digits; then expm1 serves, at twice the time.
-
-    Nothing is read back from a GPU, where the time goes into reading and writing the tile.
-    """
-    return shift.device.type != "cpu" or bool((shift < 1.0).any())
-
-
 class RowSums:
     """The sums of psi over each row and the shift that they and the sums of phi v are taken with, tile by tile."""
 
-    def __init__(self, activation: Normalised, total: Tensor, bounded: bool) -> None:
+    def __init__(self, activation: Normalised, total: Tensor, bounded: bool = False) -> None:
         """total: the sums of phi v, [..., rows, width], which `weigh_` shrinks with its own. bounded: whether no shift is needed."""
         self.activation, self.total = activation, total
         lowest = 0.0 if bounded else max(activation.lowest, torch.finfo(total.dtype).min)  # not -inf: that less itself is NaN

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -54,12 +54,11 @@ class _Phi1(torch.autograd.Function):
 
 def phi1_and_pull_back(m: Square, w: Block, differentiable: bool) -> tuple[Block, PullBack | None]:
     """phi1(m) w, and the function from its gradient to those of m and w, if one is asked for. To be called where autograd is off."""
-    if m.device.type != "cpu":
+    if not reads_back(m):
         return _by_autograd(m, w, DOUBLINGS_WITHOUT_READING, torch.float64, differentiable)
-    # On the CPU reading norms waits for nothing. M is far from normal: its powers grow like sqrt(||M^2||), about half of ||M||.
+    # M is far from normal: its powers grow like sqrt(||M^2||), about half of ||M||.
     square = m @ m
-    finite = m.isfinite().flatten(-2).all(-1)
-    norm, growth = _largest(m, finite), math.sqrt(_largest(square, finite))
+    norm, growth = largest_norm(m, m), math.sqrt(largest_norm(square, m))
     if growth > SERIES_NORM:
         doublings = MOST_DOUBLINGS if math.isinf(norm) else min(MOST_DOUBLINGS, math.ceil(math.log2(norm)))
         return _by_autograd(m, w, doublings, m.dtype if norm <= FLOAT32_NORM else torch.float64, differentiable)
@@ -86,14 +85,22 @@ def _by_autograd(m: Square, w: Block, doublings: int, dtype: torch.dtype, differ
     return out.detach(), pull_back if differentiable else None
 
 
-def _largest(m: Square, counts: Bool[Tensor, "*batch"]) -> float:
-    """The largest norm of the matrices that count: one that is not finite must not choose for the rest of the batch.
+def reads_back(x: Tensor) -> bool:
+    """Whether a number may be read from a tensor's device: on the CPU that waits for nothing, elsewhere it would stall the device."""
+    return x.device.type == "cpu"
 
-    Infinite where the norm leaves the range of the dtype.
+
+def largest_norm(x: Square, of: Square) -> float:
+    """The largest Frobenius norm in a batch, where x is made of the matrices `of`; infinite where it leaves the range of the dtype.
+
+    A matrix of `of` that is not finite does not count: it must not choose for the rest of the batch.
     """
-    norms = torch.linalg.matrix_norm(m)
-    norms = torch.where(norms.isnan(), math.inf, norms).masked_fill(~counts, 0.0)
-    return float(norms.max()) if norms.numel() else 0.0
+    norms = torch.linalg.vector_norm(x.flatten(-2), dim=-1)
+    largest = float(norms.max()) if norms.numel() else 0.0
+    if math.isfinite(largest):
+        return largest
+    finite = of.isfinite().flatten(-2).all(-1)
+    return float(torch.where(norms.isnan(), math.inf, norms).masked_fill(~finite, 0.0).max())
 
 
 def _phi1(m: Square, doublings: int) -> Square:

@@ -1,11 +1,12 @@
 """exp(S) V for S = c U J U^T, U = [Q, K], J = [[0, I], [-I, 0]], with its gradient by hand: exact, and linear in seq_len.
 
-    exp(S) V = V + U Y,    Y = phi1(M) T,    [M, T] = c J G,    G = U^T [U, V]
+    exp(S) V = V + c U Y^T,    Y = T phi1(N),    N = c G J^T,    T = F J^T,    G = U^T U,    F = V^T U
 
-    dY = U^T dO,   dG = -c J [dM, dT],   dU = U (dG_u + dG_u^T) + V dG_v^T + dO Y^T,   dV = dO + U dG_v
+    dY = c dO^T U,   dU = U (dG + dG^T) + V dF + c dO Y,   dV = dO + U dF^T,   dc = <dO^T U, T exp(N)>,   exp(N) = I + phi1(N) N
 
-Tensors as long as the sequence are worked in chunks of tokens that stay in the cache, with one product a chunk for each of G, dY and dU.
-Autograd would need three times as many tensors, and beyond the cache its time would grow faster than seq_len.
+with dG and dF as in turned.py. dc is that, for S / c commutes with exp(S). Short sequences are worked at once, in as few operations as can
+be: with many small heads their number counts. Long ones are worked in chunks of tokens that stay in the cache. Autograd would need three
+times as many tensors, and beyond the cache its time would grow faster than seq_len.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from attnbench.kernels.phi1 import phi1_and_pull_back
+from attnbench.kernels.turned import PullBack, turn, turned_phi1
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 Values = Float[Tensor, "batch heads seq_len width"]
@@ -34,52 +35,105 @@ def rotate(q: Rows, k: Rows, v: Values, c: Float[Tensor, "heads 1 1"]) -> Values
     Where seq_len is near 2 head_dim or below, U^T U is close to singular, and its rounding alone would cost orthogonality at a large norm:
     there the small matrices are float64, and so is the product with them.
     """
-    out: Tensor = _Rotation.apply(q, k, v, c)  # type: ignore[no-untyped-call]
+    function = _Whole if q.device.type == "cpu" and q.shape[-2] <= CHUNK_TOKENS else _Chunked
+    out: Tensor = function.apply(q, k, v, c)  # type: ignore[no-untyped-call]
     return out
 
 
-class _Rotation(torch.autograd.Function):
+class _Whole(torch.autograd.Function):
+    """Sequences no longer than a chunk, all at once; U is kept for the gradient."""
+
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, c: Tensor) -> Tensor:
-        pair, seq_len = 2 * q.shape[-1], q.shape[-2]
-        precise = torch.float64 if seq_len <= 1.5 * pair else q.dtype
-        flat = [x.reshape(-1, *x.shape[-2:]) for x in (q, k, v)]
+        needs_gradient, precise = any(ctx.needs_input_grad), _precise(q)
+        u, values = torch.cat([q, k], dim=-1).flatten(0, 1), v.reshape(-1, *v.shape[-2:])
+        scale = _each(c, len(q)).to(precise)
+        wide, wide_values = u.to(precise), values.to(precise)
+        n, t = turn(torch.bmm(wide.mT, wide), -scale), turn(torch.bmm(wide_values.mT, wide), -1.0)
+        y, ctx.pull_back = turned_phi1(n, t, needs_gradient)
+        if needs_gradient:
+            ctx.save_for_backward(u, values, n, t, y, scale)
+        return torch.baddbmm(wide_values, wide, (y * scale).mT).to(v.dtype).view(v.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, ...]:
+        u, v, n, t, y, scale = ctx.saved_tensors
+        go, dim = upstream.reshape(v.shape), u.shape[-1] // 2
+        w, f, y, gc = _pull_back(ctx.pull_back, torch.bmm(go.mT, u), n, t, y, scale)
+        gq, gk = (
+            torch.bmm(u, w[..., half]).baddbmm_(v, f[..., half]).baddbmm_(go, y[..., half]) for half in (slice(dim), slice(dim, None))
+        )
+        return _unflat(upstream, gq, gk, torch.baddbmm(go, u, f.mT), gc)
+
+
+class _Chunked(torch.autograd.Function):
+    """Longer sequences, in chunks of tokens, with one product a chunk for each of G, dY and dU."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, c: Tensor) -> Tensor:
+        flat, dim, precise = _flat(q, k, v), q.shape[-1], _precise(q)
+        scale, pair = _each(c, len(q)).to(precise), 2 * dim
         gram = q.new_zeros(len(flat[0]), pair, pair + v.shape[-1], dtype=precise)
         for block in _blocks(flat):
             uv = _join(flat, block).to(precise)
             gram[block[0]].baddbmm_(uv[..., :pair].mT, uv)
-        scale = c.to(precise).expand(len(q), *c.shape).flatten(0, 1)
-        small = _turn(gram, scale)
-        y, ctx.pull_back = phi1_and_pull_back(small[..., :pair], small[..., pair:], any(ctx.needs_input_grad))
-        ctx.save_for_backward(q, k, v, y.to(q.dtype), gram, scale)
-        out = v.new_empty(flat[2].shape)
-        upper, lower = y.chunk(2, dim=-2)
+        n, t = turn(gram[..., :pair], -scale), turn(gram[..., pair:].mT, -1.0)
+        y, ctx.pull_back = turned_phi1(n, t, any(ctx.needs_input_grad))
+        ctx.save_for_backward(*flat, n, t, y, scale)
+        out, y = torch.empty_like(flat[2]), y * scale
         for heads, tokens in _blocks(flat):
             queries, keys, values = (x[heads, tokens].to(precise) for x in flat)
-            out[heads, tokens] = torch.baddbmm(values, queries, upper[heads]).baddbmm_(keys, lower[heads])
+            out[heads, tokens] = torch.baddbmm(values, queries, y[heads, :, :dim].mT).baddbmm_(keys, y[heads, :, dim:].mT)
         return out.view(v.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, ...]:
-        q, k, v, y, gram, scale = ctx.saved_tensors
-        pair = 2 * q.shape[-1]
-        flat = [x.reshape(-1, *x.shape[-2:]) for x in (q, k, v, upstream)]
-        gy = torch.zeros_like(y)
+        *flat, n, t, y, scale = ctx.saved_tensors
+        flat = [*flat, *_flat(upstream)]
+        gy = flat[0].new_zeros(y.shape)
         for heads, tokens in _blocks(flat):
-            gy[heads].baddbmm_(_join(flat[:2], (heads, tokens)).mT, flat[3][heads, tokens])
-        gm, gt = ctx.pull_back(gy.to(gram.dtype))
-        gc = (_against_turned(gm, gram[..., :pair]) + _against_turned(gt, gram[..., pair:])).view(len(q), -1).sum(0)
-        g_u, g_v = (_turn(x, -scale).to(y.dtype) for x in (gm, gt))
-        weights = torch.cat([g_u + g_u.mT, g_v.mT, y.mT], dim=-2)  # of [u, v, upstream]
-        left, right = weights.chunk(2, dim=-1)
-        gq, gk, gv = (x.new_empty(x.shape) for x in flat[:3])
+            gy[heads].baddbmm_(flat[3][heads, tokens].mT, _join(flat[:2], (heads, tokens)))
+        w, f, y, gc = _pull_back(ctx.pull_back, gy, n, t, y, scale)
+        left, right = torch.cat([w, f, y], dim=-2).chunk(2, dim=-1)
+        gq, gk, gv = (torch.empty_like(x) for x in flat[:3])
         for heads, tokens in _blocks(flat):
             joined = _join(flat, (heads, tokens))
             torch.bmm(joined, left[heads], out=gq[heads, tokens])
             torch.bmm(joined, right[heads], out=gk[heads, tokens])
-            torch.baddbmm(flat[3][heads, tokens], joined[..., :pair], g_v[heads], out=gv[heads, tokens])
-        return gq.view(q.shape), gk.view(k.shape), gv.view(v.shape), gc.view(-1, 1, 1).to(y.dtype)
+            torch.baddbmm(flat[3][heads, tokens], joined[..., : f.shape[-1]], f[heads].mT, out=gv[heads, tokens])
+        return _unflat(upstream, gq, gk, gv, gc)
+
+
+def _precise(q: Tensor) -> torch.dtype:
+    return torch.float64 if q.shape[-2] <= 3 * q.shape[-1] else q.dtype
+
+
+def _flat(*tensors: Tensor) -> list[Tensor]:
+    """With the heads of all sequences in one axis."""
+    return [x.reshape(-1, *x.shape[-2:]) for x in tensors]
+
+
+def _each(c: Tensor, batch: int) -> Tensor:
+    """c of the heads of every sequence, [batch * heads, 1, 1]."""
+    return c.expand(batch, *c.shape).flatten(0, 1)
+
+
+def _pull_back(pull_back: PullBack, gy: Tensor, n: Tensor, t: Tensor, y: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """dG + dG^T, dF, c Y and dc of every head, in the dtype of gy, which is dO^T U."""
+    dtype, gy = gy.dtype, gy.to(y.dtype)
+    gc = (gy * torch.bmm(y, n).add_(t)).sum((-2, -1))
+    p, f = pull_back(gy * scale)
+    w = (p + p.mT).mul_(scale)
+    return w.to(dtype), f.to(dtype), (y * scale).to(dtype), gc.to(dtype)
+
+
+def _unflat(upstream: Tensor, gq: Tensor, gk: Tensor, gv: Tensor, gc: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of q, k, v and c as `forward` was given them."""
+    batch, heads = upstream.shape[:2]
+    g_q, g_k, g_v = (x.unflatten(0, (batch, heads)) for x in (gq, gk, gv))
+    return g_q, g_k, g_v, gc.view(batch, heads, 1, 1).sum(0)
 
 
 def _blocks(flat: list[Tensor]) -> Iterator[tuple[slice, slice]]:
@@ -98,19 +152,3 @@ def _blocks(flat: list[Tensor]) -> Iterator[tuple[slice, slice]]:
 
 def _join(flat: list[Tensor], block: tuple[slice, slice]) -> Tensor:
     return torch.cat([x[block] for x in flat], dim=-1)
-
-
-def _turn(x: Tensor, scale: Tensor) -> Tensor:
-    """scale J x: the lower half, then minus the upper half."""
-    upper, lower = x.chunk(2, dim=-2)
-    turned = torch.empty_like(x, memory_format=torch.contiguous_format)
-    half = upper.shape[-2]
-    torch.mul(lower, scale, out=turned[:, :half])
-    torch.mul(upper, -scale, out=turned[:, half:])
-    return turned
-
-
-def _against_turned(x: Tensor, y: Tensor) -> Tensor:
-    """The inner product of x and J y, one for each of the batch."""
-    (x_upper, x_lower), (y_upper, y_lower) = x.chunk(2, dim=-2), y.chunk(2, dim=-2)
-    return (x_upper * y_lower).sum((-2, -1)) - (x_lower * y_upper).sum((-2, -1))

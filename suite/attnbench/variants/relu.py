@@ -54,4 +54,5 @@ VARIANT = Variant(
     time_exponent=2.0,
     memory_exponent=1.0,
     reference_rows=rows_of_matrix(rows_by_definition),
+    implementation={"cpu": "tuned"},
 )
