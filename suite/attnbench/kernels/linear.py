@@ -70,20 +70,20 @@ def mapped_attention(
 
     They lie in the cache then, however long the sequence is: measured, 8 times the tokens take 8 times as long, and not 11 times.
     """
-    dtype, v = v.dtype, at_least_float32(v)
-    (values,) = hide_padding(padding_mask, torch.cat([v, torch.ones_like(v[..., :1])], dim=-1))
-    keys, weighed = k.split(BLOCK, -2), values.split(BLOCK, -2)  # no slices: the gradient of each would be as long as the sequence
+    hidden = hide_padding(padding_mask, v, torch.ones_like(v[..., :1]))
+    # No slices: the gradient of each would be as long as the sequence.
+    blocks = list(zip(*(x.split(BLOCK, -2) for x in (q, k, *hidden)), strict=True))
     total, out = None, []
     if not causal:
-        products = [map_k(block).mT @ own for block, own in zip(keys, weighed, strict=True)]
+        products = [map_k(keys).mT @ torch.cat([at_least_float32(x) for x in values], -1) for _, keys, *values in blocks]
         total = sum(products[1:], start=products[0])
-    for index, block in enumerate(q.split(BLOCK, -2)):
+    for queries, keys, *values in blocks:
         if causal:
-            sums, total = _causal_sums(map_q(block), map_k(keys[index]), weighed[index], total)
+            sums, total = _causal_sums(map_q(queries), map_k(keys), torch.cat([at_least_float32(x) for x in values], -1), total)
         else:
             assert total is not None
-            sums = map_q(block) @ total
-        out.append(divide(sums[..., :-1], sums[..., -1:]).to(dtype))
+            sums = map_q(queries) @ total
+        out.append(divide(sums[..., :-1], sums[..., -1:]).to(v.dtype))
     return hide_padding(padding_mask, torch.cat(out, dim=-2))[0]
 
 

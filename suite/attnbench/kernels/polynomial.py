@@ -20,8 +20,8 @@ from attnbench.kernels.triton import polynomial
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 
-# The cost model, of two cores (`make forms`): nanoseconds of the forward pass, and of one small operation. Training takes 4 to 5 times as
-# long by tiles and 3 to 4 times by features, so that one model serves both. Other devices have not been measured; it decides there too.
+# The cost model, of two cores (`make forms`): nanoseconds of the forward pass, and of one small operation. Training takes 3 to 4 times as
+# long in either form, so that one model serves both. Other devices have not been measured; it decides there too.
 SCORE_NS, SCORE_COLUMN_NS = 0.12, 0.024  # a score of a tile, and each column of q, k and v
 FEATURE_NS, FEATURE_COLUMN_NS = 0.6, 0.019  # a feature of a token, of both q and k
 OPERATION_NS = 6000.0

@@ -4,6 +4,9 @@ A_ij = (q_i . k_j)^p / sum_j (q_i . k_j)^p for an even p, out = A V; a row whose
 cancel. Numerator and denominator are polynomial attention over V and over ones: by symmetric features, or in tiles where seq_len is too
 short for these to pay.
 
+[M] On two cores, 4 heads of 64, degree 2, training at 4,096 tokens takes 0.6 to 0.7 of fused softmax's time. Causal, where that does half
+the work and features nearly all of theirs, tiles serve up to about 5,000 tokens, at about its time.
+
 Buckman, Gelada, Zhang 2024, Symmetric Power Transformers, Manifest AI.
 """
 

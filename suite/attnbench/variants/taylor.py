@@ -4,6 +4,9 @@ A_ij = P(s_ij) / sum_j P(s_ij), P(s) = 1 + s + s^2 / 2, s_ij = q_i . k_j / sqrt(
 so that the sum is at least N / 2. Numerator and denominator are polynomial attention over V and over ones: by symmetric features, or in
 tiles where seq_len is too short for these to pay.
 
+[M] On two cores, 4 heads of 64, training at 4,096 tokens takes 0.6 to 0.7 of fused softmax's time. Causal, where that does half the work
+and features nearly all of theirs, tiles serve up to about 5,000 tokens, at 1.1 of its time.
+
 Arora et al. 2024, Simple linear attention language models balance the recall-throughput tradeoff, arXiv 2402.18668.
 """
 
