@@ -33,8 +33,8 @@ def build(
     """Build an attention module, given the name of a variant or the path of a file that ends in `VARIANT = Variant(...)`.
 
     The module is called as `module(q, k, v, causal=False, padding_mask=None)`; q, k, v and the result have shape
-    [batch, num_heads, seq_len, head_dim], the mask [batch, seq_len] with True for padding. With num_kv_heads, which a
-    mechanism with grouped queries takes, k and v have so many heads. One with gates is also given hidden=[batch, seq_len, d_model].
+    [batch, num_heads, seq_len, head_dim], the mask [batch, seq_len] with True for padding. A mechanism with grouped
+    queries takes num_kv_heads, the heads of k and v; one with gates is also given hidden=[batch, seq_len, d_model].
 
     >>> import torch, attnbench
     >>> q, k, v = torch.randn(3, 2, 4, 100, 16)
@@ -46,8 +46,9 @@ def build(
     """
     from attnbench.spec.construct import construct
 
-    context = {"seq_len": seq_len, "d_model": d_model, "layer_index": layer_index, "num_layers": num_layers}
-    context["num_kv_heads"] = num_kv_heads
+    context = {
+        "seq_len": seq_len, "d_model": d_model, "layer_index": layer_index, "num_layers": num_layers, "num_kv_heads": num_kv_heads,
+    }  # fmt: skip
     return construct(name, num_heads, head_dim, context, params)
 
 

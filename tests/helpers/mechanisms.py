@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 import attnbench
 from attnbench import registry
-from attnbench.attention import Decodes, Variant, prefilled
+from attnbench.attention import Decodes, Variant
 from attnbench.measurement.checks import subject as shared
 from attnbench.measurement.checks.subject import BATCH, GROUPS, HEAD_DIM, SEQ_LEN, Inputs, Subject, select
+from attnbench.measurement.prefill import prefilled
 
 NAMES = attnbench.names("variants")
 VARIANTS: dict[str, Variant] = {name: registry.load("variants", name) for name in NAMES}

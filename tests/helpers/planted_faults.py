@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from attnbench.measurement.checks import CORRECTNESS
-from attnbench.measurement.checks.subject import Subject, one_thread
+from attnbench.measurement.checks.subject import Subject
+from attnbench.measurement.checks.torch_threads import one_thread
 from attnbench.spec.construct import load_variant
 from attnbench.store.report import Finding
 

@@ -10,10 +10,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 
 from attnbench import registry
-from attnbench.attention import prefilled
 from attnbench.errors import BadInput, Incorrect
 from attnbench.measurement import backend
 from attnbench.measurement.guard import Guard
+from attnbench.measurement.prefill import prefilled
 from attnbench.measurement.tracks import measure_cell
 from attnbench.registry import process_settings
 from attnbench.spec.axes import Spec

@@ -9,7 +9,8 @@ import pytest
 
 import attnbench
 from attnbench.measurement.checks import CORRECTNESS, THOROUGH, check
-from attnbench.measurement.checks.subject import Subject, one_thread
+from attnbench.measurement.checks.subject import Subject
+from attnbench.measurement.checks.torch_threads import one_thread
 from attnbench.spec.construct import load_variant
 
 pytestmark = pytest.mark.long

@@ -10,7 +10,8 @@ import attnbench
 from attnbench.measurement.checks import CORRECTNESS
 from attnbench.measurement.checks.decode import LENGTH, decode
 from attnbench.measurement.checks.finding import Finding
-from attnbench.measurement.checks.subject import Subject, one_thread
+from attnbench.measurement.checks.subject import Subject
+from attnbench.measurement.checks.torch_threads import one_thread
 from attnbench.spec.construct import load_variant
 
 TEMPLATE = (

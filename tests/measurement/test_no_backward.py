@@ -10,7 +10,8 @@ import pytest
 from attnbench.attention import Unsupported
 from attnbench.measurement.checks import THOROUGH, check
 from attnbench.measurement.checks.gradients import HINT
-from attnbench.measurement.checks.subject import Subject, one_thread
+from attnbench.measurement.checks.subject import Subject
+from attnbench.measurement.checks.torch_threads import one_thread
 from attnbench.measurement.tracks import measure_cell
 from attnbench.spec.construct import load_variant
 from attnbench.store.report import Finding, Report

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 import attnbench
-from attnbench.attention import BadInput, Heads, Unsupported, prefilled
+from attnbench.attention import BadInput, Heads, Unsupported
 from attnbench.kernels.cache import Cache, product_in_half
 from attnbench.kernels.running_sums import RunningSums
+from attnbench.measurement.prefill import prefilled
 from helpers.mechanisms import BATCH, DECODING, RUNNABLE, VARIANTS, Inputs, attend, decoding, draw, make, relative_error, state_after, step
 
 

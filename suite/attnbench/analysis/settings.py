@@ -128,8 +128,13 @@ def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None, ap
 
 
 def usual(table: pd.DataFrame, but: Collection[str] = ()) -> NDArray[np.bool_]:
-    """Whether a row's cell has the value that goes without saying on every axis of USUAL, those named in `but` left aside."""
+    """Whether a row's cell has the value that goes without saying on every axis of USUAL, those named in `but` left aside.
+
+    A stack is usually bidirectional: before there were causal ones a depth cell had no other form, and claims were written for that.
+    """
     found = np.ones(len(table), dtype=bool)
+    if "causal" not in but:
+        found &= ~((table["track"] == "depth") & (table["causal"] == True)).to_numpy()  # noqa: E712  (it may be missing)
     for name in USUAL.keys() - but:
         found &= (table[name].isna() if USUAL[name] is None else table[name] == USUAL[name]).to_numpy()
     return found

@@ -137,7 +137,7 @@ def _title(spec: Spec) -> str:
     causal, options = " · causal" if spec.causal else "", "".join(f" · {option}" for option in spec.options())
     return {
         "kernel": f"kernel · {spec.mode}{causal}",
-        "depth": f"depth · {spec.block}{options} · {spec.mode} · seq_len {spec.seq_len}",
+        "depth": f"depth · {spec.block}{options} · {spec.mode}{causal} · seq_len {spec.seq_len}",
         "task": f"task · {spec.task}{causal} · {spec.block} · {spec.depth_label()}{options} · {epochs_text(spec)}",
     }[spec.track]
 

@@ -164,25 +164,24 @@ def _between(low: float, high: float, way: float) -> float:
 
 def _claimed(spec: Spec) -> float:
     """The exponent of time that a mechanism declares; 2 where that is not known."""
-    return 0.0 if spec.mode == "decode" else float(_declared(spec, "time_exponent", 2.0))
+    return 0.0 if spec.mode == "decode" else float(_declared(spec, "time_exponent", 2.0, unknown=2.0))
 
 
 def _has_form(spec: Spec) -> bool:
     """Whether a mechanism has the form, causal or not, grouped or not, that a cell asks for; true where that is not known beforehand."""
-    causal = _declared(spec, "causal", True)
-    has_grouped = spec.num_kv_heads is None or bool(_declared(spec, "grouped", unknown=True, left_out=False))
-    return has_grouped and (causal is not False if spec.causal else causal != "only")
+    causal, grouped = _declared(spec, "causal", True, unknown=True), _declared(spec, "grouped", False, unknown=True)
+    return (grouped or spec.num_kv_heads is None) and (causal is not False if spec.causal else causal != "only")
 
 
-def _declared(spec: Spec, name: str, unknown: Any, left_out: Any = ...) -> Any:
+def _declared(spec: Spec, name: str, default: Any, unknown: Any) -> Any:
     """A field that a mechanism declares; `unknown` where it is not registered here, or a plug-in that cannot be imported.
 
-    left_out: what a declaration says that leaves the field out; `unknown` if it is not given.
+    default: what a declaration says that leaves the field out.
     """
     if spec.variant not in registry.names("variants"):
         return unknown
     try:
-        return registry.field("variants", spec.variant, name, default=unknown if left_out is ... else left_out)
+        return registry.field("variants", spec.variant, name, default=default)
     except BadInput:
         return unknown
 

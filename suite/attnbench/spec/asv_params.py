@@ -54,19 +54,20 @@ _SHAPE = (_Part("{device}"), _Part("{dtype}"), _Part("batch {batch_size}"), _Par
 _SEED = _Part("seed {seed}", lambda spec: spec.seed != 0)
 _GROUPED = _Part("{num_kv_heads} key-value heads", lambda spec: spec.num_kv_heads is not None)
 _PADDED = _Part("{padded} padded", lambda spec: spec.padded != 0)
+_CAUSAL = _Part("causal", lambda spec: spec.causal)
 _OPTIONS = (
-    _Part("causal", lambda spec: spec.causal),
     _Part("token_shift", lambda spec: spec.token_shift),
     _Part("W_Q and W_K times {init_norm}", lambda spec: spec.init_norm != 1),
 )
 _SETTINGS: dict[str, tuple[_Part, ...]] = {
     "kernel": (*_SHAPE, _GROUPED, _PADDED, _SEED),
-    "depth": (*_SHAPE, _Part("seq_len {seq_len}"), _Part("{mode}"), *_OPTIONS, _SEED),
+    "depth": (*_SHAPE, _Part("seq_len {seq_len}"), _Part("{mode}"), _CAUSAL, *_OPTIONS, _SEED),
     "task": (
         *_SHAPE,
         _Part("{epochs} epochs"),
         _Part("lr of {lr_grid}", lambda spec: bool(spec.lr_grid)),
         _Part("lr {lr}", lambda spec: not spec.lr_grid),
+        _CAUSAL,
         *_OPTIONS,
     ),
 }

@@ -29,7 +29,8 @@ from attnbench.measurement.checks import (
     tools,
 )
 from attnbench.measurement.checks.finding import failed, skipped
-from attnbench.measurement.checks.subject import Subject, one_thread
+from attnbench.measurement.checks.subject import Subject
+from attnbench.measurement.checks.torch_threads import one_thread
 from attnbench.registry.process_settings import refusal, undone
 from attnbench.spec.construct import check_params, load_variant
 from attnbench.store.environment import anonymous

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Decodes, prefilled
+from attnbench.attention import Decodes
 from attnbench.measurement.checks.finding import Finding, Worst, failed, skipped
 from attnbench.measurement.checks.precision import TIMES_PLAIN
 from attnbench.measurement.checks.subject import BATCH, ROUNDING, Inputs, Subject, attend, relative_error, select
 from attnbench.measurement.checks.tokens import CLOSE
+from attnbench.measurement.prefill import prefilled
 
 LENGTH = 41  # odd, and beyond two doublings of a cache with room for 8 or 16 tokens
 PREFILLED = (1, 16, 40)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Decodes, PaddingMask, prefilled, repeat_heads
+from attnbench.attention import Decodes, PaddingMask, repeat_heads
 from attnbench.measurement.checks.agreement import ALL_MASKS
 from attnbench.measurement.checks.finding import Finding, Worst, failed, form, skipped
 from attnbench.measurement.checks.rows import GRADIENT_ROUNDING
@@ -24,7 +24,8 @@ from attnbench.measurement.checks.subject import (
     own_matrix,
     relative_error,
     select,
-)  # fmt: skip
+)
+from attnbench.measurement.prefill import prefilled
 
 QUERY_GROUPS, KV_GROUPS = 6, 2  # three query heads to a key-value head
 PREFILLED = 4
@@ -75,12 +76,9 @@ def _compare(
     if hasattr(modules[0], "matrix"):
         matrices = [own_matrix(module, inputs, causal, mask) for module, inputs in zip(modules, (drawn, _repeated(drawn)), strict=True)]
         worst.see(relative_error(*matrices), allowed, form(causal, "matrix()", *padded))
-    rows = subject.executed(dtype).reference_rows
-    if rows is not None:
-        every = torch.arange(SEQ_LEN, device=subject.device)
-        context = {key: x for key, x in drawn.items() if key not in "qkv"}
-        found = rows(modules[0], drawn["q"], drawn["k"], drawn["v"], every, causal, mask, **context)
-        worst.see(relative_error(found, wanted), allowed, form(causal, "reference_rows", *padded))
+    if subject.variant.reference_rows is not None:
+        rows = subject.all_rows(modules[0], drawn, causal, mask)
+        worst.see(relative_error(rows, wanted), allowed, form(causal, "reference_rows", *padded))
 
 
 def _compare_decoding(worst: Worst, module: Any, inputs: Inputs) -> None:

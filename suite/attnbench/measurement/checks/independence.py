@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from attnbench.measurement.checks.finding import Finding, Worst, bracketed, failed, form, passed
-from attnbench.measurement.checks.subject import GROUPS, SEQ_LEN, Subject, attend, cast, gradients, relative_error, select, using_threads
+from attnbench.measurement.checks.subject import GROUPS, SEQ_LEN, Subject, attend, cast, gradients, relative_error, select
 from attnbench.measurement.checks.tokens import CLOSE
+from attnbench.measurement.checks.torch_threads import using_threads
 from attnbench.registry.process_settings import refusal, undone
 
 SEVERAL = 2  # threads

@@ -95,7 +95,7 @@ def _compare(
         kind = inputs["v"].dtype
         wide = {key: x.to(_at_least_float32(kind)) for key, x in inputs.items()}
         if not subject.has_dense():
-            return subject.defined(one, wide, causal, mask).to(kind)
+            return subject.all_rows(one, wide, causal, mask).to(kind)
         return times(subject.dense(one, wide, causal, mask, by_definition=length < LONG).to(kind), inputs["v"], mask)
 
     unit = torch.finfo(dtype).eps

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,15 +164,14 @@ class Subject:
         """Whether a dense matrix, or rows by definition, say what the output should be."""
         return self.has_dense() or self.variant.reference_rows is not None
 
-    def defined(
-        self, module: nn.Module, inputs: Inputs, causal: bool, padding_mask: PaddingMask | None = None, by_definition: bool = True
-    ) -> Heads:
-        """What the output should be, in the inputs' dtype: by the dense matrix or, where there is none, by all rows of reference_rows.
-
-        by_definition: see `dense`.
-        """
+    def defined(self, module: nn.Module, inputs: Inputs, causal: bool, padding_mask: PaddingMask | None = None) -> Heads:
+        """What the output should be, in the inputs' dtype: by the dense matrix or, where there is none, by all rows of reference_rows."""
         if self.has_dense():
-            return times(self.dense(module, inputs, causal, padding_mask, by_definition), inputs["v"], padding_mask)
+            return times(self.dense(module, inputs, causal, padding_mask), inputs["v"], padding_mask)
+        return self.all_rows(module, inputs, causal, padding_mask)
+
+    def all_rows(self, module: nn.Module, inputs: Inputs, causal: bool, padding_mask: PaddingMask | None = None) -> Heads:
+        """Every row of the declared reference_rows, in order."""
         reference_rows = self.executed(inputs["q"].dtype).reference_rows
         assert reference_rows is not None
         q, k, v = (inputs[key].clone() for key in "qkv")
@@ -192,22 +190,6 @@ class Subject:
         if reference is not None and (by_definition or not hasattr(module, "matrix")):
             return reference(module, inputs["q"].clone(), inputs["k"].clone(), causal, padding_mask, **_context(inputs))
         return own_matrix(module, inputs, causal, padding_mask)
-
-
-@contextmanager
-def using_threads(number: int) -> Iterator[None]:
-    """Context manager: torch uses so many threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def one_thread() -> AbstractContextManager[None]:
-    """Context manager: torch uses one thread. Several would wait for each other at small sizes, and add up in processor time at large."""
-    return using_threads(1)
 
 
 def attend(module: nn.Module, inputs: Inputs, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:

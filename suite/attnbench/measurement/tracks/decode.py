@@ -7,9 +7,10 @@ import random
 import torch
 from torch import Tensor
 
-from attnbench.attention import Decodes, prefilled
+from attnbench.attention import Decodes
 from attnbench.errors import Unsupported
 from attnbench.measurement.inputs import DrawnInputs, RolledInputs, Sequel
+from attnbench.measurement.prefill import prefilled
 from attnbench.measurement.tracks.mechanism import Mechanism
 from attnbench.measurement.verify.closeness import Verified
 from attnbench.measurement.verify.definition import random_rows
