@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attnbench
-from attnbench.attention import Unsupported
 from attnbench.measurement.memory import peak_memory_bytes
 from helpers.mechanisms import relative_error
 from helpers.naive_forms import naive_form
@@ -92,13 +91,6 @@ def test_without_forgetting_it_is_softmax() -> None:
         module.get_parameter("b_f").fill_(60.0)
     wanted = attnbench.build("softmax", HEADS, HEAD_DIM)(inputs["q"], inputs["k"], inputs["v"], causal=True)
     torch.testing.assert_close(module(**inputs, causal=True), wanted, rtol=1e-10, atol=1e-12)
-
-
-def test_the_bidirectional_form_is_refused() -> None:
-    module, inputs = module_of(), inputs_of(3)
-    for call in (module, lambda q, k, v, hidden: module.matrix(q, k, hidden=hidden)):
-        with pytest.raises(Unsupported, match="forgetting has no bidirectional form"):
-            call(**inputs)
 
 
 @pytest.mark.parametrize("bias", [-4.0, 0.0, 4.0])

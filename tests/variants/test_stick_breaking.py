@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 import attnbench
-from attnbench.attention import Unsupported
 from attnbench.measurement.memory import peak_memory_bytes
 from helpers.mechanisms import relative_error
 from helpers.naive_forms import naive_form
@@ -64,13 +63,6 @@ def test_by_hand() -> None:
     mask = torch.tensor([[False, True, False, False]])
     out = attnbench.build("stick_breaking", 1, 1)(torch.ones_like(k), k, v, causal=True, padding_mask=mask)
     torch.testing.assert_close(out.flatten(), torch.tensor([0.0, 0.0, 8.0, 3.0 + 2.0]))
-
-
-def test_the_bidirectional_form_is_refused() -> None:
-    module, inputs = attnbench.build("stick_breaking", 2, HEAD_DIM), inputs_of(3)
-    for call in (lambda: module(*inputs), lambda: module.matrix(*inputs[:2])):
-        with pytest.raises(Unsupported, match="stick_breaking has no bidirectional form"):
-            call()
 
 
 def test_a_large_score_takes_all_that_is_left() -> None:
