@@ -3,7 +3,8 @@
 Shapes, the definition, precision, gradients, causality, padding, decoding and independence are what `attnbench check` looks at: its whole
 correctness subset is run here. The other tests hold what it does not: that a variant is declared in full; each gradient by itself in
 float32, under padding and at one token (the check takes all gradients together, unpadded, at 63 tokens); that a variant whose rows sum to
-one says so; and that one which is only causal refuses the matrix of its other form. Decoding in bfloat16 and from views is in test_decode.py.
+one says so; and that one which is only causal refuses the matrix of its other form. Decoding in bfloat16 and from views is in
+test_decode.py.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def test_no_attention_matrix_is_kept(training: bool) -> None:
         return torch.autograd.grad(out.sum(), list(inputs.values())) if training else out
 
     call(0)
-    assert peak_memory_bytes(call, "cpu") < 4096 * 4096 * 4 / 4
+    assert 0 < peak_memory_bytes(call, "cpu") < 4096 * 4096 * 4 / 4
 
 
 PACKED = "q, k, v, log_forget = pack(padding_mask, q, k, v, self._log_forget(hidden, padding_mask))"
@@ -184,11 +184,7 @@ DECODED = "sums = log_forget.double().cumsum(2)\n        if"
 FAULTS = [
     ("forward forgets twice", "matrix", {"sums = log_forget.squeeze(3)": "sums = 2.0 * log_forget.squeeze(3)"}),
     ("all but the definition forget twice", "rows", {"return F.logsigmoid(logits)": "return 2.0 * F.logsigmoid(logits)"}),
-    (
-        "decoding forgets twice",
-        "decode",
-        {DECODED: DECODED.replace("= log", "= 2.0 * log")},
-    ),
+    ("decoding forgets twice", "decode", {DECODED: DECODED.replace("= log", "= 2.0 * log")}),
     ("a state forgets what it had forgotten", "decode", {"sums = sums + self.sums.keys[:, :, -1:]": "pass"}),
     ("a key's own gate counts", "rows", {"(forgotten[..., None, :]": "(forgotten.roll(1, -1)[..., None, :]"}),
     ("a token does not see itself", "matrix", {"scores.masked_fill(~visible": "scores.masked_fill(~visible.tril(-1)"}),

@@ -135,7 +135,7 @@ def test_no_attention_matrix_is_kept(training: bool) -> None:
         return torch.autograd.grad(out.sum(), (q, k, v)) if training else out
 
     call(0)
-    assert peak_memory_bytes(call, "cpu") < 4096 * 4096 * 4 / 10
+    assert 0 < peak_memory_bytes(call, "cpu") < 4096 * 4096 * 4 / 10
 
 
 SEES_ITSELF = {
@@ -154,17 +154,9 @@ FAULTS = [
     ("the matrix sees its own token", "matrix", {"before = visible.tril(-1)": "before = visible"}),
     ("the definition sees its own token", "rows", {"< seen.rows[:, None]": "<= seen.rows[:, None]"}),
     ("a step sees its own token", "decode", SEES_ITSELF),
-    (
-        "a key's own share is taken first",
-        "decode",
-        {"F.pad(x[..., 1:].flip(-1).cumsum(-1).flip(-1), (0, 1))": "x.flip(-1).cumsum(-1).flip(-1)"},
-    ),
+    ("a key's own share is taken first", "decode", INCLUSIVE),
     ("padding takes its share", "padding_alone", UNPACKED),
-    (
-        "scores are not scaled",
-        "matrix",
-        {"stick_breaking_attention(at_least_float32(q) / math.sqrt(q.shape[-1])": "stick_breaking_attention(q"},
-    ),
+    ("scores are not scaled", "matrix", UNSCALED),
 ]
 
 
