@@ -27,7 +27,6 @@ from helpers.stacks import (
 )
 
 
-
 @blocks
 @names
 def test_a_stack_keeps_the_shape_and_trains(name: str, block: str) -> None:
