@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -34,9 +35,17 @@ def broken(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return out
 
 
-@pytest.mark.parametrize("seq_len", [1, 2, 63, 100, 128, 129, 700])  # a tile has 128 rows and 512 keys
-def test_output_and_gradients_are_those_of_sticks_broken_key_by_key(seq_len: int) -> None:
-    inputs = inputs_of(seq_len)
+def long_sticks(seq_len: int) -> tuple[Tensor, ...]:
+    """Inputs of scores near -6, so that something is left beyond hundreds of keys; with those of inputs_of it is 2^-400."""
+    q, k, v = (x.detach() for x in inputs_of(seq_len))
+    q[..., 0], k[..., 0] = 4.0, -4.0
+    return tuple(x.requires_grad_() for x in (q, k, v))
+
+
+# A tile has 128 rows and 512 keys.
+@pytest.mark.parametrize(("draw", "seq_len"), [*((inputs_of, n) for n in (1, 2, 63, 100, 128, 129, 700)), (long_sticks, 1100)])
+def test_output_and_gradients_are_those_of_sticks_broken_key_by_key(draw: Callable[[int], tuple[Tensor, ...]], seq_len: int) -> None:
+    inputs = draw(seq_len)
     out, wanted = attnbench.build("stick_breaking", 2, HEAD_DIM)(*inputs, causal=True), broken(*inputs)
     torch.testing.assert_close(out, wanted, rtol=1e-10, atol=1e-12)
     upstream = torch.randn(out.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
