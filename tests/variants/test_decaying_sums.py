@@ -101,6 +101,15 @@ def test_bidirectional_retention_is_the_dense_sum(seq_len: int) -> None:
     torch.testing.assert_close(make("retention")(**inputs), expected, rtol=1e-12, atol=1e-12)
 
 
+@names
+def test_mixed_precision_rounds_nothing(name: str) -> None:
+    """Neither gates nor sums."""
+    module, inputs = make(name), draw(name, 100, torch.float32)
+    wanted = module(**inputs, causal=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(module(**inputs, causal=True), wanted)
+
+
 @pytest.mark.parametrize("size", [100.0, 1e4])
 @pytest.mark.parametrize("name", ["gla", "mamba2"])
 def test_gates_of_any_strength_are_finite(name: str, size: float) -> None:

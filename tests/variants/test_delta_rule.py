@@ -104,6 +104,15 @@ def test_it_agrees_with_the_recurrence_in_float64(name: str) -> None:
     torch.testing.assert_close(make(name).double()(**inputs, causal=True), expected, rtol=1e-11, atol=1e-13)
 
 
+@names
+def test_mixed_precision_rounds_nothing(name: str) -> None:
+    """Neither gates nor sums."""
+    module, inputs = make(name), draw(100, torch.float32)
+    wanted = module(**inputs, causal=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(module(**inputs, causal=True), wanted)
+
+
 @pytest.mark.parametrize("size", [100.0, 1e4])
 @names
 def test_gates_of_any_strength_are_finite(name: str, size: float) -> None:

@@ -116,6 +116,15 @@ def test_it_is_as_exact_as_token_by_token_in_float32(name: str, seq_len: int) ->
     check_exactness(lambda module, inputs: token_by_token(module, **inputs), make(name), drawn, may_cancel=True)
 
 
+@names
+def test_mixed_precision_rounds_nothing(name: str) -> None:
+    """Neither features nor sums."""
+    module, inputs = make(name), draw(100, torch.float32)
+    wanted = module(*inputs, causal=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(module(*inputs, causal=True), wanted)
+
+
 @causality
 @pytest.mark.parametrize("seq_len", [1, 6, 7, 8, 23])
 def test_blocks_of_features_join(seq_len: int, causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
