@@ -11,8 +11,8 @@ import pytest
 def naive_form(operation: str) -> ModuleType:
     """Its module of plain forms of one operation, such as "attn"; skips the test where the package is not installed.
 
-    Tensors there are [batch, seq_len, heads, head_dim], gates [batch, seq_len, heads]. To import it takes seconds, and sets a variable of
-    the environment: do so in a test or a fixture.
+    Tensors there are [batch, seq_len, heads, head_dim], gates [batch, seq_len, heads], but in some older forms heads come before tokens.
+    To import it takes seconds, and sets a variable of the environment: call this in a test, not where a file is imported.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Triton is not supported on current platform", category=UserWarning)

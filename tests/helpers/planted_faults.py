@@ -17,6 +17,7 @@ from attnbench.store.report import Finding
 
 @cache
 def _folder() -> Path:
+    """The folder of all copies of this process, in the temporary folder that conftest.py gives it; pytest keeps those of three runs."""
     return Path(tempfile.mkdtemp(prefix="planted-"))
 
 
@@ -34,7 +35,7 @@ def plant(name: str, changes: Mapping[str, str]) -> str:
 
 
 def finding(name: str, changes: Mapping[str, str], check: str) -> Finding:
-    """What one correctness check finds of a mechanism with a planted fault; it may also raise, which counts as a failed check."""
+    """What one correctness check finds of a mechanism with a planted fault. An error of the check is not caught, and fails the test."""
     source = plant(name, changes)
     variant = load_variant(source)
     with one_thread():

@@ -45,8 +45,15 @@ def architecture(
 
 
 def is_causal(name: str) -> bool:
-    """How a stack of this mechanism is called: causally where it has no other form."""
-    return registry.load("variants", name).forms[0]
+    """Whether a test calls a stack of this mechanism causally: only where the mechanism has no other form."""
+    variant: Variant = registry.load("variants", name)
+    return variant.forms[0]
+
+
+def reads_qk(name: str) -> bool:
+    """Whether a mechanism reads queries and keys, so that W_Q and W_K learn."""
+    variant: Variant = registry.load("variants", name)
+    return variant.reads_qk
 
 
 class Recorder(nn.Module):

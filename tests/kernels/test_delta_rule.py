@@ -71,9 +71,9 @@ def test_a_decay_of_nothing_is_no_decay() -> None:
     check_equal(with_gradients(delta_rule, given), with_gradients(lambda *x: delta_rule(*x, 0.0 * log_decay), given))
 
 
-@pytest.mark.parametrize("seq_len", [70])
-def test_a_weak_decay_after_strong_ones_keeps_its_digits(seq_len: int) -> None:
+def test_a_weak_decay_after_strong_ones_keeps_its_digits() -> None:
     """Sums of decays that differ by little among sums of thousands: in float32 such a difference would be wrong by 1e-4."""
+    seq_len = 70
     given = draw(seq_len, gated=True)
     given[-1] = torch.where(torch.arange(seq_len) % 7 == 0, 3e3 * given[-1], 1e-2 * given[-1])
     found, wanted = with_gradients(delta_rule, [x.float() for x in given]), with_gradients(recurrence, given)
@@ -152,5 +152,5 @@ def test_memory_is_linear_and_small(gated: bool, monkeypatch: pytest.MonkeyPatch
         with_gradients(delta_rule, given)
         peaks.append(peak_memory_bytes(lambda _, given=given: with_gradients(delta_rule, given), "cpu"))
         copies = 2 * sum(x.nbytes for x in given) + 3 * given[2].nbytes  # leaves and gradients; the output and twice the upstream gradient
-    assert peaks[1] < 2.05 * peaks[0]
+    assert 0 < peaks[1] < 2.05 * peaks[0]
     assert peaks[1] < 1.5 * copies

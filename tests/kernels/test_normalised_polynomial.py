@@ -65,3 +65,14 @@ def test_sums_and_their_gradients_are_those_of_the_matrix(
     upstream = torch.randn_like(out)
     for found, wanted in zip(torch.autograd.grad(out, inputs, upstream), torch.autograd.grad(expected, inputs, upstream), strict=True):
         torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize(("by_features", "causal"), [(False, False), (False, True), (True, False)])
+def test_mixed_precision_rounds_nothing(by_features: bool, causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the denominators are come by."""
+    monkeypatch.setattr(polynomial, "are_features_cheaper", lambda *_: by_features)
+    inputs = [x.detach() for x in draw(70, 4)]
+    assert inputs[0].dtype == torch.float32
+    wanted = normalised_polynomial_attention(*inputs, SQUARE, causal, None)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(normalised_polynomial_attention(*inputs, SQUARE, causal, None), wanted)

@@ -10,7 +10,8 @@ import pytest
 
 from attnbench import registry
 from attnbench.spec import presets
-from attnbench.spec.axes import DEVICES, MODES, Spec
+from attnbench.spec.asv_params import values_of
+from attnbench.spec.axes import BLOCKS, DEVICES, MODES, Spec
 from attnbench.spec.presets import CITED, CORE, RANKED
 
 
@@ -79,3 +80,35 @@ def test_standard_holds_every_mode_and_a_padded_batch_beside_the_same_without_pa
     assert {spec.head_dim for spec in kernel} == {64, 128}
     for spec in kernel:  # every ratio has its denominator
         assert dataclasses.replace(spec, variant="softmax", params={}).key() in keys, spec.label()
+
+
+def test_a_preset_may_fix_an_option() -> None:
+    grid = presets.TaskGrid(("mnist",), ("softmax",), seeds=1, fixed={"block": "residual", "token_shift": True, "init_norm": 2})
+    assert [(spec.token_shift, spec.init_norm) for spec in grid.specs("cpu", (), {"mnist": "mnist"})] == [(True, 2.0)]
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_preset_cells_are_distinct(name: str) -> None:
+    specs = presets.load(name).specs()
+    assert len({spec.key() for spec in specs}) == len(specs)
+
+
+@pytest.mark.long  # of ten thousand cells
+def test_the_parameters_of_asv_tell_all_cells_of_all_presets_apart() -> None:
+    specs = {s.key(): s for name in presets.PRESETS for device in DEVICES for s in presets.load(name).specs(device)}
+    assert len({(spec.track, *values_of(spec)) for spec in specs.values()}) == len(specs)
+
+
+def test_claims_hold_three_seeds_of_every_cell_but_trials() -> None:
+    seeds: dict[object, set[int]] = {}
+    for spec in presets.load("claims").specs():
+        seeds.setdefault(dataclasses.replace(spec, seed=0).key(), set()).add(spec.seed)
+    assert set(map(frozenset, seeds.values())) == {frozenset({0, 1, 2})}
+
+
+def test_quick_holds_exactly_the_four_mechanisms_and_every_track() -> None:
+    specs = presets.load("quick").specs()
+    assert {spec.variant for spec in specs} == {"softmax", "softmax_math", "orthogonal", "polynomial"}
+    assert {spec.track for spec in specs} == {"kernel", "depth", "task"}
+    assert {spec.block for spec in specs if spec.track == "depth"} == set(BLOCKS)
+    assert {spec.task for spec in specs if spec.track == "task"} == {"mnist", "sotu_era"}

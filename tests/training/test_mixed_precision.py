@@ -17,7 +17,7 @@ from helpers.mechanisms import RUNNABLE, VARIANTS, attend, device_of, draw, make
 
 WIDTH, HEADS, WORDS, CLASSES = 16, 2, 11, 5
 SHAPES = {"shorter than two heads' width": 7, "longer": 67}
-ORTHOGONAL = [name for name in RUNNABLE if VARIANTS[name].orthogonal and name != "identity"]  # which is orthogonal without q and k
+ORTHOGONAL = [name for name in RUNNABLE if VARIANTS[name].orthogonal and VARIANTS[name].reads_qk]  # identity is so without q and k
 CPU = [name for name in RUNNABLE if device_of(name) == "cpu"]
 assert len(ORTHOGONAL) >= 4
 

@@ -22,10 +22,9 @@ from helpers.stacks import (
     is_causal,
     names,
     parameters,
+    reads_qk,
     recording,
 )
-
-CONTROLS = {"identity", "uniform"}  # which read neither queries nor keys, so that W_Q and W_K have no gradient
 
 
 @blocks
@@ -38,9 +37,8 @@ def test_a_stack_keeps_the_shape_and_trains(name: str, block: str) -> None:
     out = stack(x, is_causal(name))
     assert out.shape == x.shape and out.isfinite().all()
     out.square().mean().backward()
-    gradients = {
-        key: p.grad for key, p in stack.named_parameters() if not (name in CONTROLS and key.endswith(("w_q.weight", "w_k.weight")))
-    }
+    idle: tuple[str, ...] = () if reads_qk(name) else ("w_q.weight", "w_k.weight")  # of which a control has no gradient
+    gradients = {key: p.grad for key, p in stack.named_parameters() if not key.endswith(idle)}
     assert all(g is not None and g.isfinite().all() for g in gradients.values())
 
 

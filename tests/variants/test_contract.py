@@ -2,8 +2,9 @@
 
 Shapes, the definition, precision, gradients, causality, padding, decoding and independence are what `attnbench check` looks at: its whole
 correctness subset is run here. The other tests hold what it does not: that a variant is declared in full; each gradient by itself in
-float32, under padding and at one token (the check takes all gradients together, unpadded, at 63 tokens); and that a variant whose rows sum
-to one says so. Decoding in bfloat16 and from views is in test_decode.py.
+float32, under padding and at one token (the check takes all gradients together, unpadded, at 63 tokens); that a variant whose rows sum to
+one says so; and that one which is only causal refuses the matrix of its other form. Decoding in bfloat16 and from views is in
+test_decode.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from attnbench import registry
+from attnbench.errors import Unsupported
 from attnbench.measurement.checks import CORRECTNESS, check
 from helpers.mechanisms import (
     FAMILIES,
@@ -40,7 +42,8 @@ MAY_BE_SKIPPED = {
     "matrix", "reference", "bfloat16", "float16", "causal_prefix", "decode", "equivariance", "grouped", "row_sums", "orthogonality",
 }  # fmt: skip
 UNDECLARED = [name for name in RUNNABLE if not VARIANTS[name].normalises_rows]
-assert UNDECLARED  # pytest would skip a test without parameters
+CAUSAL_ONLY = [name for name in RUNNABLE if VARIANTS[name].causal == "only"]
+assert UNDECLARED and CAUSAL_ONLY  # pytest would skip a test without parameters
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -60,6 +63,7 @@ ALIKE = {
     "cosine", "deltanet", "mamba2", "orthogonal_cayley", "orthogonal_newton_schulz", "orthogonal_qr", "power", "rebased", "relu", "shaped",
     "softmax_one", "sparsemax", "squared_relu", "ssmax", "taylor", "uniform", "value_skipinit", "xsa",
 }  # fmt: skip
+assert set(NAMES) >= ALIKE
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.long) if name in ALIKE else name for name in RUNNABLE])
@@ -94,3 +98,14 @@ def test_a_mechanism_whose_rows_sum_to_one_declares_it(name: str) -> None:
     for causal in subject_of(name).forms:
         sums = attend(module, {**inputs, "v": torch.ones_like(inputs["v"])}, causal)
         assert not torch.allclose(sums, torch.ones_like(sums), rtol=0.0, atol=1e-9), causal
+
+
+@pytest.mark.parametrize("name", CAUSAL_ONLY)
+def test_a_mechanism_that_is_only_causal_refuses_the_other_form_by_its_name(name: str) -> None:
+    """Of its output, and of its matrix, of which the check `causal` does not ask."""
+    module, inputs = make(name), draw(name)
+    calls = [module, *([module.matrix] if hasattr(module, "matrix") else [])]
+    for call in calls:
+        given = {key: x for key, x in inputs.items() if call is module or key != "v"}
+        with pytest.raises(Unsupported, match=f"{name} has no bidirectional form"):
+            call(**given)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import warnings
-from collections.abc import Callable
-from types import ModuleType
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,10 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attnbench
-from attnbench.errors import BadInput, Unsupported
+from attnbench.errors import BadInput
 from helpers.decaying_recurrence import token_by_token
 from helpers.mechanisms import relative_error
+from helpers.naive_forms import naive_form
 from helpers.planted_faults import finding
+from helpers.token_by_token import check_exactness
 
 HEADS, HEAD_DIM, D_MODEL = 4, 8, 24
 NAMES = ("retention", "gla", "mamba2")
@@ -89,24 +88,7 @@ def test_mamba2_by_hand() -> None:
 @pytest.mark.parametrize("seq_len", [1, 63, 1000, pytest.param(4097, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("name", "size"), [("retention", 1.0), ("gla", 1.0), ("gla", 8.0), ("mamba2", 1.0), ("mamba2", 8.0)])
 def test_it_is_as_exact_as_token_by_token_in_float32(name: str, seq_len: int, size: float) -> None:
-    """Output and each gradient, by q, k, v, hidden states and parameters: at most 4 times its error against float64."""
-    module, drawn = make(name), draw(name, seq_len, torch.float32, size)
-    upstream = torch.randn(1, HEADS, seq_len, HEAD_DIM, generator=torch.Generator().manual_seed(5))
-
-    def results(form: Callable[[nn.Module, Inputs], Tensor], dtype: torch.dtype) -> Inputs:
-        one, inputs = copy.deepcopy(module).to(dtype), {key: x.to(dtype).requires_grad_() for key, x in drawn.items()}
-        wanted = {**inputs, **dict(one.named_parameters())}
-        out = form(one, inputs)
-        return {"out": out, **dict(zip(wanted, torch.autograd.grad(out, list(wanted.values()), upstream.to(dtype)), strict=True))}
-
-    def plain(one: nn.Module, inputs: Inputs) -> Tensor:
-        return token_by_token(name, one, inputs)
-
-    found = results(lambda one, inputs: one(**inputs, causal=True), torch.float32)
-    simple, exact = results(plain, torch.float32), results(plain, torch.float64)
-    for key, wanted in exact.items():
-        allowed = 4 * relative_error(simple[key], wanted, floor=1e-30) + torch.finfo(torch.float32).eps
-        assert relative_error(found[key], wanted, floor=1e-30) <= allowed, key
+    check_exactness(partial(token_by_token, name), make(name), draw(name, seq_len, torch.float32, size))
 
 
 @pytest.mark.parametrize("seq_len", [1, 100])
@@ -119,13 +101,13 @@ def test_bidirectional_retention_is_the_dense_sum(seq_len: int) -> None:
     torch.testing.assert_close(make("retention")(**inputs), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["gla", "mamba2"])
-def test_it_is_causal_only(name: str) -> None:
-    module, inputs = make(name).double(), draw(name, 3)
-    with pytest.raises(Unsupported, match=f"{name} has no bidirectional form"):
-        module(**inputs)
-    with pytest.raises(Unsupported, match=f"{name} has no bidirectional form"):
-        module.matrix(inputs["q"], inputs["k"], hidden=inputs["hidden"])
+@names
+def test_mixed_precision_rounds_nothing(name: str) -> None:
+    """Neither gates nor sums."""
+    module, inputs = make(name), draw(name, 100, torch.float32)
+    wanted = module(**inputs, causal=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(module(**inputs, causal=True), wanted)
 
 
 @pytest.mark.parametrize("size", [100.0, 1e4])
@@ -139,48 +121,35 @@ def test_gates_of_any_strength_are_finite(name: str, size: float) -> None:
     assert all(x.isfinite().all() for x in gradients)
 
 
-@pytest.fixture(scope="module")
-def fla() -> Callable[[str], ModuleType]:
-    """A module of naive forms of flash-linear-attention, by its name."""
-
-    def naive(name: str) -> ModuleType:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Triton is not supported", category=UserWarning)
-            module: ModuleType = pytest.importorskip(f"fla.ops.{name}.naive", reason="fla-core is not installed", exc_type=ImportError)
-            return module
-
-    return naive
-
-
 def theirs(x: Tensor) -> Tensor:
     """[batch, heads, seq_len, ...] as [batch, seq_len, heads, ...], or back."""
     return x.transpose(1, 2)
 
 
 @pytest.mark.long
-def test_retention_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> None:
+def test_retention_agrees_with_the_package() -> None:
     """This form of theirs has heads before tokens, as ours. They compute in float32 whatever comes."""
     inputs = draw("retention", 100, torch.float32)
     found = make("retention")(**inputs, causal=True)
-    assert relative_error(found, fla("retention").naive_retention(*inputs.values())) < 1e-5
+    assert relative_error(found, naive_form("retention").naive_retention(*inputs.values())) < 1e-5
 
 
 @pytest.mark.long
-def test_gla_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> None:
+def test_gla_agrees_with_the_package() -> None:
     module, inputs = make("gla"), draw("gla", 100, torch.float32)
     logits = inputs["hidden"] @ module.w_1.mT @ module.w_2.flatten(0, 1).mT + module.b.flatten()
     g = (F.logsigmoid(logits) / 16).unflatten(-1, (HEADS, HEAD_DIM))
-    out, *_ = fla("gla").naive_recurrent_gla(*(theirs(inputs[key]) for key in "qkv"), g)
+    out, *_ = naive_form("gla").naive_recurrent_gla(*(theirs(inputs[key]) for key in "qkv"), g)
     assert relative_error(module(**inputs, causal=True), theirs(out)) < 1e-5
 
 
 @pytest.mark.long
-def test_mamba2_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> None:
+def test_mamba2_agrees_with_the_package() -> None:
     module, inputs = make("mamba2"), draw("mamba2", 100, torch.float32)
     dt = F.softplus(inputs["hidden"] @ module.w.mT + module.b)
     keys, values = theirs(inputs["k"]) * dt[..., None], theirs(inputs["v"])
     g = -module.a.exp() * dt
-    out, *_ = fla("simple_gla").naive_recurrent_simple_gla(theirs(inputs["q"]), keys, values, g, scale=1.0)
+    out, *_ = naive_form("simple_gla").naive_recurrent_simple_gla(theirs(inputs["q"]), keys, values, g, scale=1.0)
     out = out + values * module.d[:, None]
     assert relative_error(module(**inputs, causal=True), theirs(out)) < 1e-5
 

@@ -40,7 +40,7 @@ def test_a_state_grows_only_with_a_cache_of_all_tokens(name: str) -> None:
     """
     module, inputs = make(name, seq_len=1000), draw(name, seq_len=1000)
     after_100, after_1000 = (state_bytes(state_after(module, inputs, tokens)) for tokens in (100, 1000))
-    if name == "identity":
+    if module.init_state(1) == ():
         assert after_1000 == after_100 == 0
     elif name not in CACHED or isinstance(module.init_state(1), PolynomialState):
         assert after_1000 == after_100 > 0

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import warnings
-from collections.abc import Callable
-from types import ModuleType
+from functools import partial
 
 import pytest
 import torch
@@ -14,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attnbench
-from attnbench.errors import BadInput, Unsupported
+from attnbench.errors import BadInput
 from attnbench.kernels.delta_rule_step import DeltaState
 from helpers.delta_recurrence import token_by_token
 from helpers.mechanisms import relative_error
+from helpers.naive_forms import naive_form
 from helpers.planted_faults import finding
+from helpers.token_by_token import check_exactness
 
 # Of a parameter with a number for each of a few heads the plain form's error may by chance be little.
 HEADS, HEAD_DIM, D_MODEL = 16, 8, 24
@@ -83,31 +82,10 @@ def test_what_is_stored_under_a_key_is_replaced() -> None:
     torch.testing.assert_close(out[:, :, 3:], v[:, :, :-3] / math.sqrt(HEAD_DIM), rtol=1e-8, atol=1e-12)
 
 
-def results(form: Callable[[nn.Module, Inputs], Tensor], module: nn.Module, drawn: Inputs, dtype: torch.dtype) -> Inputs:
-    """The output in a dtype, and the gradients of all inputs and parameters."""
-    one, inputs = copy.deepcopy(module).to(dtype), {key: x.to(dtype).requires_grad_() for key, x in drawn.items()}
-    upstream = torch.randn(drawn["v"].shape, generator=torch.Generator().manual_seed(5)).to(dtype)
-    wanted, out = {**inputs, **dict(one.named_parameters())}, form(one, inputs)
-    return {"out": out.detach(), **dict(zip(wanted, torch.autograd.grad(out, list(wanted.values()), upstream), strict=True))}
-
-
-def check_exactness(name: str, module: nn.Module, drawn: Inputs) -> None:
-    """Output and each gradient in float32: at most 4 times the error of the token-by-token form, against that in float64."""
-
-    def plain(one: nn.Module, inputs: Inputs) -> Tensor:
-        return token_by_token(name, one, inputs)
-
-    found = results(lambda one, inputs: one(**inputs, causal=True), module, drawn, torch.float32)
-    simple, exact = results(plain, module, drawn, torch.float32), results(plain, module, drawn, torch.float64)
-    for key, wanted in exact.items():
-        allowed = 4 * relative_error(simple[key], wanted, floor=1e-30) + torch.finfo(torch.float32).eps
-        assert relative_error(found[key], wanted, floor=1e-30) <= allowed, key
-
-
 @pytest.mark.parametrize("seq_len", [1, 63, pytest.param(1000, marks=pytest.mark.long), pytest.param(4097, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("name", "size"), [("deltanet", 1.0), ("deltanet", 8.0), ("gated_deltanet", 1.0), ("gated_deltanet", 8.0)])
 def test_it_is_as_exact_as_token_by_token_in_float32(name: str, seq_len: int, size: float) -> None:
-    check_exactness(name, make(name), draw(seq_len, torch.float32, size))
+    check_exactness(partial(token_by_token, name), make(name), draw(seq_len, torch.float32, size))
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.01])
@@ -116,7 +94,7 @@ def test_it_is_as_exact_where_all_keys_are_alike(name: str, spread: float) -> No
     """Then the triangular systems are as far from the identity as they can be."""
     drawn = draw(100, torch.float32)
     drawn["k"] = drawn["k"][:, :, :1] + spread * drawn["k"]
-    check_exactness(name, make(name), drawn)
+    check_exactness(partial(token_by_token, name), make(name), drawn)
 
 
 @names
@@ -127,12 +105,12 @@ def test_it_agrees_with_the_recurrence_in_float64(name: str) -> None:
 
 
 @names
-def test_it_is_causal_only(name: str) -> None:
-    module, inputs = make(name).double(), draw(3)
-    with pytest.raises(Unsupported, match=f"{name} has no bidirectional form"):
-        module(**inputs)
-    with pytest.raises(Unsupported, match=f"{name} has no bidirectional form"):
-        module.matrix(inputs["q"], inputs["k"], hidden=inputs["hidden"])
+def test_mixed_precision_rounds_nothing(name: str) -> None:
+    """Neither gates nor sums."""
+    module, inputs = make(name), draw(100, torch.float32)
+    wanted = module(**inputs, causal=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(module(**inputs, causal=True), wanted)
 
 
 @pytest.mark.parametrize("size", [100.0, 1e4])
@@ -146,36 +124,23 @@ def test_gates_of_any_strength_are_finite(name: str, size: float) -> None:
     assert all(x.isfinite().all() for x in gradients)
 
 
-@pytest.fixture(scope="module")
-def fla() -> Callable[[str], ModuleType]:
-    """A module of naive forms of flash-linear-attention, by its name."""
-
-    def naive(name: str) -> ModuleType:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Triton is not supported", category=UserWarning)
-            module: ModuleType = pytest.importorskip(f"fla.ops.{name}.naive", reason="fla-core is not installed", exc_type=ImportError)
-            return module
-
-    return naive
-
-
 @pytest.mark.long
-def test_deltanet_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> None:
+def test_deltanet_agrees_with_the_package() -> None:
     """This form of theirs has heads before tokens, as ours. They compute in float32 whatever comes."""
     module, inputs = make("deltanet"), draw(100, torch.float32)
     q, k = (F.normalize(inputs[key], dim=-1) for key in "qk")
     beta = torch.sigmoid(inputs["hidden"] @ module.w.mT).mT
-    out, _ = fla("delta_rule").delta_rule_recurrence(q, k, inputs["v"], beta)
+    out, _ = naive_form("delta_rule").delta_rule_recurrence(q, k, inputs["v"], beta)
     assert relative_error(module(**inputs, causal=True), out) < 1e-5
 
 
 @pytest.mark.long
-def test_gated_deltanet_agrees_with_the_package(fla: Callable[[str], ModuleType]) -> None:
+def test_gated_deltanet_agrees_with_the_package() -> None:
     module, inputs = make("gated_deltanet"), draw(100, torch.float32)
     q, k = (F.normalize(inputs[key], dim=-1).transpose(1, 2) for key in "qk")
     beta = torch.sigmoid(inputs["hidden"] @ module.w_beta.mT)
     g = -module.a.exp() * F.softplus(inputs["hidden"] @ module.w_decay.mT + module.b)
-    out, _ = fla("gated_delta_rule").naive_recurrent_gated_delta_rule(q, k, inputs["v"].transpose(1, 2), beta, g)
+    out, _ = naive_form("gated_delta_rule").naive_recurrent_gated_delta_rule(q, k, inputs["v"].transpose(1, 2), beta, g)
     assert relative_error(module(**inputs, causal=True), out.transpose(1, 2)) < 1e-5
 
 

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attnbench
-from attnbench.attention import Unsupported
 from attnbench.measurement.memory import peak_memory_bytes
 from helpers.mechanisms import relative_error
 from helpers.naive_forms import naive_form
@@ -94,13 +93,6 @@ def test_without_forgetting_it_is_softmax() -> None:
     torch.testing.assert_close(module(**inputs, causal=True), wanted, rtol=1e-10, atol=1e-12)
 
 
-def test_the_bidirectional_form_is_refused() -> None:
-    module, inputs = module_of(), inputs_of(3)
-    for call in (module, lambda q, k, v, hidden: module.matrix(q, k, hidden=hidden)):
-        with pytest.raises(Unsupported, match="forgetting has no bidirectional form"):
-            call(**inputs)
-
-
 @pytest.mark.parametrize("bias", [-4.0, 0.0, 4.0])
 def test_digits_do_not_wear_off_with_the_length(bias: float) -> None:
     """Sums of log f down to -16,000, whose neighbours float32 tells apart by a thousandth: forward and a step in float32."""
@@ -157,13 +149,13 @@ def test_padding_anywhere_is_as_if_it_were_not_there() -> None:
 
 
 def test_mixed_precision_leaves_the_gates_their_digits() -> None:
-    """At 2,000 tokens a gate that is rounded to bfloat16 is off by two thousandths each time."""
+    """Gates from logits in bfloat16 would put the output off by nearly a thousandth."""
     module, inputs = module_of(0.1), {key: x.detach() for key, x in inputs_of(2000).items()}
     wanted = module(**inputs, causal=True)
     single = copy.deepcopy(module).float()
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         out = single(**{key: x.float() for key, x in inputs.items()}, causal=True)
-    assert relative_error(out, wanted.detach()) < 0.02
+    assert relative_error(out, wanted.detach()) < 1e-6
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -177,7 +169,7 @@ def test_no_attention_matrix_is_kept(training: bool) -> None:
         return torch.autograd.grad(out.sum(), list(inputs.values())) if training else out
 
     call(0)
-    assert peak_memory_bytes(call, "cpu") < 4096 * 4096 * 4 / 4
+    assert 0 < peak_memory_bytes(call, "cpu") < 4096 * 4096 * 4 / 4
 
 
 PACKED = "q, k, v, log_forget = pack(padding_mask, q, k, v, self._log_forget(hidden, padding_mask))"
@@ -192,11 +184,7 @@ DECODED = "sums = log_forget.double().cumsum(2)\n        if"
 FAULTS = [
     ("forward forgets twice", "matrix", {"sums = log_forget.squeeze(3)": "sums = 2.0 * log_forget.squeeze(3)"}),
     ("all but the definition forget twice", "rows", {"return F.logsigmoid(logits)": "return 2.0 * F.logsigmoid(logits)"}),
-    (
-        "decoding forgets twice",
-        "decode",
-        {DECODED: DECODED.replace("= log", "= 2.0 * log")},
-    ),
+    ("decoding forgets twice", "decode", {DECODED: DECODED.replace("= log", "= 2.0 * log")}),
     ("a state forgets what it had forgotten", "decode", {"sums = sums + self.sums.keys[:, :, -1:]": "pass"}),
     ("a key's own gate counts", "rows", {"(forgotten[..., None, :]": "(forgotten.roll(1, -1)[..., None, :]"}),
     ("a token does not see itself", "matrix", {"scores.masked_fill(~visible": "scores.masked_fill(~visible.tril(-1)"}),

@@ -6,7 +6,6 @@ The dense definitions of all three are in test_softmax_peers.py.
 from __future__ import annotations
 
 import math
-import warnings
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 import attnbench
 from attnbench.variants.softmax_one import over_zero_key
 from helpers.mechanisms import draw, make, masks, relative_error
+from helpers.naive_forms import naive_form
 from helpers.planted_faults import finding
 
 causal_or_not = pytest.mark.parametrize("causal", [False, True])
@@ -72,9 +72,7 @@ def test_the_logit_may_be_far_from_the_scores(logit: float, causal: bool) -> Non
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["sink", "softmax_one"])
 def test_sinks_agree_with_the_package(name: str) -> None:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Triton is not supported", category=UserWarning)
-        theirs = pytest.importorskip("fla.ops.attn.naive", reason="fla-core is not installed", exc_type=ImportError)
+    theirs = naive_form("attn")
     inputs = draw(name, seq_len=100)
     module = make(name, 100)
     logits = module.sink_logit.detach() if name == "sink" else torch.zeros(inputs["q"].shape[1])

@@ -154,7 +154,7 @@ def test_memory_grows_with_seq_len_and_not_with_the_window_too(causal: bool, tra
         return torch.autograd.grad(out.sum(), (q, k, v)) if training else out
 
     call(0)
-    assert peak_memory_bytes(call, "cpu") < 40 * q.nbytes
+    assert 0 < peak_memory_bytes(call, "cpu") < 40 * q.nbytes
 
 
 def test_decoding_keeps_the_window_and_every_state() -> None:

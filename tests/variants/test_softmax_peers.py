@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,22 +11,12 @@ from torch import Tensor
 
 import attnbench
 from attnbench.measurement.memory import peak_memory_bytes
-from helpers.mechanisms import SEQ_LEN, attend, draw, make, masks
+from helpers.dense_softmax import Dense, check_is_dense, scores_of, softmax_of
+from helpers.mechanisms import attend, draw, make
 
 NAMES = ("softmax_one", "sink", "softpick", "cosine", "differential", "gated", "value_skipinit", "shaped")
 names = pytest.mark.parametrize("name", NAMES)
 causal_or_not = pytest.mark.parametrize("causal", [False, True])
-
-Dense = Callable[[Any, Tensor, Tensor, Tensor, Tensor], Tensor]  # module, q, k, v, visible -> out
-
-
-def softmax_of(scores: Tensor, visible: Tensor) -> Tensor:
-    """Over the visible keys alone; a row that sees nothing is zero."""
-    return scores.masked_fill(~visible[:, None], -math.inf).softmax(-1).nan_to_num(0.0)
-
-
-def scores_of(q: Tensor, k: Tensor) -> Tensor:
-    return torch.einsum("bhid,bhjd->bhij", q, k) / math.sqrt(q.shape[-1])
 
 
 def softmax_one(module: Any, q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
@@ -99,20 +88,7 @@ DEFINITIONS: dict[str, Dense] = {
 @causal_or_not
 @names
 def test_output_is_the_dense_definition(name: str, causal: bool, padded: bool) -> None:
-    module = make(name).double()
-    mask = masks(("right", "left", "holes", "all", "none"), "cpu")
-    inputs = {key: x.double() for key, x in draw(name, batch=len(mask)).items()}
-    visible = torch.ones(len(mask), SEQ_LEN, SEQ_LEN, dtype=torch.bool)
-    if causal:
-        visible = visible.tril()
-    if padded:
-        visible = visible & ~mask[:, None, :] & ~mask[:, :, None]
-    with torch.no_grad():
-        expected = DEFINITIONS[name](module, inputs["q"], inputs["k"], inputs["v"], visible)
-        if padded:
-            expected = expected.masked_fill(mask[:, None, :, None], 0.0)
-        out = attend(module, inputs, causal, mask if padded else None)
-    torch.testing.assert_close(out, expected, rtol=1e-10, atol=1e-12)
+    check_is_dense(name, DEFINITIONS[name], causal, padded)
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -12,20 +12,12 @@ from torch import Tensor
 
 import attnbench
 from attnbench.measurement.memory import peak_memory_bytes
-from helpers.mechanisms import SEQ_LEN, Inputs, attend, backward, draw, leaves, make, masks, relative_error
+from helpers.dense_softmax import check_is_dense, scores_of, softmax_of
+from helpers.mechanisms import Inputs, attend, backward, draw, leaves, make, relative_error
 from helpers.planted_faults import finding, plant
 
 names = pytest.mark.parametrize("name", ["ssmax", "l2", "xsa"])
 causal_or_not = pytest.mark.parametrize("causal", [False, True])
-
-
-def softmax_of(scores: Tensor, visible: Tensor) -> Tensor:
-    """Over the visible keys alone; a row that sees nothing is zero."""
-    return scores.masked_fill(~visible[:, None], -math.inf).softmax(-1).nan_to_num(0.0)
-
-
-def scores_of(q: Tensor, k: Tensor) -> Tensor:
-    return torch.einsum("bhid,bhjd->bhij", q, k) / math.sqrt(q.shape[-1])
 
 
 def ssmax(module: Any, q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
@@ -50,31 +42,14 @@ DEFINITIONS = {dense.__name__: dense for dense in (ssmax, l2, xsa)}
 @causal_or_not
 @names
 def test_output_is_the_dense_definition(name: str, causal: bool, padded: bool) -> None:
-    module = make(name).double()
-    mask = masks(("right", "left", "holes", "all", "none"), "cpu")
-    inputs = {key: x.double() for key, x in draw(name, batch=len(mask)).items()}
-    visible = torch.ones(len(mask), SEQ_LEN, SEQ_LEN, dtype=torch.bool)
-    if causal:
-        visible = visible.tril()
-    if padded:
-        visible = visible & ~mask[:, None, :] & ~mask[:, :, None]
-    with torch.no_grad():
-        expected = DEFINITIONS[name](module, inputs["q"], inputs["k"], inputs["v"], visible)
-        if padded:
-            expected = expected.masked_fill(mask[:, None, :, None], 0.0)
-        out = attend(module, inputs, causal, mask if padded else None)
-    torch.testing.assert_close(out, expected, rtol=1e-10, atol=1e-12)
+    check_is_dense(name, DEFINITIONS[name], causal, padded)
 
 
 @pytest.mark.parametrize("seq_len", [1, 63, 100])
 @causal_or_not
 @names
 def test_odd_lengths(name: str, causal: bool, seq_len: int) -> None:
-    module, inputs = make(name, seq_len).double(), {key: x.double() for key, x in draw(name, batch=1, seq_len=seq_len).items()}
-    visible = torch.ones(1, seq_len, seq_len, dtype=torch.bool)
-    with torch.no_grad():
-        expected = DEFINITIONS[name](module, inputs["q"], inputs["k"], inputs["v"], visible.tril() if causal else visible)
-        torch.testing.assert_close(attend(module, inputs, causal), expected, rtol=1e-10, atol=1e-12)
+    check_is_dense(name, DEFINITIONS[name], causal, False, seq_len)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -199,12 +174,7 @@ FAULTS = [
     ("ssmax", "max(state.length, FEWEST_KEYS)", "max(state.length - 1, FEWEST_KEYS)", "decode"),
     ("ssmax", "count_visible(q.shape[-2], causal,", "count_visible(q.shape[-2], False,", "causal_prefix"),
     ("ssmax", "causal, padding_mask, q.device).clamp", "causal, None, q.device).clamp", "padding_alone"),
-    (
-        "ssmax",
-        "(self.scale.to(wide.dtype)[:, None, None] * logarithm)",
-        "(self.scale.to(wide.dtype)[:, None, None] * logarithm) ** 2",
-        "rows",
-    ),
+    ("ssmax", "[:, None, None] * logarithm)", "[:, None, None] * logarithm) ** 2", "rows"),
     ("ssmax", "(wide * (self.scale", "(wide * (self.scale.detach()", "gradients"),
     ("l2", "return 2 / math.sqrt", "return 1 / math.sqrt", "rows"),
     ("l2", "sum(-1, keepdim=True) / (-2 *", "sum(-1, keepdim=True) / (-1 *", "rows"),

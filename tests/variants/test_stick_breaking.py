@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
 import attnbench
-from attnbench.attention import Unsupported
 from attnbench.measurement.memory import peak_memory_bytes
 from helpers.mechanisms import relative_error
 from helpers.naive_forms import naive_form
@@ -35,9 +35,17 @@ def broken(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return out
 
 
-@pytest.mark.parametrize("seq_len", [1, 2, 63, 100, 128, 129, 700])  # a tile has 128 rows and 512 keys
-def test_output_and_gradients_are_those_of_sticks_broken_key_by_key(seq_len: int) -> None:
-    inputs = inputs_of(seq_len)
+def long_sticks(seq_len: int) -> tuple[Tensor, ...]:
+    """Inputs of scores near -6, so that something is left beyond hundreds of keys; with those of inputs_of it is 2^-400."""
+    q, k, v = (x.detach() for x in inputs_of(seq_len))
+    q[..., 0], k[..., 0] = 4.0, -4.0
+    return tuple(x.requires_grad_() for x in (q, k, v))
+
+
+# A tile has 128 rows and 512 keys.
+@pytest.mark.parametrize(("draw", "seq_len"), [*((inputs_of, n) for n in (1, 2, 63, 100, 128, 129, 700)), (long_sticks, 1100)])
+def test_output_and_gradients_are_those_of_sticks_broken_key_by_key(draw: Callable[[int], tuple[Tensor, ...]], seq_len: int) -> None:
+    inputs = draw(seq_len)
     out, wanted = attnbench.build("stick_breaking", 2, HEAD_DIM)(*inputs, causal=True), broken(*inputs)
     torch.testing.assert_close(out, wanted, rtol=1e-10, atol=1e-12)
     upstream = torch.randn(out.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -64,13 +72,6 @@ def test_by_hand() -> None:
     mask = torch.tensor([[False, True, False, False]])
     out = attnbench.build("stick_breaking", 1, 1)(torch.ones_like(k), k, v, causal=True, padding_mask=mask)
     torch.testing.assert_close(out.flatten(), torch.tensor([0.0, 0.0, 8.0, 3.0 + 2.0]))
-
-
-def test_the_bidirectional_form_is_refused() -> None:
-    module, inputs = attnbench.build("stick_breaking", 2, HEAD_DIM), inputs_of(3)
-    for call in (lambda: module(*inputs), lambda: module.matrix(*inputs[:2])):
-        with pytest.raises(Unsupported, match="stick_breaking has no bidirectional form"):
-            call()
 
 
 def test_a_large_score_takes_all_that_is_left() -> None:
@@ -143,7 +144,7 @@ def test_no_attention_matrix_is_kept(training: bool) -> None:
         return torch.autograd.grad(out.sum(), (q, k, v)) if training else out
 
     call(0)
-    assert peak_memory_bytes(call, "cpu") < 4096 * 4096 * 4 / 10
+    assert 0 < peak_memory_bytes(call, "cpu") < 4096 * 4096 * 4 / 10
 
 
 SEES_ITSELF = {
@@ -162,17 +163,9 @@ FAULTS = [
     ("the matrix sees its own token", "matrix", {"before = visible.tril(-1)": "before = visible"}),
     ("the definition sees its own token", "rows", {"< seen.rows[:, None]": "<= seen.rows[:, None]"}),
     ("a step sees its own token", "decode", SEES_ITSELF),
-    (
-        "a key's own share is taken first",
-        "decode",
-        {"F.pad(x[..., 1:].flip(-1).cumsum(-1).flip(-1), (0, 1))": "x.flip(-1).cumsum(-1).flip(-1)"},
-    ),
+    ("a key's own share is taken first", "decode", INCLUSIVE),
     ("padding takes its share", "padding_alone", UNPACKED),
-    (
-        "scores are not scaled",
-        "matrix",
-        {"stick_breaking_attention(at_least_float32(q) / math.sqrt(q.shape[-1])": "stick_breaking_attention(q"},
-    ),
+    ("scores are not scaled", "matrix", UNSCALED),
 ]
 
 
