@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from attnbench.attention import at_least_float32, without_autocast
-from attnbench.kernels.batching import several_by_folding
+from attnbench.kernels.batching import by_folding
 from attnbench.kernels.chunk_decay import ChunkDecay
 from attnbench.kernels.delta_rule_span import SolvedSpan
 
@@ -162,4 +162,4 @@ class _DeltaRule(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        return several_by_folding(_DeltaRule, info, in_dims, inputs)
+        return by_folding(_DeltaRule, info, in_dims, inputs)
