@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnbench.attention import BadInput
 from attnbench.kernels.count import count_flops
 from attnbench.kernels.delta_rule import Gates, Rows, State, Unit, Values, delta_rule_state
+from attnbench.kernels.state_batch import require_batch_size
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,7 @@ class DeltaState:
 
         beta and log_decay come in float32 or wider. Raises BadInput when there are not batch_size sequences.
         """
-        if v.shape[0] != self.batch_size:
-            raise BadInput(
-                f"the token is of {v.shape[0]} sequences, its state of {self.batch_size}; make the state with init_state({len(v)})"
-            )
+        require_batch_size(v, self.batch_size)
         if self.h is None:
             return DeltaState(self.batch_size, v.shape[2], delta_rule_state(k, v, beta, log_decay))
         h = self.h if log_decay is None else self.h * log_decay[..., None].exp()
