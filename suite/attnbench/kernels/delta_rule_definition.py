@@ -19,11 +19,10 @@ from torch.utils.checkpoint import checkpoint
 
 from attnbench.attention import Heads, Matrix, PaddingMask, ReferenceRows
 from attnbench.kernels.definition import Rows, see
+from attnbench.kernels.gates import Gates, Hidden
 
 SEGMENT = 128  # tokens: about the root of the longest sequences that are looked at, where the memory is least
 
-Gates = Float[Tensor, "batch heads seq_len"]
-Hidden = Float[Tensor, "batch seq_len d_model"]
 # Gives beta and the logarithmic decay, or None where the state does not decay, of every token: a mechanism's own, by definition.
 GatesOf = Callable[[nn.Module, Hidden], tuple[Gates, Gates | None]]
 

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnbench.kernels.count import count_flops
-from attnbench.kernels.delta_rule import Gates, Rows, State, Unit, Values, delta_rule_state
+from attnbench.kernels.delta_rule import Rows, State, Unit, Values, delta_rule_state
+from attnbench.kernels.gates import Gates
 from attnbench.kernels.state_batch import require_batch_size
 
 
