@@ -16,10 +16,9 @@ from attnbench.kernels.state_batch import require_batch_size
 
 @dataclass(frozen=True)
 class DeltaState:
-    """The state after the first `length` tokens of `batch_size` sequences, in float32 or wider; None before the first. See `delta_rule`."""
+    """The state after the tokens so far of `batch_size` sequences, in float32 or wider; None before the first. See `delta_rule`."""
 
     batch_size: int
-    length: int = 0
     h: State | None = None
 
     def add(self, k: Rows, v: Values, beta: Gates, log_decay: Gates | None = None) -> DeltaState:
@@ -29,12 +28,12 @@ class DeltaState:
         """
         require_batch_size(v, self.batch_size)
         if self.h is None:
-            return DeltaState(self.batch_size, v.shape[2], delta_rule_state(k, v, beta, log_decay))
+            return DeltaState(self.batch_size, delta_rule_state(k, v, beta, log_decay))
         h = self.h if log_decay is None else self.h * log_decay[..., None].exp()
         k = Unit(k.to(h.dtype)).rows
         u = beta[..., None] * (v.to(h.dtype) - k @ h)
         count_flops(2 * h.numel())  # of a column times a row, which torch's counter takes for elementwise work
-        return DeltaState(self.batch_size, self.length + 1, torch.addcmul(h, k.mT, u))
+        return DeltaState(self.batch_size, torch.addcmul(h, k.mT, u))
 
     def read(self, q: Float[Tensor, "batch heads 1 head_dim"], dtype: torch.dtype) -> Float[Tensor, "batch heads 1 value_dim"]:
         """The output of the token that was added last."""

@@ -14,17 +14,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from attnbench.attention import (
-    Heads,
-    Matrix,
-    PaddingMask,
-    Shape,
-    Variant,
-    at_least_float32,
-    hide_padding,
-    require_causal,
-    without_autocast,
-)
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, hide_padding, require_causal
 from attnbench.kernels.delta_rule import delta_rule
 from attnbench.kernels.delta_rule_definition import matrix_by, matrix_of, rows_by_recurrence
 from attnbench.kernels.delta_rule_step import DeltaState
@@ -57,10 +47,8 @@ class DeltaNet(nn.Module):
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None, *, hidden: Hidden) -> Matrix:
         require_causal(causal, "deltanet")
-        beta = self._beta(hidden, padding_mask)
-        wide_q, wide_k = (at_least_float32(x) for x in hide_padding(padding_mask, q, k))
-        with without_autocast(q.device):
-            return matrix_of(wide_q, wide_k, beta, None).to(q.dtype)
+        q, k = hide_padding(padding_mask, q, k)
+        return matrix_of(q, k, self._beta(hidden, padding_mask), None)
 
     def _beta(self, hidden: Hidden, padding_mask: PaddingMask | None) -> Gates:
         """beta in float32 or wider; 0 at padding, so that nothing is written there."""

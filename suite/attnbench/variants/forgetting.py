@@ -110,10 +110,9 @@ def reference_rows(
     rows: Rows,
     causal: bool,
     padding_mask: PaddingMask | None,
-    hidden: Hidden | None = None,
+    hidden: Hidden,
 ) -> Float[Tensor, "batch heads rows head_dim"]:
     """softmax(s_ij + c_i - c_j) V over the keys up to each row, c_i = sum_{l <= i} log f_l."""
-    assert hidden is not None
     require_causal(causal, "forgetting")
     seen = see(q, k, v, rows, causal, padding_mask)
     x = at_least_float32(hidden.masked_fill(seen.padding[..., None], 0.0))

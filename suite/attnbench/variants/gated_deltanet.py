@@ -16,17 +16,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from attnbench.attention import (
-    Heads,
-    Matrix,
-    PaddingMask,
-    Shape,
-    Variant,
-    at_least_float32,
-    hide_padding,
-    require_causal,
-    without_autocast,
-)
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, hide_padding, require_causal
 from attnbench.kernels.delta_rule import delta_rule
 from attnbench.kernels.delta_rule_definition import matrix_by, matrix_of, rows_by_recurrence
 from attnbench.kernels.delta_rule_step import DeltaState
@@ -64,10 +54,8 @@ class GatedDeltaNet(nn.Module):
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None, *, hidden: Hidden) -> Matrix:
         require_causal(causal, "gated_deltanet")
-        beta, log_decay = self._gates(hidden, padding_mask)
-        wide_q, wide_k = (at_least_float32(x) for x in hide_padding(padding_mask, q, k))
-        with without_autocast(q.device):
-            return matrix_of(wide_q, wide_k, beta, log_decay).to(q.dtype)
+        q, k = hide_padding(padding_mask, q, k)
+        return matrix_of(q, k, *self._gates(hidden, padding_mask))
 
     def _gates(self, hidden: Hidden, padding_mask: PaddingMask | None) -> tuple[Gates, Gates]:
         """beta and g in float32 or wider; both 0 at padding, so that the state stays as it is."""
