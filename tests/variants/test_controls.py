@@ -91,7 +91,8 @@ FAULTS = [
     ("identity", "seen.identity()", "seen.identity().roll(1, -1)", "rows"),
     ("uniform", "state.total / state.length", "state.total / (state.length + 1)", "decode"),
     ("uniform", "visible_mean(v, causal, padding_mask)", "visible_mean(v, False, padding_mask)", "causal"),
-    ("uniform", "visible_mean(v, causal, padding_mask)", "visible_mean(v, causal, None)", "padding"),
+    ("uniform", "        (v,) = hide_padding(padding_mask, v)\n", "", "padding"),
+    ("uniform", "visible_mean(v, causal, padding_mask)", "visible_mean(v, causal, None)", "padding_alone"),
     ("uniform", "count_visible(seq_len, causal,", "count_visible(seq_len, False,", "matrix"),
     ("uniform", "seen.softmax(", "0.5 * seen.softmax(", "rows"),
 ]

@@ -196,7 +196,8 @@ RETENTION_CAUSAL = "return decay_sums(q, k, v, log_decay, scale)"
 GLA_SUMS = "decay_sums(q, k, v, self._log_decay(hidden, padding_mask), "
 MAMBA2_SUMS = "decay_sums(q, at_least_float32(k) * dt, at_least_float32(v), log_decay)"
 SKIP = '\n        return (out + per_head(self, "d", out) * v).to(v.dtype)'
-HIDE = " if padding_mask is None else log_decay.masked_fill(padding_mask[:, None, :, None], 0.0)"
+GLA_HIDDEN = "return hide_padding(padding_mask, log_decay)[0]"
+MAMBA2_DECAY = 'hide_padding(padding_mask, dt * -per_head(self, "a", dt).exp())'
 FAULTS = [
     ("retention", "heads from 1", "-5.0 - head)", "-6.0 - head)", "rows"),
     ("retention", "decay after the token", RETENTION_CAUSAL, RETENTION_CAUSAL.replace("k,", "k * log_decay.exp(),"), "matrix"),
@@ -210,21 +211,21 @@ FAULTS = [
     ("gla", "decay of the token before", GLA_SUMS, GLA_SUMS.replace("mask),", "mask).roll(1, 2),"), "matrix"),
     ("gla", "decay after the token", GLA_SUMS, GLA_SUMS.replace("k,", "k * self._log_decay(hidden, padding_mask).exp(),"), "matrix"),
     ("gla", "decay twice", "/ TEMPERATURE", "/ (TEMPERATURE / 2)", "rows"),
-    ("gla", "no bias", "w_2, b)", "w_2)", "rows"),
-    ("gla", "padding moves the state", f"return log_decay{HIDE}", "return log_decay", "padding_alone"),
-    ("gla", "padding moves the state, by its rows", f"return log_decay{HIDE}", "return log_decay", "rows"),
+    ("gla", "no bias", "self.w_2.flatten(0, 1), self.b.flatten())", "self.w_2.flatten(0, 1))", "rows"),
+    ("gla", "padding moves the state", GLA_HIDDEN, "return log_decay", "padding_alone"),
+    ("gla", "padding moves the state, by its rows", GLA_HIDDEN, "return log_decay", "rows"),
     ("gla", "one decay for all dimensions", "mask), scale", "mask).mean(-1, keepdim=True), scale", "matrix"),
     ("gla", "a state that does not fade", "state = state.add(k, v, self._log_decay(hidden, None))",
      "state = state.add(k, v, 0 * self._log_decay(hidden, None))", "decode"),
     ("mamba2", "decay of the token before", MAMBA2_SUMS, MAMBA2_SUMS.replace("log_decay)", "log_decay.roll(1, 2))"), "matrix"),
     ("mamba2", "decay after the token", MAMBA2_SUMS, MAMBA2_SUMS.replace("* dt", "* dt * log_decay.exp()"), "matrix"),
-    ("mamba2", "decay twice", "log_decay = dt *", "log_decay = 2 * dt *", "rows"),
+    ("mamba2", "decay twice", MAMBA2_DECAY, MAMBA2_DECAY.replace("dt *", "2 * dt *"), "rows"),
     ("mamba2", "no dt", MAMBA2_SUMS, MAMBA2_SUMS.replace(" * dt", ""), "matrix"),
     ("mamba2", "no dt anywhere", "return dt, log_decay", "return dt / dt, log_decay", "rows"),
     ("mamba2", "no D", f"out = {MAMBA2_SUMS}{SKIP}", f"return {MAMBA2_SUMS}.to(v.dtype)", "matrix"),
     ("mamba2", "no D in step", f"out = state.read(q){SKIP}", "return state.read(q).to(v.dtype)", "decode"),
-    ("mamba2", "padding moves the state", f"return dt, log_decay{HIDE}", "return dt, log_decay", "padding_alone"),
-    ("mamba2", "no bias", "self.b.to(x.dtype))", "None)", "rows"),
+    ("mamba2", "padding moves the state", MAMBA2_DECAY, MAMBA2_DECAY.replace("padding_mask", "None"), "padding_alone"),
+    ("mamba2", "no bias", "self.w, self.b)", "self.w)", "rows"),
 ]  # fmt: skip
 
 

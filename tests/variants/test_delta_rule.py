@@ -171,7 +171,6 @@ def test_states_leave_each_other_alone(name: str) -> None:
     _, other = module.step(**{key: 2.0 * x for key, x in more.items()}, state=state)
     assert torch.equal(module.step(**more, state=state)[0], first)
     assert after.h.shape == other.h.shape == state.h.shape == (1, HEADS, HEAD_DIM, HEAD_DIM)
-    assert (state.length, after.length) == (8, 9)
 
 
 def test_a_state_of_another_batch_is_refused() -> None:
@@ -183,9 +182,8 @@ def test_a_state_of_another_batch_is_refused() -> None:
 DELTA = "return delta_rule(q, k, v, self._beta(hidden, padding_mask))"
 GATED = "return delta_rule(q, k, v, *self._gates(hidden, padding_mask))"
 GATES = "beta, log_decay = self._gates(hidden, padding_mask)\n        return "
-LATER = (
-    "F.pad(delta_rule(F.pad(q[:, :, 1:], (0, 0, 0, 1)), k, v, {gates})[:, :, :-1], (0, 0, 1, 0))"  # each query reads the state before it
-)
+# Each query reads the state before it.
+LATER = "nn.functional.pad(delta_rule(nn.functional.pad(q[:, :, 1:], (0, 0, 0, 1)), k, v, {gates})[:, :, :-1], (0, 0, 1, 0))"
 SHOWN = "q, v = hide_padding(padding_mask, q, v)"  # the keys at padding are not hidden
 HIDDEN_BETA = "return beta if padding_mask is None else beta.masked_fill(padding_mask[:, None], 0.0)"
 FAULTS: list[tuple[str, str, dict[str, str], str]] = [
@@ -197,21 +195,21 @@ FAULTS: list[tuple[str, str, dict[str, str], str]] = [
     ("deltanet", "padding moves the state, by the matrix", {SHOWN.replace("q,", "q, k,"): SHOWN, HIDDEN_BETA: "return beta"}, "matrix"),
     ("deltanet", "a step without beta", {"state.add(k, v, self._beta(hidden, None))\n        return state":
      "state.add(k, v, 0 * self._beta(hidden, None) + 1)\n        return state"}, "decode"),
-    ("gated_deltanet", "gate twice", {"* -a.exp())": "* -2 * a.exp())"}, "reference"),
+    ("gated_deltanet", "gate twice", {"* -self.a": "* -2 * self.a"}, "reference"),
     ("gated_deltanet", "gate twice in forward", {GATED: f"{GATES}delta_rule(q, k, v, beta, 2 * log_decay)"}, "matrix"),
     ("gated_deltanet", "gate twice in decoding", {"state = state.add(k, v, *self._gates(hidden, None))":
      "beta, g = self._gates(hidden, None)\n        state = state.add(k, v, beta, 2 * g)"}, "decode"),
     ("gated_deltanet", "decay after the read-out",
-     {GATED: f"{GATES}delta_rule(q, k, v, beta, F.pad(log_decay[..., :-1], (1, 0)))"}, "matrix"),
+     {GATED: f"{GATES}delta_rule(q, k, v, beta, nn.functional.pad(log_decay[..., :-1], (1, 0)))"}, "matrix"),
     ("gated_deltanet", "decay after the step, before the read-out",
-     {GATED: f"{GATES}log_decay[..., None].exp() * delta_rule(q, k, v, beta, F.pad(log_decay[..., :-1], (1, 0)))"}, "matrix"),
+     {GATED: f"{GATES}log_decay[..., None].exp() * delta_rule(q, k, v, beta, nn.functional.pad(log_decay[..., :-1], (1, 0)))"}, "matrix"),
     ("gated_deltanet", "no decay of what is corrected",
      {GATED: f"{GATES}delta_rule(q, k, v * (-log_decay[..., None]).exp(), beta, log_decay)"}, "matrix"),
     ("gated_deltanet", "no beta on v", {GATED: f"{GATES}delta_rule(q, k, v / beta[..., None], beta, log_decay)"}, "matrix"),
     ("gated_deltanet", "read before the update", {GATED: f"{GATES}{LATER.format(gates='beta, log_decay')}"}, "matrix"),
     ("gated_deltanet", "padding moves the state", {"if padding_mask is not None:": "if False:"}, "padding_alone"),
     ("gated_deltanet", "padding moves the state, by the reference", {"if padding_mask is not None:": "if False:"}, "reference"),
-    ("gated_deltanet", "no bias", {"w_decay, b)": "w_decay)"}, "reference"),
+    ("gated_deltanet", "no bias", {"self.w_decay, self.b)": "self.w_decay)"}, "reference"),
 ]  # fmt: skip
 
 

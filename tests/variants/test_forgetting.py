@@ -183,7 +183,7 @@ IN_PLACE = {  # forward with a mask, as it would be without packing
 DECODED = "sums = log_forget.double().cumsum(2)\n        if"
 FAULTS = [
     ("forward forgets twice", "matrix", {"sums = log_forget.squeeze(3)": "sums = 2.0 * log_forget.squeeze(3)"}),
-    ("all but the definition forget twice", "rows", {"return F.logsigmoid(logits)": "return 2.0 * F.logsigmoid(logits)"}),
+    ("all but the definition forget twice", "rows", {"return F.logsigmoid(": "return 2.0 * F.logsigmoid("}),
     ("decoding forgets twice", "decode", {DECODED: DECODED.replace("= log", "= 2.0 * log")}),
     ("a state forgets what it had forgotten", "decode", {"sums = sums + self.sums.keys[:, :, -1:]": "pass"}),
     ("a key's own gate counts", "rows", {"(forgotten[..., None, :]": "(forgotten.roll(1, -1)[..., None, :]"}),

@@ -91,7 +91,7 @@ FAULTS = [
     ("sparsemax", "POWER, causal, padding_mask))[0]", "POWER, False, padding_mask))[0]", "causal"),
     ("sparsemax", "        state = state.append(k, v)\n", "        state = state.append(k, 2 * v)\n", "decode"),
     ("entmax15", "POWER = 2", "POWER = 1", "matrix"),
-    ("entmax15", "keepdim=True)) / 2\n", "keepdim=True)) / 3\n", "matrix"),
+    ("entmax15", "scores / 2", "scores / 3", "matrix"),
     ("entmax15", "<= ordered)", "<= ordered - 0.1)", "matrix"),
     ("entmax15", "POWER, causal, padding_mask))[0]", "POWER, causal, None))[0]", "padding_alone"),
     ("entmax15", "        q, k, v = hide_padding(padding_mask, q, k, v)\n", "", "padding"),

@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attnbench.attention import BadInput, Heads, KVHeads, at_least_float32
+from attnbench.attention import Heads, KVHeads, at_least_float32
 from attnbench.kernels.activation import Activation
 from attnbench.kernels.normalised import BITS, Normalised, RowSums
+from attnbench.kernels.state_batch import require_batch_size
 
 Keys = Float[Tensor, "batch heads seq_len key_dim"]
 Values = Float[Tensor, "batch value_heads seq_len value_dim"]
@@ -63,10 +64,7 @@ class Cache:
 
         Raises BadInput when there are not batch_size sequences.
         """
-        if k.shape[0] != self.batch_size:
-            raise BadInput(
-                f"the token is of {k.shape[0]} sequences, its state of {self.batch_size}; make the state with init_state({len(k)})"
-            )
+        require_batch_size(k, self.batch_size)
         self._buffers.write(self.length, k, v)
         return Cache(self.batch_size, self.length + k.shape[2], self._buffers)
 

@@ -44,13 +44,17 @@ class ChunkDecay:
         return state if self.is_none else state * self._since[chunk, :, -1:]
 
     def gradient(self, between: Pairs, since: PerToken, until: PerToken, over: Float[Tensor, "chunks rows"]) -> PerToken:
-        """The gradient by log_decay; each argument is the gradient by decays of one kind times these decays (`over` without that).
-
-        The decay of token l is in that between i and j for i >= l > j. Only such pairs are summed, so that nothing cancels.
-        """
-        size = between.shape[-1]
-        before = torch.ones(size, size, dtype=between.dtype, device=between.device).triu(1)  # j < l
-        found = (between @ before).tril().sum(-2)
+        """The gradient by log_decay; each argument is the gradient by decays of one kind times these decays (`over` without that)."""
+        found = crossing(between)
         found += since.flip(-1).cumsum(-1).flip(-1)
         found[..., 1:] += until.cumsum(-1)[..., :-1]
         return found.add_((over * self._since[..., -1, 0])[..., None])
+
+
+def crossing(pairs: Float[Tensor, "*chunks size size"]) -> Float[Tensor, "*chunks size"]:
+    """For each token the sum over the pairs of a key before it and a row from it on: those whose decay has its log_decay.
+
+    Such pairs alone: the difference of sums by row and by key would have the rounding of pairs that do not decay at all.
+    """
+    ones = torch.ones(pairs.shape[-2:], dtype=pairs.dtype, device=pairs.device)
+    return (pairs @ ones.triu(1)).tril_().sum(-2)

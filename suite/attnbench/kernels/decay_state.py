@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnbench.attention import BadInput, at_least_float32
+from attnbench.attention import at_least_float32
 from attnbench.kernels.count import count_flops
+from attnbench.kernels.state_batch import require_batch_size
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,7 @@ class DecayState:
         log_decay: as in decay_sums.py; one token only means the same at every token. Raises BadInput when there are not batch_size
         sequences.
         """
-        if v.shape[0] != self.batch_size:
-            raise BadInput(
-                f"the token is of {v.shape[0]} sequences, its state of {self.batch_size}; make the state with init_state({len(v)})"
-            )
+        require_batch_size(v, self.batch_size)
         k, v = at_least_float32(k), at_least_float32(v)
         from_token = log_decay.double().expand(-1, -1, k.shape[2], -1).flip(2).cumsum(2).flip(2)  # from each token on, itself included
         if k.shape[2] > 1:

@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from attnbench.attention import without_autocast
 from attnbench.kernels import scalar_decay, vector_decay
+from attnbench.kernels.batching import by_folding
 
 Keys = Float[Tensor, "batch heads seq_len key_dim"]
 Values = Float[Tensor, "batch heads seq_len value_dim"]
@@ -38,6 +39,7 @@ def decay_sums(q: Keys, k: Keys, v: Values, log_decay: LogDecay, scale: float = 
     state as it is.
     """
     assert log_decay.shape[2] == q.shape[2] or not log_decay.requires_grad
+    log_decay = log_decay.expand(q.shape[0], -1, -1, -1)
     with without_autocast(q.device):
         out, _ = _DecaySums.apply(q, k, v, log_decay, scale)  # type: ignore[no-untyped-call]
     result: Tensor = out
@@ -111,15 +113,8 @@ class _DecaySums(torch.autograd.Function):
             return *_backward(q, k, v, log_decay, ctx.scale, states, d_out, ctx.needs_input_grad[3]), None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        """The mapped axis becomes part of the batch."""
-        batch = max(x.shape[0 if dim is None else 0 if dim else 1] for x, dim in zip(inputs[:4], in_dims, strict=False))
-        folded = []
-        for x, dim in zip(inputs[:4], in_dims, strict=False):
-            mapped = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
-            folded.append(mapped.expand(-1, batch, *mapped.shape[2:]).flatten(0, 1))
-        out, states = _DecaySums.apply(*folded, inputs[4])  # type: ignore[no-untyped-call]
-        return (out.unflatten(0, (-1, batch)), states.unflatten(0, (-1, batch))), (0, 0)
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return by_folding(_DecaySums, info, in_dims, inputs)
 
 
 def _backward(
@@ -129,8 +124,7 @@ def _backward(
     work = _Work.of(q, k, v, log_decay)
     gradients = [x.new_empty(x.shape) for x in (q, k, v)]
     if of_decay:
-        whole = (*q.shape[:3], log_decay.shape[3])
-        gradients.append(log_decay.new_empty(whole))
+        gradients.append(log_decay.new_empty(log_decay.shape))
     d_state = torch.zeros_like(states[:, :, 0])
     for index, at in reversed(list(enumerate(work.segments()))):
         q_, k_, v_, decay = work.cut(at, scale, q, k, v, log_decay)
@@ -139,6 +133,4 @@ def _backward(
         found[0].mul_(scale)
         for gradient, part in zip(gradients, found, strict=False):
             gradient[:, :, at] = part[:, :, : at.stop - at.start]
-    if not of_decay:
-        return *gradients, None
-    return *gradients[:3], gradients[3].sum_to_size(log_decay.shape)
+    return *gradients, *([] if of_decay else [None])

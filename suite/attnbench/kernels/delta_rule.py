@@ -30,9 +30,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from attnbench.attention import at_least_float32, without_autocast
-from attnbench.kernels.batching import several_by_folding
+from attnbench.kernels.batching import by_folding
 from attnbench.kernels.chunk_decay import ChunkDecay
 from attnbench.kernels.delta_rule_span import SolvedSpan
+from attnbench.kernels.gates import Gates
 
 CHUNK = 32  # tokens at most; measured on the CPU for heads of 64: chunks of 16 and 64 take 1.1 to 1.3 times as long
 # Of the queries in a span: some tensors as large are at work at once. Measured on the CPU; a GPU, not measured, needs more to do at once.
@@ -41,7 +42,6 @@ EPS = 1e-6  # under the root of a length, as in the authors' code
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 Values = Float[Tensor, "batch heads seq_len value_dim"]
-Gates = Float[Tensor, "batch heads seq_len"]
 State = Float[Tensor, "batch heads head_dim value_dim"]
 
 
@@ -162,4 +162,4 @@ class _DeltaRule(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        return several_by_folding(_DeltaRule, info, in_dims, inputs)
+        return by_folding(_DeltaRule, info, in_dims, inputs)

@@ -17,29 +17,31 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from attnbench.attention import Heads, Matrix, PaddingMask, ReferenceRows
+from attnbench.attention import Heads, Matrix, PaddingMask, ReferenceRows, at_least_float32, without_autocast
 from attnbench.kernels.definition import Rows, see
+from attnbench.kernels.gates import Gates, Hidden
 
 SEGMENT = 128  # tokens: about the root of the longest sequences that are looked at, where the memory is least
 
-Gates = Float[Tensor, "batch heads seq_len"]
-Hidden = Float[Tensor, "batch seq_len d_model"]
 # Gives beta and the logarithmic decay, or None where the state does not decay, of every token: a mechanism's own, by definition.
 GatesOf = Callable[[nn.Module, Hidden], tuple[Gates, Gates | None]]
 
 
 def matrix_of(q: Heads, k: Heads, beta: Gates, log_decay: Gates | None) -> Matrix:
-    """The dense matrix (lower part of Q K^T * D) (I + L)^-1 diag(beta) / sqrt(d), in the dtype of q, float32 or wider.
+    """The dense matrix (lower part of Q K^T * D) (I + L)^-1 diag(beta) / sqrt(d), in the dtype of q.
 
-    D_ij = e^{g_{j+1} + ... + g_i}, and L = the strictly lower part of diag(beta) (K K^T * D). q, k and the gates are zero at padding.
+    D_ij = e^{g_{j+1} + ... + g_i}, and L = the strictly lower part of diag(beta) (K K^T * D). q, k and the gates are zero at padding. Half
+    precision is worked in float32.
     """
-    q, k = _unit(q), _unit(k)
-    products, scores = (beta[..., None] * (k @ k.mT)).tril(-1), (q @ k.mT).tril() / math.sqrt(q.shape[-1])
+    dtype, q, k = q.dtype, _unit(at_least_float32(q)), _unit(at_least_float32(k))
+    with without_autocast(q.device):
+        products, scores = (beta[..., None] * (k @ k.mT)).tril(-1), (q @ k.mT).tril() / math.sqrt(q.shape[-1])
     if log_decay is not None:
         # Column j sums g from its own token on, so that no exponent is a difference of two large sums.
         decay = log_decay[..., None].expand(*log_decay.shape, log_decay.shape[-1]).tril(-1).cumsum(-2).tril().exp()
         products, scores = products * decay, scores * decay
-    return torch.linalg.solve_triangular(products, scores, upper=False, left=False, unitriangular=True) * beta[..., None, :]
+    weights = torch.linalg.solve_triangular(products, scores, upper=False, left=False, unitriangular=True) * beta[..., None, :]
+    return weights.to(dtype)
 
 
 def matrix_by(gates_of: GatesOf) -> Callable[..., Matrix]:

@@ -8,17 +8,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnbench.attention import BadInput
 from attnbench.kernels.count import count_flops
-from attnbench.kernels.delta_rule import Gates, Rows, State, Unit, Values, delta_rule_state
+from attnbench.kernels.delta_rule import Rows, State, Unit, Values, delta_rule_state
+from attnbench.kernels.gates import Gates
+from attnbench.kernels.state_batch import require_batch_size
 
 
 @dataclass(frozen=True)
 class DeltaState:
-    """The state after the first `length` tokens of `batch_size` sequences, in float32 or wider; None before the first. See `delta_rule`."""
+    """The state after the tokens so far of `batch_size` sequences, in float32 or wider; None before the first. See `delta_rule`."""
 
     batch_size: int
-    length: int = 0
     h: State | None = None
 
     def add(self, k: Rows, v: Values, beta: Gates, log_decay: Gates | None = None) -> DeltaState:
@@ -26,17 +26,14 @@ class DeltaState:
 
         beta and log_decay come in float32 or wider. Raises BadInput when there are not batch_size sequences.
         """
-        if v.shape[0] != self.batch_size:
-            raise BadInput(
-                f"the token is of {v.shape[0]} sequences, its state of {self.batch_size}; make the state with init_state({len(v)})"
-            )
+        require_batch_size(v, self.batch_size)
         if self.h is None:
-            return DeltaState(self.batch_size, v.shape[2], delta_rule_state(k, v, beta, log_decay))
+            return DeltaState(self.batch_size, delta_rule_state(k, v, beta, log_decay))
         h = self.h if log_decay is None else self.h * log_decay[..., None].exp()
         k = Unit(k.to(h.dtype)).rows
         u = beta[..., None] * (v.to(h.dtype) - k @ h)
         count_flops(2 * h.numel())  # of a column times a row, which torch's counter takes for elementwise work
-        return DeltaState(self.batch_size, self.length + 1, torch.addcmul(h, k.mT, u))
+        return DeltaState(self.batch_size, torch.addcmul(h, k.mT, u))
 
     def read(self, q: Float[Tensor, "batch heads 1 head_dim"], dtype: torch.dtype) -> Float[Tensor, "batch heads 1 value_dim"]:
         """The output of the token that was added last."""

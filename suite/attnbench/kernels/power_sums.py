@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from attnbench.kernels.activation import Polynomial
-from attnbench.kernels.batching import several_by_folding
+from attnbench.kernels.batching import by_folding
 from attnbench.kernels.feature_states import Coefficients, FeatureStates, States, chunking, degree_of, features_of
 
 
@@ -84,7 +84,7 @@ class _PowerSums(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        return several_by_folding(_PowerSums, info, in_dims, inputs)
+        return by_folding(_PowerSums, info, in_dims, inputs)
 
 
 class _Work:

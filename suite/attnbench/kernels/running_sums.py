@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnbench.attention import BadInput, at_least_float32
+from attnbench.attention import at_least_float32
 from attnbench.kernels.count import count_flops
 from attnbench.kernels.linear import Features, LogScale, Values, divide
+from attnbench.kernels.state_batch import require_batch_size
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,7 @@ class RunningSums:
 
         Raises BadInput when there are not batch_size sequences.
         """
-        if v.shape[0] != self.batch_size:
-            raise BadInput(
-                f"the token is of {v.shape[0]} sequences, its state of {self.batch_size}; make the state with init_state({len(v)})"
-            )
+        require_batch_size(v, self.batch_size)
         v = at_least_float32(v)
         values = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)
         before, largest = self.total, None

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attnbench.kernels.chunk_decay import crossing
 from attnbench.kernels.chunk_states import State, states_before, states_before_backward
 
 Tokens = Float[Tensor, "batch heads tokens _"]
@@ -62,7 +63,7 @@ def backward(
         reads, writes = ((x * d).sum(-1).double() for x, d in ((at_rows, d_at_rows), (at_keys, d_at_keys)))
         d_sums = reads - writes
         d_sums[..., -1] += writes.sum(-1) + whole[..., 0, 0] * (d_added * before).sum((-2, -1))
-        d_decay = d_sums.flip(-1).cumsum(-1).flip(-1) + _crossing(weights * d_weights)
+        d_decay = d_sums.flip(-1).cumsum(-1).flip(-1) + crossing(weights * d_weights)
         d_decay = d_decay.flatten(2)[..., None].to(q.dtype)
 
     d_v = weights.mT @ d_out
@@ -76,15 +77,6 @@ def backward(
 
 def _cut(x: Tokens, chunk: int) -> Chunks:
     return x.unflatten(2, (-1, chunk))
-
-
-def _crossing(pairs: Decays) -> Float[Tensor, "batch heads chunks chunk"]:
-    """For each token the sum over the pairs of a key before it and a row from it on: those that decay by its g.
-
-    Such pairs alone: the difference of sums by row and by key would have the rounding of pairs that do not decay at all.
-    """
-    ones = torch.ones(pairs.shape[-2:], dtype=pairs.dtype, device=pairs.device)
-    return (pairs @ ones.triu(1)).tril_().sum(-2)
 
 
 def _decays(log_decay: LogDecay, chunk: int, dtype: torch.dtype) -> tuple[Decays, Decays, Decays, Decays]:

@@ -25,11 +25,9 @@ from attnbench.kernels.definition import Seen, per_head, rows_by
 from attnbench.kernels.skew import layer_damping
 
 Square = Float[Tensor, "batch heads rank rank"]
+Quotient = Callable[[Square, float], tuple[float, Square]]
 
 TERMS = 20  # of the series of phi1 at norm 1: what follows is below 1 / 21!, less than the rounding of float64
-
-
-Quotient = Callable[[Square, float], tuple[float, Square]]
 
 
 def skew_rows(name: str, quotient: Quotient) -> ReferenceRows:

@@ -8,7 +8,8 @@ near end keeps the digits that a difference of sums from the far end would lose.
 
 With dA_ij = dO_i . v_j and g = A dA the gradient is dz_ij = g_ij - sigma(z_ij) sum_{m <= j} g_im. The sum comes from the far end, so the
 backward pass goes through the tiles from there and takes each tile's sum of softplus off the row's total again: both are added up in
-float64, where that is exact enough.
+float64, where that is exact enough. Logarithms are to the base 2, for the sake of torch's exp2: see BITS. Its exp also takes a CPU ten
+times as long where it underflows.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from attnbench.attention import at_least_float32
-from attnbench.kernels.batching import several_by_folding
+from attnbench.kernels.batching import by_folding
+from attnbench.kernels.normalised import BITS
+from attnbench.kernels.tiles import flat
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 Values = Float[Tensor, "batch heads seq_len value_dim"]
@@ -32,8 +35,6 @@ Values = Float[Tensor, "batch heads seq_len value_dim"]
 # rows x keys: 4 x 128 x 512 2.1 to 2.4 and 1.8, 4 x 128 x 256 2.1 and 1.9, 4 x 64 x 512 2.3 and 2.0, 4 x 256 x 512 2.3 and 1.9.
 HEADS, ROWS, KEYS = 4, 128, 512
 ROWS_ELSEWHERE, KEYS_ELSEWHERE = 1024, 4096  # of all heads at once; not measured
-# Logarithms are to the base 2: torch's exp2 takes a CPU a third of the time of its exp, and its exp ten times as long where it underflows.
-BITS = math.log2(math.e)
 
 
 def stick_breaking_attention(q: Rows, k: Rows, v: Values) -> Values:
@@ -52,7 +53,7 @@ class _SticksBroken(torch.autograd.Function):
     @staticmethod
     def forward(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         tiles = _Tiles(q, k)
-        flat_v = _flat(v)
+        flat_v = flat(v)
         out, totals = v.new_empty(flat_v.shape), q.new_empty(*tiles.q.shape[:2], 1, dtype=torch.float64)
         for heads, rows in tiles.blocks():
             total, sums = torch.zeros_like(totals[heads, rows]), torch.zeros_like(out[heads, rows])
@@ -73,7 +74,7 @@ class _SticksBroken(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v, totals = ctx.saved_tensors
         tiles = _Tiles(q, k)
-        flat_v, d_out, totals = _flat(v), _flat(upstream), _flat(totals)
+        flat_v, d_out, totals = flat(v), flat(upstream), flat(totals)
         dq, dk, dv = q.new_empty(tiles.q.shape), k.new_zeros(tiles.k.shape), v.new_zeros(flat_v.shape)
         for heads, rows in tiles.blocks():
             total, sums = totals[heads, rows].clone(), torch.zeros_like(dq[heads, rows])
@@ -90,7 +91,7 @@ class _SticksBroken(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        return several_by_folding(_SticksBroken, info, in_dims, inputs)
+        return by_folding(_SticksBroken, info, in_dims, inputs)
 
 
 class _Tiles:
@@ -100,7 +101,7 @@ class _Tiles:
     """
 
     def __init__(self, q: Tensor, k: Tensor) -> None:
-        self.q, self.k = _flat(q), _flat(k)
+        self.q, self.k = flat(q), flat(k)
         heads, self.seq_len, _ = self.q.shape
         on_cpu = q.device.type == "cpu"
         rows, keys, self.head_block = (ROWS, KEYS, min(HEADS, heads)) if on_cpu else (ROWS_ELSEWHERE, KEYS_ELSEWHERE, heads)
@@ -153,10 +154,6 @@ class _Tiles:
         """Zero what is not beyond its row."""
         if keys.start < rows.stop:
             tile.triu_(rows.start - keys.start + 1)
-
-
-def _flat(x: Tensor) -> Tensor:
-    return x.reshape(-1, *x.shape[-2:])
 
 
 def _like(buffer: Tensor, shape: tuple[int, ...]) -> Tensor:

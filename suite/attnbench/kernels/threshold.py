@@ -21,7 +21,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from attnbench.attention import PaddingMask, at_least_float32
+from attnbench.kernels.batching import by_folding
 from attnbench.kernels.cache import Cache
+from attnbench.kernels.tiles import flat
 
 Rows = Float[Tensor, "batch heads seq_len head_dim"]
 Values = Float[Tensor, "batch heads seq_len value_dim"]
@@ -100,7 +102,7 @@ class _Blockwise(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, padding_mask, bounds = ctx.saved_tensors
         blocks = _Blocks(q, k, v, padding_mask, ctx.causal)
-        d_out, bounds = _flat(upstream), _flat(bounds)
+        d_out, bounds = flat(upstream), flat(bounds)
         dq, dk, dv = q.new_empty(blocks.q.shape), k.new_zeros(blocks.k.shape), v.new_zeros(blocks.v.shape)
         for heads, rows, keys in blocks:
             slope, scratch = blocks.score(heads, rows, keys)
@@ -119,22 +121,15 @@ class _Blockwise(torch.autograd.Function):
         return dq.mul_(ctx.power).view(q.shape), dk.mul_(ctx.power).view(k.shape), dv.view(v.shape), None, None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        """The mapped axis becomes part of the batch."""
-
-        def fold(x: Tensor, dim: int | None) -> Tensor:
-            return (x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)).flatten(0, 1)
-
-        folded = [fold(x, dim) if isinstance(x, Tensor) else x for x, dim in zip(inputs, in_dims, strict=True)]
-        out, bounds = _Blockwise.apply(*folded)  # type: ignore[no-untyped-call]
-        return (out.unflatten(0, (info.batch_size, -1)), bounds.unflatten(0, (info.batch_size, -1))), (0, 0)
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return by_folding(_Blockwise, info, in_dims, inputs)
 
 
 class _Blocks:
     """Blocks of heads and rows, with queries, keys and values as [batch * heads, seq_len, _], and the two buffers that all blocks use."""
 
     def __init__(self, q: Tensor, k: Tensor, v: Tensor, padding_mask: Tensor | None, causal: bool) -> None:
-        self.q, self.k, self.v = _flat(q), _flat(k), _flat(v)
+        self.q, self.k, self.v = flat(q), flat(k), flat(v)
         self.causal = causal
         self.padding = None if padding_mask is None else padding_mask.repeat_interleave(q.shape[1], 0)[:, None]
         self.all_heads, self.seq_len, _ = self.q.shape
@@ -166,7 +161,3 @@ class _Blocks:
         if self.padding is not None:
             scores.masked_fill_(self.padding[heads, :, keys], least)
         return scores, scratch
-
-
-def _flat(x: Tensor) -> Tensor:
-    return x.reshape(-1, *x.shape[-2:])

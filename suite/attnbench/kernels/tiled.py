@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from attnbench.attention import at_least_float32
 from attnbench.kernels.activation import Activation
-from attnbench.kernels.batching import several_by_folding
+from attnbench.kernels.batching import by_folding
 from attnbench.kernels.normalised import BITS, Normalised, RowSums, Undivided
 from attnbench.kernels.tiles import Tiles, flat
 
@@ -125,4 +125,4 @@ class _Tiled(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        return several_by_folding(_Tiled, info, in_dims, inputs)
+        return by_folding(_Tiled, info, in_dims, inputs)

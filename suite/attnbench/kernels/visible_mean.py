@@ -6,18 +6,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnbench.attention import PaddingMask, count_visible, hide_padding
-
-Values = Float[Tensor, "batch heads seq_len width"]
+from attnbench.attention import PaddingMask, at_least_float32, count_visible
 
 
-def visible_mean(v: Values, causal: bool, padding_mask: PaddingMask | None) -> Values:
-    """The mean of the unpadded values, up to the row's own when causal, in the dtype of v; padded rows are zero.
+def visible_mean(
+    v: Float[Tensor, "batch heads seq_len width"], causal: bool, padding_mask: PaddingMask | None
+) -> Float[Tensor, "batch heads rows width"]:
+    """The mean of the unpadded values, one row for all or, when causal, for each row that of the values up to its own.
 
-    Half types are summed in float32. On the CPU torch's running sum of float32 is kept in float64, so that it loses nothing with length.
+    v must be zero at padding; the mean is in its dtype. Half types are summed in float32, forward and backward. On the CPU torch's running
+    sum of float32 is kept in float64, so that it loses nothing with length.
     """
     wide = torch.promote_types(v.dtype, torch.float32)
-    (values,) = hide_padding(padding_mask, v)
-    total = values.cumsum(-2, dtype=wide) if causal else values.sum(-2, keepdim=True, dtype=wide)
-    mean = (total / count_visible(v.shape[-2], causal, padding_mask, v.device).to(wide)).to(v.dtype)
-    return hide_padding(padding_mask, mean.expand_as(v))[0].contiguous()
+    total = at_least_float32(v).cumsum(-2) if causal else v.sum(-2, keepdim=True, dtype=wide)
+    return (total / count_visible(v.shape[-2], causal, padding_mask, v.device).to(wide)).to(v.dtype)

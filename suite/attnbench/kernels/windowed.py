@@ -85,7 +85,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, window: int, causal: bool, scale: f
     for run, rows in zip(runs, q.split([run.blocks * run.rows for run in runs], dim=2), strict=True):
         windows, keys = _Windows.apply(keys, run)  # type: ignore[no-untyped-call]
         windowed_values, values = _Windows.apply(values, run)  # type: ignore[no-untyped-call]
-        mask = band[:, : run.rows, run.hidden : run.hidden + run.keys].flatten(0, 1)  # a view, for backward keeps it
+        mask = band[:, : run.rows, run.missing : run.missing + run.keys].flatten(0, 1)  # a view, for backward keeps it
         # The rows of the heads that read the same keys are rows of one block: [batch * kv_heads, blocks, group * rows, width].
         blocks = rows.reshape(batch * kv_heads, group, run.blocks, run.rows, width).transpose(1, 2).flatten(2, 3)
         out = F.scaled_dot_product_attention(blocks, windows, windowed_values, attn_mask=mask, scale=scale)
@@ -98,14 +98,14 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, window: int, causal: bool, scale: f
 class _Run:
     """Blocks of rows, one after the other, each of which reads so many keys.
 
-    first_key: of the first block; it moves on with the rows. hidden: keys that would come before, were there tokens.
+    first_key: of the first block; it moves on with the rows. missing: keys that would come before, were there tokens.
     """
 
     blocks: int
     rows: int
     first_key: int
     keys: int
-    hidden: int = 0
+    missing: int = 0
 
 
 def _block(others: int) -> int:
@@ -130,7 +130,7 @@ def _runs(seq_len: int, left: int, right: int, block: int, most: int) -> Iterato
             start += blocks * block
         else:
             stop, first_key = min(start + block, seq_len), max(0, start - left)
-            yield _Run(1, stop - start, first_key, min(stop + right, seq_len) - first_key, hidden=first_key - (start - left))
+            yield _Run(1, stop - start, first_key, min(stop + right, seq_len) - first_key, missing=first_key - (start - left))
             start = stop
 
 

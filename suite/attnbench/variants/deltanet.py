@@ -12,24 +12,13 @@ Yang, Wang, Zhang, Shen, Kim 2024, Parallelizing Linear Transformers with the De
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from attnbench.attention import (
-    Heads,
-    Matrix,
-    PaddingMask,
-    Shape,
-    Variant,
-    at_least_float32,
-    hide_padded_tokens,
-    hide_padding,
-    require_causal,
-    without_autocast,
-)
-from attnbench.kernels.delta_rule import Gates, delta_rule
-from attnbench.kernels.delta_rule_definition import Hidden, matrix_by, matrix_of, rows_by_recurrence
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, hide_padding, require_causal
+from attnbench.kernels.delta_rule import delta_rule
+from attnbench.kernels.delta_rule_definition import matrix_by, matrix_of, rows_by_recurrence
 from attnbench.kernels.delta_rule_step import DeltaState
+from attnbench.kernels.gates import Gates, Hidden, gate_inputs, gate_map, linear_start, width_of
 
 
 class DeltaNet(nn.Module):
@@ -37,7 +26,7 @@ class DeltaNet(nn.Module):
 
     def __init__(self, num_heads: int, d_model: int) -> None:
         super().__init__()
-        self.w = nn.Parameter(torch.empty(num_heads, d_model).uniform_(-(d_model**-0.5), d_model**-0.5))
+        self.w = nn.Parameter(linear_start(num_heads, d_model))
 
     def forward(
         self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None, *, hidden: Hidden
@@ -58,16 +47,12 @@ class DeltaNet(nn.Module):
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None, *, hidden: Hidden) -> Matrix:
         require_causal(causal, "deltanet")
-        beta = self._beta(hidden, padding_mask)
-        wide_q, wide_k = (at_least_float32(x) for x in hide_padding(padding_mask, q, k))
-        with without_autocast(q.device):
-            return matrix_of(wide_q, wide_k, beta, None).to(q.dtype)
+        q, k = hide_padding(padding_mask, q, k)
+        return matrix_of(q, k, self._beta(hidden, padding_mask), None)
 
     def _beta(self, hidden: Hidden, padding_mask: PaddingMask | None) -> Gates:
         """beta in float32 or wider; 0 at padding, so that nothing is written there."""
-        x = at_least_float32(hide_padded_tokens(padding_mask, hidden))
-        with without_autocast(x.device):
-            beta = F.linear(x, self.w.to(x.dtype)).sigmoid().mT
+        beta = gate_map(gate_inputs(hidden, padding_mask), self.w).sigmoid().mT
         return beta if padding_mask is None else beta.masked_fill(padding_mask[:, None], 0.0)
 
 
@@ -78,7 +63,7 @@ def gates_by_definition(module: nn.Module, hidden: Hidden) -> tuple[Gates, None]
 
 
 def build(shape: Shape) -> nn.Module:
-    return DeltaNet(shape.num_heads, shape.d_model or shape.num_heads * shape.head_dim)
+    return DeltaNet(shape.num_heads, width_of(shape))
 
 
 VARIANT = Variant(

@@ -27,19 +27,17 @@ from attnbench.attention import (
     Shape,
     Variant,
     at_least_float32,
-    hide_padded_tokens,
     hide_padding,
     require_causal,
     visible_keys,
-    without_autocast,
 )
 from attnbench.kernels.cache import Cache
 from attnbench.kernels.definition import Rows, see
+from attnbench.kernels.gates import Hidden, gate_inputs, gate_map, width_of
 from attnbench.kernels.normalised import Exponential
 from attnbench.kernels.packing import pack, unpack
 from attnbench.kernels.tiled import normalised_sums
 
-Hidden = Float[Tensor, "batch seq_len d_model"]
 Gates = Float[Tensor, "batch heads seq_len 1"]
 
 START_DEVIATION = 0.02
@@ -101,10 +99,7 @@ class Forgetting(nn.Module):
 
     def _log_forget(self, hidden: Hidden, padding_mask: PaddingMask | None) -> Gates:
         """log f in float32 or wider; what it is at padding must not count."""
-        x = at_least_float32(hide_padded_tokens(padding_mask, hidden))
-        with without_autocast(x.device):
-            logits = F.linear(x, self.w_f.to(x.dtype), self.b_f.to(x.dtype))
-        return F.logsigmoid(logits).mT[..., None]
+        return F.logsigmoid(gate_map(gate_inputs(hidden, padding_mask), self.w_f, self.b_f)).mT[..., None]
 
 
 def reference_rows(
@@ -115,10 +110,9 @@ def reference_rows(
     rows: Rows,
     causal: bool,
     padding_mask: PaddingMask | None,
-    hidden: Hidden | None = None,
+    hidden: Hidden,
 ) -> Float[Tensor, "batch heads rows head_dim"]:
     """softmax(s_ij + c_i - c_j) V over the keys up to each row, c_i = sum_{l <= i} log f_l."""
-    assert hidden is not None
     require_causal(causal, "forgetting")
     seen = see(q, k, v, rows, causal, padding_mask)
     x = at_least_float32(hidden.masked_fill(seen.padding[..., None], 0.0))
@@ -129,7 +123,7 @@ def reference_rows(
 
 
 def build(shape: Shape) -> nn.Module:
-    return Forgetting(shape.num_heads, shape.d_model or shape.num_heads * shape.head_dim)
+    return Forgetting(shape.num_heads, width_of(shape))
 
 
 VARIANT = Variant(

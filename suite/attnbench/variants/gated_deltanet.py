@@ -13,30 +13,16 @@ Yang, Kautz, Hatamizadeh 2024, Gated Delta Networks: Improving Mamba2 with Delta
 
 from __future__ import annotations
 
-import math
-
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from attnbench.attention import (
-    Heads,
-    Matrix,
-    PaddingMask,
-    Shape,
-    Variant,
-    at_least_float32,
-    hide_padded_tokens,
-    hide_padding,
-    require_causal,
-    without_autocast,
-)
-from attnbench.kernels.delta_rule import Gates, delta_rule
-from attnbench.kernels.delta_rule_definition import Hidden, matrix_by, matrix_of, rows_by_recurrence
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, hide_padding, require_causal
+from attnbench.kernels.delta_rule import delta_rule
+from attnbench.kernels.delta_rule_definition import matrix_by, matrix_of, rows_by_recurrence
 from attnbench.kernels.delta_rule_step import DeltaState
+from attnbench.kernels.gates import Gates, Hidden, gate_inputs, gate_map, linear_start, softplus, step_start, width_of
 
 LARGEST_RATE = 16.0  # of e^a
-STEPS = (0.001, 0.1)  # of softplus(b)
 
 
 class GatedDeltaNet(nn.Module):
@@ -44,13 +30,10 @@ class GatedDeltaNet(nn.Module):
 
     def __init__(self, num_heads: int, d_model: int) -> None:
         super().__init__()
-        shortest, longest = (math.log(step) for step in STEPS)
-        step = (shortest + (longest - shortest) * torch.rand(num_heads)).exp()
-        bound = d_model**-0.5
-        self.w_beta = nn.Parameter(torch.empty(num_heads, d_model).uniform_(-bound, bound))
-        self.w_decay = nn.Parameter(torch.empty(num_heads, d_model).uniform_(-bound, bound))
+        b = step_start(num_heads)
+        self.w_beta, self.w_decay = (nn.Parameter(linear_start(num_heads, d_model)) for _ in range(2))
         self.a = nn.Parameter((LARGEST_RATE * (1.0 - torch.rand(num_heads))).log())  # never of 0
-        self.b = nn.Parameter(step + (-torch.expm1(-step)).log())  # softplus(b) = step
+        self.b = nn.Parameter(b)
 
     def forward(
         self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None, *, hidden: Hidden
@@ -71,18 +54,14 @@ class GatedDeltaNet(nn.Module):
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None, *, hidden: Hidden) -> Matrix:
         require_causal(causal, "gated_deltanet")
-        beta, log_decay = self._gates(hidden, padding_mask)
-        wide_q, wide_k = (at_least_float32(x) for x in hide_padding(padding_mask, q, k))
-        with without_autocast(q.device):
-            return matrix_of(wide_q, wide_k, beta, log_decay).to(q.dtype)
+        q, k = hide_padding(padding_mask, q, k)
+        return matrix_of(q, k, *self._gates(hidden, padding_mask))
 
     def _gates(self, hidden: Hidden, padding_mask: PaddingMask | None) -> tuple[Gates, Gates]:
         """beta and g in float32 or wider; both 0 at padding, so that the state stays as it is."""
-        x = at_least_float32(hide_padded_tokens(padding_mask, hidden))
-        w_beta, w_decay, a, b = (parameter.to(x.dtype) for parameter in (self.w_beta, self.w_decay, self.a, self.b))
-        with without_autocast(x.device):
-            beta = F.linear(x, w_beta).sigmoid().mT
-            log_decay = (F.softplus(F.linear(x, w_decay, b), threshold=40.0) * -a.exp()).mT  # torch's threshold, 20, is seen in float64
+        x = gate_inputs(hidden, padding_mask)
+        beta = gate_map(x, self.w_beta).sigmoid().mT
+        log_decay = (softplus(gate_map(x, self.w_decay, self.b)) * -self.a.to(x.dtype).exp()).mT
         if padding_mask is not None:
             beta, log_decay = (gate.masked_fill(padding_mask[:, None], 0.0) for gate in (beta, log_decay))
         return beta, log_decay
@@ -97,7 +76,7 @@ def gates_by_definition(module: nn.Module, hidden: Hidden) -> tuple[Gates, Gates
 
 
 def build(shape: Shape) -> nn.Module:
-    return GatedDeltaNet(shape.num_heads, shape.d_model or shape.num_heads * shape.head_dim)
+    return GatedDeltaNet(shape.num_heads, width_of(shape))
 
 
 VARIANT = Variant(

@@ -32,13 +32,12 @@ from attnbench.attention import (
     hide_padding,
     require_causal,
     visible_keys,
-    without_autocast,
 )
 from attnbench.kernels.decay_state import DecayState
 from attnbench.kernels.decay_sums import decay_sums
 from attnbench.kernels.definition import Rows, Weights, see
+from attnbench.kernels.gates import Hidden, gate_inputs, gate_map, linear_start, width_of
 
-Hidden = Float[Tensor, "batch seq_len d_model"]
 SomeRows = Float[Tensor, "batch heads rows head_dim"]
 
 TEMPERATURE = 16.0  # the paper's tau: it keeps decays near 1
@@ -51,8 +50,8 @@ class GatedLinear(nn.Module):
         super().__init__()
         if type(rank) is not int or rank < 1:
             raise BadInput(f"rank is {rank!r}; give a whole number of at least 1, the paper's is 16")
-        self.w_1 = nn.Parameter(torch.empty(rank, d_model).uniform_(-(d_model**-0.5), d_model**-0.5))
-        self.w_2 = nn.Parameter(torch.empty(num_heads, head_dim, rank).uniform_(-(rank**-0.5), rank**-0.5))
+        self.w_1 = nn.Parameter(linear_start(rank, d_model))
+        self.w_2 = nn.Parameter(linear_start(num_heads, head_dim, rank))
         self.b = nn.Parameter(torch.zeros(num_heads, head_dim))
 
     def forward(
@@ -82,12 +81,10 @@ class GatedLinear(nn.Module):
 
     def _log_decay(self, hidden: Hidden, padding_mask: PaddingMask | None) -> Heads:
         """g in float32 or wider; at padding nothing decays."""
-        x = at_least_float32(hide_padded_tokens(padding_mask, hidden))
-        with without_autocast(x.device):
-            w_1, w_2, b = (parameter.to(x.dtype) for parameter in (self.w_1, self.w_2.flatten(0, 1), self.b.flatten()))
-            logits = F.linear(F.linear(x, w_1), w_2, b)
+        few = gate_map(gate_inputs(hidden, padding_mask), self.w_1)
+        logits = gate_map(few, self.w_2.flatten(0, 1), self.b.flatten())
         log_decay = F.logsigmoid(logits).unflatten(2, self.b.shape).transpose(1, 2) / TEMPERATURE
-        return log_decay if padding_mask is None else log_decay.masked_fill(padding_mask[:, None, :, None], 0.0)
+        return hide_padding(padding_mask, log_decay)[0]
 
 
 def faded_scores(
@@ -122,7 +119,7 @@ def reference_rows(
 
 
 def build(shape: Shape, rank: object) -> nn.Module:
-    return GatedLinear(shape.num_heads, shape.head_dim, shape.d_model or shape.num_heads * shape.head_dim, rank)
+    return GatedLinear(shape.num_heads, shape.head_dim, width_of(shape), rank)
 
 
 VARIANT = Variant(

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -30,17 +29,15 @@ from attnbench.attention import (
     hide_padding,
     hide_unseen,
     require_causal,
-    without_autocast,
 )
 from attnbench.kernels.decay_state import DecayState
 from attnbench.kernels.decay_sums import decay_sums
 from attnbench.kernels.definition import Rows, per_head, see
+from attnbench.kernels.gates import Hidden, gate_inputs, gate_map, linear_start, softplus, step_start, width_of
 
-Hidden = Float[Tensor, "batch seq_len d_model"]
 PerToken = Float[Tensor, "batch heads seq_len 1"]
 
 RATES = (1.0, 16.0)  # of e^a
-STEPS = (0.001, 0.1)  # of softplus(b)
 
 
 class Mamba2(nn.Module):
@@ -48,10 +45,9 @@ class Mamba2(nn.Module):
 
     def __init__(self, num_heads: int, d_model: int) -> None:
         super().__init__()
-        shortest, longest = (math.log(step) for step in STEPS)
-        dt = (shortest + (longest - shortest) * torch.rand(num_heads)).exp()
-        self.w = nn.Parameter(torch.empty(num_heads, d_model).uniform_(-(d_model**-0.5), d_model**-0.5))
-        self.b = nn.Parameter(dt + (-torch.expm1(-dt)).log())  # softplus(b) = dt
+        b = step_start(num_heads)
+        self.w = nn.Parameter(linear_start(num_heads, d_model))
+        self.b = nn.Parameter(b)
         self.a = nn.Parameter(torch.empty(num_heads).uniform_(*RATES).log())
         self.d = nn.Parameter(torch.ones(num_heads))
 
@@ -88,12 +84,9 @@ class Mamba2(nn.Module):
 
     def _steps(self, hidden: Hidden, padding_mask: PaddingMask | None) -> tuple[PerToken, PerToken]:
         """dt and the logarithm of the decay, in float32 or wider; at padding nothing decays."""
-        x = at_least_float32(hide_padded_tokens(padding_mask, hidden))
-        with without_autocast(x.device):
-            logits = F.linear(x, self.w.to(x.dtype), self.b.to(x.dtype))
-        dt = F.softplus(logits.mT.contiguous(), threshold=40.0)[..., None]  # torch's own threshold of 20 is seen in float64
-        log_decay = dt * -per_head(self, "a", dt).exp()
-        return dt, log_decay if padding_mask is None else log_decay.masked_fill(padding_mask[:, None, :, None], 0.0)
+        dt = softplus(gate_map(gate_inputs(hidden, padding_mask), self.w, self.b).mT.contiguous())[..., None]
+        (log_decay,) = hide_padding(padding_mask, dt * -per_head(self, "a", dt).exp())
+        return dt, log_decay
 
 
 def reference_rows(
@@ -114,7 +107,7 @@ def reference_rows(
 
 
 def build(shape: Shape) -> nn.Module:
-    return Mamba2(shape.num_heads, shape.d_model or shape.num_heads * shape.head_dim)
+    return Mamba2(shape.num_heads, width_of(shape))
 
 
 VARIANT = Variant(

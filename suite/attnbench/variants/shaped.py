@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, at_least_float32, count_visible, hide_padding, unit_values
+from attnbench.attention import Heads, Matrix, PaddingMask, Shape, Variant, at_least_float32, hide_padding, unit_values
 from attnbench.kernels.cache import Cache
 from attnbench.kernels.definition import Seen, Weights, per_head, rows_of_matrix
 from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
+from attnbench.kernels.visible_mean import visible_mean
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Shaped(nn.Module):
     def _attend(self, q: Heads, k: Heads, v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
         (v,) = hide_padding(padding_mask, v)
         a, b, g = (gain[:, None, None] for gain in (self.identity_gain, self.attention_gain, self.centring_gain))
-        mean = _mean_of_visible(v, causal, padding_mask)
+        mean = visible_mean(v, causal, padding_mask)
         return hide_padding(padding_mask, a * v + b * fused_softmax(q, k, v, causal, padding_mask) - g * mean)[0]
 
     def init_state(self, batch_size: int) -> State:
@@ -64,13 +65,6 @@ class Shaped(nn.Module):
         nn.init.zeros_(w_q)
         for weight in (w_v, w_o):
             nn.init.orthogonal_(weight)
-
-
-def _mean_of_visible(v: Tensor, causal: bool, padding_mask: PaddingMask | None) -> Tensor:
-    """C v, [batch, heads, 1 or seq_len, width], for a v that is zero where padded. Half types are summed in float32."""
-    wide = at_least_float32(v)
-    total = wide.cumsum(-2) if causal else wide.sum(-2, keepdim=True)
-    return (total / count_visible(v.shape[-2], causal, padding_mask, v.device).to(wide.dtype)).to(v.dtype)
 
 
 def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:

@@ -73,7 +73,7 @@ def weights_by_definition(module: nn.Module, seen: Seen) -> Weights:
     return seen.softmax(seen.scores().masked_fill(far, -math.inf))
 
 
-def build(shape: Shape, window: object = 512) -> nn.Module:
+def build(shape: Shape, window: object) -> nn.Module:
     return SlidingWindow(window)
 
 

@@ -9,15 +9,13 @@ Martins and Astudillo 2016, From Softmax to Sparsemax, arXiv 1602.02068.
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor, nn
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, hide_padding, visible_keys
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, hide_padding
 from attnbench.kernels.cache import Cache, CachedAttention
-from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
+from attnbench.kernels.definition import Weights
 from attnbench.kernels.threshold import threshold_attention, threshold_step
+from attnbench.kernels.threshold_definition import matrix_by_sorting, rows_by_sorting
 
 POWER = 1
 
@@ -34,30 +32,21 @@ class Sparsemax(CachedAttention):
         return threshold_step(q, state, POWER), state
 
     def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
-        q, k = hide_padding(padding_mask, q, k)
-        scores = q @ k.mT / math.sqrt(q.shape[-1])
-        visible = visible_keys(q.shape[-2], causal, padding_mask, q.device, never_empty=True)
-        return hide_padding(padding_mask, by_sorting(scores, visible))[0]
+        return matrix_by_sorting(by_sorting, q, k, causal, padding_mask)
 
 
-def by_sorting(scores: Tensor, visible: Tensor | None) -> Tensor:
-    """[s - tau]_+ over the visible keys, by the paper's Algorithm 1: the k largest are the support, k the last with 1 + k s_k > sum_k s."""
-    wide = at_least_float32(scores)
-    if visible is not None:
-        wide = wide.masked_fill(~visible, -math.inf)
-    wide = wide - wide.detach().amax(-1, keepdim=True)
+def by_sorting(scores: Weights) -> Weights:
+    """[s - tau]_+, by the paper's Algorithm 1: the k largest are the support, k the last with 1 + k s_k > s_1 + ... + s_k.
+
+    The largest s of a row is 0; where a key is not seen it is -inf.
+    """
     with torch.no_grad():
-        ordered = wide.sort(-1, descending=True).values
-        count = torch.arange(1, wide.shape[-1] + 1, dtype=wide.dtype, device=wide.device)
+        ordered = scores.sort(-1, descending=True).values
+        count = torch.arange(1, scores.shape[-1] + 1, dtype=scores.dtype, device=scores.device)
         size = (1 + count * ordered > ordered.cumsum(-1)).sum(-1, keepdim=True)
-        outside = wide < ordered.gather(-1, size - 1)
-    tau = (wide.masked_fill(outside, 0.0).sum(-1, keepdim=True) - 1) / size
-    return (wide - tau).masked_fill(outside, 0.0).to(scores.dtype)
-
-
-def rows_by_definition(module: nn.Module, seen: Seen) -> Weights:
-    """[s - tau]_+; a padded row that sees no key takes all."""
-    return by_sorting(seen.scores(), seen.visible | ~seen.visible.any(-1, keepdim=True))
+        outside = scores < ordered.gather(-1, size - 1)
+    tau = (scores.masked_fill(outside, 0.0).sum(-1, keepdim=True) - 1) / size
+    return (scores - tau).masked_fill(outside, 0.0)
 
 
 VARIANT = Variant(
@@ -70,5 +59,5 @@ VARIANT = Variant(
     equivariant=True,
     time_exponent=2.0,
     memory_exponent=1.0,
-    reference_rows=rows_of_matrix(rows_by_definition),
+    reference_rows=rows_by_sorting(by_sorting),
 )

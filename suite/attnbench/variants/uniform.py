@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attnbench.attention import BadInput, Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_unseen
+from attnbench.attention import Heads, Matrix, PaddingMask, Variant, at_least_float32, count_visible, hide_padding, hide_unseen
 from attnbench.kernels.definition import Seen, Weights, rows_of_matrix
+from attnbench.kernels.state_batch import require_batch_size
 from attnbench.kernels.visible_mean import visible_mean
 
 
@@ -26,10 +27,7 @@ class RunningMean:
 
     def add(self, v: Heads) -> RunningMean:
         """The state with one token more, or several. Raises BadInput when there are not batch_size sequences."""
-        if v.shape[0] != self.batch_size:
-            raise BadInput(
-                f"the token is of {v.shape[0]} sequences, its state of {self.batch_size}; make the state with init_state({len(v)})"
-            )
+        require_batch_size(v, self.batch_size)
         added = at_least_float32(v).sum(-2, keepdim=True)
         return RunningMean(self.batch_size, self.length + v.shape[-2], added if self.total is None else self.total + added)
 
@@ -38,7 +36,8 @@ class Uniform(nn.Module):
     """No parameters."""
 
     def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
-        return visible_mean(v, causal, padding_mask)
+        (v,) = hide_padding(padding_mask, v)
+        return hide_padding(padding_mask, visible_mean(v, causal, padding_mask).expand_as(v))[0].contiguous()
 
     def init_state(self, batch_size: int) -> RunningMean:
         return RunningMean(batch_size)
