@@ -120,8 +120,12 @@ def test_a_model_with_a_token_shift_has_an_estimate_of_its_own() -> None:
 
 
 def test_a_model_of_another_norm_at_the_start_takes_as_long() -> None:
-    record = make_record(make_spec(**TASK), measurements={"accuracy": [0.5]}, stages_s={"train": 20.0})
-    assert Estimate([record]).seconds(make_spec(**TASK, init_norm=0.5)) == 20.0
+    """As the same model of the usual norm, and not as one of the same norm that is otherwise made."""
+    other, same = (
+        make_record(make_spec(**TASK, **axes), measurements={"accuracy": [0.5]}, stages_s={"train": seconds})
+        for axes, seconds in (({"init_norm": 0.5, "token_shift": True}, 50.0), ({}, 20.0))
+    )
+    assert Estimate([other, same]).seconds(make_spec(**TASK, init_norm=0.5)) == 20.0
 
 
 def test_a_plug_in_that_cannot_be_imported_has_an_estimate_as_a_stranger_has(tmp_path: Path) -> None:
