@@ -1,7 +1,7 @@
 """States of a decaying sum at the starts of chunks: each is the one before, decayed, and what its chunk adds.
 
-S_{c+1} = kept_c * S_c + added_c; kept_c is one factor for the whole state or one for each of its rows. One step a chunk, in place of what
-it gives: on the CPU half the time of a cumulative sum, which strides over whole states.
+S_{c+1} = kept_c * S_c + added_c; kept_c is one factor for the whole state or one for each of its rows. One step a chunk, written
+into the result: on the CPU half the time of a cumulative sum, which strides over whole states.
 """
 
 from __future__ import annotations

@@ -70,9 +70,9 @@ def mapped_attention(
 
     They lie in the cache then, however long the sequence is: measured, 8 times the tokens take 8 times as long, and not 11 times.
     """
-    hidden = hide_padding(padding_mask, v, torch.ones_like(v[..., :1]))
+    summed = hide_padding(padding_mask, v, torch.ones_like(v[..., :1]))  # the ones sum the denominator
     # No slices: the gradient of each would be as long as the sequence.
-    blocks = list(zip(*(x.split(BLOCK, -2) for x in (q, k, *hidden)), strict=True))
+    blocks = list(zip(*(x.split(BLOCK, -2) for x in (q, k, *summed)), strict=True))
     total, out = None, []
     if not causal:
         products = [map_k(keys).mT @ torch.cat([at_least_float32(x) for x in values], -1) for _, keys, *values in blocks]

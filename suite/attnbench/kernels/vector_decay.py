@@ -58,7 +58,7 @@ def backward(
     d_last: State,
     of_decay: bool,
 ) -> tuple[Tokens, Tokens, Tokens, Tokens | None, State]:
-    """The gradients by q, k, v, log_decay and the first state, from those by what `forward` gives."""
+    """The gradients by q, k, v, log_decay (where asked for) and the first state, from those by what `forward` gives."""
     d_diagonal = (d_out * v).sum(-1, keepdim=True)
     d_q, d_k, d_v = d_diagonal * k, d_diagonal * q, (q * k).sum(-1, keepdim=True) * d_out
     sums = _Sums(log_decay)
@@ -86,7 +86,8 @@ def backward(
     d_v += (keys @ d_added).flatten(2, 3)
     d_before, d_after = d_rows.mul_(rows), d_keys.mul_(keys)
     d_before[..., -1, :] += (whole * d_added * before).sum(-1)
-    return d_q, d_k, d_v, _shrink(d_before.flatten(2, 3), d_after.flatten(2, 3), d_blocks), d_first
+    d_decay = _shrink(d_before.flatten(2, 3), d_after.flatten(2, 3), d_blocks) if of_decay else None
+    return d_q, d_k, d_v, d_decay, d_first
 
 
 class _Sums:

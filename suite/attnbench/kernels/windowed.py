@@ -181,7 +181,7 @@ def _windows(x: Tensor, run: _Run, start: int, stop: int) -> Tensor:
 
 def _with_bias(q: Tensor, k: Tensor, v: Tensor, padding: PaddingMask) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values with more columns, by which each score of a padded key is so low that its weight is exactly zero."""
-    low = 2.0**15 if q.dtype == torch.float16 else 2.0**50  # its square, which no dtype of a sum holds as infinity
+    low = 2.0**15 if q.dtype == torch.float16 else 2.0**50  # its square is finite in float32, in which scores are summed
     more = 8 - q.shape[3] % 8  # GPU kernels want widths that are multiples of 8
     q, k, v = (F.pad(x, (0, more)) for x in (q, k, v))
     q, k = q.clone(), k.clone()

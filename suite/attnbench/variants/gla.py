@@ -91,10 +91,9 @@ def faded_scores(
     q: SomeRows, k: Heads, at_rows: SomeRows, at_keys: Heads, visible: Bool[Tensor, "#batch 1 #rows seq_len"]
 ) -> Float[Tensor, "batch heads rows seq_len"]:
     """sum_d q_id k_jd e^{G_id - G_jd} / sqrt(d) for visible keys, G the sums of g up to a token: one dimension after the other."""
-
     total = torch.zeros((*q.shape[:3], k.shape[2]), dtype=q.dtype, device=q.device)
     for one in zip(*(x.unbind(-1) for x in (q, k, at_rows, at_keys)), strict=True):
-        # Of one dimension at a time, in the backward pass too.
+        # Recomputed in the backward pass, so that there too the matrix of one dimension is held at a time.
         total = total + checkpoint(_of_one_dimension, *one, visible, use_reentrant=False, preserve_rng_state=False)
     return total / math.sqrt(q.shape[-1])
 

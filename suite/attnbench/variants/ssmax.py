@@ -5,7 +5,7 @@ causal; a is learned per head, and the scaling is part of the query, so that tor
 the 2 keeps the gradient of its score as well behaved as any other.
 
 The start is a = 1 / log N, N the seq_len that it is built for or 512: plain softmax for a row that sees N keys. The paper's s is a too, one
-per layer and head; its variant with a bias is left out.
+per layer and head; its form with a bias is left out.
 
 Nakanishi 2025, Scalable-Softmax Is Superior for Attention, arXiv 2501.19399.
 """
