@@ -67,7 +67,7 @@ def test_sums_and_their_gradients_are_those_of_the_matrix(
         torch.testing.assert_close(found, wanted)
 
 
-@pytest.mark.parametrize(("by_features", "causal"), [(False, False), (False, True), (True, False)])
+@pytest.mark.parametrize(("by_features", "causal"), [(False, False), (False, True), (True, False), (True, True)])
 def test_mixed_precision_rounds_nothing(by_features: bool, causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the denominators are come by."""
     monkeypatch.setattr(polynomial, "are_features_cheaper", lambda *_: by_features)

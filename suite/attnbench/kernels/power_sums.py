@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from attnbench.attention import without_autocast
 from attnbench.kernels.activation import Polynomial
 from attnbench.kernels.batching import by_folding
 from attnbench.kernels.feature_states import Coefficients, FeatureStates, States, chunking, degree_of, features_of
@@ -30,9 +31,11 @@ def power_sums(
 ) -> Float[Tensor, "batch heads seq_len value_dim"]:
     """sum over keys of P(q . k) v, P(x) = sum_p c_p x^p, differentiable in q, k and v.
 
-    Time is that of 4 N D value_dim operations a head, D = C(head_dim + p - 1, p); extra memory a few times that of q, k and v.
+    Time is that of 4 N D value_dim operations a head, D = C(head_dim + p - 1, p); extra memory a few times that of q, k and v. Mixed
+    precision rounds nothing in it.
     """
-    out: Tensor = _PowerSums.apply(q, k, v, coefficients, causal)[0]  # type: ignore[no-untyped-call]
+    with without_autocast(v.device):
+        out: Tensor = _PowerSums.apply(q, k, v, coefficients, causal)[0]  # type: ignore[no-untyped-call]
     return out
 
 
@@ -41,7 +44,8 @@ def sums_of(
 ) -> tuple[Float[Tensor, "_ _ value_dim"], ...]:
     """The states of all the keys, weighted: c_p S_p for each power, [batch * heads, D_p, value_dim]."""
     work = _Work(k, k, v, coefficients, causal=False)
-    return work.states.by_power(work.gathered())
+    with without_autocast(v.device):
+        return work.states.by_power(work.gathered())
 
 
 def meet_sums(
@@ -49,7 +53,8 @@ def meet_sums(
 ) -> Float[Tensor, "batch heads seq_len value_dim"]:
     """sum over the keys of `sums_of` of P(q . k) v."""
     levels = features_of(q.shape[-1], degree_of(coefficients)).of(q.flatten(0, 1).mT.contiguous())
-    products = [torch.bmm(levels[power].mT, state) for (power, _), state in zip(coefficients, sums, strict=True)]
+    with without_autocast(q.device):
+        products = [torch.bmm(levels[power].mT, state) for (power, _), state in zip(coefficients, sums, strict=True)]
     return sum(products[1:], start=products[0]).view(*q.shape[:-1], -1)
 
 
@@ -76,10 +81,11 @@ class _PowerSums(torch.autograd.Function):
         work = _Work(q, k, v, ctx.coefficients, ctx.causal)
         d_out = upstream.reshape(work.v.shape)
         dq, dk, dv = q.new_empty(work.q.shape), k.new_empty(work.k.shape), v.new_empty(work.v.shape)
-        if ctx.causal:
-            work.causal_backward(d_out, dq, dk, dv)
-        else:
-            work.backward([state.flatten(0, 1) for state in states], d_out, dq, dk, dv)
+        with without_autocast(v.device):
+            if ctx.causal:
+                work.causal_backward(d_out, dq, dk, dv)
+            else:
+                work.backward([state.flatten(0, 1) for state in states], d_out, dq, dk, dv)
         return dq.view(q.shape), dk.view(k.shape), dv.view(v.shape), None, None
 
     @staticmethod
