@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from attnbench.cli.run import Choice, sweep
+from attnbench.store.facts import TIMING
 from attnbench.store.store import Problem, Store
 from helpers.command import cli_here
 from helpers.misbehaving import PATIENCE_S, write_variant
@@ -53,6 +54,7 @@ def test_a_sweep_survives_everything_its_cells_do(results: Path, tmp_path: Path)
         assert (record.reason or "").startswith(said), record
         assert len(record.reason or "") < 3000
         assert record.measurements == {}
+        assert record.environment["timing"] == TIMING  # among those of today's rule, and not of before it
         assert record.stage in ("warm up", "time", "verify")
     shown = cli_here("show", "--results", str(results))
     assert shown.returncode == 0, shown.stderr

@@ -34,7 +34,7 @@ from attnbench.runner.roofline import Roof
 from attnbench.spec.axes import Spec
 from attnbench.store import environment, hardware
 from attnbench.store.disturbed import disturbance
-from attnbench.store.facts import DRIFT_BASELINE, fitting
+from attnbench.store.facts import DRIFT_BASELINE, TIMING, fitting
 from attnbench.store.peaks import Peaks
 from attnbench.store.probe import fact
 from attnbench.store.ran_on import ran_on
@@ -144,8 +144,12 @@ def _record(
     facts: Mapping[str, object],
     load: Mapping[str, object] = MappingProxyType({}),
 ) -> Record:
-    """The record of a cell. load: what others used of the processors, which no fact from the cell's own process takes the place of."""
+    """The record of a cell. load: what others used of the processors, which no fact from the cell's own process takes the place of.
+
+    One that was not timed names the rule of timing too: it stands in the tables of those that were, and not among older records.
+    """
     measured: Measurement = result.value or Measurement()
+    rule = {} if cell.spec.track == "task" else {"timing": TIMING}
     asked = {**dataclasses.asdict(session.limits), **({"busy_allowed": True} if session.busy_allowed else {})}
     made = Record(
         id=cell.spec.key(),
@@ -160,7 +164,7 @@ def _record(
         curve=measured.curve,
         clocks=measured.clocks,
         stages_s=result.stages_s,
-        environment=fitting({**facts, **measured.facts, **asked, **load}),
+        environment=fitting({**rule, **facts, **measured.facts, **asked, **load}),
         started_at=began_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         duration_s=duration_s,
         command=_command(cell),
