@@ -41,6 +41,7 @@ from attnbench.kernels.gates import Hidden, gate_inputs, gate_map, linear_start,
 SomeRows = Float[Tensor, "batch heads rows head_dim"]
 
 TEMPERATURE = 16.0  # the paper's tau: it keeps decays near 1
+BLOCK = 64  # tokens, in which the definition takes every pair of tokens by itself
 
 
 class GatedLinear(nn.Module):
@@ -77,7 +78,7 @@ class GatedLinear(nn.Module):
         sums = self._log_decay(hidden, padding_mask).double().cumsum(2)
         visible = visible_keys(q.shape[2], causal, padding_mask, q.device)
         assert visible is not None
-        return faded_scores(q, k, sums, sums, visible)
+        return faded_scores(q, k, sums, sums, torch.arange(q.shape[2], device=q.device), visible)
 
     def _log_decay(self, hidden: Hidden, padding_mask: PaddingMask | None) -> Heads:
         """g in float32 or wider; at padding nothing decays."""
@@ -88,19 +89,35 @@ class GatedLinear(nn.Module):
 
 
 def faded_scores(
-    q: SomeRows, k: Heads, at_rows: SomeRows, at_keys: Heads, visible: Bool[Tensor, "#batch 1 #rows seq_len"]
-) -> Float[Tensor, "batch heads rows seq_len"]:
-    """sum_d q_id k_jd e^{G_id - G_jd} / sqrt(d) for visible keys, G the sums of g up to a token: one dimension after the other."""
-    total = torch.zeros((*q.shape[:3], k.shape[2]), dtype=q.dtype, device=q.device)
-    for one in zip(*(x.unbind(-1) for x in (q, k, at_rows, at_keys)), strict=True):
-        # Recomputed in the backward pass, so that there too the matrix of one dimension is held at a time.
-        total = total + checkpoint(_of_one_dimension, *one, visible, use_reentrant=False, preserve_rng_state=False)
-    return total / math.sqrt(q.shape[-1])
+    q: SomeRows, k: Heads, at_rows: SomeRows, at_keys: Heads, rows: Rows, visible: Bool[Tensor, "#batch 1 #rows seq_len"]
+) -> Weights:
+    """sum_d q_id k_jd e^{G_id - G_jd} / sqrt(d) for visible keys and 0 for others, G the sums of g up to a token; q at the positions `rows`.
+
+    Only keys that are near a row need a product for each of them and each dimension; before these the exponential is one of the row times
+    one of the key.
+    """
+    first_of = rows // BLOCK * BLOCK
+    groups = [(first, (first_of == first).nonzero()[:, 0]) for first in first_of.unique().tolist()]
+    parts = []
+    for first, mine in groups:
+        keys = slice(min(k.shape[2], first + BLOCK))  # no row of the group sees one beyond
+        of_rows = q[:, :, mine], at_rows[:, :, mine], visible[:, :, mine, keys]
+        # Recomputed in the backward pass, so that there too what one group needs is held at a time.
+        some = checkpoint(_scores_of, *of_rows, k[:, :, keys], at_keys[:, :, keys], first, use_reentrant=False, preserve_rng_state=False)
+        parts.append(F.pad(some, (0, k.shape[2] - some.shape[-1])))
+    order = torch.cat([mine for _, mine in groups]).argsort()
+    return torch.cat(parts, 2)[:, :, order] / math.sqrt(q.shape[-1])
 
 
-def _of_one_dimension(q: Tensor, k: Tensor, at_rows: Tensor, at_keys: Tensor, visible: Tensor) -> Weights:
-    fading = (at_rows[..., :, None] - at_keys[..., None, :]).masked_fill(~visible, -math.inf).exp()
-    return q[..., :, None] * k[..., None, :] * fading.to(q.dtype)
+def _scores_of(q: SomeRows, at_rows: SomeRows, visible: Tensor, k: Heads, at_keys: Heads, first: int) -> Weights:
+    """The scores of rows of the block of tokens that begins at `first`, and of the keys up to its end."""
+    # Whatever is taken here cancels. The sums never rise, so that with the last one before the block neither exponential is above 1.
+    edge = at_keys[:, :, max(first - 1, 0), None].detach()
+    far = (q * (at_rows - edge).exp().to(q.dtype)) @ (k[:, :, :first] * (edge - at_keys[:, :, :first]).exp().to(q.dtype)).mT
+    sees = visible[..., first:, None]
+    fading = (at_rows[:, :, :, None] - at_keys[:, :, None, first:]).masked_fill(~sees, -math.inf).exp()
+    near = (q[:, :, :, None] * k[:, :, None, first:] * fading.to(q.dtype)).sum(-1)
+    return torch.cat([far, near], -1).masked_fill(~visible, 0.0)
 
 
 def reference_rows(
@@ -114,7 +131,7 @@ def reference_rows(
     logits = torch.einsum("bnm,rm,hdr->bhnd", x, w_1, w_2) + b[:, None]
     g = -torch.logaddexp(-logits, torch.zeros_like(logits)) / 16
     sums = g.masked_fill(seen.padding[:, None, :, None], 0.0).double().cumsum(2)
-    return seen.without_padding(faded_scores(seen.q, seen.k, sums[:, :, rows], sums, seen.visible) @ seen.v)
+    return seen.without_padding(faded_scores(seen.q, seen.k, sums[:, :, rows], sums, rows, seen.visible) @ seen.v)
 
 
 def build(shape: Shape, rank: object) -> nn.Module:
