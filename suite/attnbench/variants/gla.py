@@ -91,10 +91,10 @@ class GatedLinear(nn.Module):
 def faded_scores(
     q: SomeRows, k: Heads, at_rows: SomeRows, at_keys: Heads, rows: Rows, visible: Bool[Tensor, "#batch 1 #rows seq_len"]
 ) -> Weights:
-    """sum_d q_id k_jd e^{G_id - G_jd} / sqrt(d) for visible keys and 0 for others, G the sums of g up to a token; q at the positions `rows`.
+    """sum_d q_id k_jd e^{G_id - G_jd} / sqrt(d) for visible keys and 0 for others, G the sums of g up to a token.
 
-    Only keys that are near a row need a product for each of them and each dimension; before these the exponential is one of the row times
-    one of the key.
+    q and at_rows are those of the positions `rows`. Only keys that are near a row need a product for each of them and each dimension;
+    before these the exponential is one of the row times one of the key.
     """
     first_of = rows // BLOCK * BLOCK
     groups = [(first, (first_of == first).nonzero()[:, 0]) for first in first_of.unique().tolist()]
