@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Mapping
 from functools import cache
 
+from attnbench.spec.plain import Param
+from attnbench.store.record import Record
 from attnbench.website.pages import board
 from attnbench.website.pages.opening import known_sentence, opening
 from attnbench.website.results import Results
@@ -52,3 +56,42 @@ def test_what_is_known_is_one_sentence_with_links_and_none_where_nothing_is() ->
     assert "machines.html#machine-example" in told and "variants/orthogonal.html" in told and "seq_len=16384" in told
     assert known_sentence(Results([], {})) == ""
     assert known_sentence(Results(site_settled.kernel_records()[:3], SOURCES.declared)) == ""  # one mechanism is ahead of nothing
+
+
+def test_a_control_is_not_what_nothing_is_faster_than() -> None:
+    """identity copies the values; the sentence is the same as without it, and says that it is left aside."""
+    copying = [
+        dataclasses.replace(each, id=spec.key(), spec=spec, measurements=fast(each))
+        for each in site_settled.kernel_records()
+        if (each.spec.variant, each.spec.mode, each.spec.device) == ("linear_elu", "training", "cpu")
+        for spec in [dataclasses.replace(each.spec, variant="identity")]
+    ]
+    both = Results([*site_settled.kernel_records(), *copying], SOURCES.declared)
+    places = both.standings.places("time", next(each for each in copying if each.spec.seq_len == 16384))
+    assert places["identity"].rank == (1, 1)
+    assert known_sentence(both).replace("controls aside, ", "") == known_sentence(results()) != known_sentence(both)
+
+
+def fast(of: Record) -> dict[str, list[float]]:
+    """The measurements of a record, a thousand times as fast."""
+    timed = {name: [x / 1000 for x in of.measurements[name]] for name in ("training_s", "anchor_ratio") if name in of.measurements}
+    return {**of.measurements, **timed}
+
+
+def test_processes_from_before_a_parameter_was_added_are_processes_of_the_same_cell() -> None:
+    """Records of then lack it, and a chart drew its mechanism twice."""
+    first = [each for each in site_settled.kernel_records() if each.spec.variant == "orthogonal"]
+    defaults = SOURCES.declared["orthogonal"].params
+    now = [with_params(each, defaults) if each.spec.seed == 0 else with_params(each, without_damping(defaults)) for each in first]
+    assert len({str(each.spec.params) for each in now}) == 2
+    for group in Results(now, SOURCES.declared).groups("kernel"):
+        assert len(group.records) == len({(each.spec.mode, each.spec.seq_len) for each in group.records})
+
+
+def without_damping(params: Mapping[str, Param]) -> dict[str, Param]:
+    return {name: value for name, value in params.items() if name != "damping"}
+
+
+def with_params(of: Record, params: Mapping[str, Param]) -> Record:
+    spec = dataclasses.replace(of.spec, params=params)
+    return dataclasses.replace(of, id=spec.key(), spec=spec)

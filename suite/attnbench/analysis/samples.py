@@ -10,7 +10,6 @@ from statistics import median
 
 import numpy as np
 
-from attnbench.analysis.labels import canonical
 from attnbench.analysis.time_medians import BASELINE as BASELINE
 from attnbench.spec.axes import Spec
 from attnbench.stats import KNOWN, Interval, locations, mean_interval, medians, within
@@ -81,15 +80,16 @@ def by_coverage(records: Sequence[Record], of: Callable[[Record], int | None]) -
     return sorted(sizes, key=lambda s: s != first)
 
 
-def pooled(records: Iterable[Record]) -> list[Record]:
+def pooled(records: Iterable[Record], label: Callable[[Record], str]) -> list[Record]:
     """The records of costs, with the seeds of each cell joined into one record: of a time it holds the median of each process.
 
     So the median of a joined time is that over processes. It stands at the place of the first. If a seed failed, the failed record stands
-    for all: a mechanism with a failed seed has no rank.
+    for all: a mechanism with a failed seed has no rank. label: the mechanism of a record, by whose label the cells are told apart, for a
+    parameter that came later is missing in older records.
     """
     found: dict[tuple[str, object, str], list[Record]] = {}
     for record in records:
-        found.setdefault((record.machine, _but_seed(record.spec), canonical(record.spec.params)), []).append(record)
+        found.setdefault((record.machine, _but_seed(record.spec), label(record)), []).append(record)
     return [next((record for record in of if record.status != "ok"), None) or _as_one(of) for of in found.values()]
 
 

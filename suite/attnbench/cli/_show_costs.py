@@ -39,7 +39,7 @@ def cost_table(rows: Sequence[Record], what: Cost, standings: Standings, label: 
     spec = rows[0].spec
     along, metric = ALONG[spec.track], f"{spec.mode}_s" if what == "time" else "peak_memory_bytes"
     mechanisms: dict[str, dict[int, Record]] = {}
-    for record in pooled(rows):
+    for record in pooled(rows, label):
         mechanisms.setdefault(label(record), {})[getattr(record.spec, along)] = record
     sizes = by_coverage([record for own in mechanisms.values() for record in own.values()], lambda record: getattr(record.spec, along))
     at, base = sizes[0], mechanisms.get(BASELINE, {})

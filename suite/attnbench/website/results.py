@@ -98,7 +98,7 @@ class Results:
             for record in self.records:
                 if record.spec.track == track and not is_trial(record):
                     found.setdefault(axes(record), []).append(record)
-            groups = [Group(key, tuple(records if track == "task" else pooled(records))) for key, records in found.items()]
+            groups = [Group(key, tuple(records if track == "task" else pooled(records, self.label))) for key, records in found.items()]
             self._groups[track] = sorted(
                 groups,
                 key=lambda g: (g.machine != self._first, g.is_history, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes)),

@@ -55,7 +55,8 @@ def _by_size(group: Group) -> dict[tuple[str, int], list[Record]]:
 def known_sentence(results: Results) -> Markup:
     """What is known today in one sentence with links: than what nothing is faster up to which length, and on which hardware.
 
-    Empty where nothing is. Lengths at which less than half of the mechanisms are ranked do not count.
+    Empty where nothing is. Lengths at which less than half of the mechanisms are ranked do not count. A control, which reads no queries and
+    keys, is faster than any mechanism and is left aside.
     """
     chosen = opening(results)
     if chosen is None:
@@ -63,7 +64,8 @@ def known_sentence(results: Results) -> Markup:
     group, mode, _ = chosen
     places = {of: results.standings.places("time", records[0]) for (m, of), records in _by_size(group).items() if m == mode}
     most = max(map(_ranked_count, places.values()))
-    ranges = _ranges({seq_len: _leaders(of) for seq_len, of in places.items() if 2 * _ranked_count(of) >= most})
+    controls = _controls(results, group)
+    ranges = _ranges({seq_len: _leaders(of, controls) for seq_len, of in places.items() if 2 * _ranked_count(of) >= most})
     parts = [_part(results, group, mode, *found) for found in ranges if len(found[0]) <= MOST]
     if not parts:
         return Markup("")
@@ -72,16 +74,25 @@ def known_sentence(results: Results) -> Markup:
     where = Markup('<a href="{}">{}</a> ({})').format(machine_href(group.machine), clip(group.machine, 40), told)
     timing = ", by the old timing" if group.is_history else ""
     ratio = _ratio_text(places[last][min(names)], last) if len(names) == 1 and BASELINE not in names else ""
-    return Markup("On {}{}, {}: nothing is faster than {}{}.").format(where, timing, mode, Markup(", nor than ").join(parts), ratio)
+    aside = "controls aside, " if controls else ""
+    leaders = Markup(", nor than ").join(parts)
+    return Markup("On {}{}, {}: {}nothing is faster than {}{}.").format(where, timing, mode, aside, leaders, ratio)
 
 
 def _ranked_count(places: Mapping[str, Standing]) -> int:
     return sum(place.rank is not None for place in places.values())
 
 
-def _leaders(places: Mapping[str, Standing]) -> frozenset[str]:
-    """The mechanisms that may have the first rank."""
-    return frozenset(label for label, place in places.items() if place.rank and place.rank[0] == 1)
+def _controls(results: Results, group: Group) -> frozenset[str]:
+    """The labels of a group's controls."""
+    declared = ((record, results.declared.get(record.spec.variant)) for record in group.records)
+    return frozenset(results.label(record) for record, variant in declared if variant is not None and not variant.reads_qk)
+
+
+def _leaders(places: Mapping[str, Standing], controls: frozenset[str]) -> frozenset[str]:
+    """The mechanisms that may have the first rank, or the first after controls."""
+    ranks = {label: place.rank[0] for label, place in places.items() if place.rank and label not in controls}
+    return frozenset(label for label, rank in ranks.items() if rank == min(ranks.values()))
 
 
 def _ranges(leaders: Mapping[int, frozenset[str]]) -> list[tuple[frozenset[str], int, int]]:
