@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attnbench
+from attnbench import registry
 from attnbench.errors import BadInput
 from helpers.decaying_recurrence import token_by_token
 from helpers.mechanisms import relative_error
@@ -89,6 +90,20 @@ def test_mamba2_by_hand() -> None:
 @pytest.mark.parametrize(("name", "size"), [("retention", 1.0), ("gla", 1.0), ("gla", 8.0), ("mamba2", 1.0), ("mamba2", 8.0)])
 def test_it_is_as_exact_as_token_by_token_in_float32(name: str, seq_len: int, size: float) -> None:
     check_exactness(partial(token_by_token, name), make(name), draw(name, seq_len, torch.float32, size))
+
+
+@pytest.mark.parametrize(("name", "size"), [("retention", 1.0), ("gla", 1.0), ("gla", 40.0), ("mamba2", 1.0)])
+def test_the_rows_by_definition_are_those_of_the_recurrence(name: str, size: float) -> None:
+    """Beyond the blocks in which gla's are made, whose seams are at 64 and 128, in any order, with all gradients."""
+    variant, module, rows = registry.load("variants", name), make(name).double(), torch.tensor([129, 5, 128, 64, 0, 63, 127, 65])
+    found, wanted = ({key: x.requires_grad_() for key, x in draw(name, 130, size=size).items()} for _ in range(2))
+    q, k, v, *hidden = found.values()
+    out = variant.reference_rows(module, q, k, v, rows, True, None, **dict(zip(["hidden"], hidden, strict=False)))
+    exact = token_by_token(name, module, wanted)[:, :, rows]
+    torch.testing.assert_close(out, exact, rtol=1e-11, atol=1e-12)
+    upstream = torch.randn(out.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for one, other in zip(*(torch.autograd.grad(of, list(x.values()), upstream) for of, x in ((out, found), (exact, wanted))), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("seq_len", [1, 100])

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from attnbench.analysis.frame import frame
 from attnbench.analysis.settings import SETTING, as_texts, comparable, setting_of, without
+from attnbench.spec.plain import Param
 from attnbench.store.facts import ALONE, TIMING
 from attnbench.store.record import Record
 from attnbench.website.groups import CHOSEN, PAGE_AXES, axes, chunk_name, page_axis
 from attnbench.website.results import Results
 from attnbench.website.view import ORDER
-from helpers import site_records
+from helpers import site_records, site_settled
 from helpers.records import make_record, make_spec
+from helpers.site_sources import SOURCES
 
 STACK = {"block": "residual", "num_layers": 2}
 TASK = {**STACK, "seq_len": None, "mode": "training", "task": "mnist", "data": "embedded:1", "epochs": 1, "lr": 0.1}
@@ -107,3 +110,22 @@ def test_every_record_of_a_group_finds_its_place() -> None:
         for group in results.groups(track):
             for record in group.records:
                 assert results.label(record) in results.standings.places("result" if track == "task" else "time", record)
+
+
+def test_processes_from_before_a_parameter_was_added_are_processes_of_the_same_cell() -> None:
+    """Records of then lack it, and a chart drew its mechanism twice."""
+    first = [each for each in site_settled.kernel_records() if each.spec.variant == "orthogonal"]
+    defaults = SOURCES.declared["orthogonal"].params
+    now = [with_params(each, defaults) if each.spec.seed == 0 else with_params(each, without_damping(defaults)) for each in first]
+    assert len({str(each.spec.params) for each in now}) == 2
+    for group in Results(now, SOURCES.declared).groups("kernel"):
+        assert len(group.records) == len({(each.spec.mode, each.spec.seq_len) for each in group.records})
+
+
+def without_damping(params: Mapping[str, Param]) -> dict[str, Param]:
+    return {name: value for name, value in params.items() if name != "damping"}
+
+
+def with_params(of: Record, params: Mapping[str, Param]) -> Record:
+    spec = dataclasses.replace(of.spec, params=params)
+    return dataclasses.replace(of, id=spec.key(), spec=spec)

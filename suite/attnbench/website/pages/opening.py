@@ -55,8 +55,8 @@ def _by_size(group: Group) -> dict[tuple[str, int], list[Record]]:
 def known_sentence(results: Results) -> Markup:
     """What is known today in one sentence with links: than what nothing is faster up to which length, and on which hardware.
 
-    Empty where nothing is. Lengths at which less than half of the mechanisms are ranked do not count. A control, which reads no queries and
-    keys, is faster than any mechanism and is left aside.
+    Empty where nothing is. Lengths at which less than half of the mechanisms are ranked do not count. Controls, which read no queries and
+    keys, are left aside.
     """
     chosen = opening(results)
     if chosen is None:
@@ -89,10 +89,15 @@ def _controls(results: Results, group: Group) -> frozenset[str]:
     return frozenset(results.label(record) for record, variant in declared if variant is not None and not variant.reads_qk)
 
 
-def _leaders(places: Mapping[str, Standing], controls: frozenset[str]) -> frozenset[str]:
-    """The mechanisms that may have the first rank, or the first after controls."""
-    ranks = {label: place.rank[0] for label, place in places.items() if place.rank and label not in controls}
-    return frozenset(label for label, rank in ranks.items() if rank == min(ranks.values()))
+def _leaders(places: Mapping[str, Standing], controls: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The mechanisms, controls aside, than which no other one is surely faster."""
+    ranked = {label: place for label, place in places.items() if place.rank and label not in controls}
+
+    def is_first(label: str, place: Standing) -> bool:
+        tied = {label, *place.ties}
+        return not any(other not in tied and its.ahead_of(place) for other, its in ranked.items())
+
+    return frozenset(label for label, place in ranked.items() if is_first(label, place))
 
 
 def _ranges(leaders: Mapping[int, frozenset[str]]) -> list[tuple[frozenset[str], int, int]]:
