@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -119,16 +117,14 @@ def main() -> int:
     parser.add_argument("--mode", action="append", choices=MODES, help="may be repeated; all four if not given")
     parser.add_argument("--seq-len", type=int, action="append", help="may be repeated; 256, 1,024 and 4,096 if not given")
     given = parser.parse_args()
-    from attnbench.runner.gate import Gate
     from attnbench.runner.session import Session
 
     cells = [(mode, seq_len) for seq_len in given.seq_len or LENGTHS for mode in given.mode or MODES]
-    with tempfile.TemporaryDirectory(prefix="attnbench-repeatability-") as folder:
-        session = Session("repeatability", Gate(Path(folder)), busy_allowed=True)
-        blocks = []
-        for seed in range(2 * given.processes):
-            print(f"process {seed + 1} of {2 * given.processes}, {len(cells)} cells ...", flush=True)
-            blocks.append(measure(cells, seed, session))
+    session = Session("repeatability", busy_allowed=True)
+    blocks = []
+    for seed in range(2 * given.processes):
+        print(f"process {seed + 1} of {2 * given.processes}, {len(cells)} cells ...", flush=True)
+        blocks.append(measure(cells, seed, session))
     found = list(rows(blocks))
     print(HEADER)
     for row in found:

@@ -14,7 +14,7 @@ from attnbench.cli.run import Choice, sweep
 from attnbench.measurement.checks import CORRECTNESS
 from attnbench.runner import asv
 from attnbench.runner.cell import CheckRequest, resolve
-from attnbench.runner.engines import local
+from attnbench.runner.engines.local import run_one_by_one
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Limits
@@ -40,8 +40,7 @@ def write(folder: Path, text: str) -> str:
 def run(source: str, results: Path, *lengths: int, **limits: float) -> list[Record]:
     """The records of kernel cells of a file, by the engine, with a gate of their own."""
     cells = [resolve(make_spec(variant="mine", seq_len=length), {"mine": source}) for length in lengths]
-    session = Session("session", Gate(results), Limits(**limits))
-    return list(local.run_cells(cells, session, lambda cell: None))
+    return run_one_by_one(cells, Session("session", Limits(**limits)), Gate(results))
 
 
 def reports(results: Path) -> list[Path]:

@@ -60,7 +60,7 @@ def test_the_newest_record_of_as_many_threads_counts(results: Path) -> None:
 
 def test_a_record_of_another_quota_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a processor computes with one thread, and half as fast."""
-    monkeypatch.setattr(here, "facts", lambda device: {"threads": 1, "processor_quota": 0.5})
+    monkeypatch.setattr(here, "_facts", lambda device, threads: {"threads": 1, "processor_quota": 0.5})
     counts = here.ran_here()
     assert counts(with_environment(threads=1, processor_quota=0.5))
     assert not counts(with_environment(threads=1)) and not counts(with_environment(threads=1, processor_quota=0.25))
@@ -78,8 +78,8 @@ def test_a_record_of_another_gpu_does_not_count(gpus: object) -> None:
 
 def test_one_kind_of_gpu_needs_no_torch_to_name_it(gpus: object, monkeypatch: pytest.MonkeyPatch) -> None:
     gpus([H100, H100], None)
-    assert here.gpu() == "NVIDIA H100" and here.facts("cuda")["gpu"] == "NVIDIA H100"
-    assert here.ran_here()(on_gpu(gpus=[H100])) and "gpu" not in here.facts("cpu")
+    assert here.gpu() == "NVIDIA H100" and here.facts(make_spec(device="cuda"))["gpu"] == "NVIDIA H100"
+    assert here.ran_here()(on_gpu(gpus=[H100])) and "gpu" not in here.facts(SPEC)
 
 
 def test_without_a_gpu_what_a_gpu_gave_stays_finished(gpus: object) -> None:

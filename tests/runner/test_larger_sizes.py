@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from attnbench.cli.run import Choice, sweep
-from attnbench.runner.larger_sizes import NOT_TRIED, RanOut
+from attnbench.runner.cell import NOT_TRIED
+from attnbench.runner.larger_sizes import RanOut
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
 from attnbench.store.store import Store

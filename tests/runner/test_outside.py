@@ -10,7 +10,7 @@ import pytest
 import attnbench
 from attnbench.runner import asv
 from attnbench.runner.cell import resolve
-from attnbench.runner.engines import local
+from attnbench.runner.engines.local import run_one_by_one
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Limits
@@ -211,7 +211,7 @@ def run_mine(folder: Path, results: Path, text: str) -> Record:
     file = folder / "mine.py"
     file.write_text(text)
     cell = resolve(make_spec(variant="mine", seq_len=16), {"mine": str(file)})
-    (record,) = local.run_cells([cell], Session("session", Gate(results)), lambda cell: None)
+    (record,) = run_one_by_one([cell], Session("session"), Gate(results))
     return record
 
 

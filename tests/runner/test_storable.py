@@ -11,7 +11,6 @@ import pytest
 from attnbench.measurement.cell_result import Measurement
 from attnbench.runner import session as running
 from attnbench.runner.cell import resolve
-from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Result
 from attnbench.store.record import Record, decode, encode
 from attnbench.store.store import Store
@@ -21,7 +20,7 @@ BEGAN = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 def record_of(measured: Measurement, results: Path, **facts: object) -> Record:
-    session = running.Session("20261122T000000Z-abcdef", Gate(results))
+    session = running.Session("20261122T000000Z-abcdef")
     return running._record(resolve(make_spec()), session, Result("ok", "done", None, measured), BEGAN, 1.5, facts)
 
 

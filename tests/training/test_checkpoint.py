@@ -10,7 +10,6 @@ import torch
 
 from attnbench.measurement.tracks import measure_cell
 from attnbench.runner.cell import resolve
-from attnbench.runner.gate import Gate
 from attnbench.runner.session import Session, run
 from attnbench.spec.axes import Spec
 from attnbench.training import checkpoint
@@ -99,7 +98,7 @@ def test_a_cells_process_goes_on_where_another_was_cut_and_its_record_says_so(
 ) -> None:
     axes = {"block": "residual", "num_layers": 1, "num_heads": 2, "head_dim": 8, "batch_size": 64, "epochs": 3, "lr": 3e-3}
     cell = resolve(Spec(track="task", variant="softmax", task="digits", **axes))
-    session = Session("session", Gate(results), checkpoints=tmp_path / "checkpoints")
+    session = Session("session", checkpoints=tmp_path / "checkpoints")
     file = session.checkpoint(cell)
     assert file is not None
 

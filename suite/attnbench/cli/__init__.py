@@ -58,6 +58,9 @@ def run(
     busy: Annotated[
         bool, typer.Option("--busy", help="Do not wait until other programs leave the processors alone; what they disturb is marked.")
     ] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Trainings and checks side by side, one thread each; as many as cores if not given.")
+    ] = None,
     cell: Annotated[str | None, typer.Option("--cell", help="One cell, as its record's command gives it.")] = None,
     retry: Annotated[
         str | None, typer.Option("--retry", metavar="errors", help="Measure the chosen cells whose newest record is an error, no others.")
@@ -75,7 +78,7 @@ def run(
     processes: axis.Processes = None,
 ) -> None:
     """Measure the cells of a preset, or of a shape of your own, that are not finished yet, and store each record at once."""
-    from attnbench.cli.run import sweep
+    from attnbench.cli.run import Where, sweep
     from attnbench.runner.plan import Choice
 
     axes = axis.texts_of(
@@ -87,7 +90,7 @@ def run(
         preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, data=data,
         cell=cell, axes=axes,
     )  # fmt: skip
-    raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out, retry, busy))
+    raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out, retry, busy, Where(jobs=jobs)))
 
 
 @app.command()

@@ -10,12 +10,11 @@ from rich.console import Console
 from attnbench.analysis.drift import Drifts
 from attnbench.registry import is_path
 from attnbench.runner.cell import Cell, Key
-from attnbench.runner.finished import Finished, is_disturbed
+from attnbench.runner.finished import Finished
 from attnbench.runner.own_softmax import without_softmax
 from attnbench.runner.plan import Choice, Plan
 from attnbench.runner.retry import newest_by_id
 from attnbench.spec.own_cells import BASELINE
-from attnbench.store.disturbed import disturbance
 from attnbench.store.record import Record
 
 _OTHER = "of another source (another file of that name, another text of it, another attnbench or torch)"
@@ -65,29 +64,22 @@ def tell_of_softmax(choice: Choice, plan: Plan, again: Collection[Key], records:
         )
 
 
-def tell_of_errors(records: Iterable[Record], console: Console) -> None:
+def tell_of_errors(errors: int, console: Console) -> None:
     """Say how many cells ended in an error, and how to measure those again."""
-    errors = sum(record.status == "error" for record in records)
     if errors:
         _say(console, f"{_count(errors, 'cell')} ended in an error: `--retry errors` measures those again, and no others.")
 
 
-def tell_of_disturbed(records: Iterable[Record], console: Console) -> None:
+def tell_of_disturbed(due: int, console: Console) -> None:
     """Say how many cells other programs disturbed, and what becomes of them."""
-    found = [record for record in records if disturbance(record)]
-    due, tasks = sum(is_disturbed(record) for record in found), sum(record.spec.track == "task" for record in found)
     if due:
         are = "was" if due == 1 else "were"
         _say(console, f"{_count(due, 'cell')} {are} disturbed by other programs and will not rank; the same command measures them again.")
-    if tasks:
-        _say(
-            console, f"The times of {_count(tasks, 'task cell')} will not rank, because other programs disturbed the training; results do."
-        )
 
 
-def tell_of_drift(records: Iterable[Record], console: Console) -> None:
+def tell_of_drift(drifts: Drifts, console: Console) -> None:
     """Say of how many cells the seconds do not count because the machine's speed changed."""
-    drifted = sum(why is not None for why in Drifts(record for record in records if record.status == "ok").speeds().why)
+    drifted = sum(why is not None for why in drifts.speeds().why)
     if drifted:
         _say(console, f"The seconds of {_count(drifted, 'cell')} do not count, because the machine's speed changed; ratios to softmax do.")
 

@@ -20,10 +20,10 @@ from typing import Any
 
 from attnbench.errors import AttnbenchError, BadInput
 from attnbench.runner.cell import Cell, resolve
-from attnbench.runner.engines import local
+from attnbench.runner.engines.local import run_one_by_one
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
-from attnbench.runner.here import is_fast_here, ran_here
+from attnbench.runner.here import counts_elsewhere, is_fast_here, ran_here
 from attnbench.runner.jobs import Limits
 from attnbench.runner.parent import Start
 from attnbench.runner.quiet import Quiet
@@ -148,12 +148,12 @@ def _record(cell: Cell, results: Path) -> Record:
     Only records of the same sources are read, for no other decides anything, and asv starts a process for every parameter and metric.
     """
     store, gate, session = Store(results), Gate(results), session_name(of_parent=True)
-    finished = Finished(store.finished(machine_name(), cell.fingerprint, ran_here()), gate, Limits(), session)
+    finished = Finished(store.finished(machine_name(), cell.fingerprint, ran_here(), counts_elsewhere()), gate, Limits(), session)
     if found := finished.record(cell):
         return found
     begins = not store.file(machine_name(), session).exists()  # every process would have patience of its own
     quiet = Quiet(PATIENCE_S if begins else 0.0, lambda said: print(said, file=sys.stderr))
-    shared = Session(session, gate, start=START, roof=Roof(results, START), checkpoints=results / "checkpoints", quiet=quiet)
-    (record,) = local.run_cells([cell], shared, ran_out=finished.ran_out)
+    shared = Session(session, start=START, roof=Roof(results, START), checkpoints=results / "checkpoints", quiet=quiet)
+    (record,) = run_one_by_one([cell], shared, gate, finished.ran_out)
     store.append(record)
     return record

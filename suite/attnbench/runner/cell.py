@@ -17,6 +17,7 @@ from attnbench.tasks.loading import embedded
 from attnbench.workload import Task
 
 Key = tuple[str, str]  # id and fingerprint of a cell
+NOT_TRIED = "not tried"  # the stage of a record of a cell that other records show to be of no use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Cell:
     def key(self) -> Key:
         """Id and fingerprint: a record of this machine that has both is of this cell."""
         return self.spec.key(), self.fingerprint
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it needs its machine to itself; one that is not tried does not."""
+        return self.spec.is_timed and self.refused is None
 
     def with_choice(self, chosen: Spec | Refusal) -> Cell:
         """The cell with its learning rate chosen, or refused where none can be."""
@@ -120,10 +126,11 @@ def _data(task: Task, spec: Spec) -> str:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The status and reason of the record of a cell that is not tried, because of what other records show."""
+    """The status and reason of the record of a cell that is not tried, because of what other records or the checks of its variant show."""
 
     status: str
     reason: str
+    stage: str = NOT_TRIED
 
 
 @dataclass(frozen=True)

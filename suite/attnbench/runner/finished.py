@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attnbench.runner.cell import Cell, Key
+from attnbench.runner.cell import NOT_TRIED, Cell, Key
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Limits
-from attnbench.runner.larger_sizes import NOT_TRIED, RanOut
+from attnbench.runner.larger_sizes import RanOut
 from attnbench.runner.limits import memory_budget_bytes
 from attnbench.runner.outside import may_lie_outside
 from attnbench.store.disturbed import disturbance
@@ -20,17 +20,26 @@ class Finished:
     """The finished cells of a machine.
 
     records: the newest record of every cell that was measured with as many threads and on the same GPU as a cell would be now, by id and
-    fingerprint (Store.finished, here.ran_here). limits: of this run. session: records of it count as
-    they are, so that a session tries nothing twice; none if empty. busy: whether this run measures on a busy machine all the same, and
-    therefore takes as finished what such a run measured.
+    fingerprint, and of training runs those that other machines made as well (Store.finished, here). limits: of this run. session: records
+    of it count as they are, so that a session tries nothing twice; none if empty. busy: whether this run measures on a busy machine all
+    the same, and therefore takes as finished what such a run measured. beside: the limits of what runs beside others, if not the same.
 
     A record counts unless a wider limit, something that was missing, other checks of the variant, or a smaller size that succeeded since
     may change it: a cell that ran out of time is due again under a longer limit, an unavailable one always, one that ended in an error
     where the cause may lie outside it, and a kernel or depth cell that other programs disturbed while it was timed.
     """
 
-    def __init__(self, records: Mapping[Key, Record], gate: Gate, limits: Limits, session: str = "", busy: bool = False) -> None:
+    def __init__(
+        self,
+        records: Mapping[Key, Record],
+        gate: Gate,
+        limits: Limits,
+        session: str = "",
+        busy: bool = False,
+        beside: Limits | None = None,
+    ) -> None:
         self._records, self._gate, self._limits, self._session, self._busy = records, gate, limits, session, busy
+        self._beside = beside or limits
         self.ran_out = RanOut(record for record in records.values() if is_settled(record, limits))
 
     def record(self, cell: Cell) -> Record | None:
@@ -39,7 +48,7 @@ class Finished:
         if record is None or _is_stale(record, cell, self._gate, self.ran_out):
             return None
         allowed = self._busy and record.environment.get("busy_allowed") is True
-        counts = is_settled(record, self._limits) and (allowed or not is_disturbed(record))
+        counts = is_settled(record, self._limits if cell.spec.is_timed else self._beside) and (allowed or not is_disturbed(record))
         return record if counts or record.session == self._session else None
 
     def retries(self, cell: Cell) -> bool:
@@ -49,8 +58,8 @@ class Finished:
 
 
 def is_disturbed(record: Record) -> bool:
-    """Whether a record's cell is to be measured again because of what else ran; of a task the accuracy counts all the same."""
-    return record.spec.track != "task" and disturbance(record) is not None
+    """Whether a record's cell is to be measured again because of what else ran; of a training run no time counts."""
+    return record.spec.is_timed and disturbance(record) is not None
 
 
 def is_settled(record: Record, limits: Limits) -> bool:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from attnbench import registry
 from attnbench.errors import BadInput, NotImportable
-from attnbench.runner.cell import CheckRequest
+from attnbench.runner.cell import CheckRequest, Refusal
 from attnbench.runner.jobs import CheckJob, Limits, Result
 from attnbench.runner.outside import CHECK, outside_finding
-from attnbench.runner.parent import Start, run_in_child
+from attnbench.runner.parent import Start, Stop, run_in_child
 from attnbench.store.files import write_whole
 from attnbench.store.report import Report, encode, read
 
@@ -28,30 +28,34 @@ class Gate:
     results: Path
     _found: dict[str, Result] = field(default_factory=dict)
 
-    def refusal(self, request: CheckRequest, start: Start, limits: Limits) -> Result | None:
-        """Why the variant must not be measured, as a cell's result; None when its checks hold.
-
-        Checks it, in a child process, if no report of the same sources is there.
-        """
+    def is_settled(self, request: CheckRequest) -> bool:
+        """Whether the outcome of a check is known, so that `refusal` can be asked; else `add` is to be called with it."""
         fingerprint = request.fingerprint()
-        if fingerprint not in self._found:
-            known = self.known(request)
-            if known is None:
-                self._found[fingerprint] = self._check(request, start, limits)
-            else:
-                self._found[fingerprint] = Result("ok", "done", None, known)
-        found = self._found[fingerprint]
+        if fingerprint not in self._found and (known := self.known(request)) is not None:
+            self._found[fingerprint] = Result("ok", "done", None, known)
+        return fingerprint in self._found
+
+    def add(self, request: CheckRequest, found: Result) -> None:
+        """Take note of what a check found, and keep its report if it is complete."""
+        self._found[request.fingerprint()] = found
+        if isinstance(found.value, Report) and outside_finding(found.value) is None:
+            with contextlib.suppress(OSError):  # the record, stored next, will say that the disk is full
+                write_whole(self._file(request), encode(found.value))
+
+    def refusal(self, request: CheckRequest) -> Refusal | None:
+        """Why the variant must not be measured; None when its checks hold. The check must be settled."""
+        found = self._found[request.fingerprint()]
         if found.status != "ok":
-            return Result(found.status, f"check: {found.stage}", found.reason)
+            return Refusal(found.status, found.reason or "no reason given", f"{CHECK}: {found.stage}")
         if isinstance(found.value, NotImportable):
-            return Result(found.value.status, f"{CHECK}: load", str(found.value))
+            return Refusal(found.value.status, str(found.value), f"{CHECK}: load")
         if isinstance(found.value, BadInput):
-            return Result("error", CHECK, str(found.value))
+            return Refusal("error", str(found.value), CHECK)
         if outside := outside_finding(found.value):
             name, detail = outside
             missing = detail.startswith("it raises ModuleNotFoundError")
-            return Result("unavailable" if missing else "error", f"{CHECK}: {name}", detail)
-        return None if found.value.ok else Result("incorrect", CHECK, _why(found.value))
+            return Refusal("unavailable" if missing else "error", detail, f"{CHECK}: {name}")
+        return None if found.value.ok else Refusal("incorrect", _why(found.value), CHECK)
 
     def known(self, request: CheckRequest) -> Report | None:
         """The stored report of the same sources, parameters and device; None without one that can be read."""
@@ -59,17 +63,14 @@ class Gate:
         fits = report is not None and report.fingerprint == request.fingerprint() and outside_finding(report) is None
         return report if fits else None
 
-    def _check(self, request: CheckRequest, start: Start, limits: Limits) -> Result:
-        job = CheckJob(request.source, request.params, request.device, full=False, limits=limits)
-        found = run_in_child(job, start)
-        if isinstance(found.value, Report) and outside_finding(found.value) is None:
-            with contextlib.suppress(OSError):  # the record, stored next, will say that the disk is full
-                write_whole(self._file(request), encode(found.value))
-        return found
-
     def _file(self, request: CheckRequest) -> Path:
         name = re.sub(r"[^A-Za-z0-9._-]", "_", registry.stem(request.source))
         return self.results / "checks" / f"{name}-{request.fingerprint()}.json"
+
+
+def check(request: CheckRequest, start: Start, limits: Limits, stop: Stop | None = None) -> Result:
+    """Check a variant by the correctness subset, in a child process; the value of the result is a Report or a BadInput."""
+    return run_in_child(CheckJob(request.source, request.params, request.device, full=False, limits=limits), start, stop=stop)
 
 
 def _why(report: Report) -> str:

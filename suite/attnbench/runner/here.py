@@ -54,16 +54,28 @@ def gpu() -> str | None:
     return shared or (asked.gpu if asked else None)
 
 
-def facts(device: str) -> dict[str, object]:
+def threads_of(spec: Spec) -> int:
+    """The threads of a cell's process: those of the machine where its times count, and one for a training run, by protocol.
+
+    With one, a run gives the same accuracy beside others, and on every machine with the same torch and instructions.
+    """
+    return environment.physical_cores() if spec.is_timed else 1
+
+
+def facts(spec: Spec) -> dict[str, object]:
     """The environment of a record of a cell that begins now."""
-    found = {**environment.describe(), "threads": environment.physical_cores()}
+    return _facts(spec.device, threads_of(spec))
+
+
+def _facts(device: str, threads: int) -> dict[str, object]:
+    found = {**environment.describe(), "threads": threads}
     name = gpu() if device == "cuda" else None
     return found if name is None else {**found, "gpu": name}
 
 
 def threads() -> float:
-    """How many threads a cell on the CPU would have now, or which share of one processor."""
-    found = ran_on("cpu", facts("cpu")).threads
+    """How many threads a cell on the CPU whose times count would have now, or which share of one processor."""
+    found = ran_on("cpu", _facts("cpu", environment.physical_cores())).threads
     return environment.physical_cores() if found is None else found
 
 
@@ -77,12 +89,43 @@ def ran_here() -> Callable[[Record], bool]:
 
     Where there is no GPU now, a record of any counts: to measure again would give nothing. So does one that does not say its threads.
     """
-    part_now = cache(lambda device: ran_on(device, facts(device)))
+    part_now, trained_alike = cache(lambda device: ran_on(device, _facts(device, environment.physical_cores()))), _trained_alike()
 
     def counts(record: Record) -> bool:
         device = record.spec.device
+        if not record.spec.is_timed:
+            return trained_alike(record)
         now, then = part_now(device), ran_on(device, record.environment)
-        names = {then.gpu, only_gpu(record.environment.get("gpus"))}  # an older record has the second alone
-        return then.threads in (None, now.threads) and (device != "cuda" or not now.gpu or now.gpu in names)
+        return then.threads in (None, now.threads) and (device != "cuda" or _same_gpu(record))
 
     return counts
+
+
+def counts_elsewhere() -> Callable[[Record], bool]:
+    """A function that says whether another machine's record of a training run serves here as well, so that it is not made again.
+
+    It does if the run succeeded under the protocol that makes its accuracy one of this machine's too: one thread, the same build of torch,
+    the same architecture, and the same GPU if any. How a run failed elsewhere tells nothing.
+    """
+    trained_alike = _trained_alike()
+    return lambda record: not record.spec.is_timed and record.status == "ok" and trained_alike(record)
+
+
+def _trained_alike() -> Callable[[Record], bool]:
+    """A function that says whether the result of a training run may stand beside those of this machine."""
+    mine = environment.describe()
+
+    def alike(record: Record) -> bool:
+        theirs = record.environment
+        if theirs.get("threads") != threads_of(record.spec) or any(theirs.get(name) != mine[name] for name in ("torch", "architecture")):
+            return False
+        return record.spec.device != "cuda" or _same_gpu(record)
+
+    return alike
+
+
+def _same_gpu(record: Record) -> bool:
+    """Whether a record is of the GPU that is used now; any is where there is none now, for to measure again would give nothing."""
+    own = gpu() or ""
+    names = {ran_on("cuda", record.environment).gpu, only_gpu(record.environment.get("gpus"))}  # an older record has the second alone
+    return not own or own in names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,10 @@ class Limits:
 
     timeout_s: float = 600.0
     memory_share: float = 0.75
+
+    def shared_by(self, jobs: int) -> Limits:
+        """The limits of each of several jobs that run side by side: its part of the memory."""
+        return replace(self, memory_share=self.memory_share / jobs)
 
 
 @dataclass

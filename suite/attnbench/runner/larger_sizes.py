@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
-from attnbench.runner.cell import Key, Refusal
+from attnbench.runner.cell import Cell, Key, Refusal
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
 
 AXIS = {"kernel": "seq_len", "depth": "num_layers"}  # along which a cell's cost grows
 RAN_OUT = {"oom": "ran out of memory", "timeout": "ran out of time"}
-NOT_TRIED = "not tried"  # the stage of such a record
 
 
 class RanOut:
@@ -40,6 +40,18 @@ class RanOut:
             return None
         axis = AXIS[spec.track]
         return Refusal("skipped", f"{RAN_OUT[known.status]} at {axis} {_size(known.spec):,}, so a larger one is not tried")
+
+
+def smaller_sizes(cells: Sequence[Cell]) -> dict[Key, set[Key]]:
+    """For each cell with a size, the cells before it that are smaller and like it otherwise: where one runs out it is not tried."""
+    before: dict[Key, list[Cell]] = defaultdict(list)
+    found: dict[Key, set[Key]] = {}
+    for cell in cells:
+        if cell.spec.track in AXIS:
+            alike = before[_key(cell.spec, cell.fingerprint)]
+            found[cell.key] = {other.key for other in alike if _size(other.spec) < _size(cell.spec)}
+            alike.append(cell)
+    return found
 
 
 def _size(spec: Spec) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import psutil
 
-from attnbench.errors import text_of
+from attnbench.errors import AttnbenchError, text_of
 from attnbench.measurement.cell_result import Stage
 from attnbench.runner.can_measure import require_measuring
 from attnbench.runner.child import LONGEST_REASON, run_job
@@ -28,26 +28,46 @@ _UNKNOWN = (psutil.Error, OSError, RuntimeError)
 DYING_S = 5.0  # that a process may take to die when it has closed its pipe
 
 
-def run_in_child(job: Job, start: Start, watch: Stage = lambda stage: None) -> Result:
+class Stopped(AttnbenchError):
+    """Raised where a job was ended because its run was stopped."""
+
+
+class Stop:
+    """Ends jobs that other threads wait for: from `set` on, every `run_in_child` that was given it kills its job and raises Stopped."""
+
+    def __init__(self) -> None:
+        self.told, self._tells = connection.Pipe(duplex=False)
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+        self._tells.send_bytes(b"stop")  # which nobody reads, so that every thread that waits for it sees it
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+
+def run_in_child(job: Job, start: Start, watch: Stage = lambda stage: None, stop: Stop | None = None) -> Result:
     """Run a job in a new process and wait until it ends, dies or has used up its time.
 
     watch: called with every stage that begins; the job goes on when it returns, so that it can look at the system undisturbed.
+    stop: ends the job from another thread; without one it ends with an exception in this thread, such as KeyboardInterrupt.
 
     start: "forkserver" forks a clean process that holds torch already (the default); "fork" this very process, for a caller that has
     imported torch and computed nothing; "spawn" starts from nothing, which CUDA needs where this process may have used it.
 
     A process that cannot be started, for want of memory, processes or a temporary folder, is an error at the stage "start".
 
-    Raises CannotMeasure on a system that cannot run a job so.
+    Raises CannotMeasure on a system that cannot run a job so, Stopped where it was stopped.
     """
     require_measuring()
     try:
-        return _run(job, start, watch)
+        return _run(job, start, watch, stop)
     except OSError as error:
         return Result("error", "start", f"{type(error).__name__}: {text_of(error)[:LONGEST_REASON]}")
 
 
-def _run(job: Job, start: Start, watch: Stage) -> Result:
+def _run(job: Job, start: Start, watch: Stage, stop: Stop | None) -> Result:
     context = _context(start, job.preload)
     receiving, sending = context.Pipe()
     lifeline, held = context.Pipe(duplex=False)  # the parent alone holds the other end, until it dies
@@ -58,7 +78,7 @@ def _run(job: Job, start: Start, watch: Stage) -> Result:
                 process.start()
             sending.close()
             lifeline.close()
-            result = _wait(process, receiving, job.limits, watch)
+            result = _wait(process, receiving, job.limits, watch, stop)
         finally:
             _kill(process)
             receiving.close()
@@ -75,9 +95,9 @@ def _context(start: Start, preload: tuple[str, ...]) -> BaseContext:
     return context
 
 
-def _wait(process: Any, receiving: Any, limits: Limits, watch: Stage) -> Result:
+def _wait(process: Any, receiving: Any, limits: Limits, watch: Stage, stop: Stop | None) -> Result:
     stages = _StageTimer(watch)
-    result = _receive_result(process, receiving, limits, stages)
+    result = _receive_result(process, receiving, limits, stages, stop)
     stages.enter("")
     result.stages_s = stages.seconds
     return result
@@ -99,11 +119,14 @@ class _StageTimer:
         self._since = time.monotonic()
 
 
-def _receive_result(process: Any, receiving: Any, limits: Limits, stages: _StageTimer) -> Result:
+def _receive_result(process: Any, receiving: Any, limits: Limits, stages: _StageTimer, stop: Stop | None) -> Result:
     """The result that the job sends, or one that says how its process died or that its time was over."""
     deadline = time.monotonic() + limits.timeout_s
+    ends = [receiving, process.sentinel, *([stop.told] if stop else [])]
     while True:
-        ready = connection.wait([receiving, process.sentinel], timeout=max(0.0, deadline - time.monotonic()))
+        ready = connection.wait(ends, timeout=max(0.0, deadline - time.monotonic()))
+        if stop is not None and stop.told in ready:
+            raise Stopped("the run was stopped")
         if not ready:
             return Result("timeout", stages.current, f"killed after {limits.timeout_s:g} s")
         if receiving not in ready:

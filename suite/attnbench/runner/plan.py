@@ -120,7 +120,7 @@ class Plan:
         for cell in cells:
             chosen = cell
             if tuning.is_open(cell.spec):
-                trials = self._trials(cell)
+                trials = trials_of(cell)
                 if not fresh.isdisjoint(trial.key for trial in trials):
                     self.todo.append(cell)
                     continue
@@ -136,15 +136,17 @@ class Plan:
         """Take note of a new record."""
         self._known[(record.id, record.fingerprint)] = record
 
-    def cells(self) -> Iterator[Cell]:
-        """The cells to do, in order. The rate of an open cell is chosen when its turn has come; if it is finished then, it is left out."""
-        for cell in self.todo:
-            chosen = self._with_rate(cell) if tuning.is_open(cell.spec) else cell
-            if chosen is cell or not self._is_finished(chosen):
-                yield chosen
-
-    def _trials(self, cell: Cell) -> list[Cell]:
-        return [dataclasses.replace(cell, spec=spec) for spec in tuning.trials(cell.spec)]
+    def chosen(self, cell: Cell) -> Cell | None:
+        """A cell to do with its rate, which is chosen now that its trials are done; None if it turns out to be finished."""
+        if not tuning.is_open(cell.spec):
+            return cell
+        chosen = self._with_rate(cell)
+        return None if self._is_finished(chosen) else chosen
 
     def _with_rate(self, cell: Cell) -> Cell:
-        return cell.with_choice(choose_rate(cell.spec, [self._known[trial.key] for trial in self._trials(cell)]))
+        return cell.with_choice(choose_rate(cell.spec, [self._known[trial.key] for trial in trials_of(cell)]))
+
+
+def trials_of(cell: Cell) -> list[Cell]:
+    """The trials by which a cell's rate is chosen; none where it is given."""
+    return [dataclasses.replace(cell, spec=spec) for spec in tuning.trials(cell.spec)] if tuning.is_open(cell.spec) else []

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -20,14 +20,12 @@ import psutil
 from attnbench import registry
 from attnbench.measurement.cell_result import Measurement
 from attnbench.runner import here
-from attnbench.runner.cell import Cell, Refusal
-from attnbench.runner.gate import Gate
+from attnbench.runner.cell import Cell
 from attnbench.runner.jobs import CellJob, Limits, Result
-from attnbench.runner.larger_sizes import NOT_TRIED
 from attnbench.runner.limits import memory_budget_bytes
 from attnbench.runner.load import Window
 from attnbench.runner.lock import measurement_lock
-from attnbench.runner.parent import Start, run_in_child
+from attnbench.runner.parent import Start, Stop, run_in_child
 from attnbench.runner.plausibility import clocks_disagree, too_fast
 from attnbench.runner.quiet import Quiet
 from attnbench.runner.roofline import Roof
@@ -48,12 +46,11 @@ RESUMED = ("timeout", "oom")  # ends of a training run after which its checkpoin
 class Session:
     """What the cells of one run share.
 
-    Its name, the gate, the limits, how a child starts, the roofline of its times, if any, the folder of checkpoints, if any, how it waits
+    Its name, the limits, how a child starts, the roofline of its times, if any, the folder of checkpoints, if any, how it waits
     for a quiet machine, and whether it was told to measure on a busy one.
     """
 
     name: str
-    gate: Gate
     limits: Limits = dataclasses.field(default_factory=Limits)
     start: Start = "forkserver"
     roof: Roof | None = None
@@ -65,54 +62,82 @@ class Session:
         """The file that keeps a training run's state until its record is made: one for each number of threads and GPU, which change it."""
         if self.checkpoints is None or cell.spec.track != "task":
             return None
-        part = ran_on(cell.spec.device, here.facts(cell.spec.device))
+        part = ran_on(cell.spec.device, here.facts(cell.spec))
         digest = hashlib.sha256(f"{part.threads} {part.gpu}".encode()).hexdigest()[:6]
         return self.checkpoints / f"{cell.spec.key()}-{cell.fingerprint}-{digest}.pt"
 
 
-def run(cell: Cell, session: Session) -> Record:
-    """Measure a cell in a child process, if the gate lets its variant through.
+def run(cell: Cell, session: Session, beside: Callable[[], int] = lambda: 0, stop: Stop | None = None) -> Record:
+    """Measure a cell in a child process, if it is not refused.
 
-    A failure is a status of the record, never an exception here; a variant that fails its checks is "incorrect" at the stage "check", one
-    whose times cannot be true at "judge".
+    A failure is a status of the record, never an exception here; one whose times cannot be true is "incorrect" at the stage "judge".
+
+    beside: asked at the end for how many others ran at once with a cell that is not timed. stop: ends it from another thread.
     """
+    if cell.refused is not None:
+        why = Result(cell.refused.status, cell.refused.stage, cell.refused.reason)
+        return _record(cell, session, why, datetime.now(UTC), 0.0, here.facts(cell.spec))
+    return _timed(cell, session) if cell.is_timed else _trained(cell, session, beside, stop)
+
+
+def _timed(cell: Cell, session: Session) -> Record:
+    """The record of a cell whose times count: alone on this machine, and compared with what that can do at most."""
     session.quiet.wait()
-    spec, limits = cell.spec, session.limits
-    checkpoint = session.checkpoint(cell)
-    threads, facts = environment.physical_cores(), here.facts(spec.device)  # asked first: no question of them can lose what was measured
-    job = CellJob(spec, cell.variant_source, cell.task_source, threads, limits, checkpoint=checkpoint)
-    # A fork must come before CUDA: the fork server never uses it (preload.py), but asv's process may have.
-    start: Start = "spawn" if spec.device == "cuda" and session.start == "fork" else session.start
-    peaks = session.roof.of(spec.device) if session.roof else None
+    facts = _facts(cell, session)  # asked first: no question of them can lose what was measured
+    peaks = session.roof.of(cell.spec.device) if session.roof else None
     if peaks is not None and peaks.anchor_s:
         facts[DRIFT_BASELINE] = median(peaks.anchor_s)
-    if spec.device == "cpu":
-        facts["memory_budget_bytes"] = memory_budget_bytes(limits)
     with measurement_lock():
-        facts["load_average"] = hardware.load_average()
-        began_at, began = datetime.now(UTC), time.monotonic()
-        window = Window()
-        result = session.gate.refusal(cell.check_request, start, limits) or run_in_child(job, start, window.watch)
-        if _why_no_clock(result):  # this process may have been held up: two disagreements are no accident
-            window = Window()
-            result = run_in_child(job, start, window.watch)
-        load = window.facts()
-        duration_s = round(time.monotonic() - began, 3)
+        run = _Run(cell, session, None)
+        if _why_no_clock(run.result):  # this process may have been held up: two disagreements are no accident
+            run.again()
+    result = run.result
     if isinstance(result.value, Measurement):
         result = _judged(cell, result, session.roof, peaks)
-    if checkpoint is not None and result.status not in RESUMED:
-        with suppress(OSError):  # what may not be removed is only in the way
-            for done in checkpoint.parent.glob(f"{spec.key()}-*.pt"):  # its own, and those of sources that have changed since
-                done.unlink(missing_ok=True)
-    record = _record(cell, session, result, began_at, duration_s, facts, load)
+    record = _record(cell, session, result, run.began_at, run.duration_s, {**facts, **run.facts})
     if disturbance(record):
         session.quiet.look_again()
     return record
 
 
-def not_tried(cell: Cell, session: Session, refusal: Refusal) -> Record:
-    """The record of a cell that is not tried, because of what other records show."""
-    return _record(cell, session, Result(refusal.status, NOT_TRIED, refusal.reason), datetime.now(UTC), 0.0, here.facts(cell.spec.device))
+def _trained(cell: Cell, session: Session, beside: Callable[[], int], stop: Stop | None) -> Record:
+    """The record of a training run, beside which others may run: its accuracy counts, and no time does."""
+    facts, checkpoint = _facts(cell, session), session.checkpoint(cell)
+    with measurement_lock(shared=True, given_up=stop.is_set if stop else lambda: False):
+        run = _Run(cell, session, checkpoint, stop)
+    result = run.result
+    if checkpoint is not None and result.status not in RESUMED:
+        with suppress(OSError):  # what may not be removed is only in the way
+            for done in checkpoint.parent.glob(f"{cell.spec.key()}-*.pt"):  # its own, and those of sources that have changed since
+                done.unlink(missing_ok=True)
+    return _record(cell, session, result, run.began_at, run.duration_s, {**facts, **run.facts, "beside": beside()})
+
+
+class _Run:
+    """A cell in its process, under the lock: the result, when it began, the seconds that it took, and what of the load is known."""
+
+    def __init__(self, cell: Cell, session: Session, checkpoint: Path | None, stop: Stop | None = None) -> None:
+        self._began = time.monotonic()
+        self.began_at = datetime.now(UTC)
+        self._load_average = hardware.load_average()
+        self._job = CellJob(
+            cell.spec, cell.variant_source, cell.task_source, here.threads_of(cell.spec), session.limits, checkpoint=checkpoint
+        )
+        # A fork must come before CUDA: the fork server never uses it (preload.py), but asv's process may have.
+        self._start: Start = "spawn" if cell.spec.device == "cuda" and session.start == "fork" else session.start
+        self._stop = stop
+        self.again()
+
+    def again(self) -> None:
+        window = Window()
+        self.result = run_in_child(self._job, self._start, window.watch, self._stop)
+        self.facts: dict[str, object] = {"load_average": self._load_average, **window.facts()}
+        self.duration_s = round(time.monotonic() - self._began, 3)
+
+
+def _facts(cell: Cell, session: Session) -> dict[str, object]:
+    facts = here.facts(cell.spec)
+    return {**facts, "memory_budget_bytes": memory_budget_bytes(session.limits)} if cell.spec.device == "cpu" else facts
 
 
 def _judged(cell: Cell, result: Result, roof: Roof | None, peaks: Peaks | None) -> Result:

@@ -175,6 +175,11 @@ class Spec:
         shares = [2 * self.padded * i / last for i in range(self.batch_size)] if last else [self.padded]
         return tuple(max(1, self.seq_len - round(share * self.seq_len)) for share in shares)
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether the cell's times count, for which it needs its machine to itself; of a training run the accuracy does."""
+        return self.track != "task"
+
     def axes(self) -> dict[str, Any]:
         """Every axis by name, as plain JSON values."""
         return {**dataclasses.asdict(self), "params": dict(self.params)}

@@ -16,6 +16,8 @@ from attnbench.store.lines import lines
 from attnbench.store.newest import newest
 from attnbench.store.record import PYTEST_BENCHMARK, Record, UnreadableRecord, decode, encode, why_unreadable
 
+_OF_TASKS = b'"track":"task"'  # in the line of every record of the task track, and of hardly another
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -72,16 +74,24 @@ class Store:
             yield from _read_file(file, problems)
 
     def finished(
-        self, machine: str, fingerprint: str = "", ran_here: Callable[[Record], bool] = lambda record: True
+        self,
+        machine: str,
+        fingerprint: str = "",
+        ran_here: Callable[[Record], bool] = lambda record: True,
+        counts_elsewhere: Callable[[Record], bool] | None = None,
     ) -> dict[tuple[str, str], Record]:
         """The newest record of every (id, fingerprint) that attnbench measured on this machine; imported records are left out.
 
         fingerprint: if given, only records of these sources; the others are not decoded. ran_here: whether a record was measured on the
-        part of the machine that counts; the others are left out, so that the newest is the newest of that part.
+        part of the machine that counts; the others are left out, so that the newest is the newest of that part. counts_elsewhere: whether a
+        record of a task that another machine made serves here as well; without it, none does.
         """
-        files = sorted((self.records / machine).glob("*.jsonl"))
-        records = (record for file in files for record in _read_file(file, None, fingerprint.encode()))
-        measured = (record for record in records if record.origin.by != PYTEST_BENCHMARK and ran_here(record))
+        files = [(file, fingerprint.encode(), ran_here) for file in sorted((self.records / machine).glob("*.jsonl"))]
+        if counts_elsewhere is not None:
+            others = (file for file in sorted(self.records.glob("*/*.jsonl")) if file.parent.name != machine)
+            files += [(file, _OF_TASKS, counts_elsewhere) for file in others]
+        records = (record for file, holding, counts in files for record in _read_file(file, None, holding) if counts(record))
+        measured = (record for record in records if record.origin.by != PYTEST_BENCHMARK and fingerprint in ("", record.fingerprint))
         counting = newest(measured, cell=lambda record: (record.id, record.fingerprint))
         return {(record.id, record.fingerprint): record for record in counting}
 

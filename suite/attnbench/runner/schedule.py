@@ -1,0 +1,137 @@
+"""Which cells of a plan may run now, which have to wait, and for what: for trials, for a smaller size, or for their variant's check."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable
+
+from attnbench.runner.cell import Cell, CheckRequest, Key, Refusal
+from attnbench.runner.gate import Gate
+from attnbench.runner.larger_sizes import RanOut, smaller_sizes
+from attnbench.runner.plan import Plan, trials_of
+from attnbench.store.record import Record
+
+MOST_LOST = 10  # times that a cell loses its worker: it may be what brings them down
+
+Order = Callable[[Cell], float]
+
+
+class Schedule:
+    """Hands out the cells of a plan, and the checks that the gate demands before them, each as soon as what it rests on is done.
+
+    What is timed comes first, in the order of the plan, and then what is not. A cell waits for the trials by which its rate is chosen,
+    and for smaller sizes before it in the plan, since it is not tried where one of these runs out.
+
+    order: gives cells that are not timed another order, the smallest number first.
+    """
+
+    def __init__(self, plan: Plan, gate: Gate, ran_out: RanOut, order: Order | None = None) -> None:
+        self._plan, self._gate, self._ran_out = plan, gate, ran_out
+        self._cells = plan.todo
+        self._order = order
+        self._ready: dict[bool, list[tuple[float, int]]] = {True: [], False: []}  # heaps of priority and place in the plan, by is_timed
+        self._waiting: dict[int, int] = {}  # for how many cells, by place
+        self._rests: dict[Key, list[int]] = defaultdict(list)  # the places of those that wait for a cell
+        self._parked: dict[str, list[int]] = {}  # the places of those that wait for a check, by its fingerprint
+        self._timed_parked = 0  # how many of them are timed
+        self._handed_out: dict[Key, int] = {}  # the places of the cells that run
+        self._lost: Counter[int] = Counter()  # how often a cell's place was lost, by place in the plan
+        self._checks_again: list[CheckRequest] = []
+        pending = {cell.key for cell in self._cells}
+        needed = smaller_sizes(self._cells)
+        for place, cell in enumerate(self._cells):
+            waits = pending.intersection(trial.key for trial in trials_of(cell)) | needed.get(cell.key, set())
+            for key in waits:
+                self._rests[key].append(place)
+            if waits:
+                self._waiting[place] = len(waits)
+            else:
+                self._push(place)
+
+    def take(self, alone: bool, timed: bool = True) -> Cell | CheckRequest | None:
+        """What may begin now: a cell, or a check that a cell needs; None while there is nothing before something that runs has ended.
+
+        alone: whether nothing runs where it is to begin, as what is timed demands. timed: whether what is timed may run there at all.
+        """
+        if self._checks_again:
+            return self._checks_again.pop()
+        for is_timed in (True, False) if timed else (False,):
+            ready = self._ready[is_timed]
+            while ready:
+                place = ready[0][1]
+                cell = self._looked_at(place)
+                if cell is None:
+                    heapq.heappop(ready)
+                    self._set_free(self._cells[place].key)
+                elif isinstance(cell, CheckRequest):
+                    heapq.heappop(ready)
+                    if self._park(place, cell):
+                        return cell
+                elif cell.is_timed and not alone:
+                    return None
+                else:
+                    heapq.heappop(ready)
+                    self._handed_out[cell.key] = place
+                    return cell
+            if is_timed and self._timed_parked:
+                return None
+        return None
+
+    def _looked_at(self, place: int) -> Cell | CheckRequest | None:
+        """A cell whose turn has come, with its rate, or refused; the check that it lacks; None if it turns out to be finished."""
+        cell = self._plan.chosen(self._cells[place])
+        if cell is None or cell.refused:
+            return cell
+        if refusal := self._ran_out.why_not(cell.spec, cell.fingerprint) or self._why_lost(place):
+            return cell.with_choice(refusal)
+        if not self._gate.is_settled(cell.check_request):
+            return cell.check_request
+        refusal = self._gate.refusal(cell.check_request)
+        return cell if refusal is None else cell.with_choice(refusal)
+
+    def add(self, record: Record) -> None:
+        """Take note of a cell's record: what waited for it may begin."""
+        self._plan.add(record)
+        self._ran_out.add(record)
+        place = self._handed_out.pop((record.id, record.fingerprint))
+        self._set_free(self._cells[place].key)
+
+    def checked(self, request: CheckRequest) -> None:
+        """Take note that the gate has the outcome of a check."""
+        for place in self._parked.pop(request.fingerprint(), ()):
+            self._timed_parked -= self._cells[place].is_timed
+            self._push(place)
+
+    def again(self, work: Cell | CheckRequest) -> None:
+        """Take back what was handed out and came to no end, since where it ran was lost; it is handed out again, but not for ever."""
+        if isinstance(work, CheckRequest):
+            self._checks_again.append(work)
+            return
+        place = self._handed_out.pop(work.key)
+        self._lost[place] += 1
+        self._push(place)
+
+    def _why_lost(self, place: int) -> Refusal | None:
+        lost = self._lost[place]
+        return Refusal("unavailable", f"its worker was lost {lost} times while it ran") if lost >= MOST_LOST else None
+
+    def _push(self, place: int) -> None:
+        cell = self._cells[place]
+        priority = 0.0 if cell.is_timed or self._order is None else self._order(cell)
+        heapq.heappush(self._ready[cell.is_timed], (priority, place))
+
+    def _park(self, place: int, request: CheckRequest) -> bool:
+        """Have a cell wait for a check; whether that has yet to begin."""
+        fingerprint = request.fingerprint()
+        is_new = fingerprint not in self._parked
+        self._parked.setdefault(fingerprint, []).append(place)
+        self._timed_parked += self._cells[place].is_timed
+        return is_new
+
+    def _set_free(self, key: Key) -> None:
+        for place in self._rests.pop(key, ()):
+            self._waiting[place] -= 1
+            if not self._waiting[place]:
+                del self._waiting[place]
+                self._push(place)
