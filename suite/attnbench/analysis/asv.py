@@ -22,7 +22,7 @@ from attnbench.store.store import Problem, Store
 FLAG = "asv's numbers have no drift anchor beside them, and so do not rank"
 
 # Track and metric of each benchmark in benchmarks/, by asv's name of it.
-_TRACKS = {"kernel.Kernel": "kernel", "depth.Depth": "depth", "task.Task": "task"}
+_TRACKS = {"kernel.Kernel": "kernel", "depth.Depth": "depth", "task.Task": "task", "step.Step": "step"}
 _METRICS = {
     "kernel.Kernel.time_call": "{mode}_s",
     "kernel.Kernel.track_anchor_ratio": "anchor_ratio",
@@ -32,7 +32,11 @@ _METRICS = {
     "depth.Depth.track_anchor_ratio": "anchor_ratio",
     "depth.Depth.track_peak_memory": "peak_memory_bytes",
     "depth.Depth.track_jacobian_condition": "jacobian_condition",
-    "task.Task.time_training": "train_s",
+    "step.Step.time_step": "{mode}_s",
+    "step.Step.track_anchor_ratio": "anchor_ratio",
+    "step.Step.track_peak_memory": "peak_memory_bytes",
+    "task.Task.time_training": "train_s",  # of before steps were timed apart
+    "task.Task.track_steps_to_target": "steps_to_target",
     "task.Task.track_error_rate": "accuracy",
     "task.Task.track_peak_memory": "peak_memory_bytes",
 }

@@ -108,6 +108,29 @@ class DrawnInputs:
         return all(torch.equal(tensor, fresh) for tensor, fresh in zip(self.tensors, self.copies(), strict=True))
 
 
+class DrawnRows:
+    """The numbers of a batch's rows of a data set, drawn before every call. See RolledInputs."""
+
+    def __init__(self, total: int, batch_size: int, device: str) -> None:
+        self._total = total
+        self.tensors = [torch.zeros(min(batch_size, total), dtype=torch.int64, device=device)]
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draw other rows, from a generator of its own that nobody else can seed."""
+        self._seed = _draw.getrandbits(63)
+        self.tensors[0].copy_(self.copies()[0])
+
+    def copies(self) -> list[Tensor]:
+        """The present rows, in new storage."""
+        generator = torch.Generator().manual_seed(self._seed)
+        return [torch.randint(self._total, x.shape, generator=generator).to(x.device) for x in self.tensors]
+
+    def are_intact(self) -> bool:
+        """Whether the tensor still holds what refresh put there."""
+        return torch.equal(self.tensors[0], self.copies()[0])
+
+
 class Sequel:
     """The inputs of a call, and those of others beside it, on tokens before or after its own: see RolledInputs, whose methods these are.
 

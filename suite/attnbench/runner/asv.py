@@ -66,13 +66,12 @@ class ReplayClock:
 
 
 class Benchmark:
-    """Base of asv's benchmark classes: `track` names the harness's track, `seconds` the metric that asv's clock replays."""
+    """Base of asv's benchmark classes: `track` names the harness's track, the seconds of whose mode asv's clock replays."""
 
     track: str
-    seconds: str | None = None
     number, rounds, warmup_time, min_run_count = 1, 1, 0, 1
     timeout = 7200.0
-    version = "3"  # by hand, raised when the harness measures something else: asv would hash the three lines in benchmarks/
+    version = "4"  # by hand, raised when the harness measures something else: asv would hash the three lines in benchmarks/
 
     def __init_subclass__(cls) -> None:
         cls.results = Path(inspect.getfile(cls)).resolve().parents[1] / "results"  # beside asv.conf.json
@@ -101,7 +100,9 @@ class Benchmark:
                 raise NotImplementedError(record.reason)
             if record.status != "ok":
                 raise CellFailed(f"{record.status} at {record.stage}: {record.reason}")
-        samples = [median(record.measurements[self.seconds or f"{record.spec.mode}_s"]) for record in self.records]
+        if not self.records[0].spec.is_timed:
+            return
+        samples = [median(record.measurements[f"{record.spec.mode}_s"]) for record in self.records]
         self.repeat = len(samples)
         self.timer = ReplayClock(samples)
 
@@ -114,14 +115,14 @@ class Benchmark:
 def cells_of(track: str) -> dict[Values, tuple[Spec, ...]]:
     """The preset's cells of a track, each in all of its processes, by their values on asv's axes.
 
-    Only of a task the seed is an axis of asv's: of the other tracks another seed is another process of the same cell.
+    Only of a training run the seed is an axis of asv's: of the other tracks another seed is another process of the same cell.
     """
     device = os.environ.get("ATTNBENCH_DEVICE", "cpu")
     preset = presets.load(os.environ.get("ATTNBENCH_PRESET", "quick"))
     cells: dict[Values, tuple[Spec, ...]] = {}
     for spec in preset.specs(device):
         if spec.track == track and is_fast_here(spec):
-            values = values_of(spec if track == "task" else dataclasses.replace(spec, seed=0))
+            values = values_of(dataclasses.replace(spec, seed=0) if spec.is_timed else spec)
             if any(spec.seed == other.seed for other in cells.get(values, ())):
                 raise BadInput(f"two {track} cells of the preset share {values}; tell them apart in spec/asv_params.py")
             cells[values] = (*cells.get(values, ()), spec)

@@ -19,11 +19,13 @@ from attnbench.spec.axes import Spec
 from attnbench.store.facts import TIMING
 from attnbench.store.record import Record
 
-SIZE = {"kernel": "seq_len", "depth": "num_layers", "task": "epochs"}  # the axis along which a cell's seconds are scaled
-# Rough numbers for what no record tells: a call of softmax at 5e10 FLOP/s; a step of a layer, and an epoch of one; and the rest of a cell.
+# The axis along which a cell's seconds are scaled.
+SIZE = {"kernel": "seq_len", "depth": "num_layers", "task": "epochs", "step": "num_layers"}
+# Rough numbers for what no record tells: a call of softmax at 5e10 FLOP/s; a step of a layer, an epoch of one, and a training
+# step in such steps; and the rest of a cell.
 FLOP_S, FEWEST_S = 5e10, 5e-5
-LAYER_S, LAYER_EPOCH_S = 2e-3, 0.55
-REST_S = {"kernel": 0.5, "depth": 1.0, "task": 4.0}
+LAYER_S, LAYER_EPOCH_S, STEP_LAYERS = 2e-3, 0.55, 5.0
+REST_S = {"kernel": 0.5, "depth": 1.0, "task": 4.0, "step": 3.0}
 SKIPPED_S = 0.2
 REST_CALLS = 8  # of warming up, counting and verifying
 PASSES = {"forward": 1.0, "training": 3.5, "prefill": 1.0}  # a call of the mode, in forward passes
@@ -70,7 +72,7 @@ class Estimate:
         if not _has_form(spec):
             return SKIPPED_S
         cost = self._cost(spec)
-        if spec.track == "task":
+        if not spec.is_timed:
             return cost.rest_s
         anchor_s = self._cost(replace(spec, variant="softmax", params={})).call_s
         calls = (cost.call_s, anchor_s) if anchor_s <= ANCHOR_PATIENCE_S else (cost.call_s,)
@@ -79,13 +81,13 @@ class Estimate:
     def _add(self, record: Record) -> None:
         spec = record.spec
         total = sum(record.stages_s.values())
-        samples = record.measurements.get(f"{spec.mode}_s", []) if spec.track != "task" else [0.0]
+        samples = record.measurements.get(f"{spec.mode}_s", []) if spec.is_timed else [0.0]
         if not samples:
             return
         self.records += 1
-        if spec.track == "task" or record.environment.get("timing") == TIMING:  # before that rule, cells had fewer calls
+        if not spec.is_timed or record.environment.get("timing") == TIMING:  # before that rule, cells had fewer calls
             self._whole[spec.key()] = total
-        rest = total if spec.track == "task" else total - record.stages_s.get("time", 0.0)
+        rest = total - record.stages_s.get("time", 0.0) if spec.is_timed else total
         self._known[_key(spec)][_size(spec)] = spec, Cost(median(samples), rest)
 
     def _cost(self, spec: Spec) -> Cost:
@@ -97,7 +99,7 @@ class Estimate:
             nearest = min(others, key=lambda sizes: _distance(next(iter(sizes.values()))[0], spec))
             grown: dict[str, Any] = {SIZE[spec.track]: _size(spec)}
             like = replace(next(iter(nearest.values()))[0], **grown)
-            ratio = _rough(spec).call_s / _rough(like).call_s if spec.track != "task" else _rough(spec).rest_s / _rough(like).rest_s
+            ratio = _rough(spec).call_s / _rough(like).call_s if spec.is_timed else _rough(spec).rest_s / _rough(like).rest_s
             return _at(nearest, like).times(ratio, ratio)
         if all_ := [_at(sizes, spec) for (_, of), sizes in self._known.items() if of == kind]:
             return Cost(median(cost.call_s for cost in all_), median(cost.rest_s for cost in all_))
@@ -191,8 +193,8 @@ def _rough(spec: Spec) -> Cost:
     layers = spec.num_layers or 1
     if spec.track == "task":
         return Cost(0.0, REST_S["task"] + LAYER_EPOCH_S * layers * (spec.epochs or 0))
-    if spec.track == "depth":
-        call_s = LAYER_S * layers
+    if spec.track in ("depth", "step"):
+        call_s = LAYER_S * layers * (STEP_LAYERS if spec.track == "step" else 1)
     else:
         tokens = spec.seq_len or 1
         pairs = tokens if spec.mode == "decode" else tokens**2

@@ -10,8 +10,6 @@ from attnbench.spec.axes import Spec
 from attnbench.spec.own_cells import BASELINE
 from attnbench.store.record import Record
 
-TIMED = ("kernel", "depth")
-
 
 def measured_again(cells: Sequence[Cell], is_finished: Callable[[Cell], bool]) -> set[Key]:
     """The finished cells of softmax among these beside which another cell, of the same axes but the mechanism, is to do."""
@@ -36,7 +34,7 @@ def _is_softmax(spec: Spec) -> bool:
 
 def _is_timed(cell: Cell) -> bool:
     """Whether the cell is to have a time: one that was refused beforehand, and is due at every run, has none."""
-    return cell.spec.track in TIMED and cell.refused is None
+    return cell.is_timed
 
 
 def _axes(spec: Spec) -> str:

@@ -57,7 +57,7 @@ def too_fast(spec: Spec, measured: Measurement, peaks: Peaks, time_exponent: flo
     see Variant.
     """
     times = measured.samples.get(f"{spec.mode}_s")
-    if spec.track == "task" or not times:
+    if not spec.is_timed or not times:
         return None
     flops, moved, seconds = needed_flops(spec, measured, time_exponent), moved_bytes(spec, measured, reads_qk), median(times)
     floor = floor_s(peaks, spec.dtype, flops, moved)

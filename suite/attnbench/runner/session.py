@@ -60,7 +60,7 @@ class Session:
 
     def checkpoint(self, cell: Cell) -> Path | None:
         """The file that keeps a training run's state until its record is made: one for each number of threads and GPU, which change it."""
-        if self.checkpoints is None or cell.spec.track != "task":
+        if self.checkpoints is None or cell.spec.is_timed:
             return None
         part = ran_on(cell.spec.device, here.facts(cell.spec))
         digest = hashlib.sha256(f"{part.threads} {part.gpu}".encode()).hexdigest()[:6]
@@ -174,7 +174,7 @@ def _record(
     One that was not timed names the rule of timing too: it stands in the tables of those that were, and not among older records.
     """
     measured: Measurement = result.value or Measurement()
-    rule = {} if cell.spec.track == "task" else {"timing": TIMING}
+    rule = {"timing": TIMING} if cell.spec.is_timed else {}
     asked = {**dataclasses.asdict(session.limits), **({"busy_allowed": True} if session.busy_allowed else {})}
     made = Record(
         id=cell.spec.key(),

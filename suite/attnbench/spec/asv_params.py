@@ -22,6 +22,7 @@ AXES = {
     "kernel": ("variant", "mode", "causal", "seq_len"),
     "depth": ("variant", "block", "num_layers"),
     "task": ("variant", "task", "block", "num_layers", "seed"),
+    "step": ("variant", "task", "block", "num_layers"),
 }
 SETTING = "setting"  # the name of asv's last parameter: it tells cells of two presets apart
 
@@ -70,6 +71,7 @@ _SETTINGS: dict[str, tuple[_Part, ...]] = {
         _CAUSAL,
         *_OPTIONS,
     ),
+    "step": (*_SHAPE, _CAUSAL, *_OPTIONS, _SEED),
 }
 _PATTERNS = {track: re.compile("".join(part.pattern() for part in parts) + "(?P<params>.*)", re.S) for track, parts in _SETTINGS.items()}
 

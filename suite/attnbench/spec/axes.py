@@ -13,7 +13,7 @@ from typing import Any
 from attnbench.errors import BadInput, unknown_name
 from attnbench.spec.plain import COUNTED, UNPRINTABLE, WHOLE, Param, is_name, plain_params, shown
 
-TRACKS = ("kernel", "depth", "task")
+TRACKS = ("kernel", "depth", "task", "step")
 MODES = ("forward", "training", "prefill", "decode")
 BLOCKS = ("residual", "skipless")
 DEVICES = ("cpu", "cuda")
@@ -37,10 +37,11 @@ class Spec:
 
     mode: "forward", "training" (forward and backward), "prefill" (the causal forward pass of a prompt of seq_len tokens, and the decoding
     state that it leaves), or "decode" (one token against the state that seq_len - 1 before it left).
+    A task cell trains a model, for what it learns; a step cell times one training step of that model, alone.
     num_kv_heads: heads of a kernel cell's keys and values, which groups of its num_heads heads of queries share; None for as many as heads.
-    padded: the share of a kernel cell's tokens that are padding, see `lengths`. seed: it draws the inputs; of a kernel or depth cell,
-    another seed is the same cell in another process.
-    token_shift, init_norm: options of the model of a depth or task cell, for any mechanism: whether a layer projects each token mixed with
+    padded: the share of a kernel cell's tokens that are padding, see `lengths`. seed: it draws the inputs; except of a task
+    cell, another seed is the same cell in another process.
+    token_shift, init_norm: options of the model of a cell that has one, for any mechanism: whether a layer projects each token mixed with
     the one before it, and a factor on W_Q and W_K at the start.
     Axes that a track does not have are None. `d_model` is `num_heads * head_dim`. `data` names the source and fingerprint of a
     task's data ("embedded:1a2b3c4d"); `params` holds the variant's parameters, defaults included once the spec is resolved. For a task
@@ -85,8 +86,10 @@ class Spec:
         for name in _ABSENT[self.track]:
             if getattr(self, name) != _DEFAULTS[name]:
                 raise BadInput(f"a {self.track} cell has no {name}, which is {shown(getattr(self, name))}; leave it out")
+        if self.task is not None and self.dtype not in TASK_DTYPES:
+            raise BadInput(f"a {self.track} cell trains in {' or '.join(TASK_DTYPES)} (mixed precision), and dtype is {self.dtype!r}")
         if self.track == "task":
-            self._check_task()
+            self._check_rate()
         if self.mode in _OF_A_PROMPT and not (self.track == "kernel" and self.causal):
             raise BadInput(f"mode {self.mode}, {_OF_A_PROMPT[self.mode]}, is a causal kernel cell's; give track kernel and causal true")
         if self.padded and self.mode not in _PADDABLE:
@@ -142,9 +145,7 @@ class Spec:
                 return f"{name} is {shown(getattr(self, name))}; it must be a whole number of at least 1, and at most 2^53"
         return f"num_heads * head_dim is {self.d_model}; it can be 2^53 at most" if self.d_model > COUNTED else None
 
-    def _check_task(self) -> None:
-        if self.dtype not in TASK_DTYPES:
-            raise BadInput(f"a task cell trains in {' or '.join(TASK_DTYPES)} (mixed precision), and dtype is {self.dtype!r}")
+    def _check_rate(self) -> None:
         if self.lr is None and self.lr_grid is None:
             raise BadInput("a task cell needs lr, or lr_grid to choose it from; give one in the spec")
         if self.lr is not None:
@@ -216,6 +217,8 @@ class Spec:
             rate = "" if self.lr is None else f"lr {self.lr:g}"
             parts += [self.task, *(["causal"] if self.causal else []), self.block, self.depth_label(), *self.options()]
             parts += [f"tuning, {rate}"] if self.evaluate == "validation" else [f"seed {self.seed}"]
+        elif self.track == "step":
+            parts += [self.task, *(["causal"] if self.causal else []), self.block, self.depth_label(), *self.options()]
         elif self.track == "depth":
             parts += [self.block, self.depth_label(), *self.options(), self.mode, *(["causal"] if self.causal else [])]
         else:
@@ -243,11 +246,13 @@ _REQUIRED = {
     "kernel": ("seq_len",),
     "depth": ("seq_len", "block", "num_layers"),
     "task": ("task", "block", "num_layers", "epochs"),
+    "step": ("task", "block", "num_layers"),
 }
 # What a track does not do is refused rather than recorded.
 _ABSENT = {
     "kernel": ("block", "num_layers", "token_shift", "init_norm", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
     "depth": ("dtype", "num_kv_heads", "padded", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
     "task": ("mode", "num_kv_heads", "seq_len", "padded"),
+    "step": ("mode", "num_kv_heads", "seq_len", "padded", "epochs", "lr", "lr_grid", "evaluate"),
 }
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Spec)}

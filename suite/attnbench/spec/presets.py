@@ -13,6 +13,7 @@ from attnbench.spec import tuning
 from attnbench.spec.axes import Spec
 
 ALL_VARIANTS: tuple[str, ...] = ()  # an empty choice stands for every registered variant
+_OF_TRAINING = ("epochs", "lr", "lr_grid")  # axes of a task cell that a step of it does not have
 CORE = ("softmax", "softmax_math", "orthogonal", "polynomial")
 
 
@@ -40,17 +41,19 @@ class Grid:
 
 @dataclass(frozen=True)
 class TaskGrid:
-    """Training on tasks, each in the sizes that it declares.
+    """Training on tasks, each in the sizes that it declares; and the time of a training step of every such model, alone.
 
     size:    "small", for two cores, or "large", for a GPU: which of a task's sizes.
     rates:   the learning rates to choose from, as multiples of the one that the task declares; none to take that as it is.
     layers:  depths; none to take the task's own.
     fixed:   axes that take the place of the task's.
+    processes: how often each step is timed; 0 for not at all.
     """
 
     tasks: tuple[str, ...]
     variants: tuple[str, ...]
     seeds: int
+    processes: int = 1
     size: str = "small"
     rates: tuple[float, ...] = ()
     layers: tuple[int, ...] = ()
@@ -69,6 +72,10 @@ class TaskGrid:
             for layers, seed in itertools.product(self.layers or (axes["num_layers"],), range(self.seeds)):
                 for variant in variants or self.variants or registry.names("variants"):
                     yield Spec(track="task", task=name, variant=variant, device=device, **{**axes, "num_layers": layers, "seed": seed})
+            of_model = {axis: value for axis, value in axes.items() if axis not in _OF_TRAINING}
+            for layers, seed in itertools.product(self.layers or (axes["num_layers"],), range(self.processes)):
+                for variant in variants or self.variants or registry.names("variants"):
+                    yield Spec(track="step", task=name, variant=variant, device=device, **{**of_model, "num_layers": layers, "seed": seed})
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ class Preset:
     def specs(self, device: str = "cpu", variants: tuple[str, ...] = (), tasks: Mapping[str, str] | None = None) -> list[Spec]:
         """Every spec of every grid, each once; those of the given variants and tasks alone, if any are given.
 
-        Kernel and depth cells come first, all of process 0 before those of process 1, so that the processes of a cell lie far apart in
+        Cells that are timed come first, all of process 0 before those of process 1, so that the processes of a cell lie far apart in
         time; then the tasks. Beside that they are in the order of the grids.
 
         tasks: names or paths of files, by name. One that no grid holds, a file for example, joins the first grid of tasks.
@@ -100,7 +107,7 @@ class Preset:
             else:
                 specs = grid.specs(device, variants)
             found |= {spec.key(): spec for spec in specs}
-        return sorted(found.values(), key=lambda spec: (spec.track == "task", spec.seed if spec.track != "task" else 0))
+        return sorted(found.values(), key=lambda spec: (not spec.is_timed, spec.seed if spec.is_timed else 0))
 
 
 _KERNEL = {"batch_size": 1, "num_heads": 4, "head_dim": 64}
@@ -142,6 +149,7 @@ PRESETS = {
         "a first look and CI: four mechanisms, one process each, minutes on two cores",
         (
             Grid("kernel", CORE, {**_BOTH, "seq_len": (128, 256, 512, 1024, 2048)}, _KERNEL),
+            Grid("kernel", CORE, {"seq_len": (256, 1024)}, {**_KERNEL, **_DECODE}),
             Grid("depth", CORE, {"block": ("residual", "skipless"), "num_layers": (1, 2, 3, 4)}, _DEPTH),
             TaskGrid(("mnist",), CORE, seeds=1, fixed={**_RESIDUAL, "epochs": 2}),
             TaskGrid(("sotu_era",), CORE, seeds=1, fixed={**_RESIDUAL, "num_layers": 1, "epochs": 2}),
@@ -176,8 +184,8 @@ PRESETS = {
             Grid("depth", ALL_VARIANTS, _STACKS, _DEPTH),
             Grid("depth", RANKED, _STACKS, _DEPTH, _THRICE),
             Grid("depth", CAUSAL, _STACKS, {**_DEPTH, "causal": True}),
-            TaskGrid((*EMBEDDED, "mqar"), (*PEERS, *CONTROLS), seeds=3, rates=(1 / 3, 1.0), fixed={**_RESIDUAL, "num_layers": 2}),
-            TaskGrid(("mnist",), PAPERS, seeds=3, rates=(0.5, 1.0), layers=(12, 6), fixed=_DEEP_SKIPLESS),
+            TaskGrid((*EMBEDDED, "mqar"), (*PEERS, *CONTROLS), 3, _THRICE, rates=(1 / 3, 1.0), fixed={**_RESIDUAL, "num_layers": 2}),
+            TaskGrid(("mnist",), PAPERS, seeds=3, processes=_THRICE, rates=(0.5, 1.0), layers=(12, 6), fixed=_DEEP_SKIPLESS),
         ),
     ),
     "claims": Preset(
@@ -187,9 +195,9 @@ PRESETS = {
             Grid("kernel", ("polynomial",), {"seq_len": (256, 1024, 4096)}, {**_KERNEL, "mode": "forward"}, _THRICE),
             Grid("kernel", ("polynomial",), {"seq_len": (256, 1024, 4096)}, {**_KERNEL, "mode": "forward", **_UNSCALED}, _THRICE),
             Grid("depth", PAPERS, _STACKS, _DEPTH, _THRICE),
-            TaskGrid(EMBEDDED, ("softmax", "polynomial"), seeds=3, rates=(1 / 3, 1.0), fixed={**_RESIDUAL, "num_layers": 2}),
-            TaskGrid(("mnist",), ("softmax", "orthogonal"), seeds=3, rates=(0.5, 1.0), layers=(12, 6), fixed=_DEEP_SKIPLESS),
-            TaskGrid(("mnist",), ("softmax",), seeds=3, rates=(1 / 3, 1.0), layers=(12, 6), fixed={**_RESIDUAL, "epochs": 10}),
+            TaskGrid(EMBEDDED, ("softmax", "polynomial"), seeds=3, processes=0, rates=(1 / 3, 1.0), fixed={**_RESIDUAL, "num_layers": 2}),
+            TaskGrid(("mnist",), ("softmax", "orthogonal"), seeds=3, processes=0, rates=(0.5, 1.0), layers=(12, 6), fixed=_DEEP_SKIPLESS),
+            TaskGrid(("mnist",), ("softmax",), seeds=3, processes=0, rates=(1 / 3, 1.0), layers=(12, 6), fixed={**_RESIDUAL, "epochs": 10}),
         ),
     ),
     "full": Preset(
@@ -201,11 +209,13 @@ PRESETS = {
             Grid("kernel", GROUPED, {"causal": (False, True), **_BOTH, "seq_len": _LENGTHS}, _LARGE_GROUPED_KERNEL, _THRICE),
             Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8, 12, 16, 32, 64)}, _DEPTH),
             TaskGrid(
-                (*EMBEDDED, "digits", *SYNTHETIC), ALL_VARIANTS, seeds=5, size="large", rates=(1 / 9, 1 / 3, 1.0, 3.0),
+                (*EMBEDDED, "digits", *SYNTHETIC), ALL_VARIANTS, seeds=5, processes=_THRICE, size="large",
+                rates=(1 / 9, 1 / 3, 1.0, 3.0),
                 fixed={**_RESIDUAL, "dtype": "bfloat16"},
             ),
             TaskGrid(
-                ("mnist", "fashion_mnist", "sotu_mlm"), ALL_VARIANTS, seeds=5, size="large", rates=(1 / 9, 1 / 3, 1.0, 3.0),
+                ("mnist", "fashion_mnist", "sotu_mlm"), ALL_VARIANTS, seeds=5, processes=_THRICE, size="large",
+                rates=(1 / 9, 1 / 3, 1.0, 3.0),
                 layers=(6, 12, 24), fixed={**_SKIPLESS, "dtype": "bfloat16"},
             ),
         ),

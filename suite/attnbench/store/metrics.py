@@ -51,7 +51,7 @@ _OF_MODES = {
 _OLD = ("forward", "training", "decode")  # modes that were timed between two events
 _TABLE = (
     Metric("forward_s", "s", f"seconds {_CALL}, forward only, without gradients", LESS),
-    Metric("training_s", "s", f"seconds {_CALL}, forward and backward", LESS),
+    Metric("training_s", "s", f"seconds {_CALL}, forward and backward; of a step cell, of a training step with its optimiser", LESS),
     Metric("prefill_s", "s", "seconds of the causal forward pass of a prompt, with the decoding state that it leaves", LESS),
     Metric("decode_s", "s", "seconds to decode one token against the state that the seq_len - 1 tokens before it left", LESS),
     *(Metric(f"{mode}_kernel_s", "s", f"seconds of the GPU's kernels alone {of}", LESS) for mode, of in _OF_MODES.items()),
@@ -139,14 +139,18 @@ _TABLE = (
         "majority_share", "1", "share of the most frequent answer of the test part: the accuracy of knowing nothing else", in_percent=True
     ),
     Metric("unigram_bits", "bit/B", "entropy of the test part's answers, in bits a byte: what knowing only how frequent each is gives"),
-    Metric("train_s", "s", "seconds spent training, evaluation left out", LESS),
+    Metric("steps", "1", "steps of the optimiser that training took"),
+    Metric("steps_to_target", "1", "steps of training until the target was reached; missing where it never was", LESS),
+    Metric(
+        "train_s", "s", "seconds of training, evaluation left out: steps times the seconds of a step, which older records measured", LESS
+    ),
     Metric("time_to_target_s", "s", "seconds of training until the target was reached; missing where it never was", LESS),
     Metric("training_tokens_per_s", "token/s", "tokens a second in training", MORE),
-    Metric("inference_tokens_per_s", "token/s", "tokens a second in evaluating the test part", MORE),
+    Metric("inference_tokens_per_s", "token/s", "tokens a second in evaluating the test part, in older records", MORE),
     Metric("diverged", "1", "1 if a number stopped being finite (in training, this ends it), else 0", LESS),
     Metric("resumptions", "1", "how often training went on from a checkpoint"),
     Metric("curve.step", "1", "steps of the optimiser that were done"),
-    Metric("curve.wall_s", "s", "seconds spent training so far, evaluation left out", LESS),
+    Metric("curve.wall_s", "s", "seconds spent training so far, evaluation left out; with one thread, others may have run beside it", LESS),
     Metric("curve.train_loss", "nat", "mean loss over the epoch's steps, in nats; there is none before training", LESS),
     Metric(
         "curve.validation_accuracy",

@@ -101,7 +101,7 @@ def _timing_warnings(record: Record) -> Iterator[str]:
     unnamed = [metric for metric in record.measurements if is_time(metric) and metric not in record.clocks]
     if unnamed:
         yield f"no clock is named for {', '.join(unnamed)}"
-    if record.status != "ok" or record.spec.track == "task":
+    if record.status != "ok" or not record.spec.is_timed:
         return
     timed = record.measurements.get(f"{record.spec.mode}_s")
     if not timed:

@@ -90,7 +90,7 @@ def train(model: nn.Module, data: Split, validation: Split, recipe: Recipe, call
     without the interruption (on a CPU with as many threads).
     """
     callbacks = callbacks or Callbacks()
-    optimiser = _optimiser(model, recipe.lr)
+    optimiser = optimiser_of(model, recipe.lr)
     done, trained = _resume(model, optimiser, recipe, callbacks.checkpoint)
     per_epoch = recipe.epoch_rows or len(data)
     steps = math.ceil(per_epoch / recipe.batch_size)
@@ -106,11 +106,9 @@ def train(model: nn.Module, data: Split, validation: Split, recipe: Recipe, call
         losses = []
         model.train()
         for index, rows in enumerate(order.split(recipe.batch_size)):
-            losses.append(step(model, data, rows, recipe))
-            nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
             for group in optimiser.param_groups:
                 group["lr"] = recipe.lr * share(epoch * steps + index)
-            optimiser.step()
+            losses.append(update(model, data, rows, recipe, optimiser))
         loss = torch.stack(losses).mean().item()  # the epoch's one wait for the device
         trained.train_s += time.perf_counter() - started
         trained.rows += len(order)
@@ -121,6 +119,22 @@ def train(model: nn.Module, data: Split, validation: Split, recipe: Recipe, call
             callbacks.checkpoint.save(_state(model, optimiser, recipe, epoch + 1, trained))
         callbacks.on_epoch(epoch + 1)
     return trained
+
+
+def update(model: nn.Module, data: Split, rows: Tensor, recipe: Recipe, optimiser: torch.optim.Optimizer) -> Tensor:
+    """One step of training on the given rows: forward, backward, clipping and the optimiser; gives the detached loss as `step` does.
+
+    The clipped gradients stay.
+    """
+    loss = step(model, data, rows, recipe)
+    clip(model)
+    optimiser.step()
+    return loss
+
+
+def clip(model: nn.Module) -> None:
+    """Scale the gradients of all parameters down to norm CLIP_NORM together, if it is larger."""
+    nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
 
 
 def step(model: nn.Module, data: Split, rows: Tensor, recipe: Recipe) -> Tensor:
@@ -160,12 +174,12 @@ def evaluate(model: nn.Module, data: Split, recipe: Recipe) -> tuple[float, floa
     return (1.0 / classes if recipe.metric == "accuracy" else math.log2(classes)), took
 
 
-def time_to_target(curve: Mapping[str, list[float | None]], metric: str, target: float) -> float | None:
-    """Seconds of training until the validation part first reached a value of the metric, at an epoch's end; None when it never did."""
+def steps_to_target(curve: Mapping[str, list[float | None]], metric: str, target: float) -> float | None:
+    """Steps of training until the validation part first reached a value of the metric, at an epoch's end; None when it never did."""
     more = higher_is_better(metric)
-    for wall_s, value in zip(curve["wall_s"], curve[f"validation_{metric}"], strict=True):
+    for steps, value in zip(curve["step"], curve[f"validation_{metric}"], strict=True):
         if value is not None and (value >= target if more else value <= target):
-            return wall_s
+            return steps
     return None
 
 
@@ -195,10 +209,11 @@ def _logits(model: nn.Module, data: Split, rows: Tensor, recipe: Recipe) -> Tens
     inputs = data.inputs[rows]
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.mixed_precision):
         logits: Tensor = model(inputs, padding_mask=mask, causal=recipe.causal)
-    return logits.float()
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def _optimiser(model: nn.Module, lr: float) -> torch.optim.AdamW:
+def optimiser_of(model: nn.Module, lr: float) -> torch.optim.AdamW:
+    """The optimiser of a training run, with decay of matrices alone."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     mixes = {module.mix for module in model.modules() if isinstance(module, TokenShift)}  # to decay is to forget the token before
     decaying = [p.ndim >= 2 and p not in mixes for p in parameters]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from attnbench.measurement.inputs import RolledInputs
 from attnbench.measurement.tracks import require_backward
 from attnbench.measurement.tracks.kernel import softmax_of
 from attnbench.measurement.verify.closeness import Verified
-from attnbench.measurement.verify.stack import OriginalStack, loss, verify_stack
+from attnbench.measurement.verify.stack import OriginalModel, loss, verify_stack
 from attnbench.spec.axes import Spec
 from attnbench.spec.construct import construct
 from attnbench.training import diagnose
@@ -104,12 +105,8 @@ class StackTrial:
         if self.training:
             require_backward(self.variant)
 
-        def blueprint(layer_index: int) -> Blueprint:
-            context = _context(spec, spec.seq_len, layer_index)
-            return Blueprint(source, Shape(spec.num_heads, spec.head_dim, **context), spec.params)
-
-        self.original = OriginalStack(architecture(spec, source, spec.seq_len), blueprint, source, spec.device)
-        self.stack = self.original.stack
+        self.original = OriginalModel(architecture(spec, source, spec.seq_len), Stack, blueprint_of(spec, source), source, spec.device)
+        self.stack = self.original.model
         self.shape = torch.Size((spec.batch_size, spec.seq_len or 1, spec.d_model))
         self.inputs = RolledInputs([torch.randn(self.shape, device=spec.device)], finish=unit_rms)
 
@@ -168,6 +165,16 @@ def architecture(spec: Spec, source: str, seq_len: int | None) -> Architecture:
         token_shift=spec.token_shift,
         init_norm=spec.init_norm,
     )
+
+
+def blueprint_of(spec: Spec, source: str, seq_len: int | None = None) -> Callable[[int], Blueprint]:
+    """A function that gives the blueprint of a layer's mechanism by its index. seq_len: of the model, if not the spec's."""
+
+    def blueprint(layer_index: int) -> Blueprint:
+        context = _context(spec, seq_len or spec.seq_len, layer_index)
+        return Blueprint(source, Shape(spec.num_heads, spec.head_dim, **context), spec.params)
+
+    return blueprint
 
 
 def _context(spec: Spec, seq_len: int | None, layer_index: int) -> dict[str, int | None]:

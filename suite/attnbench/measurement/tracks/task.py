@@ -1,4 +1,4 @@
-"""The task track: a model trained on a task, what it learned, and what that cost."""
+"""The task track: a model trained on a task with one thread, and what it learned. What a step of it takes is the step track's."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import torch
 from attnbench import registry
 from attnbench.measurement import memory
 from attnbench.measurement.cell_result import Measurement, Stage
-from attnbench.measurement.clock import warm_up
-from attnbench.measurement.drift_anchor import drift_anchor, drift_samples
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.tracks import require_backward
 from attnbench.measurement.tracks.depth import architecture
@@ -18,14 +16,14 @@ from attnbench.spec.axes import Spec
 from attnbench.training import diagnose
 from attnbench.training.checkpoint import FileCheckpoint
 from attnbench.training.model import Transformer, count_mechanism_parameters, count_parameters, for_task
-from attnbench.training.train import Callbacks, Recipe, evaluate, step, time_to_target, train
+from attnbench.training.train import Callbacks, Recipe, evaluate, step, steps_to_target, train
 from attnbench.workload import Split, Task, majority_share, unigram_bits
 
 PROBED_ROWS = 8  # of the validation part, always the same, whose attention is looked at after every epoch
 
 
 def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Stage, checkpoint: Path | None) -> Measurement:
-    """Train, measure the part that the spec asks for once, and count what it cost."""
+    """Train, measure the part that the spec asks for once, and count what it took but time, for others may train beside it."""
     stage("load data")
     task: Task = registry.load("tasks", task_source or str(spec.task))
     parts = task.parts((spec.data or task.sources[0]).partition(":")[0], test=spec.evaluate == "test")
@@ -37,14 +35,10 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     recipe = recipe_of(spec, task)
     rows = torch.arange(min(spec.batch_size, len(training)), device=spec.device)
     stage("warm up")
-    drift = drift_anchor(spec.device)
-    drift_s: list[float] = []
-    warm_up(drift, spec.device)
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if spec.device == "cuda" else []):
         step(build_model(spec, task, variant_source), training, rows, recipe)  # another: what it learns, or holds, must not stay
 
     def on_epoch(done: int) -> None:
-        drift_s.extend(drift_samples(drift, spec.device))
         stage(f"train, epoch {done} of {recipe.epochs}")
 
     callbacks = Callbacks(on_epoch, _probe(validation, recipe), FileCheckpoint(checkpoint) if checkpoint else None)
@@ -62,21 +56,18 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     samples["peak_memory_bytes"] = [memory.peak_memory_bytes(lambda _: step(model, training, rows, recipe), spec.device)]
     guard.check_seal()
     last = trained.curve[f"validation_{task.metric}"][-1]
-    reached = time_to_target(trained.curve, task.metric, task.target)
+    reached = steps_to_target(trained.curve, task.metric, task.target)
     samples |= {
         f"validation_{task.metric}": [] if last is None else [last],
-        "train_s": [trained.train_s],
+        "steps": [trained.curve["step"][-1] or 0.0],
         f"target_{task.metric}": [task.target],
-        "time_to_target_s": [] if reached is None else [reached],
-        "training_tokens_per_s": [trained.rows * task.seq_len / trained.train_s],
+        "steps_to_target": [] if reached is None else [reached],
         "parameters": [float(count_parameters(model))],
         "mechanism_parameters": [float(count_mechanism_parameters(model))],
         "diverged": [float(trained.diverged)],
         "resumptions": [float(trained.resumptions)],
-        "drift_anchor_s": drift_s,
     }
-    clocks = {name: "wall" for name in ("train_s", "time_to_target_s", "drift_anchor_s") if samples[name]}
-    return Measurement({name: values for name, values in samples.items() if values}, trained.curve, clocks, facts=facts)
+    return Measurement({name: values for name, values in samples.items() if values}, trained.curve, facts=facts)
 
 
 def build_model(spec: Spec, task: Task, variant_source: str) -> Transformer:
@@ -102,12 +93,11 @@ def recipe_of(spec: Spec, task: Task) -> Recipe:
 
 def _tested(model: Transformer, test: Split, recipe: Recipe, task: Task) -> dict[str, list[float]]:
     """The metric on the test part, and beside it that of a model that knows only how frequent each answer is."""
-    value, test_s = evaluate(model, test, recipe)
+    value, _ = evaluate(model, test, recipe)
     chance = {"majority_share": majority_share} if task.metric == "accuracy" else {"unigram_bits": unigram_bits}
     return {
         task.metric: [value],
         **{name: [of(test.targets)] for name, of in chance.items()},
-        "inference_tokens_per_s": [len(test) * task.seq_len / test_s],
     }
 
 

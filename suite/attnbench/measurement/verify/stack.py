@@ -1,4 +1,4 @@
-"""Verifies a kept call of a depth cell against the same stack in float64, whose attention is the mechanism's definition."""
+"""Verifies a kept call of a depth or step cell against the same model in float64, whose attention is the mechanism's definition."""
 
 from __future__ import annotations
 
@@ -15,29 +15,36 @@ from attnbench.measurement.verify.closeness import STACK, Result, Verified, comp
 from attnbench.measurement.verify.definition import definition_rows, undefined
 from attnbench.measurement.verify.jumps import jumps, shifted
 from attnbench.measurement.verify.rounding import Rounding
-from attnbench.training.model import Architecture, Stack
+from attnbench.training.model import Architecture
 from attnbench.training.token_shift import TokenShift
 
-ROUNDED = 8  # more samples of the rounding of a stack, see verify_stack
+ROUNDED = 8  # more samples of the rounding of a model, see verify_model
 _ATTENTION, _DEFINED = ".attention.attention.", ".attention.attention.module."  # of a parameter of a mechanism, and of its definition
 
 
-class OriginalStack:
-    """A stack that is measured, in float32, and what it takes to build it anew.
+class OriginalModel:
+    """A model that is measured, in float32, and what it takes to build it anew.
 
-    architecture: sizes of the model. blueprint: of a layer's mechanism, by the layer's index.
+    architecture: sizes of the model. make: builds it, a Stack or a whole Transformer. blueprint: of a layer's mechanism, by its index.
     """
 
-    def __init__(self, architecture: Architecture, blueprint: Callable[[int], Blueprint], source: str, device: str) -> None:
-        self._architecture, self._source, self._device = architecture, source, device
+    def __init__(
+        self,
+        architecture: Architecture,
+        make: Callable[[Architecture], nn.Module],
+        blueprint: Callable[[int], Blueprint],
+        source: str,
+        device: str,
+    ) -> None:
+        self._architecture, self._make, self._source, self._device = architecture, make, source, device
         self._originals: list[Original] = []
 
         def build(layer_index: int) -> nn.Module:
             self._originals.append(Original(blueprint(layer_index), device, torch.float32))
             return self._originals[-1].module
 
-        self.stack = Stack(dataclasses.replace(architecture, build_attention=build)).to(device).eval()
-        self._state = state_of(self.stack)
+        self.model = make(dataclasses.replace(architecture, build_attention=build)).to(device).eval()
+        self._state = state_of(self.model)
         self.shared: str | None = None  # see Execution; known when `by_definition` was asked for
 
     def undefined(self, batch: int, seq_len: int) -> str | None:
@@ -45,8 +52,8 @@ class OriginalStack:
         variant, module = self._originals[0].definition()
         return undefined(variant, module, batch * self._architecture.num_heads, seq_len)
 
-    def by_definition(self, dtype: torch.dtype) -> Stack:
-        """The same stack in another dtype, with the same parameters, whose attention is the definition by another execution of the file."""
+    def by_definition(self, dtype: torch.dtype) -> nn.Module:
+        """The same model in another dtype, with the same parameters, whose attention is the definition by another execution of the file."""
         execution = load_anew(self._source)
         self.shared = execution.shared
 
@@ -54,9 +61,9 @@ class OriginalStack:
             return _ByDefinition(*self._originals[layer_index].definition(dtype, execution))
 
         with torch.random.fork_rng(devices=[torch.cuda.current_device()] if self._device == "cuda" else []):
-            stack = Stack(dataclasses.replace(self._architecture, build_attention=build)).to(self._device, dtype).eval()
-        stack.load_state_dict({name.replace(_ATTENTION, _DEFINED): x for name, x in self._state.items()})
-        return stack
+            model = self._make(dataclasses.replace(self._architecture, build_attention=build)).to(self._device, dtype).eval()
+        model.load_state_dict({name.replace(_ATTENTION, _DEFINED): x for name, x in self._state.items()})
+        return model
 
 
 class _ByDefinition(nn.Module):
@@ -78,33 +85,48 @@ def loss(out: Tensor) -> Tensor:
     return out.square().mean()
 
 
-def verify_stack(original: OriginalStack, tokens: Tensor, results: Sequence[Tensor], causal: bool = False) -> Verified:
-    """Compare the output for tokens [batch, seq_len, d_model] and, in training, the gradients by all parameters, with the definition.
+def verify_stack(original: OriginalModel, tokens: Tensor, results: Sequence[Tensor], causal: bool = False) -> Verified:
+    """Compare a stack's output for tokens [batch, seq_len, d_model] and, in training, gradients with the definition: see verify_model."""
+    training = len(results) > 1
 
-    Raises Incorrect when one is further off than its tolerance, a multiple of what the stack by definition loses in float32.
+    def of(stack: nn.Module) -> list[Tensor]:
+        return _results(stack, tokens.to(next(stack.parameters()).dtype), training, causal)
+
+    return verify_model(original, of, results, tokens.shape[:2], tokens.dtype)
+
+
+def verify_model(
+    original: OriginalModel,
+    of: Callable[[nn.Module], list[Tensor]],
+    results: Sequence[Tensor],
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    output: str = "the output",
+) -> Verified:
+    """Compare the results of a model, an output and, in training, the gradients by all its parameters, with the definition.
+
+    of: the same results of the model by definition. shape: sequences and tokens. dtype: in which the model computes.
+
+    Raises Incorrect when one is further off than its tolerance, a multiple of what the model by definition loses in float32.
     """
-    batch, seq_len, _ = tokens.shape
+    batch, seq_len = shape
     why = original.undefined(batch, seq_len)
     if why is not None:
         return Verified(facts={"not_compared": why})
-    training = len(results) > 1
     exact = original.by_definition(torch.float64)
-    plain = _results(original.by_definition(torch.float32), tokens, training, causal)
+    plain = of(original.by_definition(torch.float32))
     if not all(x.isfinite().all() for x in plain):
         return Verified(facts={"not_compared": "the stack by definition, too, gives numbers that are not finite in float32"})
-    wanted = _results(exact, tokens.double(), training, causal)
+    wanted = of(exact)
+    device = wanted[0].device
 
     def moved(by: float, generator: torch.Generator) -> list[Tensor]:
         with _rounded(exact, by, generator):
-            return _results(exact, tokens.double(), training, causal)
+            return of(exact)
 
-    # What one computation in float32 loses may by chance be little; a deep stack amplifies it by more or less than in another.
-    generator, unit = torch.Generator(tokens.device), torch.finfo(tokens.dtype).eps
-    samples = [plain, *(moved(unit, generator.manual_seed(seed)) for seed in range(ROUNDED))]
-    plain = [_furthest(right, of_one) for right, *of_one in zip(wanted, *samples, strict=True)]
-    names = [name for name, parameter in original.stack.named_parameters() if parameter.requires_grad]
-    compared = [Result("the output", found=results[0], exact=wanted[0], plain=plain[0])]
-    if training:
+    names = [name for name, parameter in original.model.named_parameters() if parameter.requires_grad]
+    compared = [Result(output, found=results[0], exact=wanted[0], plain=plain[0])]
+    if len(results) > 1:
         largest: dict[str, float] = {}  # norm of a gradient in each block
         for name, right in zip(names, wanted[1:], strict=True):
             largest[_block(name)] = max(largest.get(_block(name), 0.0), float(right.norm()))
@@ -114,23 +136,25 @@ def verify_stack(original: OriginalStack, tokens: Tensor, results: Sequence[Tens
         ]
 
     def rounding() -> Iterator[list[Rounding]]:
-        yield [Rounding(jump) for jump in jumps(moved, wanted, tokens.device)]
+        """What one computation in float32 loses may by chance be little; a deep model amplifies it by more or less than in another."""
+        generator, unit = torch.Generator(device), torch.finfo(torch.float32).eps
+        losses = [[x - right for x, right in zip(moved(unit, generator.manual_seed(seed)), wanted, strict=True)] for seed in range(ROUNDED)]
+        by_result = list(zip(*losses, strict=True))
+        smooth = [torch.zeros_like(x) for x in wanted]
+        yield [Rounding(jump, lost) for jump, lost in zip(smooth, by_result, strict=True)]
+        yield [Rounding(jump, lost) for jump, lost in zip(jumps(moved, wanted, device), by_result, strict=True)]
 
-    found = compare(compared, tokens.dtype, batch * seq_len, rounding(), STACK)
+    found = compare(compared, dtype, batch * seq_len, rounding(), STACK)
     return found if original.shared is None else dataclasses.replace(found, facts={"definition": original.shared})
 
 
-def _furthest(right: Tensor, found: Sequence[Tensor]) -> Tensor:
-    """Of several results that which is furthest from the right one."""
-    return max(found, key=lambda x: float((x - right).norm()))
-
-
 def _block(name: str) -> str:
-    """The block that a parameter belongs to: blocks.3.attention.w_q.weight is of blocks.3."""
-    return ".".join(name.split(".")[:2])
+    """The block that a parameter belongs to: blocks.3.attention.w_q.weight is of blocks.3, and one outside of blocks is by itself."""
+    before, within, after = name.partition("blocks.")
+    return before + within + after.partition(".")[0]
 
 
-def _results(stack: Stack, tokens: Tensor, training: bool, causal: bool) -> list[Tensor]:
+def _results(stack: nn.Module, tokens: Tensor, training: bool, causal: bool) -> list[Tensor]:
     with torch.set_grad_enabled(training):
         out: Tensor = stack(tokens, causal)
         if not training:
@@ -140,13 +164,13 @@ def _results(stack: Stack, tokens: Tensor, training: bool, causal: bool) -> list
 
 
 @contextmanager
-def _rounded(stack: Stack, by: float, generator: torch.Generator) -> Iterator[None]:
-    """Context manager: what each part of a stack gives is changed by about `by` of its size, as rounding changes it everywhere."""
+def _rounded(model: nn.Module, by: float, generator: torch.Generator) -> Iterator[None]:
+    """Context manager: what each part of a model gives is changed by about `by` of its size, as rounding changes it everywhere."""
 
     def shift(part: nn.Module, inputs: object, out: Tensor) -> Tensor:
         return shifted(out, by, generator)
 
-    parts = (part for part in stack.modules() if isinstance(part, (nn.Linear, nn.LayerNorm, TokenShift, _ByDefinition)))
+    parts = (part for part in model.modules() if isinstance(part, (nn.Linear, nn.Embedding, nn.LayerNorm, TokenShift, _ByDefinition)))
     hooks = [part.register_forward_hook(shift) for part in parts]
     try:
         yield
