@@ -40,6 +40,7 @@ _OWN = MappingProxyType(
         "duration_s": Column("number", "seconds from started_at to the cell's end"),
         "by": Column("text", "who ran it: a public handle, local, or pytest-benchmark for an imported time"),
         "trust": Column("text", "how far the numbers can be trusted: self, as reported, or rerun, measured again by the project"),
+        "architecture": Column("text", "architecture of the machine's processor, such as x86_64"),
         "attnbench_commit": Column("text", "commit of the installed attnbench, 40 hex digits"),
         "torch": Column("text", "version of torch"),
         "threads": Column(

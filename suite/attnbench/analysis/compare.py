@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 Difference = Literal["better", "worse", "undecided", "failed", "not compared"]
 LEVEL = 0.05  # false discovery rate
 BAD = ("oom", "timeout", "error", "incorrect")
-FIRST: dict[str, What] = {"kernel": "time", "depth": "time", "task": "result"}  # by track, where the failure of a cell is reported, once
+FIRST: dict[str, What] = {
+    "kernel": "time",
+    "depth": "time",
+    "task": "result",
+    "step": "time",
+}  # by track, where the failure of a cell is reported, once
 
 
 @dataclass(frozen=True)

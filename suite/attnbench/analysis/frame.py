@@ -28,7 +28,8 @@ AXES = tuple(f.name for f in dataclasses.fields(Spec))
 COLUMNS = (
     *AXES,
     "d_model", "id", "cell", "fingerprint", "status", "reason", "stage", "machine", "session", "started_at", "duration_s", "by", "trust",
-    "attnbench_commit", "torch", "threads", "gpu", "timing", "implementation", "not_compared", "command", "flagged", "drift", "slower",
+    "attnbench_commit", "torch", "architecture", "threads", "gpu", "timing", "implementation", "not_compared", "command", "flagged",
+    "drift", "slower",
     "metric", "unit", "clock", "value", "samples",
 )  # fmt: skip
 
@@ -41,7 +42,7 @@ _TEXTS = {
     "trust": "origin.trust",
 }
 # Texts of the environment.
-_FACTS = {"attnbench_commit": "commit", **{name: name for name in ("torch", "timing", "implementation", NOT_COMPARED)}}
+_FACTS = {"attnbench_commit": "commit", **{name: name for name in ("torch", "architecture", "timing", "implementation", NOT_COMPARED)}}
 _ALL_TEXTS = (*_TEXTS, "cell", *_FACTS, "gpu")
 _NUMBERS = {
     **{axis: f"spec.{axis}" for axis in AXES if axis not in (*_TEXT_AXES, "params")},

@@ -16,14 +16,14 @@ def own_seconds(records: Iterable[Record], label: Callable[[Record], str]) -> Ow
     """The seconds of softmax's own calls by setting and session: the median over its processes of their medians."""
     found: dict[tuple[Setting, str], list[float]] = {}
     for record in records:
-        if record.spec.track != "task" and label(record) == BASELINE and (time := positive(record, f"{record.spec.mode}_s")):
+        if record.spec.is_timed and label(record) == BASELINE and (time := positive(record, f"{record.spec.mode}_s")):
             found.setdefault((setting_of(record), record.session), []).append(time.value)
     return {key: median(of) for key, of in found.items()}
 
 
 def of_session(own: OwnSeconds, record: Record) -> float | None:
     """Softmax's own seconds in the setting and session of a record; None where it was not measured there."""
-    return None if record.spec.track == "task" else own.get((setting_of(record), record.session))
+    return None if not record.spec.is_timed else own.get((setting_of(record), record.session))
 
 
 def anchor_distance(record: Record, own_s: float | None) -> tuple[float, float | None] | None:

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 What = Literal["time", "memory", "result"]
-TRACKS: dict[What, tuple[str, ...]] = {"time": ("kernel", "depth"), "memory": ("kernel", "depth", "task"), "result": ("task",)}
+TRACKS: dict[What, tuple[str, ...]] = {
+    "time": ("kernel", "depth", "step"), "memory": ("kernel", "depth", "task", "step"), "result": ("task",),
+}  # fmt: skip
 METRICS: dict[What, tuple[str, ...]] = {"time": (), "memory": ("peak_memory_bytes", "peak_rss_bytes"), "result": RESULTS}
 # The process may grow by so much more than the allocator says: libraries, arenas, and buffers of threads. Of 400 cells none grew by more.
 GREW_FACTOR, GREW_BYTES = 2.0, 64 * 2.0**20

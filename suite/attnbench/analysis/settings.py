@@ -20,7 +20,8 @@ from attnbench.store.record import PYTEST_BENCHMARK, Record
 if TYPE_CHECKING:
     import pandas as pd
 
-# What a result was computed on and with: two that differ in it are never compared, averaged or judged together.
+# What a result was computed on and with: two that differ in it are never compared, averaged or judged together. Of a training run with one
+# thread the machine is any of its architecture: see `machine_of`.
 BENCH = ("machine", "device", "gpu", "threads", "dtype", "torch")
 _SHARED = (*BENCH, "causal", "batch_size", "num_heads", "head_dim")
 _OPTIONS = ("token_shift", "init_norm")  # of a model
@@ -31,9 +32,10 @@ SETTING = {
     "kernel": (*_SHARED, "num_kv_heads", "timing", "mode", "seq_len", "padded"),
     "depth": (*_SHARED, "timing", "mode", "seq_len", "block", "num_layers", *_OPTIONS),
     "task": (*_SHARED, "task", "data", "block", "num_layers", *_OPTIONS, "epochs", "rate"),
+    "step": (*_SHARED, "timing", "mode", "task", "data", "block", "num_layers", *_OPTIONS),
 }
 RECORD = ("machine", "session", "id", "started_at", "duration_s", "status")  # columns that together identify a record among the rows
-ALONG = {"kernel": "seq_len", "depth": "num_layers"}  # the axis along which a cost grows
+ALONG = {"kernel": "seq_len", "depth": "num_layers", "step": "num_layers"}  # the axis along which a cost grows
 Setting = tuple[str, ...]
 
 
@@ -54,7 +56,23 @@ def _outside_spec(record: Record) -> dict[str, object]:
     """The values of a record on those axes of SETTING that are not its spec's."""
     torch, part = record.environment.get("torch"), ran_on(record.spec.device, record.environment)
     told = {"torch": torch if isinstance(torch, str) else None, "timing": record.environment.get("timing")}
-    return {"machine": record.machine, "threads": part.threads, "gpu": part.gpu, **told}
+    return {"machine": machine_of(record), "threads": part.threads, "gpu": part.gpu, **told}
+
+
+def machine_of(record: Record) -> str:
+    """The machine in a record's setting: its name, or "any x86_64" of a training run with one thread, whose accuracy is that of any such.
+
+    The protocol gives a training run one thread so that its accuracy does not depend on the machine; its build of torch and, on a GPU, the
+    GPU are axes of their own.
+    """
+    architecture = record.environment.get("architecture")
+    return _any_machine(record.spec.track, ran_on(record.spec.device, record.environment).threads, architecture) or record.machine
+
+
+def _any_machine(track: str, threads: float | None, architecture: object) -> str | None:
+    """What stands for the machine of a training run with one thread; None for any other, and where its architecture is not known."""
+    is_protocol = track == "task" and threads is not None and threads <= 1
+    return f"any {architecture}" if is_protocol and isinstance(architecture, str) and architecture else None
 
 
 def as_texts(values: Iterable[object]) -> Setting:
@@ -108,23 +126,32 @@ def _rate(lr: float | None, lr_grid: object) -> str:
 def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None, apart: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of a track's records that count, without tuning trials: one record for each mechanism, setting and seed.
 
-    table: the rows of a session are in the order of its file; store.newest decides which record counts. Three columns are added: `record`,
-    a number for each record; `rate`, how the learning rate was set, "0.003" or "of 0.001 0.003"; and `label`, the mechanism's name with the
-    parameters that differ from its defaults. labels: those of the whole table, if `table` is only a part of it, so that a mechanism has the
-    same label in all parts. apart: further columns; with "session", one record of each session counts.
+    table: the rows of a session are in the order of its file; store.newest decides which record counts. `machine` is that of `machine_of`,
+    and three columns are added: `record`, a number for each record; `rate`, how the learning rate was set, "0.003" or "of 0.001 0.003"; and
+    `label`, the mechanism's name with the parameters that differ from its defaults. labels: those of the whole table, if `table` is only a
+    part of it, so that a mechanism has the same label in all parts. apart: further columns; with "session", one record of each session
+    counts.
     """
     mine = _where(table, (table["track"] == track).to_numpy() & (table["evaluate"] != "validation").to_numpy())
     record = codes(mine, RECORD)
     heads = mine.iloc[np.unique(record, return_index=True)[1]]
     rate = list(map(_rate, heads["lr"].tolist(), heads["lr_grid"].tolist()))
-    heads = heads.assign(record=np.arange(len(heads)), rate=rate, label=_label_of(heads, labels or labels_of(heads)))
+    label = _label_of(heads, labels or labels_of(heads))
+    heads = heads.assign(record=np.arange(len(heads)), rate=rate, label=label, machine=_machines(heads))
     kept = np.sort(_newest(heads, codes(heads, (*SETTING[track], "label", "seed", *apart))))
     place = np.full(len(heads), -1)
     place[kept] = np.arange(len(kept))
     number = place[record]
     found, number = _where(mine, number >= 0), number[number >= 0]
     heads = heads.iloc[kept]
-    return found.assign(record=number, rate=heads["rate"].to_numpy()[number], label=heads["label"].to_numpy()[number])
+    added = {name: heads[name].to_numpy()[number] for name in ("rate", "label", "machine")}
+    return found.assign(record=number, **added)
+
+
+def _machines(heads: pd.DataFrame) -> NDArray[np.object_]:
+    """The machine in the setting of every record: see machine_of. heads: one row for each record."""
+    told = zip(*(heads[name].tolist() for name in ("track", "threads", "architecture", "machine")), strict=True)
+    return np.array([_any_machine(*of) or machine for *of, machine in told], dtype=object)
 
 
 def usual(table: pd.DataFrame, but: Collection[str] = ()) -> NDArray[np.bool_]:

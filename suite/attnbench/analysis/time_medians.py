@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BASELINE = "softmax"
 TIMES: Mapping[str, Sequence[str]] = {
-    "kernel": tuple(f"{mode}_s" for mode in MODES), "depth": tuple(f"{mode}_s" for mode in MODES), "task": ("train_s",),
+    **dict.fromkeys(("kernel", "depth", "step"), tuple(f"{mode}_s" for mode in MODES)), "task": ("train_s",),
 }  # fmt: skip
 _SPREAD = (*BENCH, "timing", "mode")  # the axes of a setting in which one spread between processes holds
 Key = tuple[str, ...]

@@ -46,19 +46,23 @@ def cost_table(rows: Sequence[Record], what: Cost, standings: Standings, label: 
     some = {n: next(own[n] for own in mechanisms.values() if n in own) for n in sizes}
     places = {n: standings.places(what, record) for n, record in some.items()}
     growths, crossings = standings.growth(what, some[at]), standings.crossings(what, some[at])
-    beside, crossing = (("vs softmax", "95 %" if what == "time" else ""), ("cheaper than softmax",)) if base else ((), ())
-    claimed = ("claimed",) if any(growths[name].claimed is not None for name in mechanisms) else ()
-    titles = ("rank", "variant", *beside, *(f"{n:,}" for n in sorted(sizes)), "growth", *claimed, *crossing)
+    grows = ("growth",) if len(sizes) > 1 else ()  # one size says nothing of growth
+    beside = ("vs softmax", "95 %" if what == "time" else "") if base else ()
+    crossing = ("cheaper than softmax",) if base and grows else ()
+    claimed = ("claimed",) if grows and any(growths[name].claimed is not None for name in mechanisms) else ()
+    titles = ("rank", "variant", *beside, *(f"{n:,}" for n in sorted(sizes)), *grows, *claimed, *crossing)
     table = new_table(*titles, left=("variant",))
     order = {name: number for number, name in enumerate(places[at])}
     for name, own in sorted(mechanisms.items(), key=lambda item: (order.get(item[0], len(order)), item[0])):
         row: list[str | Text] = [_rank(places[at].get(name)), name]
         if base:
             row += _beside(own.get(at), base.get(at), places[at].get(name), metric)
-        row += [_cell(own.get(n), places[n].get(name), metric) for n in sorted(sizes)] + [_growth(growths[name], along)]
+        row += [_cell(own.get(n), places[n].get(name), metric) for n in sorted(sizes)]
+        row += [_growth(growths[name], along) for _ in grows]
         claims = [_claim(growths[name]) for _ in claimed]
         table.add_row(*row, *claims, *(crossing_text(crossings.get(name, {}).get(BASELINE)) for _ in crossing))
-    below = (*_resolved(standings.resolution(some[at]) if what == "time" else None, places[at]), *_growths(growths), *_notes(places[at]))
+    resolved = _resolved(standings.resolution(some[at]) if what == "time" else None, places[at])
+    below = (*resolved, *(_growths(growths) if grows else ()), *_notes(places[at]))
     return CostTable(table, f"ranks{' and ratios' if base else ''} at {along} {at:,}", below)
 
 

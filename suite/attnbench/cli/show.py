@@ -15,9 +15,10 @@ from attnbench.analysis.labels import epochs_text, rate_text, rates_text, thread
 from attnbench.analysis.overall import task_ranks
 from attnbench.analysis.samples import is_trial, single
 from attnbench.analysis.scaling import Cost
-from attnbench.analysis.settings import ALONG, grouped, labels_of, newest_of_cells, setting_of, without
+from attnbench.analysis.settings import ALONG, grouped, labels_of, machine_of, newest_of_cells, setting_of, without
 from attnbench.analysis.standings import Standings
 from attnbench.analysis.task_metrics import metric_of
+from attnbench.analysis.training_time import TIMED_ON, TrainingTimes
 from attnbench.analysis.unverified import unverified_record
 from attnbench.cli._show_costs import Label, cost_table
 from attnbench.cli._show_tasks import print_average_ranks, task_table
@@ -48,8 +49,9 @@ def show_results(results: Path, wanted: Filter, out: Console, err: Console) -> N
 
     chosen = [record for record in newest_of_cells(stored, label) if wanted.holds(record)]
     trials = [record for record in chosen if is_trial(record)]
-    settings = grouped((record for record in chosen if not is_trial(record)), but=ALONG)
     standings = Standings(table, labels)
+    times = TrainingTimes(chosen, standings, label)
+    settings = grouped((times.of(record) for record in chosen if not is_trial(record)), but=ALONG)
     for rows in settings:
         if rows[0].spec.track == "task":
             _print_task(rows, standings, label, sum(_tunes(trial, rows[0]) for trial in trials), out)
@@ -72,8 +74,11 @@ def _tunes(trial: Record, tuned: Record) -> bool:
 
 
 def _print_costs(rows: Sequence[Record], standings: Standings, label: Label, out: Console) -> None:
-    """Print the table of times, then that of memory, of one setting."""
+    """Print the table of times, then that of memory, of one setting; the memory of a training step stands in its task's table."""
+    of_step = rows[0].spec.track == "step"
     for what, title in COSTS.items():
+        if of_step and what == "memory":
+            continue
         found = cost_table(rows, what, standings, label)
         _print(found.table, f"{title} by {ALONG[rows[0].spec.track]}; {found.where}", rows[0], (), out, found.below)
 
@@ -84,7 +89,9 @@ def _print_task(rows: Sequence[Record], standings: Standings, label: Label, trie
     for record in rows:
         if (value := single(record, metric.name)) is not None:
             seeds.setdefault(label(record), []).append(value)
-    facts = (metric.chance_text(rows), f"{_trials(tried)}." if tried else "", *metric.notes(rows, seeds.values()))
+    timed_on = next((str(on) for record in rows if (on := record.environment.get(TIMED_ON))), "")
+    timed = f"Times are steps times the seconds of a step, which {timed_on} takes alone." if timed_on else ""
+    facts = (metric.chance_text(rows), timed, f"{_trials(tried)}." if tried else "", *metric.notes(rows, seeds.values()))
     _print(task_table(rows, standings, label), f"{metric.title} and cost", rows[0], facts, out)
 
 
@@ -95,7 +102,7 @@ def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: C
     """
     spec = first.spec
     part = ran_on(spec.device, first.environment)
-    where = ", ".join(filter(None, (spec.device, first.machine, part.gpu, threads_text(part.threads))))
+    where = ", ".join(filter(None, (spec.device, machine_of(first), part.gpu, threads_text(part.threads))))
     heads = ", ".join(filter(None, (f"{spec.num_heads} heads", spec.kv_heads_label())))
     shape = f"batch {spec.batch_size}, {heads}, head_dim {spec.head_dim}, {spec.dtype}, {where}"
     if spec.track == "task":
@@ -138,6 +145,7 @@ def _title(spec: Spec) -> str:
     return {
         "kernel": f"kernel · {spec.mode}{causal}",
         "depth": f"depth · {spec.block}{options} · {spec.mode}{causal} · seq_len {spec.seq_len}",
+        "step": f"training step · {spec.task}{causal} · {spec.block}{options}",
         "task": f"task · {spec.task}{causal} · {spec.block} · {spec.depth_label()}{options} · {epochs_text(spec)}",
     }[spec.track]
 

@@ -140,6 +140,7 @@ _TABLE = (
     ),
     Metric("unigram_bits", "bit/B", "entropy of the test part's answers, in bits a byte: what knowing only how frequent each is gives"),
     Metric("steps", "1", "steps of the optimiser that training took"),
+    Metric("training_tokens", "1", "tokens that training showed, padding among them"),
     Metric("steps_to_target", "1", "steps of training until the target was reached; missing where it never was", LESS),
     Metric(
         "train_s", "s", "seconds of training, evaluation left out: steps times the seconds of a step, which older records measured", LESS

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from attnbench.analysis.labels import epochs_text, rate_text, threads_text
-from attnbench.analysis.settings import SETTING
+from attnbench.analysis.settings import SETTING, machine_of
 from attnbench.spec.axes import Spec
 from attnbench.store.facts import ALONE
 from attnbench.store.ran_on import ran_on
@@ -50,8 +50,8 @@ class Group:
 
     @property
     def machine(self) -> str:
-        """The machine that measured them."""
-        return self.records[0].machine
+        """The machine that measured them, or "any x86_64" of training runs that count for all of an architecture."""
+        return machine_of(self.records[0])
 
     @cached_property
     def by_variant(self) -> Mapping[str, Sequence[Record]]:
@@ -121,7 +121,8 @@ def _as_it_is(record: Record, axis: str) -> Shown:
 
 
 def _hardware(record: Record, axis: str) -> Shown:
-    return record.machine, record.machine
+    machine = machine_of(record)
+    return machine.replace(" ", "-"), machine
 
 
 def _threads(record: Record, axis: str) -> Shown:
@@ -188,6 +189,7 @@ _TOGETHER: Mapping[str, Mapping[str, str]] = {
     "kernel": dict.fromkeys((*_SHAPE, "num_kv_heads"), "shape"),
     "depth": dict.fromkeys((*_SHAPE, "seq_len"), "shape"),
     "task": dict.fromkeys(_RECIPE, "recipe"),
+    "step": dict.fromkeys(_SHAPE, "shape"),
 }
 _SHOWN: Mapping[str, Callable[[Record, str], Shown]] = {
     "hardware": _hardware, "threads": _threads, "torch": _torch, "causal": _causal, "task": _task, "num_layers": _num_layers,
@@ -201,7 +203,9 @@ MODES: Mapping[str, str] = {
     "decode": "decode (one token more)",
 }  # fmt: skip
 # The axes of SETTING on which the views of one group differ.
-CHOSEN: Mapping[str, tuple[str, ...]] = {"kernel": ("mode", "seq_len"), "depth": ("block", "num_layers"), "task": ()}
+CHOSEN: Mapping[str, tuple[str, ...]] = {
+    "kernel": ("mode", "seq_len"), "depth": ("block", "num_layers"), "task": (), "step": ("mode",),
+}  # fmt: skip
 # The axes of a group by track, in the order of SETTING, except that the recipe is last.
 PAGE_AXES: Mapping[str, tuple[str, ...]] = {
     track: tuple(sorted(dict.fromkeys(page_axis(track, a) for a in setting if a not in CHOSEN[track]), key="recipe".__eq__))

@@ -12,6 +12,7 @@ from attnbench.analysis.labels import Labels, canonical
 from attnbench.analysis.samples import is_trial, pooled
 from attnbench.analysis.settings import newest_of_cells
 from attnbench.analysis.standings import Standings
+from attnbench.analysis.training_time import TrainingTimes
 from attnbench.attention import Variant
 from attnbench.spec.axes import TRACKS
 from attnbench.store.newest import newest
@@ -41,13 +42,19 @@ class Results:
         self.sessions = [record for record in ordered if id(record) in counting]
         self.declared = declared
         self._label_of: dict[tuple[str, str], str] = {}
-        self.records = sorted(newest_of_cells(ordered, self.label), key=_order)
+        self._counting = sorted(newest_of_cells(ordered, self.label), key=_order)
         self.drifts = Drifts(ordered)
         families = {name: variant.family for name, variant in declared.items()}
-        families = {**{r.spec.variant: "other" for r in self.records}, **families}
+        families = {**{r.spec.variant: "other" for r in self._counting}, **families}
         self.styles: dict[str, Style] = assign(families, shipped)
         self.charts: dict[object, Any] = {}  # charts that several pages show
         self._groups: dict[str, list[Group]] = {}
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """The record that counts for each cell, training runs with their times on one machine."""
+        times = TrainingTimes(self._counting, self.standings, self.label)
+        return [times.of(record) for record in self._counting]
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -60,6 +60,7 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     samples |= {
         f"validation_{task.metric}": [] if last is None else [last],
         "steps": [trained.curve["step"][-1] or 0.0],
+        "training_tokens": [float(trained.rows * task.seq_len)],
         f"target_{task.metric}": [task.target],
         "steps_to_target": [] if reached is None else [reached],
         "parameters": [float(count_parameters(model))],

@@ -29,8 +29,9 @@ _LAYER = re.compile(r"(.+)_layer_([1-9]\d{0,4})")
 def curve_chart(
     results: Results, group: Group, column: str, title: str, kind: Kind, reference: Reference | None = None
 ) -> Chart | None:  # fmt: skip
-    """The chart of one column of the curves against the seconds trained."""
-    return _chart(results, group, lambda record: record.curve.get(column, ()), "wall_s", title, (TRAINING_TIME, kind), reference)
+    """The chart of one column of the curves against the seconds trained, or against steps where no step was timed."""
+    along, axis = ("wall_s", TRAINING_TIME) if any("wall_s" in record.curve for record in group.records) else ("step", STEP)
+    return _chart(results, group, lambda record: record.curve.get(column, ()), along, title, (axis, kind), reference)
 
 
 def layer_charts(results: Results, group: Group) -> list[Chart]:
