@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attnbench.analysis.entries import Entry, Lookup, settings
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.overall import rounded
 from attnbench.analysis.settings import SETTING, comparable
+from attnbench.analysis.step_times import counting, of_setting, step_times
 from attnbench.analysis.task_metrics import CHANCES, nothing_known
 from attnbench.analysis.time_medians import TimeMedians
-from attnbench.analysis.time_table import TimeTable
 from attnbench.analysis.times import time_table
 from attnbench.stats import exact_cheaper, frontier, in_groups, scoring_higher
 from attnbench.store.metrics import RESULTS, higher_is_better
@@ -23,7 +25,7 @@ from attnbench.store.metrics import RESULTS, higher_is_better
 if TYPE_CHECKING:
     import pandas as pd
 
-_PEAK = "peak_memory_bytes"
+_PEAK, _STEPS = "peak_memory_bytes", "steps"
 
 
 def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None = None) -> pd.DataFrame:
@@ -38,15 +40,14 @@ def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None 
 
     found: list[tuple[Any, ...]] = []
     rows = comparable(table, "task", labels)
-    times = TimeMedians(table, rows, "task", labels) if against == "time" else None
-    for setting, entries, lookup in settings(rows, "task", (*RESULTS, *CHANCES, _PEAK)):
-        timed = None if times is None else time_table(times, setting, entries, "train_s")
-        costs = _bytes(entries, lookup[_PEAK]) if timed is None else _seconds(timed)
+    seconds = _Seconds(table, rows, labels) if against == "time" else None
+    for setting, entries, lookup in settings(rows, "task", (*RESULTS, *CHANCES, _PEAK, _STEPS)):
+        spent = _bytes(entries, lookup[_PEAK]) if seconds is None else seconds.of(setting, entries, lookup[_STEPS])
         for metric in RESULTS:
             gains = lookup[metric]
-            places = [place for place in costs if all(record in gains for record in entries[place].records)]
+            places = [place for place in spent.costs if all(record in gains for record in entries[place].records)]
             if places:
-                told = _placed(entries, places, metric, costs, lookup, timed)
+                told = _placed(entries, places, metric, spent, lookup)
                 found += [
                     (*setting, entries[place].label, entries[place].variant, metric, *of) for place, of in zip(places, told, strict=True)
                 ]
@@ -54,9 +55,17 @@ def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None 
     return pd.DataFrame(found, columns=[*SETTING["task"], *names])
 
 
+@dataclass(frozen=True)
+class _Spent:
+    """The costs of the mechanisms of a setting, by their place among its entries, and of some places, whether each is surely cheaper."""
+
+    costs: Mapping[int, float]
+    cheaper: Callable[[Sequence[int]], NDArray[np.bool_]]
+
+
 def _placed(
-    entries: Sequence[Entry], places: Sequence[int], metric: str, costs: Mapping[int, float], lookup: Lookup, timed: TimeTable | None
-) -> list[tuple[float, float, str]]:
+    entries: Sequence[Entry], places: Sequence[int], metric: str, spent: _Spent, lookup: Lookup
+) -> list[tuple[float, float, str]]:  # fmt: skip
     """Gain, cost and place on the frontier of some mechanisms of a setting."""
     whole, gains = [entries[place] for place in places], lookup[metric]
     by_seed = [{seed: gains[record][0] for seed, record in zip(entry.seeds, entry.records, strict=True)} for entry in whole]
@@ -65,21 +74,31 @@ def _placed(
     reached = [rounded((median if in_groups(list(of.values()), scale) else fmean)(of.values())) for of in by_seed]
     sign = 1.0 if higher_is_better(metric) else -1.0
     better = scoring_higher([{seed: sign * x for seed, x in of.items()} for of in by_seed])
-    if timed is None:
-        cheaper = exact_cheaper([[x for record in entry.records for x in lookup[_PEAK][record]] for entry in whole])
-    else:
-        cheaper = timed.cheaper(places)
-    spent = [costs[place] for place in places]
-    return list(zip(reached, spent, frontier(spent, [sign * x for x in reached], cheaper, better), strict=True))
+    costs = [spent.costs[place] for place in places]
+    return list(zip(reached, costs, frontier(costs, [sign * x for x in reached], spent.cheaper(places), better), strict=True))
 
 
-def _seconds(timed: TimeTable) -> dict[int, float]:
-    """The seconds of those mechanisms of a setting whose times count, by their place."""
-    counts = np.isfinite(timed.seconds.log) & np.array([why is None for why in timed.whys])
-    return {place: math.exp(timed.seconds.log[place]) for place in np.flatnonzero(counts).tolist()}
+class _Seconds:
+    """The seconds of training in every setting: steps times the seconds of a step, where those were timed apart, on the machine that timed
+    most of the mechanisms; else the seconds that older records measured."""
+
+    def __init__(self, table: pd.DataFrame, rows: pd.DataFrame, labels: Labels | None) -> None:
+        self._measured, self._steps = TimeMedians(table, rows, "task", labels), step_times(table, labels)
+
+    def of(self, setting: Sequence[Any], entries: Sequence[Entry], done: Mapping[int, list[float]]) -> _Spent:
+        """The seconds of the mechanisms of a setting that have some. done: the steps of a run, by record."""
+        timed = of_setting(self._steps, setting)
+        if timed is None or not done:
+            whole = time_table(self._measured, setting, entries, "train_s")
+            return _Spent({place: math.exp(whole.seconds.log[place]) for place in counting(whole)}, whole.cheaper)
+        steps = {place: [done[record][0] for record in entry.records if record in done] for place, entry in enumerate(entries)}
+        seconds = {place: timed.seconds(entries[place].label) for place, own in steps.items() if own}
+        costs = {place: median(steps[place]) * of for place, of in seconds.items() if of is not None}
+        return _Spent(costs, lambda places: timed.table.cheaper([timed.places[entries[place].label] for place in places]))
 
 
-def _bytes(entries: Sequence[Entry], samples: Mapping[int, list[float]]) -> dict[int, float]:
-    """The bytes of those mechanisms of a setting that have some in every seed, by their place."""
+def _bytes(entries: Sequence[Entry], samples: Mapping[int, list[float]]) -> _Spent:
+    """The bytes of those mechanisms of a setting that have some in every seed."""
     held = {place: [samples.get(record, [0.0]) for record in entry.records] for place, entry in enumerate(entries)}
-    return {place: median(x for own in of for x in own) for place, of in held.items() if min(map(min, of)) > 0}
+    costs = {place: median(x for own in of for x in own) for place, of in held.items() if min(map(min, of)) > 0}
+    return _Spent(costs, lambda places: exact_cheaper([[x for own in held[place] for x in own] for place in places]))

@@ -20,6 +20,7 @@ from attnbench.analysis.labels import Labels
 from attnbench.analysis.ranking import rankings
 from attnbench.analysis.scaling import series_of
 from attnbench.analysis.settings import BENCH, SETTING, as_texts, comparable, usual
+from attnbench.analysis.step_times import of_setting, step_times
 from attnbench.analysis.task_metrics import SOLVED, is_solved
 from attnbench.stats import AverageRanks, average_ranks, performance_profile
 from attnbench.store.metrics import higher_is_better
@@ -144,8 +145,10 @@ def profile(table: pd.DataFrame, mode: str, factors: Sequence[float] = FACTORS) 
     return pd.DataFrame(found, columns=[*axes, "label", "variant", "lengths", *factors])
 
 
-def time_to_target(table: pd.DataFrame) -> pd.DataFrame:
+def time_to_target(table: pd.DataFrame, labels: Labels | None = None) -> pd.DataFrame:
     """Seconds of training until the validation part first reached the task's target, in every setting.
+
+    They are the steps until then times the seconds of a step, which are timed apart (step_times); older records measured them.
 
     Columns: the setting's; label, variant; reached: the number of seeds that reached the target; seeds: the number of seeds; value, low,
     high: median and range of the times of those that reached it. A seed that did not is counted in `seeds` and gives no time. Mechanisms
@@ -154,11 +157,17 @@ def time_to_target(table: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     found: list[tuple[Any, ...]] = []
-    for setting, entries, lookup in settings(comparable(table, "task"), "task", ("time_to_target_s",)):
+    steps = step_times(table, labels)
+    for setting, entries, lookup in settings(comparable(table, "task", labels), "task", ("steps", "steps_to_target", "time_to_target_s")):
+        timed = of_setting(steps, setting)
         for entry in entries:
-            if entry.flag or entry.drift:
+            if any(record in lookup["steps"] for record in entry.records):
+                reached, factor = lookup["steps_to_target"], timed.seconds(entry.label) if timed else None
+            else:
+                reached, factor = lookup["time_to_target_s"], None if entry.flag or entry.drift else 1.0
+            if factor is None:
                 continue
-            times = [lookup["time_to_target_s"][r][0] for r in entry.records if r in lookup["time_to_target_s"]]
+            times = [reached[record][0] * factor for record in entry.records if record in reached]
             numbers = (median(times), min(times), max(times)) if times else (math.nan,) * 3
             done = sum(status == "ok" for status in entry.statuses)
             found.append((*setting, entry.label, entry.variant, len(times), done, *numbers))

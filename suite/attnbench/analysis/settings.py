@@ -35,6 +35,8 @@ SETTING = {
     "step": (*_SHARED, "timing", "mode", "task", "data", "block", "num_layers", *_OPTIONS),
 }
 RECORD = ("machine", "session", "id", "started_at", "duration_s", "status")  # columns that together identify a record among the rows
+# Axes of a training run or a step cell that say nothing of the model and its data, or of what computes.
+_NOT_OF_MODEL = ("machine", "threads", "timing", "mode", "epochs", "rate")
 ALONG = {"kernel": "seq_len", "depth": "num_layers", "step": "num_layers"}  # the axis along which a cost grows
 Setting = tuple[str, ...]
 
@@ -89,6 +91,11 @@ def _as_text(value: object) -> str:
 def without(setting: Setting, track: str, axis: str | None) -> Setting:
     """A setting of a track without its value on one axis; the whole setting if the axis is None."""
     return tuple(value for name, value in zip(SETTING[track], setting, strict=True) if name != axis)
+
+
+def model_of(track: str, setting: Sequence[object]) -> Setting:
+    """What a training run and the step cells of its model have in common, from the setting of either."""
+    return as_texts(value for name, value in zip(SETTING[track], setting, strict=True) if name not in _NOT_OF_MODEL)
 
 
 def grouped(records: Iterable[Record], but: Mapping[str, str] = MappingProxyType({})) -> list[list[Record]]:

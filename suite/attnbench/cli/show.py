@@ -17,8 +17,9 @@ from attnbench.analysis.samples import is_trial, single
 from attnbench.analysis.scaling import Cost
 from attnbench.analysis.settings import ALONG, grouped, labels_of, machine_of, newest_of_cells, setting_of, without
 from attnbench.analysis.standings import Standings
+from attnbench.analysis.step_times import step_times
 from attnbench.analysis.task_metrics import metric_of
-from attnbench.analysis.training_time import TIMED_ON, TrainingTimes
+from attnbench.analysis.training_time import TIMED_ON, with_training_time
 from attnbench.analysis.unverified import unverified_record
 from attnbench.cli._show_costs import Label, cost_table
 from attnbench.cli._show_tasks import print_average_ranks, task_table
@@ -50,8 +51,9 @@ def show_results(results: Path, wanted: Filter, out: Console, err: Console) -> N
     chosen = [record for record in newest_of_cells(stored, label) if wanted.holds(record)]
     trials = [record for record in chosen if is_trial(record)]
     standings = Standings(table, labels)
-    times = TrainingTimes(chosen, standings, label)
-    settings = grouped((times.of(record) for record in chosen if not is_trial(record)), but=ALONG)
+    steps = step_times(whole, labels)
+    timed = (with_training_time(record, label(record), steps) for record in chosen if not is_trial(record))
+    settings = grouped(timed, but=ALONG)
     for rows in settings:
         if rows[0].spec.track == "task":
             _print_task(rows, standings, label, sum(_tunes(trial, rows[0]) for trial in trials), out)
@@ -90,7 +92,7 @@ def _print_task(rows: Sequence[Record], standings: Standings, label: Label, trie
         if (value := single(record, metric.name)) is not None:
             seeds.setdefault(label(record), []).append(value)
     timed_on = next((str(on) for record in rows if (on := record.environment.get(TIMED_ON))), "")
-    timed = f"Times are steps times the seconds of a step, which {timed_on} takes alone." if timed_on else ""
+    timed = f"Times: steps times the seconds of a step, timed alone on {timed_on}." if timed_on else ""
     facts = (metric.chance_text(rows), timed, f"{_trials(tried)}." if tried else "", *metric.notes(rows, seeds.values()))
     _print(task_table(rows, standings, label), f"{metric.title} and cost", rows[0], facts, out)
 

@@ -12,7 +12,8 @@ from attnbench.analysis.labels import Labels, canonical
 from attnbench.analysis.samples import is_trial, pooled
 from attnbench.analysis.settings import newest_of_cells
 from attnbench.analysis.standings import Standings
-from attnbench.analysis.training_time import TrainingTimes
+from attnbench.analysis.step_times import step_times
+from attnbench.analysis.training_time import with_training_time
 from attnbench.attention import Variant
 from attnbench.spec.axes import TRACKS
 from attnbench.store.newest import newest
@@ -53,8 +54,8 @@ class Results:
     @cached_property
     def records(self) -> list[Record]:
         """The record that counts for each cell, training runs with their times on one machine."""
-        times = TrainingTimes(self._counting, self.standings, self.label)
-        return [times.of(record) for record in self._counting]
+        steps = step_times(self.table, self._labels)
+        return [with_training_time(record, self.label(record), steps) for record in self._counting]
 
     @cached_property
     def table(self) -> pd.DataFrame:

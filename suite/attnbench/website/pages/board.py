@@ -19,7 +19,7 @@ from attnbench.website.view import View
 
 def views(results: Results, checks: Checks) -> list[View]:
     """Every table of the leaderboard, the one that the page opens on first."""
-    return [*_kernel_views(results, checks), *_depth_views(results, checks), *_task_views(results)]
+    return [*_kernel_views(results, checks), *_depth_views(results, checks), *_task_views(results), *_step_views(results, checks)]
 
 
 def _kernel_views(results: Results, checks: Checks) -> list[View]:
@@ -70,3 +70,12 @@ def _task_views(results: Results) -> list[View]:
         View((Axis("track", "task", "task"), *group.axes), [learnt_table(results, group)], f"Task · {group.title}", group.name)
         for group in results.groups("task")
     ]
+
+
+def _step_views(results: Results, checks: Checks) -> list[View]:
+    found = []
+    for group in results.groups("step"):
+        setting = f"Training step · {group.title}"
+        table = cost_table(results, group.records, setting, [checks_held(checks)])
+        found.append(View((Axis("track", "step", "training step"), *group.axes), [table], setting, group.name))
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnbench.website.charts.scales import CONDITION
-from attnbench.website.groups import MODES, Axis, mode_axis
+from attnbench.website.groups import MODES, Axis, Group, mode_axis
 from attnbench.website.pages.accuracy import charts, pareto
 from attnbench.website.pages.depth import blocks_of, cost_charts, state_charts
 from attnbench.website.pages.scaling import size_chart
@@ -23,13 +23,18 @@ def views(results: Results, tables: Sequence[View] = ()) -> list[View]:
 def _kernel(results: Results) -> list[View]:
     found = []
     for group in results.groups("kernel"):
-        beside = next((pareto(results, task, "time") for task in results.groups("task") if task.device == group.device), None)
+        beside = next((pareto(results, task, "time") for task in results.groups("task") if _software(task) == _software(group)), None)
         for mode in MODES:
             costs = [size_chart(results, group, mode, what) for what in ("time", "memory")]
             if any(costs):
                 axes = (Axis("track", "kernel", "kernel"), *group.axes, mode_axis(mode))
                 found.append(View(axes, [Charts([c for c in (*costs, beside) if c])], f"{mode} · {group.title}", group.name))
     return found
+
+
+def _software(group: Group) -> list[Axis]:
+    """What a kernel's and a task's cells share: training runs have one thread, and stand for every machine of an architecture."""
+    return [axis for axis in group.device if axis.name not in ("hardware", "threads")]
 
 
 def _depth(results: Results) -> list[View]:

@@ -10,6 +10,7 @@ from attnbench.analysis.number_format import count, plain, seconds, size
 from attnbench.analysis.samples import least_trusted, over_seeds, single
 from attnbench.analysis.standings import Standing
 from attnbench.analysis.task_metrics import Metric, metric_of
+from attnbench.analysis.training_time import TIMED_ON
 from attnbench.stats import Interval, in_groups
 from attnbench.store.disturbed import disturbance
 from attnbench.store.record import Record
@@ -47,6 +48,7 @@ def learnt_table(results: Results, group: Group) -> Table:
     places = results.standings.places("result", group.records[0])
     rate_was_chosen = group.records[0].spec.lr_grid is not None
     learnable = metric.learnable(group.records)
+    inferred = any(single(record, "inference_tokens_per_s") for record in group.records)  # in older records
     whole = {label: found for label, found in means.items() if not in_groups(found[1], learnable)}
     on = linear_scale([mean for mean, _ in whole.values()])
     ends = f"{metric.show(on[0])} to {metric.show(on[1])}" if on else ""
@@ -55,7 +57,8 @@ def learnt_table(results: Results, group: Group) -> Table:
         Column("Rank", key="rank"), Column("Variant", kind="text", key="name"), result, Column("95 % interval", ends, "interval"),
         Column("Seeds"), *([Column("Rate", "chosen")] if rate_was_chosen else []), Column("Training", "tokens/s", key="train_s"),
         Column("To target", "validation", key="time_to_target_s"),
-        Column("Inference", "tokens/s", key="inference_tokens_per_s", falling=True), Column("Memory", "peak", key="peak_memory_bytes"),
+        *([Column("Inference", "tokens/s", key="inference_tokens_per_s", falling=True)] if inferred else []),
+        Column("Memory", "peak", key="peak_memory_bytes"),
         Column("Parameters", "own", key="parameters"),
     ]  # fmt: skip
 
@@ -78,7 +81,7 @@ def learnt_table(results: Results, group: Group) -> Table:
                 _mean(records, "train_s", seconds)._replace(small=_mean(records, "training_tokens_per_s", plain).text), records
             ),
             _if_undisturbed(_target_cell(records), records),
-            _mean(records, "inference_tokens_per_s", plain),
+            *([_mean(records, "inference_tokens_per_s", plain)] if inferred else []),
             _mean(records, "peak_memory_bytes", size),
             _parameters_cell(records),
         ]
@@ -86,11 +89,19 @@ def learnt_table(results: Results, group: Group) -> Table:
     shown = in_order(results, [records[0] for records in seeds.values()], places)
     chosen = f"For each mechanism the learning rate was chosen by itself, on the validation part ({rate_text(group.records[0].spec)})."
     told = metric.notes(group.records, [of_seeds for _, of_seeds in means.values()])
-    notes = (TIES, metric.chance_text(group.records), chosen if rate_was_chosen else "", *told)
+    notes = (TIES, metric.chance_text(group.records), chosen if rate_was_chosen else "", _timed_on(group), *told)
     data = [
         _data(results, metric, seeds[label], places.get(label), means.get(label), label in whole) for label in map(results.label, shown)
     ]
     return Table(f"Task · {group.title}", columns, [row(r) for r in shown], tuple(note for note in notes if note), data)
+
+
+def _timed_on(group: Group) -> str:
+    """What the times of training runs are, of which none counts by itself; "" where older records measured them."""
+    if on := next((record.environment[TIMED_ON] for record in group.records if TIMED_ON in record.environment), None):
+        return f"Training times are those of {on}: the steps of a run times the seconds of a step, which was timed apart and alone."
+    timed = any(single(record, "train_s") for record in group.records)
+    return "" if timed else "No times: no machine has timed a training step of these models yet (the step track)."
 
 
 def _data(

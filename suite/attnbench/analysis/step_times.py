@@ -1,0 +1,69 @@
+"""The seconds of a training step in every setting of a task, on the machine that timed most of its mechanisms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attnbench.analysis.entries import settings
+from attnbench.analysis.labels import Labels, threads_text
+from attnbench.analysis.settings import SETTING, Setting, as_texts, comparable, model_of
+from attnbench.analysis.time_medians import TimeMedians
+from attnbench.analysis.time_table import TimeTable
+from attnbench.analysis.times import time_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """The times of a step in one setting.
+
+    where: the machine and its threads. places: in `table`, by label, of the mechanisms whose seconds count.
+    """
+
+    where: str
+    table: TimeTable
+    places: dict[str, int]
+
+    def seconds(self, label: str) -> float | None:
+        """The seconds of a mechanism's step; None where they are not known."""
+        place = self.places.get(label)
+        return None if place is None else math.exp(self.table.seconds.log[place])
+
+
+def step_times(table: pd.DataFrame, labels: Labels | None) -> dict[Setting, StepTimes]:
+    """The times of a step by what a training run and its step cells have in common (settings.model_of).
+
+    table: from attnbench.load. labels: those of the whole table, if `table` is only a part of it.
+    """
+    rows = comparable(table, "step", labels)
+    times = TimeMedians(table, rows, "step", labels)
+    found: dict[Setting, StepTimes] = {}
+    for setting, entries, _ in settings(rows, "step", ()):
+        key, timed = model_of("step", setting), time_table(times, setting, entries, "training_s")
+        places = {entries[place].label: place for place in counting(timed)}
+        if key not in found or len(places) > len(found[key].places):
+            found[key] = StepTimes(_where(setting), timed, places)
+    return found
+
+
+def _where(setting: Sequence[Any]) -> str:
+    machine, gpu, threads = (as_texts(setting)[SETTING["step"].index(axis)] for axis in ("machine", "gpu", "threads"))
+    return ", ".join(filter(None, (machine, gpu, threads_text(threads))))
+
+
+def of_setting(found: Mapping[Setting, StepTimes], setting: Sequence[Any]) -> StepTimes | None:
+    """The times of a step in a task's setting."""
+    return found.get(model_of("task", setting))
+
+
+def counting(timed: TimeTable) -> list[int]:
+    """The places of those mechanisms of a setting whose seconds count."""
+    counts = np.isfinite(timed.seconds.log) & np.array([why is None for why in timed.whys])
+    return [int(place) for place in np.flatnonzero(counts)]
