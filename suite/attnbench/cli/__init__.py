@@ -61,6 +61,10 @@ def run(
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Trainings and checks side by side, one thread each; as many as cores if not given.")
     ] = None,
+    engine: Annotated[str, typer.Option("--engine", help="local, or ray: on the nodes of a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of the Ray cluster: auto (the one of this machine), HOST:PORT, or local.")
+    ] = None,
     cell: Annotated[str | None, typer.Option("--cell", help="One cell, as its record's command gives it.")] = None,
     retry: Annotated[
         str | None, typer.Option("--retry", metavar="errors", help="Measure the chosen cells whose newest record is an error, no others.")
@@ -90,7 +94,7 @@ def run(
         preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, data=data,
         cell=cell, axes=axes,
     )  # fmt: skip
-    raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out, retry, busy, Where(jobs=jobs)))
+    raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out, retry, busy, Where(engine, jobs, address)))
 
 
 @app.command()

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -13,15 +14,15 @@ from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins, tell_of_s
 from attnbench.cli._run_notices import announce, tell_of_disturbed, tell_of_drift, tell_of_errors, tell_of_softmax
 from attnbench.cli._run_progress import BAD, Sweep
 from attnbench.cli.terminal import print_problems
-from attnbench.errors import BadInput
+from attnbench.errors import BadInput, unknown_name
 from attnbench.runner.can_measure import lacking, require_measuring
 from attnbench.runner.cell import Cell
-from attnbench.runner.engines import run_cells
+from attnbench.runner.engines import Engine, run_cells
 from attnbench.runner.engines.local import Local, default_jobs
 from attnbench.runner.estimate import Estimate, duration_text
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
-from attnbench.runner.here import counts_elsewhere, ran_here
+from attnbench.runner.here import this_machine
 from attnbench.runner.jobs import Limits
 from attnbench.runner.own_softmax import measured_again
 from attnbench.runner.plan import Choice, Plan, choose
@@ -30,9 +31,12 @@ from attnbench.runner.retry import failed_cells
 from attnbench.runner.roofline import Roof
 from attnbench.runner.schedule import Schedule
 from attnbench.runner.session import Session, session_name
-from attnbench.store.environment import machine_name
 from attnbench.store.store import Problem, Store
 
+if TYPE_CHECKING:
+    from attnbench.runner.engines.ray import Ray
+
+ENGINES = ("local", "ray")
 INTERRUPTED = 130
 
 
@@ -62,12 +66,14 @@ def sweep(
     """
     if retry is not None and rerun:
         raise BadInput(f"--retry {retry} measures some of the cells again, and --rerun all of them; give one or the other")
-    cells = choose(choice)
+    cluster = _cluster(where, choice.device, console)
+    machine = cluster.machine if cluster else this_machine(choice.device)
+    cells = choose(choice, machine)
     store = Store(results)
-    store.accept(machine_name())
-    jobs = where.jobs or default_jobs(choice.device)
-    finished = store.finished(machine_name(), "", ran_here(), counts_elsewhere()) if results.is_dir() else {}
-    limits, gate = Limits(timeout_s=timeout_s), Gate(results)
+    store.accept(machine.name)
+    finished = store.finished(machine.name, "", machine.measured, machine.can_use) if results.is_dir() else {}
+    limits, gate, jobs = Limits(timeout_s=timeout_s), Gate(results), where.jobs or default_jobs(choice.device)
+    jobs = cluster.slots if cluster else jobs
     known = Finished({} if rerun else finished, gate, limits, busy=busy, beside=limits.shared_by(jobs))
     if retry is not None:
         cells = failed_cells(cells, finished, retry)
@@ -96,21 +102,27 @@ def sweep(
         announce(plan, known, finished, console)
         tell_of_errors(sum(record.status == "error" for record in kept), console)
         return int(any(record.status in BAD for record in kept))
-    require_measuring()
-    if (said := lacking()) is not None:
-        print(said, file=sys.stderr)
-    tell_of_shared_name()
+    if cluster is None:
+        require_measuring()
+        if (said := lacking()) is not None:
+            print(said, file=sys.stderr)
+        tell_of_shared_name()
     if len(todo) < len(cells):
         console.print(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already; {len(todo)} to run.")
     announce(plan, known, finished, console)
     tell_of_no_commit()
     patience_s = 0.0 if busy else patience_of(sum(estimate.seconds(cell.spec) for cell in todo if cell.spec.is_timed))
     session = _session(results, limits, patience_s, busy, console)
-    schedule = Schedule(plan, gate, known.ran_out)
+    engine: Engine = Local(session, choice.device, jobs)
+    order = None
+    if cluster is not None:
+        cluster.begin(session, results)
+        engine, order = cluster, lambda cell: -estimate.seconds(cell.spec)  # the longest first: many workers wait for the last one
+    schedule = Schedule(plan, gate, known.ran_out, order)
     sweep = Sweep(todo, estimate, console)
     try:
         with sweep:
-            for record in run_cells(schedule, gate, Local(session, jobs), sweep.starts):
+            for record in run_cells(schedule, gate, engine, sweep.starts):
                 store.append(record)
                 sweep.ended(record)
     except KeyboardInterrupt:
@@ -123,14 +135,29 @@ def sweep(
     return int(sweep.tally.has_bad() or any(record.status in BAD for record in kept))
 
 
+def _cluster(where: Where, device: str, console: Console) -> Ray | None:
+    """The cluster on which cells are to run; None for this machine. Raises BadInput for an engine that there is not."""
+    if where.engine == "local":
+        if where.address is not None:
+            raise BadInput(f"--address {where.address} is of a Ray cluster; give --engine ray with it, or leave it out")
+        return None
+    if where.engine != "ray":
+        raise unknown_name("engine", where.engine, ENGINES, "attnbench run --help")
+    from attnbench.runner.engines.ray import Ray
+
+    return Ray(where.address or "auto", device, lambda said: _say(console, said), where.jobs)
+
+
 def _session(results: Path, limits: Limits, patience_s: float, busy: bool, console: Console) -> Session:
     """The session of this command, which waits so long at a time for a quiet machine."""
 
-    def say(said: str) -> None:
-        console.print(said, style="dim", markup=False, highlight=False, soft_wrap=True)
-
-    roof, quiet = Roof(results, "forkserver", say), Quiet(patience_s, say)
+    roof = Roof(results, "forkserver", lambda said: _say(console, said))
+    quiet = Quiet(patience_s, lambda said: _say(console, said))
     return Session(session_name(), limits, roof=roof, checkpoints=results / "checkpoints", quiet=quiet, busy_allowed=busy)
+
+
+def _say(console: Console, said: str) -> None:
+    console.print(said, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def _expected(todo: Sequence[Cell], estimate: Estimate) -> str:

@@ -23,7 +23,7 @@ from attnbench.runner.cell import Cell, resolve
 from attnbench.runner.engines.local import run_one_by_one
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
-from attnbench.runner.here import counts_elsewhere, is_fast_here, ran_here
+from attnbench.runner.here import this_machine
 from attnbench.runner.jobs import Limits
 from attnbench.runner.parent import Start
 from attnbench.runner.quiet import Quiet
@@ -33,7 +33,6 @@ from attnbench.runner.tuning import choose_rate
 from attnbench.spec import presets, tuning
 from attnbench.spec.asv_params import AXES, SETTING, Values, values_of
 from attnbench.spec.axes import Spec
-from attnbench.store.environment import machine_name
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 
@@ -118,10 +117,11 @@ def cells_of(track: str) -> dict[Values, tuple[Spec, ...]]:
     Only of a training run the seed is an axis of asv's: of the other tracks another seed is another process of the same cell.
     """
     device = os.environ.get("ATTNBENCH_DEVICE", "cpu")
+    machine = this_machine(device)
     preset = presets.load(os.environ.get("ATTNBENCH_PRESET", "quick"))
     cells: dict[Values, tuple[Spec, ...]] = {}
     for spec in preset.specs(device):
-        if spec.track == track and is_fast_here(spec):
+        if spec.track == track and machine.is_for(spec):
             values = values_of(dataclasses.replace(spec, seed=0) if spec.is_timed else spec)
             if any(spec.seed == other.seed for other in cells.get(values, ())):
                 raise BadInput(f"two {track} cells of the preset share {values}; tell them apart in spec/asv_params.py")
@@ -148,11 +148,12 @@ def _record(cell: Cell, results: Path) -> Record:
 
     Only records of the same sources are read, for no other decides anything, and asv starts a process for every parameter and metric.
     """
-    store, gate, session = Store(results), Gate(results), session_name(of_parent=True)
-    finished = Finished(store.finished(machine_name(), cell.fingerprint, ran_here(), counts_elsewhere()), gate, Limits(), session)
+    store, gate, session, machine = Store(results), Gate(results), session_name(of_parent=True), this_machine(cell.spec.device)
+    known = store.finished(machine.name, cell.fingerprint, machine.measured, machine.can_use)
+    finished = Finished(known, gate, Limits(), session)
     if found := finished.record(cell):
         return found
-    begins = not store.file(machine_name(), session).exists()  # every process would have patience of its own
+    begins = not store.file(machine.name, session).exists()  # every process would have patience of its own
     quiet = Quiet(PATIENCE_S if begins else 0.0, lambda said: print(said, file=sys.stderr))
     shared = Session(session, start=START, roof=Roof(results, START), checkpoints=results / "checkpoints", quiet=quiet)
     (record,) = run_one_by_one([cell], shared, gate, finished.ran_out)

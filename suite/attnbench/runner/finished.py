@@ -20,9 +20,9 @@ class Finished:
     """The finished cells of a machine.
 
     records: the newest record of every cell that was measured with as many threads and on the same GPU as a cell would be now, by id and
-    fingerprint, and of training runs those that other machines made as well (Store.finished, here). limits: of this run. session: records
-    of it count as they are, so that a session tries nothing twice; none if empty. busy: whether this run measures on a busy machine all
-    the same, and therefore takes as finished what such a run measured. beside: the limits of what runs beside others, if not the same.
+    fingerprint, and of training runs those that other machines made as well (Store.finished, here.Machine). limits: of this run; beside: of
+    what runs beside others, if not the same. session: records of it count as they are, so that a session tries nothing twice; none if
+    empty. busy: whether this run measures on a busy machine all the same, and therefore takes as finished what such a run measured.
 
     A record counts unless a wider limit, something that was missing, other checks of the variant, or a smaller size that succeeded since
     may change it: a cell that ran out of time is due again under a longer limit, an unavailable one always, one that ended in an error

@@ -1,17 +1,18 @@
-"""What a cell would run on now: how many threads, and which GPU."""
+"""What a cell would run on now, on this machine or another: how many threads, and which GPU."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from attnbench.spec.axes import Spec
 from attnbench.store import environment, hardware
 from attnbench.store.probe import fact, output_of
-from attnbench.store.ran_on import only_gpu, ran_on
+from attnbench.store.ran_on import RanOn, only_gpu, ran_on
 from attnbench.store.record import Record
 
 ASK_TORCH = """
@@ -79,53 +80,63 @@ def threads() -> float:
     return environment.physical_cores() if found is None else found
 
 
-def is_fast_here(spec: Spec) -> bool:
-    """Whether a preset's cell is for this machine: one in bfloat16 is not for a processor without instructions for it."""
-    return (spec.track, spec.device, spec.dtype) != ("kernel", "cpu", "bfloat16") or hardware.has_fast_bfloat16()
+@dataclass(frozen=True)
+class Machine:
+    """What a cell whose times count would run on now.
 
-
-def ran_here() -> Callable[[Record], bool]:
-    """A function that says whether a record of this machine was measured with as many threads as a cell has now, and on the same GPU.
-
-    Where there is no GPU now, a record of any counts: to measure again would give nothing. So does one that does not say its threads.
+    name: in records. facts: the environment of such a record. device: of the cells. has_fast_bfloat16: whether its processor has
+    instructions for that.
     """
-    part_now, trained_alike = cache(lambda device: ran_on(device, _facts(device, environment.physical_cores()))), _trained_alike()
 
-    def counts(record: Record) -> bool:
+    name: str
+    device: str
+    facts: Mapping[str, Any]
+    has_fast_bfloat16: bool
+
+    @property
+    def part(self) -> RanOn:
+        """The threads, and the GPU."""
+        return ran_on(self.device, self.facts)
+
+    def is_for(self, spec: Spec) -> bool:
+        """Whether a preset's cell is for this machine: one in bfloat16 is not for a processor without instructions for it."""
+        return (spec.track, spec.device, spec.dtype) != ("kernel", "cpu", "bfloat16") or self.has_fast_bfloat16
+
+    def measured(self, record: Record) -> bool:
+        """Whether a record of this machine was measured with as many threads as a cell would have now, and on the same GPU.
+
+        Where there is no GPU now, a record of any counts: to measure again would give nothing. So does one that does not say its threads.
+        """
         device = record.spec.device
         if not record.spec.is_timed:
-            return trained_alike(record)
-        now, then = part_now(device), ran_on(device, record.environment)
-        return then.threads in (None, now.threads) and (device != "cuda" or _same_gpu(record))
+            return self._trained_alike(record)
+        if device != self.device:
+            return True  # this run measures nothing there
+        then = ran_on(device, record.environment)
+        return then.threads in (None, self.part.threads) and (device != "cuda" or self._same_gpu(record))
 
-    return counts
+    def can_use(self, record: Record) -> bool:
+        """Whether another machine's record of a training run serves here as well, so that it is not made again.
 
+        It does if the run succeeded under the protocol that makes its accuracy one of this machine's too: one thread, the same build of
+        torch, the same architecture, and the same GPU if any. How a run failed elsewhere tells nothing.
+        """
+        return not record.spec.is_timed and record.status == "ok" and self._trained_alike(record)
 
-def counts_elsewhere() -> Callable[[Record], bool]:
-    """A function that says whether another machine's record of a training run serves here as well, so that it is not made again.
-
-    It does if the run succeeded under the protocol that makes its accuracy one of this machine's too: one thread, the same build of torch,
-    the same architecture, and the same GPU if any. How a run failed elsewhere tells nothing.
-    """
-    trained_alike = _trained_alike()
-    return lambda record: not record.spec.is_timed and record.status == "ok" and trained_alike(record)
-
-
-def _trained_alike() -> Callable[[Record], bool]:
-    """A function that says whether the result of a training run may stand beside those of this machine."""
-    mine = environment.describe()
-
-    def alike(record: Record) -> bool:
+    def _trained_alike(self, record: Record) -> bool:
         theirs = record.environment
-        if theirs.get("threads") != threads_of(record.spec) or any(theirs.get(name) != mine[name] for name in ("torch", "architecture")):
+        if theirs.get("threads") != 1 or any(theirs.get(name) != self.facts.get(name) for name in ("torch", "architecture")):
             return False
-        return record.spec.device != "cuda" or _same_gpu(record)
+        return record.spec.device != "cuda" or self._same_gpu(record)
 
-    return alike
+    def _same_gpu(self, record: Record) -> bool:
+        own = self.part.gpu
+        names = {ran_on("cuda", record.environment).gpu, only_gpu(record.environment.get("gpus"))}  # an older record has the second alone
+        return not own or own in names
 
 
-def _same_gpu(record: Record) -> bool:
-    """Whether a record is of the GPU that is used now; any is where there is none now, for to measure again would give nothing."""
-    own = gpu() or ""
-    names = {ran_on("cuda", record.environment).gpu, only_gpu(record.environment.get("gpus"))}  # an older record has the second alone
-    return not own or own in names
+def this_machine(device: str) -> Machine:
+    """The machine that this process runs on."""
+    return Machine(
+        environment.machine_name(), device, _facts(device, environment.physical_cores()), device == "cpu" and hardware.has_fast_bfloat16()
+    )

@@ -52,8 +52,8 @@ class Snapshot:
 
     @cached_property
     def own(self) -> frozenset[Process]:
-        """This process, and all that it started and they started."""
-        return frozenset(key for key in self.processes if key[0] in _family(self.processes, os.getpid()))
+        """This process, and all that it started and they started; or those of another one, see family_of."""
+        return frozenset(key for key in self.processes if key[0] in _family(self.processes, _head()))
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,18 @@ class Load:
     other: float
     steal: float
     switches: int
+
+
+_heads: list[int] = []
+
+
+def family_of(pid: int) -> None:
+    """Have the processes that another one started counted as this process's own: of a cluster's node, what it runs beside this one."""
+    _heads[:] = [pid]
+
+
+def _head() -> int:
+    return _heads[0] if _heads else os.getpid()
 
 
 def snapshot(proc: Path = PROC) -> Snapshot | None:

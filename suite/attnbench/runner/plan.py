@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from attnbench import registry
 from attnbench.errors import BadInput, NotImportable, unknown_name
 from attnbench.runner.cell import Cell, Key, load_task, resolve
-from attnbench.runner.here import is_fast_here
+from attnbench.runner.here import Machine, this_machine
 from attnbench.runner.tuning import choose_rate
 from attnbench.spec import presets, tuning
 from attnbench.spec.axes import DEVICES, TRACKS, Spec
@@ -36,8 +36,8 @@ class Choice:
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def choose(choice: Choice) -> list[Cell]:
-    """The resolved cells of a choice.
+def choose(choice: Choice, machine: Machine | None = None) -> list[Cell]:
+    """The resolved cells of a choice, for a machine; for this one if none is given.
 
     A variant or task that the preset does not hold, a file for example, takes the place of the preset's own in its grids.
 
@@ -56,10 +56,11 @@ def choose(choice: Choice) -> list[Cell]:
     if choice.axes:
         _check_own(choice)
         return [resolve(spec, variants) for spec in own_specs(choice.axes, tuple(variants) or presets.CORE, choice.device)]
+    of = machine or this_machine(choice.device)
     specs = [
         spec
         for spec in presets.load(choice.preset).specs(choice.device, tuple(variants), tasks)
-        if (not choice.tracks or spec.track in choice.tracks) and is_fast_here(spec)
+        if (not choice.tracks or spec.track in choice.tracks) and of.is_for(spec)
     ]
     if not specs:
         raise BadInput(f"no cell of preset {choice.preset!r} fits that choice; drop --track or --task, or see `attnbench list presets`")

@@ -112,6 +112,10 @@ class Schedule:
         self._lost[place] += 1
         self._push(place)
 
+    def is_over(self) -> bool:
+        """Whether nothing is left that could begin, now or later."""
+        return not (any(self._ready.values()) or self._waiting or self._parked or self._checks_again)
+
     def _why_lost(self, place: int) -> Refusal | None:
         lost = self._lost[place]
         return Refusal("unavailable", f"its worker was lost {lost} times while it ran") if lost >= MOST_LOST else None

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -67,17 +67,17 @@ class Session:
         return self.checkpoints / f"{cell.spec.key()}-{cell.fingerprint}-{digest}.pt"
 
 
-def run(cell: Cell, session: Session, beside: Callable[[], int] = lambda: 0, stop: Stop | None = None) -> Record:
+def run(cell: Cell, session: Session, stop: Stop | None = None) -> Record:
     """Measure a cell in a child process, if it is not refused.
 
     A failure is a status of the record, never an exception here; one whose times cannot be true is "incorrect" at the stage "judge".
 
-    beside: asked at the end for how many others ran at once with a cell that is not timed. stop: ends it from another thread.
+    stop: ends a cell that is not timed from another thread.
     """
     if cell.refused is not None:
         why = Result(cell.refused.status, cell.refused.stage, cell.refused.reason)
         return _record(cell, session, why, datetime.now(UTC), 0.0, here.facts(cell.spec))
-    return _timed(cell, session) if cell.is_timed else _trained(cell, session, beside, stop)
+    return _timed(cell, session) if cell.is_timed else _trained(cell, session, stop)
 
 
 def _timed(cell: Cell, session: Session) -> Record:
@@ -100,7 +100,7 @@ def _timed(cell: Cell, session: Session) -> Record:
     return record
 
 
-def _trained(cell: Cell, session: Session, beside: Callable[[], int], stop: Stop | None) -> Record:
+def _trained(cell: Cell, session: Session, stop: Stop | None) -> Record:
     """The record of a training run, beside which others may run: its accuracy counts, and no time does."""
     facts, checkpoint = _facts(cell, session), session.checkpoint(cell)
     with measurement_lock(shared=True, given_up=stop.is_set if stop else lambda: False):
@@ -110,7 +110,7 @@ def _trained(cell: Cell, session: Session, beside: Callable[[], int], stop: Stop
         with suppress(OSError):  # what may not be removed is only in the way
             for done in checkpoint.parent.glob(f"{cell.spec.key()}-*.pt"):  # its own, and those of sources that have changed since
                 done.unlink(missing_ok=True)
-    return _record(cell, session, result, run.began_at, run.duration_s, {**facts, **run.facts, "beside": beside()})
+    return _record(cell, session, result, run.began_at, run.duration_s, {**facts, **run.facts})
 
 
 class _Run:

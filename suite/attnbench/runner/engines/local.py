@@ -5,11 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 
 from attnbench.runner.cell import Cell
 from attnbench.runner.engines import Done, Place, Work, run_cells
 from attnbench.runner.gate import Gate, check
+from attnbench.runner.here import Machine, this_machine
 from attnbench.runner.larger_sizes import RanOut
 from attnbench.runner.lock import Cancelled, measurement_lock
 from attnbench.runner.parent import Stop, Stopped
@@ -25,31 +27,25 @@ def default_jobs(device: str) -> int:
     return environment.physical_cores() if device == "cpu" else 1
 
 
-@dataclass(eq=False)
-class _Running:
-    """A piece of work in a thread of its own. beside: the most others that ran at once with it so far."""
-
-    work: Work
-    beside: int = 0
-    thread: threading.Thread | None = None
-
-
 class Local:
     """An engine of this machine.
 
-    jobs: how many cells that are not timed, and checks, run side by side; with one, everything runs in the thread that waits, so that asv
-    can fork. Of the memory each has its part.
+    device: of the cells. jobs: how many cells that are not timed, and checks, run side by side, each with its part of the memory; with one,
+    everything runs in the thread that waits, so that asv can fork.
     """
 
-    def __init__(self, session: Session, jobs: int = 1) -> None:
-        self._session = session
-        self._beside = replace(session, limits=session.limits.shared_by(jobs))
+    def __init__(self, session: Session, device: str = "cpu", jobs: int = 1) -> None:
+        self._session, self._beside = session, replace(session, limits=session.limits.shared_by(jobs))
+        self._device, self._jobs = device, jobs
         self._place = Place(jobs)
-        self._jobs = jobs
         self._alone: Work | None = None  # to be run by who waits
-        self._running: list[_Running] = []
+        self._threads: dict[int, threading.Thread] = {}  # by the id of their work
         self._done: queue.SimpleQueue[Done | BaseException] = queue.SimpleQueue()
         self._stop = Stop()
+
+    @cached_property
+    def machine(self) -> Machine:
+        return this_machine(self._device)
 
     def places(self) -> Sequence[Place]:
         return [self._place]
@@ -58,40 +54,36 @@ class Local:
         if self._jobs == 1 or (isinstance(work, Cell) and work.is_timed):
             self._alone = work
             return
-        mine = _Running(work)
-        mine.thread = threading.Thread(target=self._run_beside, args=(mine,))
-        self._running.append(mine)
-        for one in self._running:
-            one.beside = max(one.beside, len(self._running) - 1)
-        mine.thread.start()
+        thread = threading.Thread(target=self._run_beside, args=(work,))
+        self._threads[id(work)] = thread
+        thread.start()
 
     def wait(self) -> Sequence[Done]:
         if self._alone is not None:
             work, self._alone = self._alone, None
-            return [self._do(work, self._session, _Running(work), None)]
+            return [self._do(work, self._session, None)]
         done = self._done.get()
         if isinstance(done, BaseException):
             raise done
-        self._running = [one for one in self._running if one.work is not done.work]
+        del self._threads[id(done.work)]
         return [done]
 
     def stop(self) -> None:
         self._stop.set()
-        for one in self._running:
-            if one.thread is not None:
-                one.thread.join()
+        for thread in self._threads.values():
+            thread.join()
 
-    def _run_beside(self, mine: _Running) -> None:
+    def _run_beside(self, work: Work) -> None:
         try:
-            self._done.put(self._do(mine.work, self._beside, mine, self._stop))
+            self._done.put(self._do(work, self._beside, self._stop))
         except (Stopped, Cancelled):  # nobody waits for it
             return
         except BaseException as error:  # raised where the run waits
             self._done.put(error)
 
-    def _do(self, work: Work, session: Session, mine: _Running, stop: Stop | None) -> Done:
+    def _do(self, work: Work, session: Session, stop: Stop | None) -> Done:
         if isinstance(work, Cell):
-            return Done(work, self._place, record=run(work, session, lambda: mine.beside, stop))
+            return Done(work, self._place, record=run(work, session, stop))
         with measurement_lock(shared=True, given_up=self._stop.is_set):
             return Done(work, self._place, found=check(work, session.start, session.limits, stop))
 

@@ -1,0 +1,141 @@
+"""What runs on a node of a Ray cluster: it says what the node is, and runs a cell or a check that it is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from attnbench import registry
+from attnbench.errors import AttnbenchError
+from attnbench.runner import here, load
+from attnbench.runner.cell import Cell, CheckRequest
+from attnbench.runner.gate import check
+from attnbench.runner.here import Machine, this_machine
+from attnbench.runner.jobs import Result
+from attnbench.runner.lock import measurement_lock
+from attnbench.runner.quiet import Quiet
+from attnbench.runner.roofline import Roof
+from attnbench.runner.session import Session
+from attnbench.runner.session import run as run_cell
+from attnbench.store import environment
+from attnbench.store.fingerprint import fingerprint
+from attnbench.store.peaks import Peaks, store_peaks
+from attnbench.store.record import Record
+
+SOURCES = ("commit", "attnbench", "torch", "architecture")  # facts in which a node must agree with the driver
+HARDWARE = ("cpu", "cores", "logical_cores", "threads", "processor_quota", "memory_bytes", "gpus")
+MEMORY_STEP = 2**30  # the memory of two machines of one kind differs by a little
+
+
+@dataclass(frozen=True)
+class About:
+    """What a node is: its machine, what its times depend on, and what its numbers depend on. threads: as here.threads gives them."""
+
+    machine: Machine
+    hardware: str
+    sources: dict[str, str]
+    threads: float
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Equal for nodes whose times may stand in one table: their machines have one name, and are alike."""
+        return self.machine.name, self.hardware
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell or a check with the contents of the files that it is loaded from, the session, and the node's peaks if they are known."""
+
+    work: Cell | CheckRequest
+    files: dict[str, bytes]
+    session: Session
+    peaks: Peaks | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A cell's record or the result of a check; with the peaks of the node, if they were measured anew."""
+
+    record: Record | None = None
+    found: Result | None = None
+    peaks: Peaks | None = None
+
+
+class OtherSources(AttnbenchError):
+    """Raised where the files of a cell are not those of the driver."""
+
+
+def sources() -> dict[str, str]:
+    """What must be the same on a node and where the records are stored."""
+    facts = environment.describe()
+    return {name: str(facts.get(name)) for name in SOURCES}
+
+
+def about(device: str) -> About:
+    """What the node of this process is."""
+    machine = this_machine(device)
+    memory = (machine.facts.get("memory_bytes") or 0) // MEMORY_STEP
+    alike = [str({**machine.facts, "memory_bytes": memory}.get(name)) for name in HARDWARE]
+    return About(machine, hashlib.sha256("\n".join(alike).encode()).hexdigest()[:8], sources(), here.threads())
+
+
+def files_of(work: Cell | CheckRequest) -> dict[str, bytes]:
+    """The contents of the files of a variant and a task that are given by their paths, which a node may not have."""
+    given = [work.variant_source, work.task_source] if isinstance(work, Cell) else [work.source]
+    return {source: Path(source).read_bytes() for source in given if source is not None and registry.is_path(source)}
+
+
+def run(task: Task) -> Answer:
+    """Run a cell or a check on the node of this process.
+
+    Raises OtherSources where it would not be what the driver asked for, and whatever keeps a machine from measuring at all.
+    """
+    load.family_of(os.getppid())  # the node's other workers are no strangers to what runs here
+    here.gpu.cache_clear()  # Ray gives each task a GPU of its own
+    here.torch_says.cache_clear()
+    with tempfile.TemporaryDirectory(prefix="attnbench-") as name:
+        folder = Path(name)
+        work = _placed(task, folder)
+        session = _session(task.session)
+        if isinstance(work, CheckRequest):
+            with measurement_lock(shared=True):
+                return Answer(found=check(work, session.start, session.limits))
+        if fingerprint(work.spec, work.variant_source, work.task_source) != work.fingerprint:
+            raise OtherSources(f"the sources of {work.spec.label()} are others there than here; install the same on both, without changes")
+        if not work.is_timed:
+            return Answer(record=run_cell(work, session))
+        machine, device = environment.machine_name(), work.spec.device
+        if task.peaks is not None:
+            store_peaks(folder, machine, task.peaks)
+        roof = Roof(folder, session.start)
+        record = run_cell(work, replace(session, roof=roof))
+        peaks = roof.of(device)
+        return Answer(record=record, peaks=None if peaks == task.peaks else peaks)
+
+
+_quiets: dict[str, Quiet] = {}  # by session: a process runs many cells, and need not look at its machine before each
+
+
+def _session(given: Session) -> Session:
+    """The session, as it is on this node."""
+    quiet = _quiets.setdefault(given.name, Quiet(given.quiet.patience_s))
+    checkpoints = given.checkpoints if given.checkpoints and given.checkpoints.parent.is_dir() else None  # a file system that nodes share
+    return replace(given, quiet=quiet, checkpoints=checkpoints)
+
+
+def _placed(task: Task, folder: Path) -> Cell | CheckRequest:
+    """The work, with its files in a folder of this node."""
+    places: dict[str | None, str] = {}
+    for number, (source, content) in enumerate(task.files.items()):
+        file = folder / str(number) / Path(source).name
+        file.parent.mkdir()
+        file.write_bytes(content)
+        places[source] = str(file)
+    work = task.work
+    if isinstance(work, CheckRequest):
+        return replace(work, source=places.get(work.source, work.source))
+    task_source = None if work.task_source is None else places.get(work.task_source, work.task_source)
+    return replace(work, variant_source=places.get(work.variant_source, work.variant_source), task_source=task_source)
