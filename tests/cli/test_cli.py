@@ -168,7 +168,7 @@ def test_a_file_runs_on_every_cell_of_the_preset(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(source.read_text())
     done = cli_here("run", "--variant", str(file), "--dry-run")
-    assert "20 cells to run, about " in done.stdout and done.stdout.endswith("; 0 finished already\n")
+    assert "24 cells to run, about " in done.stdout and done.stdout.endswith("; 0 finished already\n")
     assert done.stdout.count(" mine ") == 20
 
 
@@ -182,7 +182,7 @@ def test_a_shape_of_ones_own_is_given_by_flags() -> None:
 
 
 def test_dry_run_writes_nothing(new_results: Path) -> None:
-    assert "80 cells to run" in cli_here("run", "--dry-run", "--results", str(new_results)).stdout
+    assert "96 cells to run" in cli_here("run", "--dry-run", "--results", str(new_results)).stdout
     assert not new_results.exists()
 
 

@@ -6,6 +6,7 @@ import io
 
 from rich.console import Console
 
+from attnbench.analysis.drift import Drifts
 from attnbench.cli._run_notices import tell_of_drift
 from attnbench.store.record import Record
 from helpers.records import make_record, timed
@@ -13,7 +14,7 @@ from helpers.records import make_record, timed
 
 def said(*records: Record) -> str:
     out = io.StringIO()
-    tell_of_drift(records, Console(file=out, width=200))
+    tell_of_drift(Drifts(records), Console(file=out, width=200))
     return out.getvalue()
 
 

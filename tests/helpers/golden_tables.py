@@ -19,8 +19,9 @@ LENGTHS = (128, 256, 512, 1024, 2048, 4096)
 
 
 def records() -> list[Record]:
-    """What readers meet, and a setting by the present rule of timing: six lengths, three processes, a cell that drifted, one disturbed."""
-    return [*site_records.usual(), *_settled()]
+    """What readers meet, and a setting by the present rule of timing: six lengths, three processes, a cell that drifted, one disturbed;
+    and training runs of one thread on two machines, with steps that were timed on one."""
+    return [*site_records.usual(), *_settled(), *_trained()]
 
 
 def _settled() -> Iterator[Record]:
@@ -37,6 +38,22 @@ def _settled() -> Iterator[Record]:
                 more = {"drift_anchor_s": [5e-3] * 3 + [5e-3 * changed] * 3, "peak_memory_bytes": [1000.0 * seq_len**power]}
                 busy = {"other_load": 0.6} if (variant, seq_len) == ("softmax_math", 512) else {}
                 yield site_records.record(spec, measurements={**times, **more}, environment={**settled, **busy})
+
+
+def _trained() -> Iterator[Record]:
+    model = {"task": "mnist", "data": "embedded:1", "block": "residual", "num_layers": 2, "batch_size": 32, "seq_len": None}
+    for place, variant in enumerate(("softmax", "orthogonal")):
+        for seed in range(3):
+            spec = make_spec(variant=variant, track="task", mode="training", epochs=2, lr=1e-3, seed=seed, **model)
+            learnt = {"accuracy": [0.8 + 0.05 * place + 0.01 * seed], "steps": [200.0], "peak_memory_bytes": [1e6 * (1 + place)]}
+            reached = {"steps_to_target": [100.0]} if seed else {}
+            facts = {**site_records.ENVIRONMENT, "threads": 1, "architecture": "x86_64"}
+            machine = ("desk", "laptop")[seed % 2]
+            yield site_records.record(spec, machine=machine, measurements={**learnt, **reached}, environment=facts)
+            step = make_spec(variant=variant, track="step", mode="training", seed=seed, **model)
+            times = {"training_s": site_records.samples(0.01 * (1 + place) * (1 + 0.01 * seed)), "peak_memory_bytes": [1e6]}
+            timed = {**site_records.ENVIRONMENT, "timing": TIMING, "architecture": "x86_64"}
+            yield site_records.record(step, machine="desk", measurements={**times, "drift_anchor_s": [5e-3] * 6}, environment=timed)
 
 
 def tables(given: Iterable[Record]) -> dict[str, str]:

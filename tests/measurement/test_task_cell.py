@@ -91,10 +91,10 @@ def test_it_records_what_was_learnt_and_what_it_cost(monkeypatch: pytest.MonkeyP
     result = measure(monkeypatch, make_task(per_token))
     metric, nothing = ("bits_per_byte", "unigram_bits") if per_token else ("accuracy", "majority_share")
     expected = {
-        metric, f"validation_{metric}", f"target_{metric}", nothing, "train_s", "training_tokens_per_s", "inference_tokens_per_s",
-        "peak_memory_bytes", "parameters", "mechanism_parameters", "diverged", "resumptions", "drift_anchor_s",
+        metric, f"validation_{metric}", f"target_{metric}", nothing, "steps", "training_tokens",
+        "peak_memory_bytes", "parameters", "mechanism_parameters", "diverged", "resumptions",
     }  # fmt: skip
-    assert expected <= result.samples.keys() <= expected | {"time_to_target_s"}
+    assert expected <= result.samples.keys() <= expected | {"steps_to_target"}
     assert all(math.isfinite(x) for samples in result.samples.values() for x in samples)
     assert result.samples["diverged"] == [0.0] and result.samples["mechanism_parameters"] == [0.0]
     layers = {f"{what}_layer_{layer}" for what in ("attention_frobenius", "effective_rank", "dong_residual") for layer in (1, 2)}
@@ -126,7 +126,7 @@ def test_a_run_that_diverges_is_a_result_at_chance(monkeypatch: pytest.MonkeyPat
     result = measure(monkeypatch, make_task(), variant="polynomial", block="skipless", lr=1e30)
     assert result.samples["diverged"] == [1.0]
     assert result.samples["accuracy"] == [1 / CLASSES]
-    assert "time_to_target_s" not in result.samples
+    assert "steps_to_target" not in result.samples
     assert all(math.isfinite(x) for samples in result.samples.values() for x in samples)
 
 

@@ -151,17 +151,17 @@ def test_retry_errors_of_a_preset_leaves_out_what_has_no_record(results: Path) -
     assert "0 cells to run" in cli_here(*choice, "--retry", "errors", "--dry-run").stdout
     cells = choose(Choice(preset="standard", tracks=("task",), tasks=("mnist",), variants=("softmax",)))
     opened = next(cell for cell in cells if tuning.is_open(cell.spec))
-    machine = environment.machine_name()
+    here = {"machine": environment.machine_name(), "environment": {**environment.describe(), "threads": 1}}
     for number, spec in enumerate(tuning.trials(opened.spec)):
         measured = {"validation_accuracy": [0.5 + number / 10], "diverged": [0.0]}
-        Store(results).append(make_record(spec, fingerprint=opened.fingerprint, machine=machine, measurements=measured))
+        Store(results).append(make_record(spec, fingerprint=opened.fingerprint, **here, measurements=measured))
     chosen = dataclasses.replace(opened.spec, lr=max(float(rate) for rate in (opened.spec.lr_grid or "").split()))
     error = {"status": "error", "measurements": {}, "stage": "train, epoch 1", "reason": "RuntimeError: boom"}
-    Store(results).append(make_record(chosen, fingerprint=opened.fingerprint, machine=machine, **error))
+    Store(results).append(make_record(chosen, fingerprint=opened.fingerprint, **here, **error))
     said = cli_here(*choice, "--retry", "errors", "--dry-run").stdout
     assert "1 cells to run" in said and "seed 0" in said
     trial = tuning.trials(opened.spec)[0]
-    Store(results).append(make_record(trial, fingerprint=opened.fingerprint, machine=machine, **error))
+    Store(results).append(make_record(trial, fingerprint=opened.fingerprint, **here, **error))
     said = cli_here(*choice, "--retry", "errors", "--dry-run").stdout
     assert "tuning" in said and "2 cells to run" in said
 

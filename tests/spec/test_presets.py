@@ -11,7 +11,7 @@ import pytest
 from attnbench import registry
 from attnbench.spec import presets
 from attnbench.spec.asv_params import values_of
-from attnbench.spec.axes import BLOCKS, DEVICES, MODES, Spec
+from attnbench.spec.axes import BLOCKS, DEVICES, MODES, TRACKS, Spec
 from attnbench.spec.presets import CITED, CORE, RANKED
 
 
@@ -84,7 +84,10 @@ def test_standard_holds_every_mode_and_a_padded_batch_beside_the_same_without_pa
 
 def test_a_preset_may_fix_an_option() -> None:
     grid = presets.TaskGrid(("mnist",), ("softmax",), seeds=1, fixed={"block": "residual", "token_shift": True, "init_norm": 2})
-    assert [(spec.token_shift, spec.init_norm) for spec in grid.specs("cpu", (), {"mnist": "mnist"})] == [(True, 2.0)]
+    assert [(spec.track, spec.token_shift, spec.init_norm) for spec in grid.specs("cpu", (), {"mnist": "mnist"})] == [
+        ("task", True, 2.0),
+        ("step", True, 2.0),
+    ]
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)
@@ -109,6 +112,6 @@ def test_claims_hold_three_seeds_of_every_cell_but_trials() -> None:
 def test_quick_holds_exactly_the_four_mechanisms_and_every_track() -> None:
     specs = presets.load("quick").specs()
     assert {spec.variant for spec in specs} == {"softmax", "softmax_math", "orthogonal", "polynomial"}
-    assert {spec.track for spec in specs} == {"kernel", "depth", "task"}
+    assert {spec.track for spec in specs} == {*TRACKS}
     assert {spec.block for spec in specs if spec.track == "depth"} == set(BLOCKS)
     assert {spec.task for spec in specs if spec.track == "task"} == {"mnist", "sotu_era"}

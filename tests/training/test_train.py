@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from attnbench.training.train import Callbacks, evaluate, rows_of_epoch, step, time_to_target, train
+from attnbench.training.train import Callbacks, evaluate, rows_of_epoch, step, steps_to_target, train
 from attnbench.workload import Parts, Split
 from helpers.small_training import (
     CLASSES,
@@ -102,13 +102,13 @@ def test_the_curve_holds_one_entry_before_training_and_one_an_epoch() -> None:
     assert trained.rows == 3 * 97 and not trained.diverged
 
 
-def test_time_to_target_is_the_end_of_the_first_epoch_that_reaches_it() -> None:
-    curve: dict[str, list[float | None]] = {"wall_s": [0.0, 2.0, 4.0, 6.0], "validation_accuracy": [0.1, None, 0.9, 0.8]}
-    assert time_to_target(curve, "accuracy", 0.8) == 4.0
-    assert time_to_target(curve, "accuracy", 0.95) is None
+def test_steps_to_target_is_the_end_of_the_first_epoch_that_reaches_it() -> None:
+    curve: dict[str, list[float | None]] = {"step": [0.0, 2.0, 4.0, 6.0], "validation_accuracy": [0.1, None, 0.9, 0.8]}
+    assert steps_to_target(curve, "accuracy", 0.8) == 4.0
+    assert steps_to_target(curve, "accuracy", 0.95) is None
     curve["validation_bits_per_byte"] = [8.0, 4.0, 3.0, 2.0]
-    assert time_to_target(curve, "bits_per_byte", 3.5) == 4.0
-    assert time_to_target(curve, "bits_per_byte", 1.9) is None
+    assert steps_to_target(curve, "bits_per_byte", 3.5) == 4.0
+    assert steps_to_target(curve, "bits_per_byte", 1.9) is None
 
 
 @pytest.mark.parametrize("after", [0, 3, 7, 13])  # the first step, within an epoch, the start of the next, the very last step

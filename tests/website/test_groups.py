@@ -22,7 +22,8 @@ from helpers.site_sources import SOURCES
 
 STACK = {"block": "residual", "num_layers": 2}
 TASK = {**STACK, "seq_len": None, "mode": "training", "task": "mnist", "data": "embedded:1", "epochs": 1, "lr": 0.1}
-FIRST = {"kernel": {}, "depth": STACK, "task": TASK}
+STEP = {name: value for name, value in TASK.items() if name not in ("epochs", "lr")}
+FIRST = {"kernel": {}, "depth": STACK, "task": TASK, "step": STEP}
 # Another value on every axis of a setting.
 OTHER = {
     "device": "cuda", "dtype": "bfloat16", "causal": True, "batch_size": 2, "num_heads": 2, "head_dim": 32, "mode": "training",
@@ -31,7 +32,7 @@ OTHER = {
 }  # fmt: skip
 ELSEWHERE = {"torch": "1.0", "threads": 7, "gpu": "another GPU", "timing": "settled"}  # axes that are in the environment
 EVERY = [(track, axis) for track, setting in SETTING.items() for axis in setting]
-FIXED = [("depth", "dtype"), ("depth", "causal")]  # a depth cell of another value is refused
+FIXED = [("depth", "dtype"), ("depth", "causal"), ("step", "mode")]  # a cell of another value is refused
 
 
 def changed(track: str, axis: str) -> tuple[Record, Record]:

@@ -91,7 +91,7 @@ def sweep(
         for cell in todo:
             console.print(cell.spec.label(), highlight=False)
         announce(plan, known, finished, console)
-        console.print(f"{_expected(todo, estimate)}; {len(cells) - len(todo)} finished already", highlight=False)
+        console.print(f"{_expected(todo, estimate, jobs)}; {len(cells) - len(todo)} finished already", highlight=False)
         return 0
     _report_problems(results, console)
     if not todo:
@@ -160,10 +160,11 @@ def _say(console: Console, said: str) -> None:
     console.print(said, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def _expected(todo: Sequence[Cell], estimate: Estimate) -> str:
+def _expected(todo: Sequence[Cell], estimate: Estimate, jobs: int) -> str:
     """How many cells are to run, how long that takes, and by what this is known."""
     by = f"{estimate.records:,} records of this machine" if estimate.records else "rough numbers, for want of records of this machine"
-    return f"{len(todo):,} cells to run, about {duration_text(sum(estimate.seconds(cell.spec) for cell in todo))} by {by}"
+    seconds = sum(estimate.seconds(cell.spec) / (1 if cell.is_timed else jobs) for cell in todo)
+    return f"{len(todo):,} cells to run, about {duration_text(seconds)} by {by}"
 
 
 def _report_problems(results: Path, console: Console) -> None:

@@ -75,7 +75,7 @@ class Benchmark:
     def __init_subclass__(cls) -> None:
         cls.results = Path(inspect.getfile(cls)).resolve().parents[1] / "results"  # beside asv.conf.json
         cells = cells_of(cls.track)
-        columns = list(zip(*cells, strict=True))
+        columns = list(zip(*cells, strict=True)) or [()] * (len(AXES[cls.track]) + 1)  # a preset may have no cell of a track
         cls.param_names = [*AXES[cls.track], SETTING]
         cls.params = [list(dict.fromkeys(column)) for column in columns]
         # The preset's cells are a part of the product that asv makes of the columns.
