@@ -183,7 +183,7 @@ def test_what_a_table_can_show_stands_below_it(tmp_path: Path) -> None:
     )
     assert "first look: every time is of one process" in one and "softmax: of session 2026" in one
     assert "growth" not in one, "one size says nothing of it"
-    two = shown([timed("softmax", x, spec=make_spec(mode="forward", seq_len=n)) for n, x in ((512, 1.0), (1024, 3.0))], tmp_path / "two")
+    two = shown([timed("softmax", x, seq_len=n) for n, x in ((512, 1.0), (1024, 3.0))], tmp_path / "two")
     assert "no growth: 2 of the 5 sizes that an exponent needs" in two
     three = [timed(name, 1.0, seed=seed) for name in ("softmax", "orthogonal") for seed in range(3)]
     assert "first look" not in shown(three, tmp_path / "three")

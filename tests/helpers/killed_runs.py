@@ -23,21 +23,26 @@ MARK = "ATTNBENCH_TEST_RUN"  # every process of a run inherits it, whoever forke
 CELLS = 8
 PROGRAM = """
 from attnbench.cli import main
-from attnbench.spec.presets import _KERNEL, PRESETS, Grid, Preset
-tiny = Grid("kernel", ("softmax",), {"mode": ("forward", "training"), "seq_len": (16, 32, 64, 128)}, _KERNEL)
-PRESETS["quick"] = Preset("eight cells", (tiny,))
+from attnbench.spec.presets import _KERNEL, PRESETS, Grid, Preset, TaskGrid
+{grid}
+PRESETS["quick"] = Preset("eight cells", (grid,))
 main()
+"""
+TINY = 'grid = Grid("kernel", ("softmax",), {"mode": ("forward", "training"), "seq_len": (16, 32, 64, 128)}, _KERNEL)'
+TRAININGS = """
+small = {"block": "residual", "num_layers": 1, "num_heads": 2, "head_dim": 8, "batch_size": 64, "epochs": 20, "lr": 3e-3}
+grid = TaskGrid(("digits",), ("softmax",), seeds=8, processes=0, fixed=small)
 """
 
 Phase = Literal["starting", "first cell", "later cell"]
 
 
 @contextmanager
-def running(results: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(results: Path, *arguments: str, grid: str = TINY) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`attnbench run`, whose preset is eight tiny cells, in a session of its own, and the mark that all of its processes bear."""
     mark = uuid4().hex
     with subprocess.Popen(
-        [sys.executable, "-u", "-c", PROGRAM, "run", "--busy", "--results", str(results)],
+        [sys.executable, "-u", "-c", PROGRAM.replace("{grid}", grid), "run", "--busy", "--results", str(results), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -132,10 +132,12 @@ class Plan:
             else:
                 fresh.add(chosen.key)
                 self.todo.append(chosen)
+        self._known = {key: record for key, record in self._known.items() if _is_trial(record)}
 
     def add(self, record: Record) -> None:
-        """Take note of a new record."""
-        self._known[(record.id, record.fingerprint)] = record
+        """Take note of a new record. Only of trials it is kept, for rates rest on these; of others there may be any number."""
+        if _is_trial(record):
+            self._known[(record.id, record.fingerprint)] = dataclasses.replace(record, curve={})
 
     def chosen(self, cell: Cell) -> Cell | None:
         """A cell to do with its rate, which is chosen now that its trials are done; None if it turns out to be finished."""
@@ -146,6 +148,10 @@ class Plan:
 
     def _with_rate(self, cell: Cell) -> Cell:
         return cell.with_choice(choose_rate(cell.spec, [self._known[trial.key] for trial in trials_of(cell)]))
+
+
+def _is_trial(record: Record) -> bool:
+    return record.spec.evaluate == "validation"
 
 
 def trials_of(cell: Cell) -> list[Cell]:
