@@ -169,7 +169,7 @@ def test_a_file_runs_on_every_cell_of_the_preset(tmp_path: Path) -> None:
     file.write_text(source.read_text())
     done = cli_here("run", "--variant", str(file), "--dry-run")
     assert "24 cells to run, about " in done.stdout and done.stdout.endswith("; 0 finished already\n")
-    assert done.stdout.count(" mine ") == 20
+    assert done.stdout.count(" mine ") == 24
 
 
 def test_a_shape_of_ones_own_is_given_by_flags() -> None:

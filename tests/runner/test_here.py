@@ -16,6 +16,7 @@ from attnbench.runner import here
 from attnbench.runner.finished import is_settled
 from attnbench.runner.jobs import Limits
 from attnbench.runner.limits import memory_budget_bytes
+from attnbench.spec.axes import Spec
 from attnbench.store import environment, hardware
 from attnbench.store.peaks import store_peaks
 from attnbench.store.record import Record
@@ -54,21 +55,21 @@ def test_the_newest_record_of_as_many_threads_counts(results: Path) -> None:
     ours = dataclasses.replace(with_environment(threads=mine), session="a")
     store.append(ours)
     store.append(dataclasses.replace(ours, session="b", started_at="2027-01-01T00:00:00Z", environment={"threads": mine + 1}))
-    assert list(store.finished("desk", ran_here=here.ran_here()).values()) == [ours]
+    assert list(store.finished("desk", ran_here=here.this_machine("cpu").measured).values()) == [ours]
     assert [record.session for record in store.finished("desk").values()] == ["b"]
 
 
 def test_a_record_of_another_quota_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a processor computes with one thread, and half as fast."""
     monkeypatch.setattr(here, "_facts", lambda device, threads: {"threads": 1, "processor_quota": 0.5})
-    counts = here.ran_here()
+    counts = here.this_machine("cpu").measured
     assert counts(with_environment(threads=1, processor_quota=0.5))
     assert not counts(with_environment(threads=1)) and not counts(with_environment(threads=1, processor_quota=0.25))
 
 
 def test_a_record_of_another_gpu_does_not_count(gpus: object) -> None:
     gpus([H100, A100], "NVIDIA A100")
-    counts = here.ran_here()
+    counts = here.this_machine("cuda").measured
     assert counts(on_gpu(gpu="NVIDIA A100", gpus=[H100, A100]))
     assert counts(on_gpu(gpus=[A100]))  # an older record, of a machine with one kind
     assert not counts(on_gpu(gpu="NVIDIA H100", gpus=[H100, A100]))
@@ -79,12 +80,12 @@ def test_a_record_of_another_gpu_does_not_count(gpus: object) -> None:
 def test_one_kind_of_gpu_needs_no_torch_to_name_it(gpus: object, monkeypatch: pytest.MonkeyPatch) -> None:
     gpus([H100, H100], None)
     assert here.gpu() == "NVIDIA H100" and here.facts(make_spec(device="cuda"))["gpu"] == "NVIDIA H100"
-    assert here.ran_here()(on_gpu(gpus=[H100])) and "gpu" not in here.facts(SPEC)
+    assert here.this_machine("cuda").measured(on_gpu(gpus=[H100])) and "gpu" not in here.facts(SPEC)
 
 
 def test_without_a_gpu_what_a_gpu_gave_stays_finished(gpus: object) -> None:
     gpus([], None)
-    assert here.gpu() is None and here.ran_here()(on_gpu(gpu="NVIDIA H100"))
+    assert here.gpu() is None and here.this_machine("cuda").measured(on_gpu(gpu="NVIDIA H100"))
 
 
 def test_torch_names_its_devices_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +128,41 @@ def test_a_cell_of_one_thread_is_not_finished_for_two(results: Path) -> None:
     assert threads == [environment.physical_cores(), 1]
     shown = cli_here("show", "--results", str(results)).stdout
     assert shown.count("wall clock by seq_len") == 2 and "1 thread\n" in shown and f"{threads[0]} threads\n" in shown
+
+
+TRAINED = Spec(track="task", variant="softmax", task="digits", block="residual", num_layers=1, epochs=1, lr=1e-3)
+
+
+def trained(**facts: object) -> Record:
+    """A training run of another machine, by the protocol unless the facts say otherwise."""
+    theirs = {name: environment.describe()[name] for name in ("torch", "architecture")}
+    return make_record(TRAINED, machine="elsewhere", measurements={"accuracy": [0.9]}, environment={**theirs, "threads": 1, **facts})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        trained(threads=2),
+        trained(torch="1.0"),
+        trained(architecture="another"),
+        dataclasses.replace(trained(), status="oom", reason="no memory"),
+        dataclasses.replace(trained(), spec=SPEC),
+    ],
+    ids=["threads", "torch", "architecture", "failed", "timed"],
+)
+def test_a_training_run_serves_every_machine_of_its_architecture_and_nothing_else_does(other: Record, results: Path) -> None:
+    machine, store = here.this_machine("cpu"), Store(results)
+    assert machine.can_use(trained()) and not machine.can_use(other)
+    for record in (trained(), dataclasses.replace(other, session="b", started_at="2027-01-01T00:00:00Z")):
+        store.append(record)
+    assert store.finished("desk", "", machine.measured) == {}
+    assert list(store.finished("desk", "", machine.measured, machine.can_use).values()) == [trained()]
+
+
+def test_a_training_run_of_this_machine_with_more_threads_is_due_again(results: Path) -> None:
+    machine = here.this_machine("cpu")
+    assert machine.measured(trained()) and not machine.measured(trained(threads=2))
+    assert not machine.measured(dataclasses.replace(trained(), environment={}))
 
 
 ALONE = ["unshare", "-rm", "sh", "-c"]  # with mounts of its own
