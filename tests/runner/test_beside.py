@@ -67,11 +67,12 @@ def test_a_failure_of_the_engine_itself_is_raised_and_ends_what_runs(results: Pa
         run(trainings(2), results, 2)
 
 
-def test_ctrl_c_ends_all_that_run_and_keeps_what_is_finished(results: Path) -> None:
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_batch_system_end_all_that_run_and_keep_what_is_finished(results: Path, told: signal.Signals) -> None:
     with running(results, "--jobs", "2", grid=TRAININGS) as (process, mark):
         assert process.stdout is not None
         next(line for line in process.stdout if "2 at once" in line)
-        os.killpg(process.pid, signal.SIGINT)
+        os.kill(process.pid, told)
         printed, complained = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, complained) == (130, "")
         wait_for(lambda: not marked(mark))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,7 +124,7 @@ def sweep(
     schedule = Schedule(plan, gate, known.ran_out, order)
     sweep = Sweep(todo, estimate, console)
     try:
-        with sweep:
+        with sweep, _ended_by_sigterm():
             for record in run_cells(schedule, gate, engine, sweep.starts):
                 store.append(record)
                 sweep.ended(record)
@@ -133,6 +136,23 @@ def sweep(
     _summary(sweep, results, console)
     tell_of_errors(sum(record.status == "error" for record in kept) + sweep.tally.statuses["error"], console)
     return int(sweep.tally.has_bad() or any(record.status in BAD for record in kept))
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Context manager: SIGTERM, with which batch systems announce the end of a job, ends the run as Ctrl-C does."""
+
+    def end(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _cluster(where: Where, device: str, console: Console) -> Ray | None:
