@@ -8,7 +8,7 @@ LINT := $(VENV)/.ready-lint
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 MACHINE = "$$($(BIN)/attnbench doctor --machine)"
 
-.PHONY: help leaderboard test acceptance check bench site screenshots goldens floors forms agreement repeatability disturbance trainer scale clean
+.PHONY: help leaderboard test acceptance check bench site screenshots goldens floors forms agreement repeatability disturbance trainer engines scale clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 16
@@ -39,6 +39,7 @@ check: $(LINT)  ## lint, types, imports, spelling, scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/typos
+	$(BIN)/shellcheck .ci/run tools/*.sh
 	@if command -v node > /dev/null; then for script in site/assets/*.js; do node --check $$script || exit 1; done; \
 	else echo "node is not here, so the site's scripts are not checked"; test -z "$$CI"; fi
 
@@ -72,7 +73,12 @@ disturbance: $(RUN)  ## a mechanism beside a neighbour that fills the caches and
 trainer: $(RUN)  ## samples a second of the trainer against those of a bare loop; a minute
 	$(BIN)/python tools/trainer.py
 
-scale: $(RUN)  ## large stores: loading, ranking and the site, as ratios to simpler work of the same run
+engines: $(TEST)  ## two trainings at once against one, and what the local engine and Ray take for themselves; or exit code 1; a quarter of an hour
+	$(BIN)/python tools/engines.py jobs
+	$(BIN)/python tools/engines.py overhead
+
+scale: $(TEST)  ## large stores: loading, ranking and the site, as ratios to simpler work of the same run; ten thousand cells on both engines
+	$(BIN)/python tools/engines.py scale
 	$(BIN)/python tools/scale.py
 
 clean:  ## remove what make made; results stay

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import signal
@@ -142,13 +141,14 @@ def test_a_file_that_a_node_does_not_have_goes_with_its_cell(tmp_path: Path) -> 
     cell = resolve(Spec(track="task", task="digits", variant="mine", **axes), {"mine": str(file)})
     files = ray_worker.files_of(cell)
     file.unlink()
-    answer = ray_worker.run(ray_worker.Task(cell, files, Session("session"), None))
+    answer = ray_worker.run(ray_worker.Task(cell, files, cell.fingerprint, Session("session")))
     assert answer.record is not None and answer.record.status == "ok", answer
     assert "--variant mine.py" in answer.record.command
 
 
 @pytest.mark.usefixtures("_own_family")
 def test_a_cell_of_other_sources_is_not_run() -> None:
-    cell = dataclasses.replace(resolve(make_spec(seq_len=16)), fingerprint="0" * 16)
-    with pytest.raises(AttnbenchError, match=r"the sources of .* are others there than here"):
-        ray_worker.run(ray_worker.Task(cell, {}, Session("session")))
+    cell = resolve(make_spec(seq_len=16))
+    for work in (cell, cell.check_request):
+        with pytest.raises(AttnbenchError, match=r"the sources of .* are others there than here"):
+            ray_worker.run(ray_worker.Task(work, {}, "0" * 16, Session("session")))

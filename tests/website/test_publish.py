@@ -28,7 +28,7 @@ from helpers.site_sources import NO_CLAIMS, SOURCES, page_of
 from helpers.site_stores import REPORTS
 
 VIEWS = ("index", "scaling", "accuracy", "depth", "compare")
-PAGES = {*VIEWS, "claims", "variants", "machines", "method", "submit", "about"}
+PAGES = {*VIEWS, "claims", "variants", "machines", "method", "submit", "run", "about"}
 OUTSIDE = ("assets/plotly.min.js", "data/attnbench.parquet")  # which publish adds
 
 

@@ -120,7 +120,7 @@ class _Drawing:
         )  # fmt: skip
         self._environment.globals |= {"table_html": table_html, "tell_html": tell_html}
         self.links = [("Leaderboard", "index.html"), *((name, f"{name.lower()}.html") for name in LINKS)]
-        self.more = [("About", "about.html"), *([("asv", "asv/index.html")] if has_asv else [])]
+        self.more = [("About", "about.html"), ("Run it", "run.html"), *([("asv", "asv/index.html")] if has_asv else [])]
         self._view = self._environment.get_template("view.html")
 
     def page(self, path: str, template: str, scripts: Sequence[str] = (), **values: Any) -> File:

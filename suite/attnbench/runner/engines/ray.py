@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from attnbench import registry
 from attnbench.errors import AttnbenchError, BadInput
 from attnbench.runner.cell import Cell
 from attnbench.runner.engines import Done, Place, Work
@@ -110,7 +109,8 @@ class Ray:
             "scheduling_strategy": self._on(place.node),
         }
         session = self._session if alone else replace(self._session, limits=self._session.limits.shared_by(place.slots))
-        task = worker.Task(work, worker.files_of(work), session, self._peaks(place.about) if alone else None)
+        mine = work.fingerprint if isinstance(work, Cell) else work.fingerprint()
+        task = worker.Task(work, worker.files_of(work), mine, session, self._peaks(place.about) if alone else None)
         self._running[self._run.options(**options).remote(task)] = work, place
 
     def wait(self) -> Sequence[Done]:
@@ -183,7 +183,9 @@ class Ray:
             self._refuse(place.node, str(error.cause))
             return Done(work, place)
         except self._ray.exceptions.RayError as error:  # its worker, its node or what it gave was lost
-            self._say(f"Ray: {_label(work)} lost its worker on node {place.node[:DIGITS]} ({type(error).__name__}), and is run again.")
+            self._say(
+                f"Ray: {worker.label(work)} lost its worker on node {place.node[:DIGITS]} ({type(error).__name__}), and is run again."
+            )
             self._close(place.node)  # a node that is still there will say so
             return Done(work, place)
         if answer.peaks is not None and self._store is not None and place.about is not None:
@@ -272,7 +274,3 @@ def _imported() -> Any:
 
 def _resource(node: dict[str, Any], name: str) -> float:
     return float(node["Resources"].get(name, 0.0))
-
-
-def _label(work: Work) -> str:
-    return work.spec.label() if isinstance(work, Cell) else f"the check of {registry.stem(work.source)}"

@@ -47,10 +47,14 @@ class About:
 
 @dataclass(frozen=True)
 class Task:
-    """A cell or a check with the contents of the files that it is loaded from, the session, and the node's peaks if they are known."""
+    """A cell or a check as it is sent to a node.
+
+    files: the contents of those that it is loaded from. fingerprint: of its sources. peaks: of the node, if they are known.
+    """
 
     work: Cell | CheckRequest
     files: dict[str, bytes]
+    fingerprint: str
     session: Session
     peaks: Peaks | None = None
 
@@ -88,6 +92,16 @@ def files_of(work: Cell | CheckRequest) -> dict[str, bytes]:
     return {source: Path(source).read_bytes() for source in given if source is not None and registry.is_path(source)}
 
 
+def fingerprint_of(work: Cell | CheckRequest) -> str:
+    """The hash of the sources of a cell or a check, as they are where this process runs."""
+    return work.fingerprint() if isinstance(work, CheckRequest) else fingerprint(work.spec, work.variant_source, work.task_source)
+
+
+def label(work: Cell | CheckRequest) -> str:
+    """A cell or a check in words."""
+    return work.spec.label() if isinstance(work, Cell) else f"the check of {registry.stem(work.source)}"
+
+
 def run(task: Task) -> Answer:
     """Run a cell or a check on the node of this process.
 
@@ -100,11 +114,11 @@ def run(task: Task) -> Answer:
         folder = Path(name)
         work = _placed(task, folder)
         session = _session(task.session)
+        if fingerprint_of(work) != task.fingerprint:
+            raise OtherSources(f"the sources of {label(work)} are others there than here; install the same on both, without changes")
         if isinstance(work, CheckRequest):
             with measurement_lock(shared=True):
                 return Answer(found=check(work, session.start, session.limits))
-        if fingerprint(work.spec, work.variant_source, work.task_source) != work.fingerprint:
-            raise OtherSources(f"the sources of {work.spec.label()} are others there than here; install the same on both, without changes")
         if not work.is_timed:
             return Answer(record=run_cell(work, session))
         machine, device = environment.machine_name(), work.spec.device
