@@ -40,7 +40,12 @@ def step(variant: str, seconds: float, seed: int = 0, machine: str = "desk", **f
     spec = make_spec(track="step", variant=variant, seed=seed, **MODEL)
     samples = [seconds * (1 + 0.001 * number) for number in range(-6, 7)]
     environment = {"torch": "2.13.0", "threads": 2, "architecture": "x86_64", "timing": TIMING, **facts}
-    return make_record(spec, machine=machine, measurements={"training_s": samples, "peak_memory_bytes": [1e6]}, environment=environment)
+    return make_record(
+        spec,
+        machine=machine,
+        measurements={"training_s": samples, "peak_memory_bytes": [1e6], "drift_anchor_s": [5e-3] * 6},
+        environment=environment,
+    )
 
 
 def timed(record: Record, *steps: Record) -> Record:

@@ -30,7 +30,7 @@ SessionKey = tuple[str, str]
 Floats = NDArray[np.float64]
 _shape = attrgetter(
     "track", "device", "dtype", "mode", "causal", "batch_size", "num_heads", "num_kv_heads", "head_dim", "seq_len", "padded", "block",
-    "num_layers", "token_shift",
+    "num_layers", "token_shift", "task", "data",
 )  # fmt: skip
 _NONE = ((), ())
 
@@ -40,6 +40,7 @@ class Drift:
     """The speed of the drift anchor over the cells of a session.
 
     cells:    how many were timed beside the anchor.
+    timed:    how many were to be timed at all.
     median_s: median over cells of their medians.
     ratio:    95th over 5th percentile of the cells' medians.
     baseline: median_s over what the anchor took when the machine's peaks were measured; None when that is not known.
@@ -49,11 +50,12 @@ class Drift:
     median_s: float
     ratio: float
     baseline: float | None
+    timed: int = 1
 
     @property
     def flag(self) -> str | None:
         """Why no time of the session ranks; None where some do. Which cells of a session do not rank is said of each, see Speeds."""
-        return None if self.cells else "no cell was timed beside the drift anchor"
+        return None if self.cells or not self.timed else "no cell was timed beside the drift anchor"
 
     @property
     def note(self) -> str | None:
@@ -95,6 +97,7 @@ class _Session:
     started: list[tuple[str, str]]
     shapes: list[Any]
     anchors: list[tuple[Sequence[float], Sequence[float]]]  # the drift anchor, and softmax in the cell's rounds
+    timed: int = 0
 
 
 class Drifts:
@@ -112,6 +115,7 @@ class Drifts:
         key = record.machine, record.session
         session = self._sessions.setdefault(key, _Session([], [], [], []))
         anchors = tuple(record.measurements.get(name, ()) for name in ("drift_anchor_s", "anchor_s"))
+        session.timed += record.spec.is_timed
         session.places.append(self._seen)
         session.started.append((record.started_at, record.id))  # of cells that began in the same second any order will do, if it is one
         session.shapes.append((record.environment.get("threads"), *_shape(record.spec)) if anchors != _NONE else None)
@@ -128,7 +132,7 @@ class Drifts:
         """The drift of a session that was seen."""
         ordered = sorted(median(drift) for drift, _ in self._sessions[machine, session].anchors if drift)
         if not ordered:
-            return Drift(0, 0.0, 1.0, None)
+            return Drift(0, 0.0, 1.0, None, self._sessions[machine, session].timed)
         last, middle = len(ordered) - 1, median(ordered)
         known = self._baselines.get((machine, session))
         baseline = middle / median(known) if known else None
