@@ -45,7 +45,7 @@ def records(checkout: Path) -> list[Record]:
 def test_every_cell_came_to_its_end(records: list[Record]) -> None:
     assert [f"{record.status}: {record.spec.label()}: {record.reason}" for record in records if record.status != "ok"] == []
     assert {record.spec.key() for record in records} == {resolve(spec).spec.key() for spec in PRESETS["quick"].specs()}
-    assert len(records) == 80
+    assert len(records) == 94
 
 
 def test_losses_are_finite_and_fell(records: list[Record]) -> None:

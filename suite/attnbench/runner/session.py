@@ -47,7 +47,8 @@ class Session:
     """What the cells of one run share.
 
     Its name, the limits, how a child starts, the roofline of its times, if any, the folder of checkpoints, if any, how it waits
-    for a quiet machine, and whether it was told to measure on a busy one.
+    for a quiet machine, and whether it was told to measure on a busy one. gpu: the one that what is timed has to itself in place of the
+    machine, where cells run on several.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Session:
     checkpoints: Path | None = None
     quiet: Quiet = dataclasses.field(default_factory=Quiet)
     busy_allowed: bool = False
+    gpu: str | None = None
 
     def checkpoint(self, cell: Cell) -> Path | None:
         """The file that keeps a training run's state until its record is made: one for each number of threads and GPU, which change it."""
@@ -87,7 +89,7 @@ def _timed(cell: Cell, session: Session) -> Record:
     peaks = session.roof.of(cell.spec.device) if session.roof else None
     if peaks is not None and peaks.anchor_s:
         facts[DRIFT_BASELINE] = median(peaks.anchor_s)
-    with measurement_lock():
+    with measurement_lock(gpu=session.gpu):
         run = _Run(cell, session, None)
         if _why_no_clock(run.result):  # this process may have been held up: two disagreements are no accident
             run.again()
@@ -103,7 +105,7 @@ def _timed(cell: Cell, session: Session) -> Record:
 def _trained(cell: Cell, session: Session, stop: Stop | None) -> Record:
     """The record of a training run, beside which others may run: its accuracy counts, and no time does."""
     facts, checkpoint = _facts(cell, session), session.checkpoint(cell)
-    with measurement_lock(shared=True, given_up=stop.is_set if stop else lambda: False):
+    with measurement_lock(True, stop.is_set if stop else lambda: False, session.gpu):
         run = _Run(cell, session, checkpoint, stop)
     result = run.result
     if checkpoint is not None and result.status not in RESUMED:

@@ -87,11 +87,14 @@ def _clock_errors(record: Record) -> Iterator[str]:
 
 
 def _load_warnings(record: Record) -> Iterator[str]:
-    """Yield what is known of other programs: what they used while the cell was timed; of an older record, the load before it."""
+    """Yield what is known of other programs: what they used while the cell was timed; of an older record, the load before it.
+
+    Beside a training run of one thread others may run.
+    """
     load, threads = record.environment.get("load_average"), record.environment.get("threads")
     if why := disturbance(record):
         yield f"its times do not count: {why}"
-    elif "other_load" in record.environment:
+    elif "other_load" in record.environment or "beside" in record.environment:
         return
     elif isinstance(load, int | float) and isinstance(threads, int) and load > BUSY * threads:
         yield f"the machine was busy: load average {load} before a cell of {threads} threads"

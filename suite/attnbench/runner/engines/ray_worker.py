@@ -113,11 +113,11 @@ def run(task: Task) -> Answer:
     with tempfile.TemporaryDirectory(prefix="attnbench-") as name:
         folder = Path(name)
         work = _placed(task, folder)
-        session = _session(task.session)
+        session = _session(task.session, work.device if isinstance(work, CheckRequest) else work.spec.device)
         if fingerprint_of(work) != task.fingerprint:
             raise OtherSources(f"the sources of {label(work)} are others there than here; install the same on both, without changes")
         if isinstance(work, CheckRequest):
-            with measurement_lock(shared=True):
+            with measurement_lock(shared=True, gpu=session.gpu):
                 return Answer(found=check(work, session.start, session.limits))
         if not work.is_timed:
             return Answer(record=run_cell(work, session))
@@ -133,11 +133,13 @@ def run(task: Task) -> Answer:
 _quiets: dict[str, Quiet] = {}  # by session: a process runs many cells, and need not look at its machine before each
 
 
-def _session(given: Session) -> Session:
+def _session(given: Session, device: str) -> Session:
     """The session, as it is on this node."""
-    quiet = _quiets.setdefault(given.name, Quiet(given.quiet.patience_s))
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") if device == "cuda" else None
+    # To look whether a machine is quiet takes all of it, which nobody has on whose other GPUs cells run.
+    quiet = Quiet() if gpu is not None else _quiets.setdefault(given.name, Quiet(given.quiet.patience_s))
     checkpoints = given.checkpoints if given.checkpoints and given.checkpoints.parent.is_dir() else None  # a file system that nodes share
-    return replace(given, quiet=quiet, checkpoints=checkpoints)
+    return replace(given, quiet=quiet, checkpoints=checkpoints, gpu=gpu)
 
 
 def _placed(task: Task, folder: Path) -> Cell | CheckRequest:
