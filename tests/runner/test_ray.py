@@ -144,7 +144,8 @@ def test_a_file_that_a_node_does_not_have_goes_with_its_cell(tmp_path: Path) -> 
     file.write_bytes(TEMPLATE.read_bytes())
     axes = {"block": "residual", "num_layers": 1, "num_heads": 1, "head_dim": 8, "batch_size": 64, "epochs": 1, "lr": 3e-3}
     cell = resolve(Spec(track="task", task="digits", variant="mine", **axes), {"mine": str(file)})
-    files = ray_worker.files_of(cell)
+    files = {source: Path(source).read_bytes() for source in ray_worker.files_of(cell)}
+    assert list(files) == [str(file)]
     file.unlink()
     answer = ray_worker.run(ray_worker.Task(cell, files, cell.fingerprint, Session("session")))
     assert answer.record is not None and answer.record.status == "ok", answer

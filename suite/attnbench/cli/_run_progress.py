@@ -77,7 +77,7 @@ class Sweep:
 
     def starts(self, cell: Cell, running: int, capacity: Capacity) -> None:
         """Say that a cell begins: how many run then, and how many could."""
-        self._began += 1
+        self._began = min(self._cells, self._began + 1)  # one whose worker was lost begins again
         self._capacity = capacity
         beside = f" · {running} at once" if running > 1 else ""
         line = f"[{self._began}/{self._cells}] about {duration_text(self._left())} left{beside} · {cell.spec.label()}"

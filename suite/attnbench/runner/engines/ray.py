@@ -68,6 +68,7 @@ class Ray:
         self._refused: set[str] = set()
         self._asked: dict[Any, dict[str, Any]] = {}  # nodes, by the reference to what each will say of itself
         self._running: dict[Any, tuple[Work, _NodePlace]] = {}  # by the reference to what it will give
+        self._files: dict[str, bytes] = {}
         self._looked = 0.0
         self._idle_since: float | None = None
         self._ask = self._ray.remote(max_retries=0, num_cpus=0)(worker.about)
@@ -104,13 +105,13 @@ class Ray:
         share = 1 if alone else 1 / place.slots
         gpu = self._device == "cuda"
         options = {
-            "num_cpus": place.cpus if alone or gpu else 1,
+            "num_cpus": share * place.cpus if alone or gpu else 1,
             "num_gpus": share if gpu else 0,
             "scheduling_strategy": self._on(place.node),
         }
         session = self._session if alone else replace(self._session, limits=self._session.limits.shared_by(place.slots))
         mine = work.fingerprint if isinstance(work, Cell) else work.fingerprint()
-        task = worker.Task(work, worker.files_of(work), mine, session, self._peaks(place.about) if alone else None)
+        task = worker.Task(work, self._files_of(work), mine, session, self._peaks(place.about) if alone else None)
         self._running[self._run.options(**options).remote(task)] = work, place
 
     def wait(self) -> Sequence[Done]:
@@ -251,6 +252,14 @@ class Ray:
             if place.node == node:
                 place.closed = True
         self._looked = 0.0
+
+    def _files_of(self, work: Work) -> dict[str, bytes]:
+        """The contents of the files of a variant and a task, as they were first: an edit while the run goes on is the next run's."""
+        files = worker.files_of(work)
+        for source in files:
+            if source not in self._files:
+                self._files[source] = Path(source).read_bytes()
+        return {source: self._files[source] for source in files}
 
     def _peaks(self, about: worker.About) -> Any:
         assert self._store is not None

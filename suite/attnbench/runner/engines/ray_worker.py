@@ -23,6 +23,7 @@ from attnbench.runner.session import run as run_cell
 from attnbench.store import environment
 from attnbench.store.fingerprint import fingerprint
 from attnbench.store.peaks import Peaks, store_peaks
+from attnbench.store.probe import fact
 from attnbench.store.record import Record
 
 SOURCES = ("commit", "attnbench", "torch", "architecture")  # facts in which a node must agree with the driver
@@ -86,10 +87,10 @@ def about(device: str) -> About:
     return About(machine, hashlib.sha256("\n".join(alike).encode()).hexdigest()[:8], sources(), here.threads())
 
 
-def files_of(work: Cell | CheckRequest) -> dict[str, bytes]:
-    """The contents of the files of a variant and a task that are given by their paths, which a node may not have."""
+def files_of(work: Cell | CheckRequest) -> list[str]:
+    """The files of a variant and a task that are given by their paths, which a node may not have."""
     given = [work.variant_source, work.task_source] if isinstance(work, Cell) else [work.source]
-    return {source: Path(source).read_bytes() for source in given if source is not None and registry.is_path(source)}
+    return [source for source in given if source is not None and registry.is_path(source)]
 
 
 def fingerprint_of(work: Cell | CheckRequest) -> str:
@@ -143,9 +144,11 @@ def _session(given: Session, device: str) -> Session:
 
 
 def _placed(task: Task, folder: Path) -> Cell | CheckRequest:
-    """The work, with its files in a folder of this node."""
+    """The work, with those of its files in a folder of this node that it does not have, as it has where nodes share a file system."""
     places: dict[str | None, str] = {}
     for number, (source, content) in enumerate(task.files.items()):
+        if fact(Path(source).read_bytes) == content:  # with the modules beside it
+            continue
         file = folder / str(number) / Path(source).name
         file.parent.mkdir()
         file.write_bytes(content)
