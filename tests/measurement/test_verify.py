@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from attnbench import registry
 from attnbench.errors import Incorrect, Unsupported
 from attnbench.measurement import inputs
 from attnbench.measurement.guard import Guard
@@ -16,6 +17,7 @@ from attnbench.measurement.timed import Trial, VerifiedTrial
 from attnbench.measurement.tracks.call import KernelTrial
 from attnbench.measurement.tracks.decode import STEPPED, DecodeTrial, PrefillTrial
 from attnbench.measurement.tracks.depth import StackTrial
+from attnbench.measurement.tracks.step import StepTrial
 from attnbench.measurement.verify import kernel
 from attnbench.measurement.verify.closeness import Result, Verified, compare
 from attnbench.spec.axes import Spec
@@ -47,13 +49,19 @@ MATRIX = "return hide_padding(padding_mask, scores.softmax(-1))[0]"
 def verified(source: str, spec: Spec) -> Verified:
     """What the verification of one call, after a call that settles, gives."""
     torch.manual_seed(spec.seed)
-    trials: dict[str, type[Trial]] = {"decode": DecodeTrial, "prefill": PrefillTrial}
-    trial = StackTrial(spec, source) if spec.track == "depth" else trials.get(spec.mode, KernelTrial)(spec, source)
-    one = VerifiedTrial(trial, Guard())
+    one = VerifiedTrial(trial_of(source, spec), Guard())
     turn = one.turn()
     turn.prepare()
     turn.inspect(turn.call(0))
     return one.verify()
+
+
+def trial_of(source: str, spec: Spec) -> Trial:
+    if spec.track == "step":
+        task = registry.load("tasks", str(spec.task))
+        return StepTrial(spec, task, task.parts(task.sources[0], test=False).train, source)
+    trials: dict[str, type[Trial]] = {"decode": DecodeTrial, "prefill": PrefillTrial}
+    return StackTrial(spec, source) if spec.track == "depth" else trials.get(spec.mode, KernelTrial)(spec, source)
 
 
 def is_held(name: str, spec: Spec) -> Verified | None:
@@ -85,9 +93,9 @@ def test_no_honest_mechanism_is_refused_where_gradients_are_those_of_some_rows(n
 
 
 def of_presets(*names: str) -> list[Spec]:
-    """The first process of every kernel and depth cell of presets, each once; of up to 2,048 tokens."""
+    """The first process of every cell of presets that is timed, each once; of up to 2,048 tokens."""
     found = {spec.key(): spec for name in names for spec in PRESETS[name].specs()}
-    return [spec for spec in found.values() if spec.track != "task" and spec.seed == 0 and (spec.seq_len or 0) <= 2048]
+    return [spec for spec in found.values() if spec.is_timed and spec.seed == 0 and (spec.seq_len or 0) <= 2048]
 
 
 @pytest.mark.parametrize("name", ["power", "squared_relu"])

@@ -47,6 +47,7 @@ def test_a_sweep_survives_everything_its_cells_do(results: Path, tmp_path: Path)
     problems: list[Problem] = []
     records = list(Store(results).read(problems))
     assert problems == []
+    records = [record for record in records if record.spec.mode != "decode"]
     assert [(r.spec.seq_len, r.spec.mode) for r in records] == [(n, mode) for n in OUTCOMES for mode in ("forward", "training")]
     for record in records:
         status, said = OUTCOMES[record.spec.seq_len or 0]
