@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-CPUS = 2  # of each node: two trainings side by side
+CPUS = 1  # of each node: the machine of the tests has two
 
 
 @contextmanager

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 from pathlib import Path
 
 import pytest
 
-from helpers.killed_runs import CELLS, kill_and_resume, marked, running, stored
+from helpers.killed_runs import CELLS, marked, running, stored
 from helpers.misbehaving import PATIENCE_S, wait_for
-
-
-@pytest.mark.long
-def test_kill_9_in_each_phase_leaves_nothing_running_and_loses_no_finished_cell(results: Path) -> None:
-    """Three kills; `make acceptance` tries ten."""
-    kill_and_resume(results, ["starting", "first cell", "later cell"], random.Random(4))
 
 
 @pytest.mark.parametrize("finished", [0, 1])
