@@ -124,6 +124,17 @@ def test_a_lost_check_is_asked_for_again(results: Path) -> None:
     assert schedule.take(alone=False) == request
 
 
+def test_a_check_that_is_lost_again_and_again_keeps_its_cells_from_running(results: Path) -> None:
+    schedule = scheduled([training(0), training(1)], results, checked=False)
+    for _ in range(MOST_LOST):
+        request = schedule.take(alone=False)
+        assert isinstance(request, CheckRequest) and schedule.take(alone=False) is None
+        schedule.again(request)
+    refused = [schedule.take(alone=False), schedule.take(alone=False)]
+    lost = Refusal("unavailable", f"its worker was lost {MOST_LOST} times while it ran", "check: run")
+    assert [cell.refused for cell in refused if isinstance(cell, Cell)] == [lost] * 2
+
+
 def test_trainings_may_have_an_order_and_what_is_timed_keeps_that_of_the_plan(results: Path) -> None:
     cells = [kernel(32), kernel(16), *(training(seed) for seed in range(3))]
     schedule = scheduled(cells, results, order=lambda cell: -float(cell.spec.seed))

@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 from attnbench.runner.cell import Cell, CheckRequest, Key, Refusal
 from attnbench.runner.gate import Gate
+from attnbench.runner.jobs import Result
 from attnbench.runner.larger_sizes import RanOut, smaller_sizes
 from attnbench.runner.plan import Plan, trials_of
 from attnbench.store.record import Record
 
-MOST_LOST = 10  # times that a cell loses its worker: it may be what brings them down
+MOST_LOST = 10  # times that a cell or a check loses its worker: it may be what brings them down
 
 Order = Callable[[Cell], float]
 
@@ -36,7 +37,7 @@ class Schedule:
         self._parked: dict[str, list[int]] = {}  # the places of those that wait for a check, by its fingerprint
         self._timed_parked = 0  # how many of them are timed
         self._handed_out: dict[Key, int] = {}  # the places of the cells that run
-        self._lost: Counter[int] = Counter()  # how often a cell's place was lost, by place in the plan
+        self._lost: Counter[int | str] = Counter()  # how often a worker was lost, by a cell's place in the plan or a check's fingerprint
         self._checks_again: list[CheckRequest] = []
         pending = {cell.key for cell in self._cells}
         needed = smaller_sizes(self._cells)
@@ -83,8 +84,10 @@ class Schedule:
         cell = self._plan.chosen(self._cells[place])
         if cell is None or cell.refused:
             return cell
-        if refusal := self._ran_out.why_not(cell.spec, cell.fingerprint) or self._why_lost(place):
+        if refusal := self._ran_out.why_not(cell.spec, cell.fingerprint):
             return cell.with_choice(refusal)
+        if reason := self._why_lost(place):
+            return cell.with_choice(Refusal("unavailable", reason))
         if not self._gate.is_settled(cell.check_request):
             return cell.check_request
         refusal = self._gate.refusal(cell.check_request)
@@ -105,20 +108,26 @@ class Schedule:
 
     def again(self, work: Cell | CheckRequest) -> None:
         """Take back what was handed out and came to no end, since where it ran was lost; it is handed out again, but not for ever."""
-        if isinstance(work, CheckRequest):
-            self._checks_again.append(work)
+        if isinstance(work, Cell):
+            place = self._handed_out.pop(work.key)
+            self._lost[place] += 1
+            self._push(place)
             return
-        place = self._handed_out.pop(work.key)
-        self._lost[place] += 1
-        self._push(place)
+        fingerprint = work.fingerprint()
+        self._lost[fingerprint] += 1
+        if (reason := self._why_lost(fingerprint)) is None:
+            self._checks_again.append(work)
+        else:
+            self._gate.add(work, Result("unavailable", "run", reason))
+            self.checked(work)
 
     def is_over(self) -> bool:
         """Whether nothing is left that could begin, now or later."""
         return not (any(self._ready.values()) or self._waiting or self._parked or self._checks_again)
 
-    def _why_lost(self, place: int) -> Refusal | None:
-        lost = self._lost[place]
-        return Refusal("unavailable", f"its worker was lost {lost} times while it ran") if lost >= MOST_LOST else None
+    def _why_lost(self, what: int | str) -> str | None:
+        lost = self._lost[what]
+        return f"its worker was lost {lost} times while it ran" if lost >= MOST_LOST else None
 
     def _push(self, place: int) -> None:
         cell = self._cells[place]
