@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 NAMES = ("out", "d_q", "d_k", "d_v")
+ORDERS = 16  # of the features of a head
 
 
 def draw(*shape: int, dtype: torch.dtype, device: str = "cpu", seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -39,10 +40,17 @@ def with_gradients(form, q: Tensor, k: Tensor, v: Tensor, d_out: Tensor, *rest: 
 
 
 def assert_close_to_definition(results: tuple[Tensor, ...], inputs: tuple[Tensor, ...], *rest: object) -> None:
-    """||result - exact|| at most twice that of the plain form in the same dtype, and one rounding of the result."""
+    """||result - exact|| at most twice the most that the plain form loses in the same dtype, and one rounding of the result.
+
+    What it loses is by chance little or much, and other on another processor: for x^7 a tenth of what it loses if it adds the same products
+    in another order. So it adds them in several, those of the features within a score.
+    """
     exact = with_gradients(plain, *(x.double() for x in inputs), *rest)
-    naive = with_gradients(plain, *inputs, *rest)
-    for name, result, wanted, other in zip(NAMES, results, exact, naive, strict=True):
+    generator = torch.Generator().manual_seed(0)
+    orders = [torch.randperm(inputs[0].shape[-1], generator=generator).to(inputs[0].device) for _ in range(ORDERS)]
+    naive = [[x[..., order.argsort()] for x in with_gradients(plain, *(x[..., order] for x in inputs), *rest)] for order in orders]
+    for name, result, wanted, *others in zip(NAMES, results, exact, *naive, strict=True):
         assert result.dtype == inputs[0].dtype and result.shape == wanted.shape, name
-        error, allowed = (result.double() - wanted).norm(), 2 * (other.double() - wanted).norm()
+        error = (result.double() - wanted).norm()
+        allowed = 2 * torch.stack([(other.double() - wanted).norm() for other in others]).max()
         assert error <= allowed + torch.finfo(result.dtype).eps * wanted.norm(), f"{name}: {error:.2e}, allowed {allowed:.2e}"
