@@ -162,7 +162,7 @@ def records(name: str, cells: list[Any], results: Path) -> Iterator[Any]:
     engine: Any
     if name == "ray":
         engine = Ray("local", "cpu", lambda said: print(said, flush=True), jobs=WORKERS)
-        engine.begin(session, results)
+        engine.begin(session, results, cells)
     else:
         engine = Local(session, jobs=WORKERS)
     for record in run_cells(Schedule(Plan(cells, {}, lambda cell: False), gate, RanOut()), gate, engine):

@@ -75,9 +75,10 @@ def sweep(
     store = Store(results)
     store.accept(machine.name)
     finished = store.finished(machine.name, "", machine.measured, machine.can_use) if results.is_dir() else {}
-    limits, gate, jobs = Limits(timeout_s=timeout_s), Gate(results), where.jobs or default_jobs(choice.device)
+    limits, gate, jobs = Limits(timeout_s=timeout_s), Gate(results), where.jobs or default_jobs(machine)
+    memory = machine.facts.get("memory_bytes")
     jobs = cluster.slots if cluster else jobs
-    known = Finished({} if rerun else finished, gate, limits, busy=busy, beside=limits.shared_by(jobs))
+    known = Finished({} if rerun else finished, gate, limits, busy=busy, beside=limits.shared_by(jobs), memory=memory)
     if retry is not None:
         cells = failed_cells(cells, finished, retry)
 
@@ -119,7 +120,7 @@ def sweep(
     engine: Engine = Local(session, choice.device, jobs)
     order = None
     if cluster is not None:
-        cluster.begin(session, results)
+        cluster.begin(session, results, todo)
         engine, order = cluster, lambda cell: -estimate.seconds(cell.spec)  # the longest first: many workers wait for the last one
     schedule = Schedule(plan, gate, known.ran_out, order)
     sweep = Sweep(todo, estimate, console)

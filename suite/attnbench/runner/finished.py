@@ -22,7 +22,8 @@ class Finished:
     records: the newest record of every cell that was measured with as many threads and on the same GPU as a cell would be now, by id and
     fingerprint, and of training runs those that other machines made as well (Store.finished, here.Machine). limits: of this run; beside: of
     what runs beside others, if not the same. session: records of it count as they are, so that a session tries nothing twice; none if
-    empty. busy: whether this run measures on a busy machine all the same, and therefore takes as finished what such a run measured.
+    empty. busy: whether this run measures on a busy machine all the same, and therefore takes as finished what such a run measured. memory:
+    of the machine in bytes; None if it is this one.
 
     A record counts unless a wider limit, something that was missing, other checks of the variant, or a smaller size that succeeded since
     may change it: a cell that ran out of time is due again under a longer limit, an unavailable one always, one that ended in an error
@@ -37,10 +38,11 @@ class Finished:
         session: str = "",
         busy: bool = False,
         beside: Limits | None = None,
+        memory: int | None = None,
     ) -> None:
         self._records, self._gate, self._limits, self._session, self._busy = records, gate, limits, session, busy
-        self._beside = beside or limits
-        self.ran_out = RanOut(record for record in records.values() if is_settled(record, limits))
+        self._beside, self._memory = beside or limits, memory
+        self.ran_out = RanOut(record for record in records.values() if is_settled(record, limits, memory))
 
     def record(self, cell: Cell) -> Record | None:
         """The record for which a cell is not run again; None where it is due."""
@@ -48,7 +50,8 @@ class Finished:
         if record is None or _is_stale(record, cell, self._gate, self.ran_out):
             return None
         allowed = self._busy and record.environment.get("busy_allowed") is True
-        counts = is_settled(record, self._limits if cell.spec.is_timed else self._beside) and (allowed or not is_disturbed(record))
+        limits = self._limits if cell.spec.is_timed else self._beside
+        counts = is_settled(record, limits, self._memory) and (allowed or not is_disturbed(record))
         return record if counts or record.session == self._session else None
 
     def retries(self, cell: Cell) -> bool:
@@ -62,21 +65,21 @@ def is_disturbed(record: Record) -> bool:
     return record.spec.is_timed and disturbance(record) is not None
 
 
-def is_settled(record: Record, limits: Limits) -> bool:
+def is_settled(record: Record, limits: Limits, memory: int | None = None) -> bool:
     """Whether measuring again would end alike. It may not where something was missing or out of order, or the limit is wider now."""
     if record.status == "timeout":
         return limits.timeout_s <= float(record.environment.get("timeout_s", 0.0))
     if record.status == "oom":
-        return limits.memory_share <= float(record.environment.get("memory_share", 0.0)) and not _has_more_memory(record, limits)
+        return limits.memory_share <= float(record.environment.get("memory_share", 0.0)) and not _has_more_memory(record, limits, memory)
     return record.status != "unavailable" and not may_lie_outside(record)
 
 
-def _has_more_memory(record: Record, limits: Limits) -> bool:
+def _has_more_memory(record: Record, limits: Limits, memory: int | None) -> bool:
     """Whether a cell has more memory now than when a record was made: in another container, or without a limit of the shell that ran it.
 
     The memory of a machine differs by a little from start to start of its system. Older records do not say.
     """
-    then, now = record.environment.get("memory_budget_bytes"), memory_budget_bytes(limits)
+    then, now = record.environment.get("memory_budget_bytes"), memory_budget_bytes(limits, memory)
     return record.spec.device == "cpu" and isinstance(then, (int, float)) and now is not None and now > WIDER * then
 
 

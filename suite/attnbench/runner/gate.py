@@ -11,6 +11,7 @@ from attnbench import registry
 from attnbench.errors import BadInput, NotImportable
 from attnbench.runner.cell import CheckRequest, Refusal
 from attnbench.runner.jobs import CheckJob, Limits, Result
+from attnbench.runner.lock import measurement_lock
 from attnbench.runner.outside import CHECK, outside_finding
 from attnbench.runner.parent import Start, Stop, run_in_child
 from attnbench.store.files import write_whole
@@ -68,9 +69,23 @@ class Gate:
         return self.results / "checks" / f"{name}-{request.fingerprint()}.json"
 
 
-def check(request: CheckRequest, start: Start, limits: Limits, stop: Stop | None = None) -> Result:
-    """Check a variant by the correctness subset, in a child process; the value of the result is a Report or a BadInput."""
-    return run_in_child(CheckJob(request.source, request.params, request.device, full=False, limits=limits), start, stop=stop)
+def check(request: CheckRequest, start: Start, limits: Limits, gpu: str | None = None, stop: Stop | None = None) -> Result:
+    """Check a variant by the correctness subset, in a child process; the value of the result is a Report or a BadInput.
+
+    Others may run beside it, each with its part of the memory. Where that was not enough the check is made once more, alone: it decides of
+    cells that are alone as well. gpu: as of measurement_lock. stop: ends it from another thread.
+    """
+
+    def made(limits: Limits) -> Result:
+        return run_in_child(CheckJob(request.source, request.params, request.device, full=False, limits=limits), start, stop=stop)
+
+    given_up = stop.is_set if stop else lambda: False
+    with measurement_lock(limits.jobs, given_up, gpu):
+        found = made(limits)
+    if found.status != "oom" or limits.jobs == 1:
+        return found
+    with measurement_lock(None, given_up, gpu):
+        return made(limits.alone())
 
 
 def _why(report: Report) -> str:

@@ -16,14 +16,23 @@ from attnbench.store.report import Report
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a job. timeout_s: wall clock of all of it. memory_share: of the machine's memory, or of the GPU's, that it may allocate."""
+    """Limits of a job.
+
+    timeout_s: wall clock of all of it. memory_share: of the machine's memory, or of the GPU's, that it may allocate. jobs: how many such
+    may run side by side.
+    """
 
     timeout_s: float = 600.0
     memory_share: float = 0.75
+    jobs: int = 1
 
     def shared_by(self, jobs: int) -> Limits:
         """The limits of each of several jobs that run side by side: its part of the memory."""
-        return replace(self, memory_share=self.memory_share / jobs)
+        return replace(self, memory_share=self.memory_share / jobs, jobs=self.jobs * jobs)
+
+    def alone(self) -> Limits:
+        """The limits of a job beside which nothing runs."""
+        return replace(self, memory_share=self.memory_share * self.jobs, jobs=1)
 
 
 @dataclass

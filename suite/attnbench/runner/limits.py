@@ -19,12 +19,12 @@ LARGEST_FILE_BYTES = 2**28  # that a job may write, so that one which never stop
 STATM = Path("/proc/self/statm")
 
 
-def memory_budget_bytes(limits: Limits) -> int | None:
+def memory_budget_bytes(limits: Limits, memory: int | None = None) -> int | None:
     """How much a job on the CPU may allocate: its share of the memory that this process may use, or less under a lower hard limit.
 
-    None where neither is known.
+    memory: of the machine, in bytes; None to look. None where neither is known.
     """
-    memory = hardware.memory_bytes()
+    memory = memory or hardware.memory_bytes()
     share = None if memory is None else int(memory * limits.memory_share)
     hard = None if resource is None else _finite(resource.getrlimit(resource.RLIMIT_AS)[1])
     return min((bytes_ for bytes_ in (share, hard) if bytes_ is not None), default=None)

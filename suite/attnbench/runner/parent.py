@@ -27,6 +27,9 @@ Start = Literal["forkserver", "fork", "spawn"]
 _UNKNOWN = (psutil.Error, OSError, RuntimeError)
 DYING_S = 5.0  # that a process may take to die when it has closed its pipe
 
+# To start a process multiprocessing asks all others how they ended, and of two threads that ask the same one only one is told.
+_ASKING = threading.Lock()
+
 
 class Stopped(AttnbenchError):
     """Raised where a job was ended because its run was stopped."""
@@ -74,7 +77,7 @@ def _run(job: Job, start: Start, watch: Stage, stop: Stop | None) -> Result:
     with tempfile.NamedTemporaryFile(prefix="attnbench-") as output:
         process: Any = context.Process(target=run_job, args=(job, sending, receiving, lifeline, held, output.name))  # type: ignore[attr-defined]
         try:
-            with _ctrl_c_later(start):
+            with _ASKING, _ctrl_c_later(start):
                 process.start()
             sending.close()
             lifeline.close()
@@ -149,8 +152,8 @@ def _receive_result(process: Any, receiving: Any, limits: Limits, stages: _Stage
 
 def _died(process: Any, stage: str) -> Result:
     """The result of a job that sent none: its process died, or closed its pipe and may live on."""
-    process.join(timeout=DYING_S)
-    exitcode: int | None = process.exitcode
+    _join(process, DYING_S)
+    exitcode = _exitcode(process)
     if exitcode is None:
         return Result("error", stage, "closed its pipe to the harness and gave no result")
     if exitcode == -signal.SIGKILL:
@@ -186,7 +189,7 @@ def _ctrl_c_later(start: Start) -> Iterator[None]:
 
 def _let_end(process: Any, receiving: Any) -> None:
     """Kill what a process started, and let the process, which has sent its result, end by itself: it cleans up behind itself."""
-    if process.exitcode is None:
+    if _exitcode(process) is None:
         for one in _stopped_family(process.pid):
             with suppress(*_UNKNOWN):
                 if one.pid == process.pid:
@@ -194,22 +197,37 @@ def _let_end(process: Any, receiving: Any) -> None:
                 else:
                     one.kill()
     receiving.close()
-    process.join(timeout=DYING_S)
+    _join(process, DYING_S)
 
 
 def _kill(process: Any) -> None:
     """Kill a job's process and everything it started, in whatever group or session that is by now."""
     if process.pid is None:
         return
-    if process.exitcode is None:
+    if _exitcode(process) is None:
         for one in _stopped_family(process.pid):
             with suppress(*_UNKNOWN):
                 one.kill()
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
-        process.kill()  # gone already, or killed before it led its group
-    process.join()
+        with _ASKING:
+            process.kill()  # gone already, or killed before it led its group
+    _join(process)
+
+
+def _exitcode(process: Any) -> int | None:
+    """How a process ended; None if it has not."""
+    with _ASKING:
+        code: int | None = process.exitcode
+    return code
+
+
+def _join(process: Any, timeout_s: float | None = None) -> None:
+    """Wait until a process has ended, or for so long."""
+    if _exitcode(process) is None and connection.wait([process.sentinel], timeout_s):
+        with _ASKING:
+            process.join()
 
 
 def _stopped_family(pid: int) -> set[psutil.Process]:

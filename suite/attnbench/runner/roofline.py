@@ -46,11 +46,11 @@ def busy() -> str | None:
     return f"other programs use {percent:.0f} % of the processors: the peaks will come out too low; measure again when this machine is idle"
 
 
-def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Tell) -> Peaks:
+def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Tell, alone_on: str | None = None) -> Peaks:
     """The stored peaks of this machine; without any they are measured, which takes about 15 s, and stored.
 
     announce: called with a message about that, and about what goes wrong; peaks that cannot be stored are returned all the same.
-    Takes `measurement_lock`, which the caller must not hold.
+    alone_on: the GPU that it is to have to itself; None for the whole machine. Takes `measurement_lock`, which the caller must not hold.
 
     Raises Unavailable when there is no such device, AttnbenchError when measuring fails.
     """
@@ -59,7 +59,7 @@ def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Te
     known = known_peaks(results, machine, device, threads, gpu)
     if known is not None:
         return known
-    with measurement_lock():
+    with measurement_lock(gpu=alone_on):
         known = known_peaks(results, machine, device, threads, gpu)  # another process may have been at it
         if known is not None:
             return known
@@ -79,12 +79,14 @@ def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Te
 class Roof:
     """A machine's peaks, with which a run compares its times: looked up or measured when they are first asked for.
 
-    announce: called with messages about that. A run goes on without peaks where they cannot be measured.
+    announce: called with messages about that. A run goes on without peaks where they cannot be measured. gpu: the GPU that the run has to
+    itself; None for the whole machine.
     """
 
     results: Path
     start: Start
     announce: Tell = lambda said: None
+    gpu: str | None = None
     _found: dict[str, Peaks | None] = field(default_factory=dict)
     _measured_again: set[str] = field(default_factory=set)
 
@@ -93,7 +95,7 @@ class Roof:
         if device not in self._found:
             self._found[device] = None
             try:
-                self._found[device] = peaks_of_this_machine(self.results, device, self.start, self.announce)
+                self._found[device] = peaks_of_this_machine(self.results, device, self.start, self.announce, self.gpu)
             except Unavailable:  # as every cell of the device will say
                 pass
             except (AttnbenchError, OSError) as error:  # the second of temporary files: no reason to measure nothing
@@ -111,7 +113,7 @@ class Roof:
         self._measured_again.add(device)
         self.announce(f"a time looks impossible: measuring what this machine's {device} can do once more")
         try:
-            with measurement_lock():
+            with measurement_lock(gpu=self.gpu):
                 better = best_of(known, measure_peaks(device, self.start))
                 store_peaks(self.results, environment.machine_name(), better)
         except (AttnbenchError, OSError) as error:

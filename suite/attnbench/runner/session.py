@@ -105,7 +105,7 @@ def _timed(cell: Cell, session: Session) -> Record:
 def _trained(cell: Cell, session: Session, stop: Stop | None) -> Record:
     """The record of a training run, beside which others may run: its accuracy counts, and no time does."""
     facts, checkpoint = _facts(cell, session), session.checkpoint(cell)
-    with measurement_lock(True, stop.is_set if stop else lambda: False, session.gpu):
+    with measurement_lock(session.limits.jobs, stop.is_set if stop else lambda: False, session.gpu):
         run = _Run(cell, session, checkpoint, stop)
     result = run.result
     if checkpoint is not None and result.status not in RESUMED:

@@ -79,7 +79,7 @@ def _faults(file: Path, place: tuple[str, ...], known: tuple[Collection[str], Co
             yield from (Fault(file, None, "error", what) for what in _machine_errors(file))
         case ("README.md",) | ("asv", *_):
             pass
-        case ("checkpoints", name) if name.endswith(".pt"):
+        case ("checkpoints", name) if name.endswith((".pt", ".run")):
             yield Fault(file, None, "warning", "a training run was cut short; the command that began it goes on with it")
         case _:
             yield Fault(file, None, "error", f"no file belongs here; a results folder holds {LAYOUT}")

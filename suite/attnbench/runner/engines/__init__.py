@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -92,8 +92,8 @@ class Engine(Protocol):
     def submit(self, work: Work, place: Place) -> None:
         """Begin a piece of work."""
 
-    def wait(self) -> Sequence[Done]:
-        """What has been done since; nothing where only the places changed."""
+    def wait(self) -> Iterable[Done]:
+        """What has been done since, one by one; nothing where only the places changed."""
 
     def stop(self) -> None:
         """End what runs, so that nothing of it goes on."""

@@ -13,7 +13,7 @@ from attnbench.runner.engines import Done, Place, Work, run_cells
 from attnbench.runner.gate import Gate, check
 from attnbench.runner.here import Machine, this_machine
 from attnbench.runner.larger_sizes import RanOut
-from attnbench.runner.lock import Cancelled, measurement_lock
+from attnbench.runner.lock import Cancelled
 from attnbench.runner.parent import Stop, Stopped
 from attnbench.runner.plan import Plan
 from attnbench.runner.schedule import Schedule
@@ -21,10 +21,18 @@ from attnbench.runner.session import Session, run
 from attnbench.store import environment
 from attnbench.store.record import Record
 
+EACH_BYTES = 3 * 2**30  # of a machine's memory, for each of the cells that run side by side
 
-def default_jobs(device: str) -> int:
-    """How many cells that are not timed run side by side where nothing is said: one a core; on a GPU one, for its memory is one's own."""
-    return environment.physical_cores() if device == "cpu" else 1
+
+def default_jobs(machine: Machine) -> int:
+    """How many cells that are not timed run side by side where nothing is said: one a core if the memory allows; on a GPU one."""
+    return most_jobs(machine, environment.physical_cores()) if machine.device == "cpu" else 1
+
+
+def most_jobs(machine: Machine, cores: int) -> int:
+    """How many cells that are not timed so many cores of a machine can run side by side, each with EACH_BYTES of its memory."""
+    memory = machine.facts.get("memory_bytes")
+    return max(1, min(cores, memory // EACH_BYTES if isinstance(memory, int) else cores))
 
 
 class Local:
@@ -84,8 +92,7 @@ class Local:
     def _do(self, work: Work, session: Session, stop: Stop | None) -> Done:
         if isinstance(work, Cell):
             return Done(work, self._place, record=run(work, session, stop))
-        with measurement_lock(shared=True, given_up=self._stop.is_set):
-            return Done(work, self._place, found=check(work, session.start, session.limits, stop))
+        return Done(work, self._place, found=check(work, session.start, session.limits, stop=stop))
 
 
 def run_one_by_one(cells: Sequence[Cell], session: Session, gate: Gate, ran_out: RanOut | None = None) -> list[Record]:

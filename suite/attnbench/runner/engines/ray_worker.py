@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,6 @@ from attnbench.runner.cell import Cell, CheckRequest
 from attnbench.runner.gate import check
 from attnbench.runner.here import Machine, this_machine
 from attnbench.runner.jobs import Result
-from attnbench.runner.lock import measurement_lock
 from attnbench.runner.quiet import Quiet
 from attnbench.runner.roofline import Roof
 from attnbench.runner.session import Session
@@ -27,30 +27,37 @@ from attnbench.store.probe import fact
 from attnbench.store.record import Record
 
 SOURCES = ("commit", "attnbench", "torch", "architecture")  # facts in which a node must agree with the driver
-HARDWARE = ("cpu", "cores", "logical_cores", "threads", "processor_quota", "memory_bytes", "gpus")
-MEMORY_STEP = 2**30  # the memory of two machines of one kind differs by a little
+HARDWARE = ("cpu", "cores", "logical_cores", "threads", "processor_quota")
+OF_GPU = ("name", "memory.total", "power.limit", "mig.mode.current")  # what does not change from one minute to the next
+AS_MUCH = 1.05  # times the memory of another machine: two of one kind differ by a little
 
 
 @dataclass(frozen=True)
 class About:
-    """What a node is: its machine, what its times depend on, and what its numbers depend on. threads: as here.threads gives them."""
+    """What a node is: its machine, what its times depend on, and what its numbers depend on.
+
+    threads: as here.threads gives them. memory: in bytes, 0 where unknown. gpus: the names of its GPUs.
+    """
 
     machine: Machine
     hardware: str
     sources: dict[str, str]
     threads: float
+    memory: int
+    gpus: tuple[str, ...]
 
-    @property
-    def kind(self) -> tuple[str, str]:
-        """Equal for nodes whose times may stand in one table: their machines have one name, and are alike."""
-        return self.machine.name, self.hardware
+    def is_like(self, other: About) -> bool:
+        """Whether times of the two may stand in one table: their machines have one name, and are alike."""
+        less, more = sorted((self.memory, other.memory))
+        return (self.machine.name, self.hardware) == (other.machine.name, other.hardware) and more <= AS_MUCH * less
 
 
 @dataclass(frozen=True)
 class Task:
     """A cell or a check as it is sent to a node.
 
-    files: the contents of those that it is loaded from. fingerprint: of its sources. peaks: of the node, if they are known.
+    files: the contents of those that it is loaded from. fingerprint: of its sources. peaks: of the node, if they are known. mark: a file
+    that the driver keeps beside checkpoints while it runs, by which a node sees that it has the same file system.
     """
 
     work: Cell | CheckRequest
@@ -58,6 +65,7 @@ class Task:
     fingerprint: str
     session: Session
     peaks: Peaks | None = None
+    mark: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -82,9 +90,11 @@ def sources() -> dict[str, str]:
 def about(device: str) -> About:
     """What the node of this process is."""
     machine = this_machine(device)
-    memory = (machine.facts.get("memory_bytes") or 0) // MEMORY_STEP
-    alike = [str({**machine.facts, "memory_bytes": memory}.get(name)) for name in HARDWARE]
-    return About(machine, hashlib.sha256("\n".join(alike).encode()).hexdigest()[:8], sources(), here.threads())
+    gpus = [card for card in machine.facts.get("gpus") or [] if isinstance(card, dict)]
+    alike = [str(machine.facts.get(name)) for name in HARDWARE] + [str([card.get(name) for name in OF_GPU]) for card in gpus]
+    hardware = hashlib.sha256("\n".join(alike).encode()).hexdigest()[:8]
+    names = tuple(str(card.get("name")) for card in gpus)
+    return About(machine, hardware, sources(), here.threads(), machine.facts.get("memory_bytes") or 0, names)
 
 
 def files_of(work: Cell | CheckRequest) -> list[str]:
@@ -114,18 +124,17 @@ def run(task: Task) -> Answer:
     with tempfile.TemporaryDirectory(prefix="attnbench-") as name:
         folder = Path(name)
         work = _placed(task, folder)
-        session = _session(task.session, work.device if isinstance(work, CheckRequest) else work.spec.device)
+        session = _session(task, work.device if isinstance(work, CheckRequest) else work.spec.device)
         if fingerprint_of(work) != task.fingerprint:
             raise OtherSources(f"the sources of {label(work)} are others there than here; install the same on both, without changes")
         if isinstance(work, CheckRequest):
-            with measurement_lock(shared=True, gpu=session.gpu):
-                return Answer(found=check(work, session.start, session.limits))
+            return Answer(found=check(work, session.start, session.limits, session.gpu))
         if not work.is_timed:
             return Answer(record=run_cell(work, session))
         machine, device = environment.machine_name(), work.spec.device
         if task.peaks is not None:
             store_peaks(folder, machine, task.peaks)
-        roof = Roof(folder, session.start)
+        roof = Roof(folder, session.start, gpu=session.gpu)
         record = run_cell(work, replace(session, roof=roof))
         peaks = roof.of(device)
         return Answer(record=record, peaks=None if peaks == task.peaks else peaks)
@@ -134,13 +143,14 @@ def run(task: Task) -> Answer:
 _quiets: dict[str, Quiet] = {}  # by session: a process runs many cells, and need not look at its machine before each
 
 
-def _session(given: Session, device: str) -> Session:
-    """The session, as it is on this node."""
-    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") if device == "cuda" else None
+def _session(task: Task, device: str) -> Session:
+    """The session, as it is on this node; on each GPU it has a name of its own, for within a session times are compared with each other."""
+    given, gpu = task.session, os.environ.get("CUDA_VISIBLE_DEVICES", "") if device == "cuda" else None
+    name = given.name if gpu is None else f"{given.name}-gpu-{re.sub('[^A-Za-z0-9]', '-', gpu)}"
     # To look whether a machine is quiet takes all of it, which nobody has on whose other GPUs cells run.
     quiet = Quiet() if gpu is not None else _quiets.setdefault(given.name, Quiet(given.quiet.patience_s))
-    checkpoints = given.checkpoints if given.checkpoints and given.checkpoints.parent.is_dir() else None  # a file system that nodes share
-    return replace(given, quiet=quiet, checkpoints=checkpoints, gpu=gpu)
+    checkpoints = given.checkpoints if task.mark is not None and fact(task.mark.exists) else None
+    return replace(given, name=name, quiet=quiet, checkpoints=checkpoints, gpu=gpu)
 
 
 def _placed(task: Task, folder: Path) -> Cell | CheckRequest:
