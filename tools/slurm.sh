@@ -28,9 +28,10 @@ first=${nodes[0]}
 port=$((20000 + SLURM_JOB_ID % 10000)) # two jobs may share a node
 ip=$(srun --nodes=1 --ntasks=1 --nodelist="$first" hostname --ip-address)
 address="${ip%% *}:$port"
-node=(--num-cpus="${SLURM_CPUS_PER_TASK:-1}" --num-gpus="${SLURM_GPUS_ON_NODE:-0}" --disable-usage-stats --block)
+cpus=${SLURM_CPUS_PER_TASK:-1} # which srun does not take over from sbatch since SLURM 22.05
+node=(--num-cpus="$cpus" --num-gpus="${SLURM_GPUS_ON_NODE:-0}" --disable-usage-stats --block)
 
-srun --nodes=1 --ntasks=1 --nodelist="$first" \
+srun --nodes=1 --ntasks=1 --cpus-per-task="$cpus" --nodelist="$first" \
     ray start --head --node-ip-address="${ip%% *}" --port="$port" --include-dashboard=false "${node[@]}" &
 head=$!
 until ray status --address "$address" > /dev/null 2>&1; do
@@ -39,7 +40,8 @@ until ray status --address "$address" > /dev/null 2>&1; do
 done
 if ((${#nodes[@]} > 1)); then
     others=$((${#nodes[@]} - 1))
-    srun --nodes="$others" --ntasks="$others" --exclude="$first" ray start --address="$address" "${node[@]}" &
+    srun --nodes="$others" --ntasks="$others" --cpus-per-task="$cpus" --exclude="$first" \
+        ray start --address="$address" "${node[@]}" &
 fi
 
 attnbench run --engine ray --address "$address" "$@" &

@@ -10,10 +10,10 @@ from attnbench.analysis.frame import frame
 from attnbench.analysis.frontiers import frontiers
 from attnbench.analysis.overall import time_to_target
 from attnbench.analysis.ranking import ranking
-from attnbench.analysis.settings import SETTING, setting_of
+from attnbench.analysis.settings import setting_of
 from attnbench.analysis.step_times import step_times
 from attnbench.analysis.training_time import TIMED_ON, with_training_time
-from attnbench.store.facts import TIMING
+from attnbench.store.facts import APART, TIMING
 from attnbench.store.record import Record
 from helpers.records import make_record, make_spec
 
@@ -21,7 +21,7 @@ MODEL = {"task": "mnist", "data": "embedded:1", "block": "residual", "num_layers
 STEPS = 200.0
 
 
-def trained(variant: str, seed: int = 0, machine: str = "desk", threads: int = 1, accuracy: float = 0.9, **facts: Any) -> Record:
+def trained(variant: str, seed: int = 0, machine: str = "desk", accuracy: float = 0.9, **facts: Any) -> Record:
     """A training run, that reached its target half way."""
     spec = make_spec(track="task", variant=variant, epochs=1, lr=1e-3, seed=seed, **MODEL)
     learnt = {
@@ -31,7 +31,7 @@ def trained(variant: str, seed: int = 0, machine: str = "desk", threads: int = 1
         "training_tokens": [1e5],
         "peak_memory_bytes": [1e6],
     }
-    environment = {"torch": "2.13.0", "threads": threads, "architecture": "x86_64", **facts}
+    environment = {"torch": "2.13.0", "threads": 1, "architecture": "x86_64", "timing": APART, **facts}
     curve = {"step": [0.0, STEPS], "wall_s": [0.0, 77.0], "validation_accuracy": [0.1, accuracy]}
     return make_record(spec, machine=machine, measurements=learnt, environment=environment, curve=curve)
 
@@ -57,8 +57,24 @@ def test_accuracies_of_one_thread_are_pooled_over_machines_and_those_of_more_are
     (row,) = ranking(frame(one), "result", "task").to_dict("records")
     assert (row["machine"], row["threads"], row["records"]) == ("any x86_64", 1, 3) and row["value"] == pytest.approx(0.81)
     assert len({setting_of(record) for record in one}) == 1
-    two = [trained("softmax", seed, machine, threads=2) for seed, machine in enumerate(("desk", "laptop"))]
-    assert set(ranking(frame(two), "result", "task")["machine"]) == {"desk", "laptop"}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_older_training_runs_were_timed_and_stay_with_their_machine_also_those_of_one_thread(threads: int) -> None:
+    facts = {"torch": "2.13.0", "threads": threads, "architecture": "x86_64"}
+    old = []
+    for machine, seconds in (("slow", 100.0), ("fast", 10.0)):
+        measured = {"accuracy": [0.9], "train_s": [seconds], "time_to_target_s": [seconds], "drift_anchor_s": [5e-3] * 6}
+        spec = make_spec(track="task", epochs=1, lr=1e-3, **MODEL)
+        old.append(make_record(spec, machine=machine, environment=facts, measurements=measured))
+    for found in (ranking(frame(old), "result", "task"), frontiers(frame(old)), time_to_target(frame(old))):
+        assert sorted(found["machine"]) == ["fast", "slow"]
+    assert len({setting_of(record) for record in old}) == 2
+
+
+def test_a_quota_below_one_processor_slows_what_is_timed_and_changes_nothing_that_is_learnt() -> None:
+    assert setting_of(trained("softmax", processor_quota=0.5)) == setting_of(trained("softmax"))
+    assert setting_of(step("softmax", 0.01, processor_quota=0.5)) != setting_of(step("softmax", 0.01))
 
 
 @pytest.mark.parametrize("other", [{"torch": "2.14.0"}, {"architecture": "aarch64"}])
@@ -83,7 +99,8 @@ def test_a_training_run_takes_its_steps_times_the_seconds_of_a_step() -> None:
 
 
 def test_without_a_step_that_counts_there_is_no_time() -> None:
-    for steps in ([], [step("orthogonal", 0.01)], [step("softmax", 0.01, other_load=0.9)], [step("softmax", 0.01, torch="1.0")]):
+    other = ({"other_load": 0.9}, {"torch": "1.0"}, {"architecture": "aarch64"})
+    for steps in ([], [step("orthogonal", 0.01)], *([step("softmax", 0.01, **facts)] for facts in other)):
         found = timed(trained("softmax"), *steps)
         assert "train_s" not in found.measurements and "wall_s" not in found.curve
 
@@ -109,4 +126,13 @@ def test_the_frontier_of_time_is_by_the_seconds_of_a_step() -> None:
     assert rows["cost"].to_dict() == pytest.approx({"softmax": 2.0, "orthogonal": 6.0}, rel=0.01)
     reached = time_to_target(frame(records)).set_index("label")
     assert reached["value"].to_dict() == pytest.approx({"softmax": 1.0, "orthogonal": 3.0}, rel=0.01)
-    assert list(reached["reached"]) == [3, 3] and list(rows.columns)[: len(SETTING["task"]) - 1]
+    assert list(reached["reached"]) == [3, 3]
+    for found in (rows, reached):
+        assert set(found["machine"]) == {"any x86_64"} and set(found["timed_on"]) == {"desk, 2 threads"}
+
+
+def test_a_run_that_ended_early_costs_a_whole_training_on_the_frontier() -> None:
+    """What a mechanism that diverges at the first step would take is no less for that."""
+    records = [trained("softmax"), trained("orthogonal", accuracy=0.1), step("softmax", 0.01), step("orthogonal", 0.03)]
+    records[1].measurements["steps"] = [1.0]
+    assert frontiers(frame(records)).set_index("label")["cost"].to_dict() == pytest.approx({"softmax": 2.0, "orthogonal": 6.0}, rel=0.01)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from attnbench.analysis import frontiers, overall, ranking, scaling
 from attnbench.analysis.frame import frame
-from attnbench.store.facts import TIMING
+from attnbench.store.facts import APART, TIMING
 from attnbench.store.record import Record
 from helpers import site_records
 from helpers.paths import FIXTURES
@@ -47,7 +47,7 @@ def _trained() -> Iterator[Record]:
             spec = make_spec(variant=variant, track="task", mode="training", epochs=2, lr=1e-3, seed=seed, **model)
             learnt = {"accuracy": [0.8 + 0.05 * place + 0.01 * seed], "steps": [200.0], "peak_memory_bytes": [1e6 * (1 + place)]}
             reached = {"steps_to_target": [100.0]} if seed else {}
-            facts = {**site_records.ENVIRONMENT, "threads": 1, "architecture": "x86_64"}
+            facts = {**site_records.ENVIRONMENT, "threads": 1, "architecture": "x86_64", "timing": APART}
             machine = ("desk", "laptop")[seed % 2]
             yield site_records.record(spec, machine=machine, measurements={**learnt, **reached}, environment=facts)
             step = make_spec(variant=variant, track="step", mode="training", seed=seed, **model)

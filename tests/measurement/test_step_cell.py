@@ -9,9 +9,12 @@ import torch
 
 import attnbench
 from attnbench import registry
+from attnbench.errors import Incorrect
 from attnbench.measurement.inputs import DrawnRows
 from attnbench.measurement.tracks import measure_cell
 from attnbench.measurement.tracks.step import StepTrial
+from attnbench.measurement.verify.closeness import Verified
+from attnbench.measurement.verify.stack import verify_model
 from attnbench.runner.cell import resolve
 from attnbench.runner.engines.local import run_one_by_one
 from attnbench.runner.gate import Gate
@@ -72,6 +75,22 @@ def test_it_is_timed_beside_softmax_and_verified(axes: dict[str, str]) -> None:
     assert wanted <= found.samples.keys()
     assert len(found.samples["training_s"]) == len(found.samples["anchor_ratio"]) and found.samples["error_share"][0] <= 1
     assert found.samples["verified_rows"] == [32.0 * registry.load("tasks", "digits").seq_len] and found.clocks["training_s"] == "wall"
+
+
+def test_where_the_plain_form_lost_little_in_a_narrow_dtype_more_is_known_of_its_rounding_and_no_wrong_result_passes() -> None:
+    deep = {"variant": "orthogonal", "block": "skipless", "num_layers": 6}
+    mixed, whole = trial_of(spec_of(dtype="bfloat16", **deep)), trial_of(spec_of(**deep))
+    results = mixed.results(mixed.call(0))
+    rows = mixed.inputs.copies()[0]
+
+    def verify(results: list[torch.Tensor]) -> Verified:
+        shape = len(rows), registry.load("tasks", "digits").seq_len
+        return verify_model(mixed.original, lambda model: whole._of(model, rows), results, shape, torch.bfloat16)
+
+    assert verify(results).samples["error_share"][0] <= 1
+    for wrong in ([1.1 * results[0], *results[1:]], [results[0], *(1.5 * x for x in results[1:])]):
+        with pytest.raises(Incorrect):
+            verify(wrong)
 
 
 def test_a_step_changes_no_weight_and_leaves_clipped_gradients() -> None:

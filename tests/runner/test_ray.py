@@ -17,6 +17,7 @@ from attnbench.errors import AttnbenchError, BadInput
 from attnbench.runner import load
 from attnbench.runner.cell import resolve
 from attnbench.runner.engines import ray_worker
+from attnbench.runner.here import Machine
 from attnbench.runner.session import Session
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
@@ -70,6 +71,8 @@ def test_three_nodes_give_the_same_cells_statuses_and_accuracies_as_this_machine
     assert len(local) == 10 and {id: outcome(record) for id, record in local.items()} == {
         id: outcome(record) for id, record in spread.items()
     }
+    # Times are compared within a session, and each node has its own.
+    assert len({record.session for record in local.values()}) == 1 < len({record.session for record in spread.values()}) <= 3
     for record in spread.values():
         assert record.environment["threads"] == (1 if record.spec.track == "task" else local[record.id].environment["threads"])
         assert ("beside" in record.environment) == (record.spec.track == "task")
@@ -83,13 +86,18 @@ def test_nodes_and_the_driver_are_killed_and_every_cell_is_recorded_once(results
         on_ray = ("--engine", "ray", "--address", nodes.address)
         with running(results, *on_ray, grid=TRAININGS) as (process, _):
             assert process.stdout is not None
+            printed = []
             for number in range(1, 4):
-                next(line for line in process.stdout if line.startswith(f"[{number}/"))
+                for line in process.stdout:
+                    printed.append(line)
+                    if line.startswith(f"[{number}/"):
+                        break
                 nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)  # SIGKILL
                 nodes.add_node(num_cpus=CPUS)
             wait_for(lambda: bool(stored(results)))
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
+            assert "lost its worker" in "".join([*printed, *process.stdout])
         kept = stored(results)
         assert 0 < len(kept) < 8
         with running(results, *on_ray, grid=TRAININGS) as (process, _):
@@ -116,6 +124,23 @@ def test_a_node_with_other_sources_is_refused_and_said_to_be(results: Path, tmp_
     assert process.returncode == 1
     assert "is refused: its commit is None, and here it is " in printed
     assert "has no node that may run cells" in complained
+
+
+def about(name: str = "node", memory: int = 126 * 2**30, clock: str = "345 MHz", **facts: object) -> ray_worker.About:
+    """What a node with two GPUs says of itself."""
+    card = {"name": "H100", "memory.total": "81559 MiB", "power.limit": "700 W", "clocks.sm": clock}
+    given = {"cpu": "a processor", "cores": 16, "memory_bytes": memory, "gpus": [card, card], **facts}
+    return ray_worker.about_of(Machine(name, "cuda", given, False), {}, 16.0)
+
+
+def test_nodes_are_alike_by_what_does_not_change_from_one_minute_to_the_next() -> None:
+    one = about()
+    assert one.gpus == ("H100", "H100")
+    for alike in (about(), about(clock="1980 MHz"), about(memory=126 * 2**30 - 1), about(memory=int(1.02 * 126 * 2**30))):
+        assert one.is_like(alike) and alike.is_like(one)
+    for other in (about("another"), about(memory=64 * 2**30), about(cores=8), about(gpus=[{"name": "H200"}]), about(gpus=None)):
+        assert not one.is_like(other) and not other.is_like(one)
+    assert about(memory_bytes=None).memory == 0 and about(memory_bytes=None).is_like(about(memory_bytes=None))
 
 
 def test_without_ray_it_says_what_to_install(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +176,20 @@ def test_a_file_that_a_node_does_not_have_goes_with_its_cell(tmp_path: Path) -> 
     answer = ray_worker.run(ray_worker.Task(cell, files, cell.fingerprint, Session("session")))
     assert answer.record is not None and answer.record.status == "ok", answer
     assert "--variant mine.py" in answer.record.command
+
+
+@pytest.mark.usefixtures("_own_family")
+def test_checkpoints_are_where_the_drivers_mark_is_seen_and_a_gpu_has_a_session_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, work = tmp_path / "session.run", resolve(make_spec(seq_len=16))
+    task = ray_worker.Task(work, {}, work.fingerprint, Session("session", checkpoints=tmp_path), mark=mark)
+    assert ray_worker.session_of(task, "cpu").checkpoints is None, "a folder of the same name on a node of its own"
+    mark.touch()
+    assert ray_worker.session_of(task, "cpu").checkpoints == tmp_path
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    names = [ray_worker.session_of(task, device).name for device in ("cpu", "cuda")]
+    assert names == ["session", "session-gpu-3"] and ray_worker.session_of(task, "cuda").gpu == "3"
 
 
 @pytest.mark.usefixtures("_own_family")

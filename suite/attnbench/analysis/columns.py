@@ -47,7 +47,11 @@ _OWN = MappingProxyType(
             "number", "torch's threads on the CPU, or the share of one processor that a quota allowed; missing where unknown"
         ),
         "gpu": Column("text", "the GPU's own name; missing on the CPU, and where the record does not say which of several it was"),
-        "timing": Column("text", "the rule of the rounds: settled; alone for pytest-benchmark's; missing for the rule before"),
+        "timing": Column(
+            "text",
+            "the rule of the rounds: settled; alone for pytest-benchmark's; missing for the rule before. Apart for a training run, the "
+            "steps of which are timed apart",
+        ),
         "implementation": Column("text", "the mechanism's code on that device: tuned, compiled or reference; missing where unknown"),
         "not_compared": Column(
             "text", "why the output was not compared with its definition, for which the cell has no rank; missing where it was"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.store.facts import DRIFT_BASELINE
+from attnbench.store.facts import APART, DRIFT_BASELINE
 from attnbench.store.record import Record
 
 LIMIT = 1.3  # ratio; 99 in 100 cells of quiet machines stay below it from before to after, and other programs give 1.5 to 3
@@ -40,7 +40,7 @@ class Drift:
     """The speed of the drift anchor over the cells of a session.
 
     cells:    how many were timed beside the anchor.
-    timed:    how many were to be timed at all.
+    timed:    how many were to be timed at all, older training runs among them.
     median_s: median over cells of their medians.
     ratio:    95th over 5th percentile of the cells' medians.
     baseline: median_s over what the anchor took when the machine's peaks were measured; None when that is not known.
@@ -115,7 +115,7 @@ class Drifts:
         key = record.machine, record.session
         session = self._sessions.setdefault(key, _Session([], [], [], []))
         anchors = tuple(record.measurements.get(name, ()) for name in ("drift_anchor_s", "anchor_s"))
-        session.timed += record.spec.is_timed
+        session.timed += record.spec.is_timed or record.environment.get("timing") != APART
         session.places.append(self._seen)
         session.started.append((record.started_at, record.id))  # of cells that began in the same second any order will do, if it is one
         session.shapes.append((record.environment.get("threads"), *_shape(record.spec)) if anchors != _NONE else None)

@@ -32,9 +32,10 @@ def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None 
     """Which mechanisms are on the Pareto frontier of test result against training time ("time") or peak memory ("memory"), on every task.
 
     Columns: the setting's; label, variant; metric, the name of the test metric; gain, its mean over seeds, or the median where some seeds
-    learned and some did not; cost, the median over seeds, in seconds or bytes; place: "frontier", "undecided" or "dominated", as
-    stats.frontier says. A mechanism that lacks a result or a cost above zero in one of its seeds is left out; so is, for times, one whose
-    seconds do not count.
+    learned and some did not; cost, in bytes the median over seeds, in seconds that of all steps, also where a run ended before them; place:
+    "frontier", "undecided" or "dominated", as stats.frontier says; timed_on: the machine and threads whose seconds they are, missing where
+    that is the setting's. A mechanism that lacks a result or a cost above zero in one of its seeds is left out; so is, for times, one
+    whose seconds do not count.
     """
     import pandas as pd
 
@@ -49,18 +50,21 @@ def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None 
             if places:
                 told = _placed(entries, places, metric, spent, lookup)
                 found += [
-                    (*setting, entries[place].label, entries[place].variant, metric, *of) for place, of in zip(places, told, strict=True)
+                    (*setting, entries[place].label, entries[place].variant, metric, *of, spent.where)
+                    for place, of in zip(places, told, strict=True)
                 ]
-    names = ("label", "variant", "metric", "gain", "cost", "place")
+    names = ("label", "variant", "metric", "gain", "cost", "place", "timed_on")
     return pd.DataFrame(found, columns=[*SETTING["task"], *names])
 
 
 @dataclass(frozen=True)
 class _Spent:
-    """The costs of the mechanisms of a setting, by their place among its entries, and of some places, whether each is surely cheaper."""
+    """The costs of the mechanisms of a setting, by their place among its entries; of some places, whether each is surely cheaper; and where
+    they were timed, if not on the machine of the setting."""
 
     costs: Mapping[int, float]
     cheaper: Callable[[Sequence[int]], NDArray[np.bool_]]
+    where: str | None = None
 
 
 def _placed(
@@ -91,10 +95,11 @@ class _Seconds:
         if timed is None or not done:
             whole = time_table(self._measured, setting, entries, "train_s")
             return _Spent({place: math.exp(whole.seconds.log[place]) for place in counting(whole)}, whole.cheaper)
-        steps = {place: [done[record][0] for record in entry.records if record in done] for place, entry in enumerate(entries)}
-        seconds = {place: timed.seconds(entries[place].label) for place, own in steps.items() if own}
-        costs = {place: median(steps[place]) * of for place, of in seconds.items() if of is not None}
-        return _Spent(costs, lambda places: timed.table.cheaper([timed.places[entries[place].label] for place in places]))
+        trained = [place for place, entry in enumerate(entries) if any(record in done for record in entry.records)]
+        steps = max(done[record][0] for place in trained for record in entries[place].records if record in done)  # one that diverges ends
+        seconds = {place: timed.seconds(entries[place].label) for place in trained}
+        costs = {place: steps * of for place, of in seconds.items() if of is not None}
+        return _Spent(costs, lambda places: timed.table.cheaper([timed.places[entries[place].label] for place in places]), timed.where)
 
 
 def _bytes(entries: Sequence[Entry], samples: Mapping[int, list[float]]) -> _Spent:

@@ -151,8 +151,9 @@ def time_to_target(table: pd.DataFrame, labels: Labels | None = None) -> pd.Data
     They are the steps until then times the seconds of a step, which are timed apart (step_times); older records measured them.
 
     Columns: the setting's; label, variant; reached: the number of seeds that reached the target; seeds: the number of seeds; value, low,
-    high: median and range of the times of those that reached it. A seed that did not is counted in `seeds` and gives no time. Mechanisms
-    whose times do not count are left out.
+    high: median and range of the times of those that reached it; timed_on: the machine and threads whose seconds they are, missing where
+    that is the setting's. A seed that did not reach it is counted in `seeds` and gives no time. Mechanisms whose times do not count are
+    left out.
     """
     import pandas as pd
 
@@ -161,8 +162,10 @@ def time_to_target(table: pd.DataFrame, labels: Labels | None = None) -> pd.Data
     for setting, entries, lookup in settings(comparable(table, "task", labels), "task", ("steps", "steps_to_target", "time_to_target_s")):
         timed = of_setting(steps, setting)
         for entry in entries:
+            where = None
             if any(record in lookup["steps"] for record in entry.records):
                 reached, factor = lookup["steps_to_target"], timed.seconds(entry.label) if timed else None
+                where = timed.where if timed else None
             else:
                 reached, factor = lookup["time_to_target_s"], None if entry.flag or entry.drift else 1.0
             if factor is None:
@@ -170,6 +173,6 @@ def time_to_target(table: pd.DataFrame, labels: Labels | None = None) -> pd.Data
             times = [reached[record][0] * factor for record in entry.records if record in reached]
             numbers = (median(times), min(times), max(times)) if times else (math.nan,) * 3
             done = sum(status == "ok" for status in entry.statuses)
-            found.append((*setting, entry.label, entry.variant, len(times), done, *numbers))
-    names = ("label", "variant", "reached", "seeds", "value", "low", "high")
+            found.append((*setting, entry.label, entry.variant, len(times), done, *numbers, where))
+    names = ("label", "variant", "reached", "seeds", "value", "low", "high", "timed_on")
     return pd.DataFrame(found, columns=[*SETTING["task"], *names])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from attnbench.analysis.labels import USUAL, Labels, canonical
 from attnbench.errors import BadInput
 from attnbench.spec.plain import plain_params
+from attnbench.store.facts import APART
 from attnbench.store.newest import newest, newest_places
 from attnbench.store.ran_on import ran_on
 from attnbench.store.record import PYTEST_BENCHMARK, Record
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # thread the machine is any of its architecture: see `machine_of`.
 BENCH = ("machine", "device", "gpu", "threads", "dtype", "torch")
 _SHARED = (*BENCH, "causal", "batch_size", "num_heads", "head_dim")
+ANY = "any"  # in place of a machine's name, before an architecture
 _OPTIONS = ("token_shift", "init_norm")  # of a model
 # The axes on which two results of a track must agree to be compared. The machine stands for its hardware, of which threads and the GPU are
 # the part that was used; data for source and fingerprint; timing for the rule of the rounds, which is missing in older records.
@@ -62,19 +64,18 @@ def _outside_spec(record: Record) -> dict[str, object]:
 
 
 def machine_of(record: Record) -> str:
-    """The machine in a record's setting: its name, or "any x86_64" of a training run with one thread, whose accuracy is that of any such.
+    """The machine in a record's setting: its name, or "any x86_64" of a training run by the protocol, whose accuracy is that of any such.
 
-    The protocol gives a training run one thread so that its accuracy does not depend on the machine; its build of torch and, on a GPU, the
-    GPU are axes of their own.
+    The protocol gives a training run one thread so that its accuracy does not depend on the machine, and counts none of its times; its
+    build of torch and, on a GPU, the GPU are axes of their own. Older records measured times, so that they stay with their machine.
     """
-    architecture = record.environment.get("architecture")
-    return _any_machine(record.spec.track, ran_on(record.spec.device, record.environment).threads, architecture) or record.machine
+    return _any_machine(record.spec.track, record.environment.get("timing"), record.environment.get("architecture")) or record.machine
 
 
-def _any_machine(track: str, threads: float | None, architecture: object) -> str | None:
-    """What stands for the machine of a training run with one thread; None for any other, and where its architecture is not known."""
-    is_protocol = track == "task" and threads is not None and threads <= 1
-    return f"any {architecture}" if is_protocol and isinstance(architecture, str) and architecture else None
+def _any_machine(track: str, timing: object, architecture: object) -> str | None:
+    """What stands for the machine of a training run by the protocol; None for any other, and where its architecture is not known."""
+    is_protocol = track == "task" and timing == APART
+    return f"{ANY} {architecture}" if is_protocol and isinstance(architecture, str) and architecture else None
 
 
 def as_texts(values: Iterable[object]) -> Setting:
@@ -93,9 +94,10 @@ def without(setting: Setting, track: str, axis: str | None) -> Setting:
     return tuple(value for name, value in zip(SETTING[track], setting, strict=True) if name != axis)
 
 
-def model_of(track: str, setting: Sequence[object]) -> Setting:
-    """What a training run and the step cells of its model have in common, from the setting of either."""
-    return as_texts(value for name, value in zip(SETTING[track], setting, strict=True) if name not in _NOT_OF_MODEL)
+def model_of(track: str, setting: Sequence[object], architecture: str) -> Setting:
+    """What a training run and the step cells of its model have in common: the architecture of the machine, and the rest from the setting
+    of either."""
+    return as_texts((architecture, *(value for name, value in zip(SETTING[track], setting, strict=True) if name not in _NOT_OF_MODEL)))
 
 
 def grouped(records: Iterable[Record], but: Mapping[str, str] = MappingProxyType({})) -> list[list[Record]]:
@@ -157,7 +159,7 @@ def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None, ap
 
 def _machines(heads: pd.DataFrame) -> NDArray[np.object_]:
     """The machine in the setting of every record: see machine_of. heads: one row for each record."""
-    told = zip(*(heads[name].tolist() for name in ("track", "threads", "architecture", "machine")), strict=True)
+    told = zip(*(heads[name].tolist() for name in ("track", "timing", "architecture", "machine")), strict=True)
     return np.array([_any_machine(*of) or machine for *of, machine in told], dtype=object)
 
 

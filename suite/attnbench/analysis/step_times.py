@@ -11,7 +11,7 @@ import numpy as np
 
 from attnbench.analysis.entries import settings
 from attnbench.analysis.labels import Labels, threads_text
-from attnbench.analysis.settings import SETTING, Setting, as_texts, comparable, model_of
+from attnbench.analysis.settings import ANY, SETTING, Setting, as_texts, comparable, model_of
 from attnbench.analysis.time_medians import TimeMedians
 from attnbench.analysis.time_table import TimeTable
 from attnbench.analysis.times import time_table
@@ -44,9 +44,13 @@ def step_times(table: pd.DataFrame, labels: Labels | None) -> dict[Setting, Step
     """
     rows = comparable(table, "step", labels)
     times = TimeMedians(table, rows, "step", labels)
+    architectures = dict(zip(rows["record"].tolist(), rows["architecture"].tolist(), strict=True))
     found: dict[Setting, StepTimes] = {}
     for setting, entries, _ in settings(rows, "step", ()):
-        key, timed = model_of("step", setting), time_table(times, setting, entries, "training_s")
+        architecture = architectures[entries[0].records[0]]
+        if not isinstance(architecture, str):
+            continue
+        key, timed = model_of("step", setting, architecture), time_table(times, setting, entries, "training_s")
         places = {entries[place].label: place for place in counting(timed)}
         if key not in found or len(places) > len(found[key].places):
             found[key] = StepTimes(_where(setting), timed, places)
@@ -59,8 +63,9 @@ def _where(setting: Sequence[Any]) -> str:
 
 
 def of_setting(found: Mapping[Setting, StepTimes], setting: Sequence[Any]) -> StepTimes | None:
-    """The times of a step in a task's setting."""
-    return found.get(model_of("task", setting))
+    """The times of a step in a task's setting; None where there are none, and for older records, which measured times of their own."""
+    any_machine, _, architecture = str(setting[SETTING["task"].index("machine")]).partition(" ")
+    return found.get(model_of("task", setting, architecture)) if any_machine == ANY and architecture else None
 
 
 def counting(timed: TimeTable) -> list[int]:

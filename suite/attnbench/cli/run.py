@@ -183,7 +183,7 @@ def _say(console: Console, said: str) -> None:
 
 def _expected(todo: Sequence[Cell], estimate: Estimate, jobs: int) -> str:
     """How many cells are to run, how long that takes, and by what this is known."""
-    by = f"{estimate.records:,} records of this machine" if estimate.records else "rough numbers, for want of records of this machine"
+    by = f"{estimate.records:,} records" if estimate.records else "rough numbers, for want of records of this machine"
     seconds = sum(estimate.seconds(cell.spec) / (1 if cell.is_timed else jobs) for cell in todo)
     return f"{len(todo):,} cells to run, about {duration_text(seconds)} by {by}"
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from attnbench.spec.axes import Spec
 from attnbench.store import environment, hardware
+from attnbench.store.facts import APART
 from attnbench.store.probe import fact, output_of
 from attnbench.store.ran_on import RanOn, only_gpu, ran_on
 from attnbench.store.record import Record
@@ -118,14 +119,14 @@ class Machine:
     def can_use(self, record: Record) -> bool:
         """Whether another machine's record of a training run serves here as well, so that it is not made again.
 
-        It does if the run succeeded under the protocol that makes its accuracy one of this machine's too: one thread, the same build of
-        torch, the same architecture, and the same GPU if any. How a run failed elsewhere tells nothing.
+        It does if the run succeeded under the protocol that makes its accuracy one of this machine's too, with one thread, by the same
+        build of torch, on the same architecture, and the same GPU if any. How a run failed elsewhere tells nothing.
         """
         return not record.spec.is_timed and record.status == "ok" and self._trained_alike(record)
 
     def _trained_alike(self, record: Record) -> bool:
         theirs = record.environment
-        if theirs.get("threads") != 1 or any(theirs.get(name) != self.facts.get(name) for name in ("torch", "architecture")):
+        if theirs.get("timing") != APART or any(theirs.get(name) != self.facts.get(name) for name in ("torch", "architecture")):
             return False
         return record.spec.device != "cuda" or self._same_gpu(record)
 

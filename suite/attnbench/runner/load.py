@@ -20,6 +20,7 @@ from attnbench.store.probe import fact
 
 PROC = Path("/proc")
 SURE = 3.0  # standard deviations of the ticks: honest cells may not be flagged by noise of counting
+SEEN = 0.5  # least share of what processes used that ticks see: a fifth of a cell's work, in a rhythm of its own, fell between them
 TIMED = ("time", "train")  # how the names of the stages begin in which times are taken
 
 _SWITCHES = re.compile(rb"^nonvoluntary_ctxt_switches:\s*(\d+)", re.M)
@@ -92,9 +93,9 @@ def between(before: Snapshot | None, after: Snapshot | None) -> Load | None:
     ours, others = _used(before, after, own), _used(before, after, (before.processes.keys() | after.processes.keys()) - own)
     busy, possible = after.busy - before.busy, after.processors * seconds * hertz
     noise = SURE * math.sqrt(max(1.0, busy * (1 - busy / possible)))
-    by_ticks = busy - ours
-    if by_ticks + noise < 0:  # fewer ticks than this process alone used: they are not of this system
+    if busy + noise < SEEN * ours:  # ticks of another system
         return None
+    by_ticks = max(0, busy - ours)
     used = max(0.0, min(max(others, by_ticks - noise), by_ticks + noise))
     return Load(used / hertz / seconds, (after.stolen - before.stolen) / hertz / seconds, max(0, after.switches - before.switches))
 

@@ -32,7 +32,7 @@ from attnbench.runner.roofline import Roof
 from attnbench.spec.axes import Spec
 from attnbench.store import environment, hardware
 from attnbench.store.disturbed import disturbance
-from attnbench.store.facts import DRIFT_BASELINE, TIMING, fitting
+from attnbench.store.facts import APART, DRIFT_BASELINE, TIMING, fitting
 from attnbench.store.peaks import Peaks
 from attnbench.store.probe import fact
 from attnbench.store.ran_on import ran_on
@@ -178,10 +178,10 @@ def _record(
 ) -> Record:
     """The record of a cell. load: what others used of the processors, which no fact from the cell's own process takes the place of.
 
-    One that was not timed names the rule of timing too: it stands in the tables of those that were, and not among older records.
+    One that did not succeed names the rule of timing too: it stands in the tables of those that did, and not among older records.
     """
     measured: Measurement = result.value or Measurement()
-    rule = {"timing": TIMING} if cell.spec.is_timed else {}
+    rule = {"timing": TIMING if cell.spec.is_timed else APART}
     asked = {**dataclasses.asdict(session.limits), **({"busy_allowed": True} if session.busy_allowed else {})}
     made = Record(
         id=cell.spec.key(),

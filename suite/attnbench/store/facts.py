@@ -15,6 +15,7 @@ LARGEST = 1e150  # no measurement is larger, and the ratio of two smaller number
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)"  # in Python's notation as in ECMAScript's, which a JSON schema uses
 DRIFT_BASELINE = "drift_anchor_baseline_s"  # the anchor's median when the machine's peaks were measured
 ALONE = "alone"  # timed by pytest-benchmark, without neighbours and without a call before each
+APART = "apart"  # of a training run, beside which others may run: its steps are timed apart, in step cells; older ones measured their times
 TIMING = "settled"  # by which rule rounds are timed: each call after untimed ones of the same function; older records do not say
 DEEPEST = 8  # levels of lists and objects
 _SCALARS = (str, int, bool, float, type(None))
@@ -60,7 +61,7 @@ class Environment(TypedDict, total=False):
     memory_share: Share
     drift_anchor_baseline_s: Positive
     data_fingerprint: Text | None
-    timing: Text  # TIMING or ALONE
+    timing: Text  # TIMING or ALONE; of a training run APART
     kernel_clock: Text  # how the seconds of a GPU's kernels were taken: graph or profiler
     softmax_backend: Text  # the kernel that softmax used: flash, efficient, cudnn or math
     implementation: Text  # of the mechanism on the device: tuned, compiled or reference
@@ -68,6 +69,8 @@ class Environment(TypedDict, total=False):
     other_load: Share  # processors that other processes used while the cell was timed
     steal: Share  # processors that a hypervisor took meanwhile
     involuntary_switches: Whole  # of the cell's threads meanwhile: how often another one was given their processor
+    jobs: Whole  # how many that are not timed might run at once on its machine
+    beside: Whole  # of a training run, the most that did run at once with it
     busy_allowed: bool  # whether the run was told to measure beside other programs
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from attnbench.store.facts import APART
+
 MOST_THREADS = 10**6  # more are a damaged record's
 
 
@@ -13,7 +15,8 @@ MOST_THREADS = 10**6  # more are a damaged record's
 class RanOn:
     """The part of a machine that a cell ran on; equal ones may stand in one table.
 
-    threads: of torch, or the share of a processor that a quota allows where that is below one; None where the record does not say.
+    threads: of torch, or, of what is timed, the share of a processor that a quota allows where that is below one; None where the record
+    does not say.
     gpu: its own name; "" on the CPU, and where the record does not say which of several it was.
     """
 
@@ -24,7 +27,7 @@ class RanOn:
 def ran_on(device: str, environment: Mapping[str, Any]) -> RanOn:
     """The part of its machine that a cell of a device ran on, from its record's environment, which may hold anything."""
     threads, quota = (_count(environment.get(name)) for name in ("threads", "processor_quota"))
-    if threads is not None and quota is not None and quota < 1:
+    if threads is not None and quota is not None and quota < 1 and environment.get("timing") != APART:
         threads = quota
     return RanOn(threads, _gpu(environment) if device == "cuda" else "")
 

@@ -107,7 +107,7 @@ def verify_model(
 
     of: the same results of the model by definition. shape: sequences and tokens. dtype: in which the model computes.
 
-    Raises Incorrect when one is further off than its tolerance, a multiple of what the model by definition loses in float32.
+    Raises Incorrect when one is further off than its tolerance, a multiple of what the model by definition loses in that dtype.
     """
     batch, seq_len = shape
     why = original.undefined(batch, seq_len)
@@ -136,8 +136,8 @@ def verify_model(
         ]
 
     def rounding() -> Iterator[list[Rounding]]:
-        """What one computation in float32 loses may by chance be little; a deep model amplifies it by more or less than in another."""
-        generator, unit = torch.Generator(device), torch.finfo(torch.float32).eps
+        """What one computation loses may by chance be little; a deep model amplifies it by more or less than in another."""
+        generator, unit = torch.Generator(device), torch.finfo(dtype).eps
         losses = [[x - right for x, right in zip(moved(unit, generator.manual_seed(seed)), wanted, strict=True)] for seed in range(ROUNDED)]
         by_result = list(zip(*losses, strict=True))
         smooth = [torch.zeros_like(x) for x in wanted]

@@ -89,12 +89,16 @@ def sources() -> dict[str, str]:
 
 def about(device: str) -> About:
     """What the node of this process is."""
-    machine = this_machine(device)
+    return about_of(this_machine(device), sources(), here.threads())
+
+
+def about_of(machine: Machine, sources: dict[str, str], threads: float) -> About:
+    """What a node is, by what is known of its machine."""
     gpus = [card for card in machine.facts.get("gpus") or [] if isinstance(card, dict)]
     alike = [str(machine.facts.get(name)) for name in HARDWARE] + [str([card.get(name) for name in OF_GPU]) for card in gpus]
     hardware = hashlib.sha256("\n".join(alike).encode()).hexdigest()[:8]
     names = tuple(str(card.get("name")) for card in gpus)
-    return About(machine, hardware, sources(), here.threads(), machine.facts.get("memory_bytes") or 0, names)
+    return About(machine, hardware, sources, threads, machine.facts.get("memory_bytes") or 0, names)
 
 
 def files_of(work: Cell | CheckRequest) -> list[str]:
@@ -124,7 +128,7 @@ def run(task: Task) -> Answer:
     with tempfile.TemporaryDirectory(prefix="attnbench-") as name:
         folder = Path(name)
         work = _placed(task, folder)
-        session = _session(task, work.device if isinstance(work, CheckRequest) else work.spec.device)
+        session = session_of(task, work.device if isinstance(work, CheckRequest) else work.spec.device)
         if fingerprint_of(work) != task.fingerprint:
             raise OtherSources(f"the sources of {label(work)} are others there than here; install the same on both, without changes")
         if isinstance(work, CheckRequest):
@@ -143,7 +147,7 @@ def run(task: Task) -> Answer:
 _quiets: dict[str, Quiet] = {}  # by session: a process runs many cells, and need not look at its machine before each
 
 
-def _session(task: Task, device: str) -> Session:
+def session_of(task: Task, device: str) -> Session:
     """The session, as it is on this node; on each GPU it has a name of its own, for within a session times are compared with each other."""
     given, gpu = task.session, os.environ.get("CUDA_VISIBLE_DEVICES", "") if device == "cuda" else None
     name = given.name if gpu is None else f"{given.name}-gpu-{re.sub('[^A-Za-z0-9]', '-', gpu)}"
