@@ -11,13 +11,16 @@ import pytest
 
 from attnbench.runner.cell import Cell, resolve
 from attnbench.runner.engines import run_cells
-from attnbench.runner.engines.local import Local
+from attnbench.runner.engines.local import Local, default_jobs
 from attnbench.runner.gate import Gate
+from attnbench.runner.here import Machine
+from attnbench.runner.jobs import Limits
 from attnbench.runner.larger_sizes import RanOut
 from attnbench.runner.plan import Plan
 from attnbench.runner.schedule import Schedule
 from attnbench.runner.session import Session
 from attnbench.spec.axes import Spec
+from attnbench.store import environment
 from attnbench.store.record import Record
 from helpers.killed_runs import TRAININGS, marked, running
 from helpers.misbehaving import PATIENCE_S, wait_for
@@ -34,6 +37,18 @@ def run(cells: list[Cell], results: Path, jobs: int) -> dict[str, Record]:
     gate = Gate(results)
     engine = Local(Session("session"), jobs=jobs)
     return {record.id: record for record in run_cells(Schedule(Plan(cells, {}, lambda cell: False), gate, RanOut()), gate, engine)}
+
+
+@pytest.mark.parametrize(
+    ("device", "gibibytes", "jobs"), [("cpu", 256, 64), ("cpu", 30, 10), ("cpu", 1, 1), ("cpu", None, 64), ("cuda", 256, 1)]
+)
+def test_as_many_run_side_by_side_as_there_are_cores_and_memory_for(
+    device: str, gibibytes: int | None, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "physical_cores", lambda: 64)
+    assert default_jobs(Machine("rack", device, {"memory_bytes": gibibytes and gibibytes * 2**30}, False)) == jobs
+    shared = Limits().shared_by(jobs)
+    assert (shared.jobs, shared.memory_share) == (jobs, 0.75 / jobs) and shared.alone() == Limits()
 
 
 def span(record: Record) -> tuple[datetime, datetime]:

@@ -16,10 +16,10 @@ from attnbench.runner import asv
 from attnbench.runner.cell import CheckRequest, resolve
 from attnbench.runner.engines.local import run_one_by_one
 from attnbench.runner.finished import Finished
-from attnbench.runner.gate import Gate
+from attnbench.runner.gate import Gate, check
 from attnbench.runner.jobs import Limits
 from attnbench.runner.session import Session
-from attnbench.store import environment
+from attnbench.store import environment, hardware
 from attnbench.store.record import Record
 from attnbench.store.report import Finding, Report, decode, encode
 from attnbench.store.store import Store
@@ -191,3 +191,13 @@ def test_asv_meets_the_same_gate(results: Path) -> None:
     (record,) = asv.records_of("kernel", values, results)
     assert (record.status, record.stage, record.reason) == ("incorrect", "check", "batch: planted")
     assert Store(results).finished(environment.machine_name())[cell.key] == record
+
+
+def test_a_check_for_which_its_part_of_the_memory_is_too_little_is_made_once_more_alone(tmp_path: Path) -> None:
+    """It decides of cells that are alone as well."""
+    allocating = TEMPLATE.replace(FORWARD, f"v.new_empty(2**31 // v.element_size())\n        {FORWARD}")
+    request = CheckRequest(write(tmp_path / "large", allocating), {}, "cpu")
+    alone = Limits(memory_share=3 * 2**30 / (hardware.memory_bytes() or 2**40))
+    found = check(request, "forkserver", alone.shared_by(2))
+    assert found.status == "ok" and isinstance(found.value, Report) and found.value.ok
+    assert check(request, "forkserver", dataclasses.replace(alone.shared_by(2), jobs=1)).status == "oom"

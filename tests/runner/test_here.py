@@ -109,6 +109,8 @@ def test_what_ran_out_of_memory_is_due_where_there_is_more() -> None:
     assert is_settled(ran_out(memory_budget_bytes=budget), limits)
     assert is_settled(ran_out(memory_budget_bytes=budget - 1), limits)  # a system's own part differs from start to start
     assert not is_settled(ran_out(memory_budget_bytes=budget // 4), limits)  # in a smaller container
+    assert not is_settled(ran_out(memory_budget_bytes=budget), limits, 4 * (hardware.memory_bytes() or 0))  # of a cluster's nodes
+    assert is_settled(ran_out(memory_budget_bytes=budget // 4), limits, (hardware.memory_bytes() or 0) // 4)
     assert is_settled(ran_out(), limits)  # an older record
     assert is_settled(ran_out(memory_budget_bytes="much"), limits)
 

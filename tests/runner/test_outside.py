@@ -19,6 +19,7 @@ from attnbench.runner.plan import Choice, choose
 from attnbench.runner.session import Session
 from attnbench.spec import tuning
 from attnbench.store import environment
+from attnbench.store.facts import APART
 from attnbench.store.record import Record
 from attnbench.store.report import Finding, Report, encode
 from attnbench.store.store import Store
@@ -151,7 +152,7 @@ def test_retry_errors_of_a_preset_leaves_out_what_has_no_record(results: Path) -
     assert "0 cells to run" in cli_here(*choice, "--retry", "errors", "--dry-run").stdout
     cells = choose(Choice(preset="standard", tracks=("task",), tasks=("mnist",), variants=("softmax",)))
     opened = next(cell for cell in cells if tuning.is_open(cell.spec))
-    here = {"machine": environment.machine_name(), "environment": {**environment.describe(), "threads": 1}}
+    here = {"machine": environment.machine_name(), "environment": {**environment.describe(), "threads": 1, "timing": APART}}
     for number, spec in enumerate(tuning.trials(opened.spec)):
         measured = {"validation_accuracy": [0.5 + number / 10], "diverged": [0.0]}
         Store(results).append(make_record(spec, fingerprint=opened.fingerprint, **here, measurements=measured))
