@@ -28,7 +28,7 @@ from attnbench.attention import Variant
 seen = []
 class Seeing(nn.Module):
     def forward(self, q, k, v, causal=False, padding_mask=None):
-        seen.append((q.data_ptr(), float(q.detach().flatten()[0])))
+        seen.append((q.data_ptr(), tuple(q.detach().flatten()[:4].tolist())))  # of thousands of calls two may have one number in common
         return {returned}
     def matrix(self, q, k, causal=False, padding_mask=None):
         return torch.eye(q.shape[-2], dtype=q.dtype).expand(*q.shape[:2], -1, -1)
