@@ -20,7 +20,7 @@ from attnbench.cli.terminal import print_problems
 from attnbench.errors import BadInput, unknown_name
 from attnbench.runner.can_measure import lacking, require_measuring
 from attnbench.runner.cell import Cell
-from attnbench.runner.engines import Engine, run_cells
+from attnbench.runner.engines import Capacity, Engine, capacity_of, run_cells
 from attnbench.runner.engines.local import Local, default_jobs
 from attnbench.runner.estimate import Estimate, duration_text
 from attnbench.runner.finished import Finished
@@ -95,7 +95,8 @@ def sweep(
         for cell in todo:
             console.print(cell.spec.label(), highlight=False)
         announce(plan, known, finished, console)
-        console.print(f"{_expected(todo, estimate, jobs)}; {len(cells) - len(todo)} finished already", highlight=False)
+        capacity = capacity_of(cluster.places()) if cluster else Capacity(1, jobs)
+        console.print(f"{_expected(todo, estimate, capacity)}; {len(cells) - len(todo)} finished already", highlight=False)
         return 0
     _report_problems(results, console)
     if not todo:
@@ -181,10 +182,10 @@ def _say(console: Console, said: str) -> None:
     console.print(said, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def _expected(todo: Sequence[Cell], estimate: Estimate, jobs: int) -> str:
+def _expected(todo: Sequence[Cell], estimate: Estimate, capacity: Capacity) -> str:
     """How many cells are to run, how long that takes, and by what this is known."""
     by = f"{estimate.records:,} records" if estimate.records else "rough numbers, for want of records of this machine"
-    seconds = sum(estimate.seconds(cell.spec) / (1 if cell.is_timed else jobs) for cell in todo)
+    seconds = sum(estimate.seconds(cell.spec) / (capacity.alone if cell.is_timed else capacity.beside) for cell in todo)
     return f"{len(todo):,} cells to run, about {duration_text(seconds)} by {by}"
 
 

@@ -114,7 +114,7 @@ def run_cells(
                 while place.has_room() and (work := schedule.take(alone=not len(place), timed=place.timed)) is not None:
                     place.begin(work)
                     if isinstance(work, Cell) and work.refused is None:
-                        on_start(work, sum(map(len, places)), _capacity(places))
+                        on_start(work, sum(map(len, places)), capacity_of(places))
                     engine.submit(work, place)
             if not any(map(len, places)) and schedule.is_over():
                 return
@@ -138,5 +138,6 @@ def _with_beside(done: Done, record: Record, beside: int) -> Record:
     return replace(record, environment={**record.environment, "beside": beside}) if tried else record
 
 
-def _capacity(places: Sequence[Place]) -> Capacity:
+def capacity_of(places: Sequence[Place]) -> Capacity:
+    """How many cells places can run at once."""
     return Capacity(max(1, sum(place.timed for place in places)), max(1, sum(place.slots for place in places)))
