@@ -4,9 +4,9 @@
 #   ATTNBENCH_MACHINE=name-of-this-kind-of-node sbatch tools/slurm.sh --preset standard
 #   ATTNBENCH_MACHINE=name-of-this-kind-of-node sbatch --gpus-per-node=8 tools/slurm.sh --preset full --device cuda
 #
-# From the repository's folder, on a file system that the nodes share, with its .venv. What follows the script goes to `attnbench run`. All
-# nodes should be of one kind, for they have one name; with --exclusive nobody else computes beside what is timed. A job that is submitted
-# again goes on where the last one ended.
+# From the repository's folder, on a file system that the nodes share, with its .venv, in which Ray is installed. What follows the script goes
+# to `attnbench run`. All nodes should be of one kind, for they have one name; with --exclusive nobody else computes beside what is timed. Ask
+# for all cores of a node: what is timed has as many threads as there are. A job that is submitted again goes on where the last one ended.
 #SBATCH --job-name=attnbench
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from attnbench.analysis.task_metrics import METRICS, UNKNOWN, metric_of
+from attnbench.store.facts import APART
 from attnbench.store.metrics import RESULTS
 from attnbench.store.record import Record
 from attnbench.website.groups import Group
@@ -199,3 +200,21 @@ def test_views_of_tasks_differ_in_axes_that_a_reader_knows(usual_results: Result
 def test_mixed_precision_is_said() -> None:
     _, group = only_group([trained(task_spec(**GIVEN, lr=3e-3, dtype="bfloat16"))])
     assert group.title.endswith("mixed precision")
+
+
+def test_the_first_machines_training_runs_come_first_and_tables_say_how_training_was_timed() -> None:
+    old = [learnt(name, 0, 0.9, task="mnist") for name in ("softmax", "orthogonal")]
+    old = [dataclasses.replace(one, measurements={**one.measurements, "train_s": [9.0]}) for one in old]
+    facts = {"torch": "2.13.0", "threads": 1, "architecture": "x86_64", "timing": APART}
+    new = [
+        dataclasses.replace(one, machine="mine", environment=facts, measurements={"accuracy": [0.9], "steps": [100.0], **more})
+        for one, more in zip(old, ({"steps_to_target": [50.0]}, {}), strict=True)
+    ]
+    results = Results([*old, *new], SOURCES.declared, first="mine")
+    first, second = results.groups("task")
+    assert (first.machine, second.machine) == ("any x86_64", "desk")
+    tables = [learnt_table(results, group) for group in (first, second)]
+    assert "No times: no machine has timed a training step of these models yet (the step track)." in tables[0].notes
+    assert "Older records: training was timed as it ran, on desk, with all its threads." in tables[1].notes
+    reached = {label: row["To target"] for label, row in cells(tables[0]).items()}
+    assert reached["orthogonal"] == "never" != reached["softmax"], "what was reached, at a time that is not known, is no never"

@@ -61,6 +61,11 @@ def single(record: Record, metric: str) -> float | None:
     return sum(samples) / len(samples) if record.status == "ok" and samples else None
 
 
+def reached_target(record: Record) -> bool:
+    """Whether a training run reached its task's target; whether the seconds until then are known is another question."""
+    return any(single(record, name) is not None for name in ("steps_to_target", "time_to_target_s"))
+
+
 def over_seeds(records: Iterable[Record], metric: str) -> tuple[Interval, list[float]] | None:
     """Mean, interval and the value of each seed; None when no seed gave one."""
     samples = [x for record in records if record.status == "ok" for x in values(record, metric)[:1]]

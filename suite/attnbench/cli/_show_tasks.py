@@ -12,7 +12,7 @@ from rich.text import Text
 from attnbench.analysis.labels import rates_text, threads_text
 from attnbench.analysis.number_format import count, rank_text, seconds, size
 from attnbench.analysis.overall import Aggregate, lengths_text
-from attnbench.analysis.samples import over_seeds, single, status_word
+from attnbench.analysis.samples import over_seeds, reached_target, single, status_word
 from attnbench.analysis.settings import BENCH
 from attnbench.analysis.standings import Standings
 from attnbench.analysis.task_metrics import metric_of
@@ -66,8 +66,8 @@ def _own_parameters(done: list[Record]) -> str:
 
 
 def _time_to_target(done: list[Record]) -> str:
-    """The median over the seeds that reached the target, and their number if not all did; "never" if none did."""
-    reached = sum(single(record, "time_to_target_s") is not None for record in done)
+    """The median over the seeds that reached the target, and their number if not all did; "never" if none did, "-" without times."""
+    reached = sum(map(reached_target, done))
     if not reached:
         return "never"
     return _typical(done, "time_to_target_s", seconds) + (f" ({reached}/{len(done)})" if reached < len(done) else "")

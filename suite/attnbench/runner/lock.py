@@ -103,5 +103,5 @@ def _wait(files: Sequence[IO[bytes]], how: int, given_up: Callable[[], bool]) ->
             raise Cancelled("the wait for another attnbench was given up")
         if not told and time.monotonic() - began > SOON_S:
             told = True
-            print("waiting for another attnbench that is measuring on this machine ...", file=sys.stderr, flush=True)
+            print("waiting for another attnbench that measures or trains on this machine ...", file=sys.stderr, flush=True)
         time.sleep(LOOK_S)

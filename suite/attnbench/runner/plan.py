@@ -71,7 +71,10 @@ def choose(choice: Choice, machine: Machine | None = None) -> list[Cell]:
 def _check_own(choice: Choice) -> None:
     """Raise BadInput for flags that cells of one's own shape, which are of the kernel track, do not have."""
     if set(choice.tracks) - {"kernel"}:
-        raise BadInput(f"a shape of your own is of the kernel track, and --track is {', '.join(choice.tracks)}; give --track kernel")
+        raise BadInput(
+            f"flags of single axes, such as --seed or --mode, ask for kernel cells of a shape of your own, and --track is "
+            f"{', '.join(choice.tracks)}; leave them out, for the cells of other tracks are those of a preset, or give --track kernel"
+        )
     for flag, given in (("--task", choice.tasks), ("--data", choice.data)):
         if given:
             raise BadInput(f"a shape of your own is of the kernel track, which has no {flag}; leave it out")

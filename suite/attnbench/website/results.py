@@ -97,7 +97,8 @@ class Results:
         return self._label_of[key]
 
     def groups(self, track: str) -> list[Group]:
-        """The groups of a track: the first machine's first, then those with most variants, then most results; history after all others.
+        """The groups of a track: those with results of the first machine first, then those with most variants, then most results; history
+        after all others.
 
         Without tuning trials.
         """
@@ -109,7 +110,13 @@ class Results:
             groups = [Group(key, tuple(records if track == "task" else pooled(records, self.label))) for key, records in found.items()]
             self._groups[track] = sorted(
                 groups,
-                key=lambda g: (g.machine != self._first, g.is_history, -len(g.variants), -len(g.records), tuple(a.value for a in g.axes)),
+                key=lambda g: (
+                    all(record.machine != self._first for record in g.records),
+                    g.is_history,
+                    -len(g.variants),
+                    -len(g.records),
+                    tuple(axis.value for axis in g.axes),
+                ),
             )
         return self._groups[track]
 

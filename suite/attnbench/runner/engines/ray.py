@@ -175,5 +175,8 @@ def _imported() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise BadInput(f"--engine ray needs Ray, which cannot be imported ({error}); pip install 'attnbench[ray]'") from error
+        raise BadInput(
+            f"--engine ray needs Ray, which cannot be imported ({error}); pip install 'attnbench[ray]' in attnbench's own environment, or "
+            "pip install -e '.[ray]' in a clone"
+        ) from error
     return ray

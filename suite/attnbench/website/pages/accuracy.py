@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Literal
 
-from attnbench.analysis.samples import over_seeds, values
+from attnbench.analysis.samples import over_seeds, reached_target, values
 from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.stats import in_groups
 from attnbench.website.charts.chart import Chart, Line, Point, scatter_chart
@@ -96,7 +96,7 @@ def target_chart(results: Results, group: Group) -> Chart | None:
     for label, mine in by_label(results, group.records).items():
         if reached := over_seeds(mine, "time_to_target_s"):
             rows.append((label, results.styles[mine[0].spec.variant], *reached))
-        elif any(r.status == "ok" for r in mine):
+        elif any(r.status == "ok" for r in mine) and not any(map(reached_target, mine)):
             never.append(label)
     x = spaced(TARGET_TIME, [v for *_, mean, seeds in rows for v in (mean.low, mean.high, *seeds)], room=0.1)
     title = f"Training time to target, {_task(group)}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from attnbench.analysis.labels import rate_text, rates_text
 from attnbench.analysis.number_format import count, plain, seconds, size
-from attnbench.analysis.samples import least_trusted, over_seeds, single
+from attnbench.analysis.samples import least_trusted, over_seeds, reached_target, single
 from attnbench.analysis.standings import Standing
 from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.analysis.training_time import TIMED_ON
@@ -100,8 +100,9 @@ def _timed_on(group: Group) -> str:
     """What the times of training runs are, of which none counts by itself; "" where older records measured them."""
     if on := next((record.environment[TIMED_ON] for record in group.records if TIMED_ON in record.environment), None):
         return f"Training times are those of {on}: the steps of a run times the seconds of a step, which was timed apart and alone."
-    timed = any(single(record, "train_s") for record in group.records)
-    return "" if timed else "No times: no machine has timed a training step of these models yet (the step track)."
+    if any(single(record, "train_s") for record in group.records):
+        return f"Older records: training was timed as it ran, on {group.machine}, with all its threads."
+    return "No times: no machine has timed a training step of these models yet (the step track)."
 
 
 def _data(
@@ -137,7 +138,8 @@ def _target_cell(records: Sequence[Record]) -> Cell:
     done = sum(r.status == "ok" for r in records)
     reached = over_seeds(records, "time_to_target_s")
     if reached is None:
-        return Cell("never", title="no seed reached the target", kind="number none") if done else EMPTY
+        is_never = done and not any(map(reached_target, records))
+        return Cell("never", title="no seed reached the target", kind="number none") if is_never else EMPTY
     mean, times = reached
     missing = done - len(times)
     return Cell(seconds(mean.value), f"{missing} of {done} never" if missing else "", interval_text(mean, seconds))
