@@ -60,19 +60,19 @@ def outcome(record: Record) -> tuple[object, ...]:
 
 @pytest.mark.long
 @pytest.mark.alone
-def test_three_nodes_give_the_same_cells_statuses_and_accuracies_as_this_machine(tmp_path: Path) -> None:
+def test_two_nodes_give_the_same_cells_statuses_and_accuracies_as_this_machine(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     know_machine(here)  # what it can do at most; there the nodes find that out, and the driver stores it
     finish(here, grid=EVERY_KIND)
-    with cluster(3) as nodes:
+    with cluster(2) as nodes:
         printed = finish(there, "--engine", "ray", "--address", nodes.address, grid=EVERY_KIND)
-    assert "Ray: 3 nodes of " in printed
+    assert "Ray: 2 nodes of " in printed
     local, spread = ({record.id: record for record in stored(results)} for results in (here, there))
     assert len(local) == 10 and {id: outcome(record) for id, record in local.items()} == {
         id: outcome(record) for id, record in spread.items()
     }
     # Times are compared within a session, and each node has its own.
-    assert len({record.session for record in local.values()}) == 1 < len({record.session for record in spread.values()}) <= 3
+    assert len({record.session for record in local.values()}) == 1 < len({record.session for record in spread.values()}) <= 2
     for record in spread.values():
         assert record.environment["threads"] == (1 if record.spec.track == "task" else local[record.id].environment["threads"])
         assert ("beside" in record.environment) == (record.spec.track == "task")
