@@ -47,6 +47,7 @@ def test_a_store_as_it_should_be_has_no_faults(new_results: Path) -> None:
     ("name", "said"),
     [
         (f"checkpoints/{'0' * 16}-{'f' * 16}.pt", "a training run was cut short; the command that began it goes on with it"),
+        ("checkpoints/20261130T000000Z-abcdef.run", "a command on a Ray cluster is running or was killed"),
         ("asv/desk/0123abcd-virtualenv.json", "not JSON"),
     ],
 )

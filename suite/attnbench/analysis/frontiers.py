@@ -96,7 +96,8 @@ class _Seconds:
             whole = time_table(self._measured, setting, entries, "train_s")
             return _Spent({place: math.exp(whole.seconds.log[place]) for place in counting(whole)}, whole.cheaper)
         trained = [place for place, entry in enumerate(entries) if any(record in done for record in entry.records)]
-        steps = max(done[record][0] for place in trained for record in entries[place].records if record in done)  # one that diverges ends
+        # Those of the whole recipe: a run that diverges ends before them, and is no cheaper for that.
+        steps = max(done[record][0] for place in trained for record in entries[place].records if record in done)
         seconds = {place: timed.seconds(entries[place].label) for place in trained}
         costs = {place: steps * of for place, of in seconds.items() if of is not None}
         return _Spent(costs, lambda places: timed.table.cheaper([timed.places[entries[place].label] for place in places]), timed.where)

@@ -21,8 +21,8 @@ from attnbench.store.record import PYTEST_BENCHMARK, Record
 if TYPE_CHECKING:
     import pandas as pd
 
-# What a result was computed on and with: two that differ in it are never compared, averaged or judged together. Of a training run with one
-# thread the machine is any of its architecture: see `machine_of`.
+# What a result was computed on and with: two that differ in it are never compared, averaged or judged together. Of a training run by
+# the protocol the machine is any of its architecture: see `machine_of`.
 BENCH = ("machine", "device", "gpu", "threads", "dtype", "torch")
 _SHARED = (*BENCH, "causal", "batch_size", "num_heads", "head_dim")
 ANY = "any"  # in place of a machine's name, before an architecture

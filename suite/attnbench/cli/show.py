@@ -93,7 +93,7 @@ def _print_task(rows: Sequence[Record], standings: Standings, label: Label, trie
             seeds.setdefault(label(record), []).append(value)
     timed_on = next((str(on) for record in rows if (on := record.environment.get(TIMED_ON))), "")
     timed = f"Times: steps times the seconds of a step, timed alone on {timed_on}." if timed_on else ""
-    if not any(single(record, "train_s") for record in rows):
+    if any(single(record, "steps") for record in rows) and not any(single(record, "train_s") for record in rows):
         timed = "No times yet: attnbench run --track step, with the same preset, times the steps of these models."
     facts = (metric.chance_text(rows), timed, f"{_trials(tried)}." if tried else "", *metric.notes(rows, seeds.values()))
     _print(task_table(rows, standings, label), f"{metric.title} and cost", rows[0], facts, out)

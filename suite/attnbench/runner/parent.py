@@ -13,22 +13,14 @@ from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any, Literal
 
-import psutil
-
 from attnbench.errors import AttnbenchError, text_of
 from attnbench.measurement.cell_result import Stage
 from attnbench.runner.can_measure import require_measuring
 from attnbench.runner.child import LONGEST_REASON, run_job
 from attnbench.runner.jobs import Job, Limits, Result
+from attnbench.runner.processes import ASKING, DYING_S, exitcode, join, kill, let_end
 
 Start = Literal["forkserver", "fork", "spawn"]
-
-# What psutil raises for a process that is gone or another user's, and where it cannot read the system: the group is killed all the same.
-_UNKNOWN = (psutil.Error, OSError, RuntimeError)
-DYING_S = 5.0  # that a process may take to die when it has closed its pipe
-
-# To start a process multiprocessing asks all others how they ended, and of two threads that ask the same one only one is told.
-_ASKING = threading.Lock()
 
 
 class Stopped(AttnbenchError):
@@ -77,13 +69,13 @@ def _run(job: Job, start: Start, watch: Stage, stop: Stop | None) -> Result:
     with tempfile.NamedTemporaryFile(prefix="attnbench-") as output:
         process: Any = context.Process(target=run_job, args=(job, sending, receiving, lifeline, held, output.name))  # type: ignore[attr-defined]
         try:
-            with _ASKING, _ctrl_c_later(start):
+            with ASKING, _ctrl_c_later(start):
                 process.start()
             sending.close()
             lifeline.close()
             result = _wait(process, receiving, job.limits, watch, stop)
         finally:
-            _kill(process)
+            kill(process)
             receiving.close()
             held.close()
         if result.status == "error":
@@ -143,7 +135,7 @@ def _receive_result(process: Any, receiving: Any, limits: Limits, stages: _Stage
         if kind == "result":
             assert isinstance(content, Result)
             stages.enter("end")
-            _let_end(process, receiving)
+            let_end(process, receiving)
             return content
         stages.enter(content)
         with suppress(OSError):  # it has died, as the next message will say
@@ -152,15 +144,15 @@ def _receive_result(process: Any, receiving: Any, limits: Limits, stages: _Stage
 
 def _died(process: Any, stage: str) -> Result:
     """The result of a job that sent none: its process died, or closed its pipe and may live on."""
-    _join(process, DYING_S)
-    exitcode = _exitcode(process)
-    if exitcode is None:
+    join(process, DYING_S)
+    code = exitcode(process)
+    if code is None:
         return Result("error", stage, "closed its pipe to the harness and gave no result")
-    if exitcode == -signal.SIGKILL:
+    if code == -signal.SIGKILL:
         return Result("oom", stage, "killed by SIGKILL from outside: the system ran out of memory, most likely")
-    if exitcode < 0:
-        return Result("error", stage, f"died of {signal.Signals(-exitcode).name}")
-    return Result("error", stage, f"ended with exit code {exitcode} and no result")
+    if code < 0:
+        return Result("error", stage, f"died of {signal.Signals(-code).name}")
+    return Result("error", stage, f"ended with exit code {code} and no result")
 
 
 @contextmanager
@@ -185,62 +177,6 @@ def _ctrl_c_later(start: Start) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if came:
             signal.raise_signal(signal.SIGINT)
-
-
-def _let_end(process: Any, receiving: Any) -> None:
-    """Kill what a process started, and let the process, which has sent its result, end by itself: it cleans up behind itself."""
-    if _exitcode(process) is None:
-        for one in _stopped_family(process.pid):
-            with suppress(*_UNKNOWN):
-                if one.pid == process.pid:
-                    one.resume()
-                else:
-                    one.kill()
-    receiving.close()
-    _join(process, DYING_S)
-
-
-def _kill(process: Any) -> None:
-    """Kill a job's process and everything it started, in whatever group or session that is by now."""
-    if process.pid is None:
-        return
-    if _exitcode(process) is None:
-        for one in _stopped_family(process.pid):
-            with suppress(*_UNKNOWN):
-                one.kill()
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        with _ASKING:
-            process.kill()  # gone already, or killed before it led its group
-    _join(process)
-
-
-def _exitcode(process: Any) -> int | None:
-    """How a process ended; None if it has not."""
-    with _ASKING:
-        code: int | None = process.exitcode
-    return code
-
-
-def _join(process: Any, timeout_s: float | None = None) -> None:
-    """Wait until a process has ended, or for so long."""
-    if _exitcode(process) is None and connection.wait([process.sentinel], timeout_s):
-        with _ASKING:
-            process.join()
-
-
-def _stopped_family(pid: int) -> set[psutil.Process]:
-    """A process and its descendants, which include its orphans (see child.py), stopped so that none starts another meanwhile."""
-    family: set[psutil.Process] = set()
-    with suppress(*_UNKNOWN):
-        leader = psutil.Process(pid)
-        while more := {leader, *leader.children(recursive=True)} - family:
-            family |= more
-            for one in more:
-                with suppress(*_UNKNOWN):
-                    one.suspend()
-    return family
 
 
 def _with_output(reason: str | None, output: Any) -> str:

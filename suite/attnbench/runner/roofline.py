@@ -46,21 +46,21 @@ def busy() -> str | None:
     return f"other programs use {percent:.0f} % of the processors: the peaks will come out too low; measure again when this machine is idle"
 
 
-def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Tell, alone_on: str | None = None) -> Peaks:
+def peaks_of_this_machine(results: Path, device: str, start: Start, announce: Tell, gpu: str | None = None) -> Peaks:
     """The stored peaks of this machine; without any they are measured, which takes about 15 s, and stored.
 
     announce: called with a message about that, and about what goes wrong; peaks that cannot be stored are returned all the same.
-    alone_on: the GPU that it is to have to itself; None for the whole machine. Takes `measurement_lock`, which the caller must not hold.
+    gpu: the GPU that it is to have to itself; None for the whole machine. Takes `measurement_lock`, which the caller must not hold.
 
     Raises Unavailable when there is no such device, AttnbenchError when measuring fails.
     """
     machine, threads = environment.machine_name(), here.threads()
-    gpu = here.gpu() if device == "cuda" else None
-    known = known_peaks(results, machine, device, threads, gpu)
+    named = here.gpu() if device == "cuda" else None
+    known = known_peaks(results, machine, device, threads, named)
     if known is not None:
         return known
-    with measurement_lock(gpu=alone_on):
-        known = known_peaks(results, machine, device, threads, gpu)  # another process may have been at it
+    with measurement_lock(gpu=gpu):
+        known = known_peaks(results, machine, device, threads, named)  # another process may have been at it
         if known is not None:
             return known
         announce(f"measuring what this machine's {device} can do at most: about 15 s, once for a results folder")

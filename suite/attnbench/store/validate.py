@@ -20,7 +20,10 @@ from attnbench.store.lines import lines
 from attnbench.store.record import Record, UnreadableRecord, decode
 from attnbench.store.store import Problem
 
-LAYOUT = "records/MACHINE/SESSION.jsonl, checks/NAME-FINGERPRINT.json, machines/MACHINE.json, checkpoints/CELL.pt, asv/ and README.md"
+LAYOUT = (
+    "records/MACHINE/SESSION.jsonl, checks/NAME-FINGERPRINT.json, machines/MACHINE.json, checkpoints/CELL.pt, checkpoints/SESSION.run, "
+    "asv/ and README.md"
+)
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,10 @@ def _faults(file: Path, place: tuple[str, ...], known: tuple[Collection[str], Co
             yield from (Fault(file, None, "error", what) for what in _machine_errors(file))
         case ("README.md",) | ("asv", *_):
             pass
-        case ("checkpoints", name) if name.endswith((".pt", ".run")):
+        case ("checkpoints", name) if name.endswith(".pt"):
             yield Fault(file, None, "warning", "a training run was cut short; the command that began it goes on with it")
+        case ("checkpoints", name) if name.endswith(".run"):
+            yield Fault(file, None, "warning", "a command on a Ray cluster is running or was killed; where none runs, remove the file")
         case _:
             yield Fault(file, None, "error", f"no file belongs here; a results folder holds {LAYOUT}")
 

@@ -137,7 +137,8 @@ def verify_model(
 
     def rounding() -> Iterator[list[Rounding]]:
         """What one computation loses may by chance be little; a deep model amplifies it by more or less than in another."""
-        generator, unit = torch.Generator(device), torch.finfo(dtype).eps
+        # As what is lost is scaled in `compare`: of a float64 cell it is that of float32.
+        generator, unit = torch.Generator(device), max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps)
         losses = [[x - right for x, right in zip(moved(unit, generator.manual_seed(seed)), wanted, strict=True)] for seed in range(ROUNDED)]
         by_result = list(zip(*losses, strict=True))
         smooth = [torch.zeros_like(x) for x in wanted]

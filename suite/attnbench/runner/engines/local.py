@@ -21,7 +21,9 @@ from attnbench.runner.session import Session, run
 from attnbench.store import environment
 from attnbench.store.record import Record
 
-EACH_BYTES = 3 * 2**30  # of a machine's memory, for each of the cells that run side by side
+# Of a machine's memory, for each of the cells that run side by side, who may take three quarters of it. A step of the largest training run
+# so far, 12 layers of orthogonal attention, took 0.4 GiB.
+EACH_BYTES = 3 * 2**30
 
 
 def default_jobs(machine: Machine) -> int:

@@ -18,7 +18,7 @@ from attnbench.errors import AttnbenchError, BadInput
 from attnbench.runner.cell import Cell
 from attnbench.runner.engines import Done, Place, Work
 from attnbench.runner.engines import ray_worker as worker
-from attnbench.runner.engines.ray_nodes import DIGITS, LOOK_S, PATIENCE_S, NodePlace, Nodes, on
+from attnbench.runner.engines.ray_nodes import DIGITS, LOOK_S, PATIENCE_S, NodePlace, Nodes, on_node, part_of
 from attnbench.runner.here import Machine
 from attnbench.runner.parent import Start
 from attnbench.runner.quiet import Quiet
@@ -32,7 +32,7 @@ class Ray:
 
     address: as ray.init takes it: "auto" for the cluster that runs on this machine, HOST:PORT, or "local" for one that ends with this
     process. device: of the cells. jobs: how many cells that are not timed run side by side on a node or a GPU; if None, one for each core
-    of a node, and one on a GPU. say: called with what happens to nodes.
+    of a node that has the memory for it, and one on a GPU. say: called with what happens to nodes.
 
     Raises BadInput where Ray is not installed, AttnbenchError where there is no cluster at the address or no node that may run cells.
     """
@@ -92,11 +92,11 @@ class Ray:
     def submit(self, work: Work, place: Place) -> None:
         assert isinstance(place, NodePlace) and place.about is not None and self._session is not None
         alone = isinstance(work, Cell) and work.is_timed
-        share = 1 if alone else 1 / place.slots  # in which Ray counts, of other commands on the cluster as well
+        parts = 1 if alone else place.slots  # by which Ray counts, the work of other commands on the cluster as well
         options = {
-            "num_cpus": share * place.cpus,
-            "num_gpus": share if self._device == "cuda" else 0,
-            "scheduling_strategy": on(place.node),
+            "num_cpus": part_of(place.cpus, parts),
+            "num_gpus": part_of(1, parts) if self._device == "cuda" else 0,
+            "scheduling_strategy": on_node(place.node),
         }
         limits = self._session.limits if alone else self._session.limits.shared_by(place.slots)
         session = replace(self._session, limits=limits, name=f"{self._session.name}-{place.node[:DIGITS]}")  # times of two nodes do not mix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Nodes:
     """The nodes of a cluster that may run cells, as they come and go.
 
     ray: the module, connected. device: of the cells. say: called with what happens to nodes. jobs: how many cells that are not timed run
-    side by side on a node or a GPU; if None, one for each core of a node, and one on a GPU.
+    side by side on a node or a GPU; if None, one for each core of a node that has the memory for it, and one on a GPU.
 
     Raises AttnbenchError where no node may run cells.
     """
@@ -147,7 +148,7 @@ class Nodes:
         asked = {node["NodeID"] for node in self._asked.values()}
         for id, node in alive.items():
             if id not in known | asked | self._refused and _resource(node, "CPU") >= 1:
-                self._asked[self._ask.options(scheduling_strategy=on(id)).remote(self._device)] = node
+                self._asked[self._ask.options(scheduling_strategy=on_node(id)).remote(self._device)] = node
 
     def _is_timed(self, place: NodePlace) -> bool:
         return self._kind is None or (place.about is not None and place.about.is_like(self._kind))
@@ -163,11 +164,20 @@ class Nodes:
         return None
 
 
-def on(node: str) -> Any:
+def on_node(node: str) -> Any:
     """The option by which Ray runs a task on one node, and on no other."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     return NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+
+
+def part_of(amount: float, parts: int) -> float:
+    """One of so many equal parts of a resource. Ray rounds to four digits: rounded up, all of them would be more than there is.
+
+    >>> part_of(1, 6), part_of(4, 4)
+    (0.1666, 1.0)
+    """
+    return math.floor(1e4 * amount / parts) / 1e4
 
 
 def _resource(node: dict[str, Any], name: str) -> float:

@@ -102,7 +102,8 @@ def _timed_on(group: Group) -> str:
         return f"Training times are those of {on}: the steps of a run times the seconds of a step, which was timed apart and alone."
     if any(single(record, "train_s") for record in group.records):
         return f"Older records: training was timed as it ran, on {group.machine}, with all its threads."
-    return "No times: no machine has timed a training step of these models yet (the step track)."
+    trained = any(single(record, "steps") for record in group.records)
+    return "" if not trained else "No times: no machine has timed a training step of these models yet (the step track)."
 
 
 def _data(
