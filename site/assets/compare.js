@@ -20,13 +20,19 @@
     return there.length ? there : extra.usual;
   }
 
-  function picker(holder, extra, picked, wish, choose) {
+  // The wish with one mechanism more or less; a comparison has at least one side.
+  function changed(extra, filter, label, isWanted) {
+    const wish = wished(extra, filter), picked = chosen(extra, filter);
+    if (isWanted) return [...new Set([...picked, ...wish, label])];
+    return picked.length > 1 ? wish.filter((other) => other !== label) : wish;
+  }
+
+  function picker(holder, extra, picked, choose) {
     const boxes = extra.labels.map((label) => {
       const box = make("input", { type: "checkbox", value: label, checked: picked.includes(label) });
       box.addEventListener("change", () => {
-        const now = box.checked ? [...new Set([...picked, ...wish, label])] : wish.filter((other) => other !== label);
-        if (box.checked || picked.length > 1) choose("v", written(now));
-        else box.checked = true; // a comparison has at least one side
+        choose("v", (filter) => written(changed(extra, filter, label, box.checked)));
+        box.checked ||= picked.length === 1;
       });
       return make("label", {}, box, short(label));
     });
@@ -42,7 +48,7 @@
   function arrange(holder, extra, filter, choose) {
     if (!extra) return;
     const picked = chosen(extra, filter), base = extra.labels.indexOf(picked[0]);
-    picker(holder, extra, picked, wished(extra, filter), choose);
+    picker(holder, extra, picked, choose);
     const table = holder.querySelector("table");
     const order = picked.map((label) => extra.labels.indexOf(label));
     for (const row of [...table.tHead.rows, ...table.tBodies[0].rows]) {

@@ -108,7 +108,8 @@
     const before = selected ?? core;
     const after = before.includes(name) ? before.filter((other) => other !== name) : [...before, name];
     const isUsual = after.length === core.length && core.every((other) => after.includes(other));
-    choose(isUsual || !after.length ? null : after);
+    selected = isUsual || !after.length ? null : after; // at once, for the next choice starts from here
+    choose(selected);
   }
 
   const lineAt = (target) => (target instanceof Element ? target.closest(".legend button")?.value ?? target.closest("tr[data-line]")?.dataset.line ?? null : null);

@@ -17,7 +17,7 @@
   const leading = sections[holders[0].dataset.section];
   const first = Object.fromEntries(holders.map((holder) => [holder.dataset.section, holder.innerHTML]));
   const showing = new Map(); // holder -> view
-  let state = {}, filter = {}, turn = 0;
+  let state = {}, filter = {}, turn = 0, followed = "";
 
   // ---- state in the address
 
@@ -49,11 +49,14 @@
     const target = address(axes, more);
     if (target === location.hash.slice(1)) return;
     location.hash = target;
+    follow(); // at once: what the reader does next, before the browser tells of the new hash, starts from here
   }
 
-  const chooseFilter = (name, value) => go(state, { ...filter, [name]: value });
+  // change: the new value, or what makes it from the filter of the moment, which may be ahead of what is drawn.
+  const chooseFilter = (name, change) => go(state, { ...filter, [name]: typeof change === "function" ? change(filter) : change });
 
   async function follow() {
+    followed = location.hash;
     if (showing.size && window.attnbench.isPlace()) return;
     const mine = ++turn;
     const wish = wanted();
@@ -177,6 +180,6 @@
     form.querySelector("button[data-link]")?.addEventListener("click", (event) => copyLink(event.target));
   }
   lines.chosen((names) => chooseFilter("pick", names && written(names)));
-  window.addEventListener("hashchange", follow);
+  window.addEventListener("hashchange", () => { if (location.hash !== followed) follow(); });
   follow();
 })();

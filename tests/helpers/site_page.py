@@ -6,9 +6,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from helpers.misbehaving import PATIENCE_S
+
+# What follows an action follows a moment later, at a busy moment much later: `expect` of a locator, `until` and `shows` wait for it,
+# where a value read at once is the one of before.
+expect.set_options(timeout=1000 * PATIENCE_S)
 
 
 @dataclass
@@ -31,6 +35,13 @@ class Watched:
         while not self.page.evaluate(expression):
             assert time.monotonic() < deadline, f"never came true: {expression}"
             self.page.wait_for_timeout(20)
+
+    def shows(self, expression: str, value: object) -> None:
+        """Wait until an expression has a value."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (found := self.page.evaluate(expression)) != value and time.monotonic() < deadline:
+            self.page.wait_for_timeout(20)
+        assert found == value, expression
 
 
 def every_view(page: Page, section: str = "") -> list[str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+
+from playwright.sync_api import expect
 
 from attnbench.store.metrics import ENDINGS, METRICS, is_time
 from helpers.site_page import Watched
@@ -16,13 +19,13 @@ def test_a_number_leads_to_its_cell_with_record_samples_and_command(shown: Watch
     shown.until("document.querySelector('[data-section=board] caption').textContent.includes('seq_len 128 ')")
     page.locator("[data-section=board] tbody tr", has_text="softmax").first.locator("td a").first.click()
     page.wait_for_url("**/cells/*.html#cell-*")
-    assert page.locator("article.cell:visible").count() == 1
     article = page.locator("article.cell:visible")
-    assert "attnbench run --rerun --cell" in article.locator(".command").inner_text()
+    expect(article).to_have_count(1)
+    expect(article.locator(".command")).to_contain_text("attnbench run --rerun --cell")
     page.locator(".tools svg.main-svg").first.wait_for()
-    assert page.evaluate("document.querySelector('article:not([hidden]) [data-figure^=samples]').data[0].x.length") == 12
+    shown.shows("document.querySelector('article:not([hidden]) [data-figure^=samples]').data?.[0].x.length", 12)
     article.locator("summary", has_text="Environment in full").click()
-    assert "Example 9000" in article.inner_text()
+    expect(article).to_contain_text("Example 9000", use_inner_text=True)
     with page.expect_download() as waiting:
         article.get_by_role("button", name="Record as JSON").click()
     waiting.value.save_as(tmp_path / "record.json")
@@ -44,17 +47,18 @@ def test_two_cells_are_set_beside_each_other(shown: Watched) -> None:
     page.get_by_role("button", name="Compare with the kept cell").click()
     page.locator("h2", has_text="Compared with").wait_for()
     tools = page.locator(".tools:visible")
-    assert "spec.variant" in tools.inner_text() and "What is the same" in tools.inner_text()
+    expect(tools).to_contain_text("spec.variant")
+    expect(tools).to_contain_text("What is the same")
     ratio = tools.locator("tr", has_text="forward_s").first.locator("td").last.inner_text()
     assert ratio.endswith("×") and 2 < float(ratio[:-1]) < 6  # 4e-7 * 128 ** 1.02 over 1e-9 * 128 ** 2
-    assert page.evaluate("document.querySelector('article:not([hidden]) [data-figure^=samples]').data.length") == 2
+    shown.shows("document.querySelector('article:not([hidden]) [data-figure^=samples]').data?.length", 2)
     address = page.url
     page.goto("about:blank")
     page.goto(address)
     page.locator("h2", has_text="Compared with").wait_for()
     page.locator("input[name=other]:visible").fill("nonsense")
     page.get_by_role("button", name="Compare", exact=True).click()
-    assert "copy the address" in (page.locator("input[name=other]:visible").get_attribute("placeholder") or "")
+    expect(page.locator("input[name=other]:visible")).to_have_attribute("placeholder", re.compile("copy the address"))
     page.evaluate("location.hash = location.hash.split('&')[0] + '&with=cell-0000000000000000.nowhere'")
     shown.until("/no such cell|could not be loaded/.test(document.querySelector('article:not([hidden]) .tools')?.textContent)")
     shown.faults.clear()  # a file that is not there was asked for
@@ -66,7 +70,7 @@ def test_odd_addresses_do_no_harm(shown: Watched) -> None:
     for odd in ("#%", "#cell-%", "&with=%", "&with=../../x", "&with=<img>"):
         page.goto("about:blank")
         page.goto(address.split("#")[0] + odd if odd.startswith("#") else address + odd)
-        assert page.locator("article.cell:visible").count() >= 1
+        expect(page.locator("article.cell:visible").first).to_be_visible()
     page = shown.open("index", f"{KERNEL}&q=orth")
     shown.until("document.querySelectorAll('[data-section=board] tbody tr:not([hidden])').length === 1")
     page.locator("a.skip").focus()
@@ -78,36 +82,48 @@ def test_odd_addresses_do_no_harm(shown: Watched) -> None:
 def test_earlier_measurements_of_a_cell_are_kept(shown: Watched) -> None:
     page = shown.open("variants/softmax")
     page.goto(page.locator("#kernel ~ .scroll").first.locator("td a").first.evaluate("(link) => link.href"))
-    before = page.locator("article.cell:visible ul a")
-    if not before.count():  # the other mode of the same row was measured twice
+    expect(page.locator("article.cell:visible")).to_have_count(1)
+    if not page.locator("article.cell:visible ul a").count():  # the other mode of the same row was measured twice
         page.goto(shown.open("variants/softmax").locator("#kernel ~ .scroll").first.locator("td a").nth(1).evaluate("(link) => link.href"))
     page.locator("article.cell:visible ul a", has_text="2026-11-20").click()
-    page.wait_for_timeout(100)
-    assert "20261120T060000Z-abc000" in page.locator("article.cell:visible").inner_text()
+    expect(page.locator("article.cell:visible")).to_contain_text("20261120T060000Z-abc000", use_inner_text=True)
 
 
 def test_mechanisms_are_compared_with_the_first_that_was_chosen(shown: Watched) -> None:
     page = shown.open("compare", "track=kernel&hardware=example&device=cpu&causal=no&measure=time")
     heads = page.locator("[data-section=compare] thead th:visible")
-    shown.until("document.querySelectorAll('[data-section=compare] thead th:not([hidden])').length === 4")
-    assert heads.all_inner_texts() == ["Setting", "softmax", "orthogonal", "polynomial"]
+    expect(heads).to_have_text(["Setting", "softmax", "orthogonal", "polynomial"])
     first = page.locator("[data-section=compare] tbody tr", has_text="seq_len 2,048").first
-    assert [first.locator(".beside").nth(n).inner_text() for n in range(3)] == ["baseline", "better", "worse"]
+    expect(first.locator("td:visible .beside")).to_have_text(["baseline", "better", "worse"])
     page.locator("fieldset.picker label", has_text="softmax").first.locator("input").uncheck()
     page.locator("fieldset.picker label", has_text="softmax_math").locator("input").check()
-    shown.until("document.querySelectorAll('[data-section=compare] thead th:not([hidden])')[1].textContent === 'orthogonal'")
-    assert heads.all_inner_texts() == ["Setting", "orthogonal", "polynomial", "softmax_math"]
-    assert "v=orthogonal" in page.url
-    assert first.locator("td:visible .beside").first.inner_text() == "baseline"
+    expect(heads).to_have_text(["Setting", "orthogonal", "polynomial", "softmax_math"])
+    expect(page).to_have_url(re.compile("v=orthogonal"))
+    expect(first.locator("td:visible .beside").first).to_have_text("baseline")
     page.locator("fieldset.picker label", has_text="my_file").locator("input").check()
     shown.until("location.hash.includes('my_file')")
     page.locator("select[name=track]").select_option("task")
-    shown.until("document.querySelector('[data-section=compare] caption').textContent.startsWith('Test results')")
-    assert "undecided" in page.locator("[data-section=compare] tbody").inner_text()
+    expect(page.locator("[data-section=compare] caption")).to_have_text(re.compile("^Test results"))
+    expect(page.locator("[data-section=compare] tbody")).to_contain_text("undecided")
     address = page.url
     page.goto("about:blank")
     page.goto(address)
-    shown.until("document.querySelectorAll('[data-section=compare] thead th:not([hidden])')[1]?.textContent === 'orthogonal'")
+    expect(heads.nth(1)).to_have_text("orthogonal")
+
+
+def test_choices_that_follow_one_another_at_once_are_all_kept(shown: Watched) -> None:
+    """Before the browser tells of the address of the first."""
+    page = shown.open("compare", "track=kernel&hardware=example&device=cpu&causal=no&measure=time")
+    page.locator("fieldset.picker input").first.wait_for()
+    page.evaluate(
+        "for (const name of ['softmax', 'softmax_math', 'my_file'])"
+        " [...document.querySelectorAll('fieldset.picker label')].find((one) => one.textContent.trim() === name).querySelector('input').click()"
+    )
+    expect(page.locator("[data-section=compare] thead th:visible")).to_have_text(
+        ["Setting", "orthogonal", "polynomial", "softmax_math", "my_file"]
+    )
+    shown.page.go_back()
+    expect(page.locator("[data-section=compare] thead th:visible")).to_have_text(["Setting", "orthogonal", "polynomial", "softmax_math"])
 
 
 def test_search_finds_pages_mechanisms_tasks_machines_and_claims(shown: Watched) -> None:
@@ -121,13 +137,14 @@ def test_search_finds_pages_mechanisms_tasks_machines_and_claims(shown: Watched)
     for text, (kind, target) in expected.items():
         field.fill(text)
         first = page.locator("#found a").first
-        first.wait_for()
-        assert kind in first.inner_text() and target in (first.get_attribute("href") or "")
+        expect(first).to_have_attribute("href", re.compile(re.escape(target)))
+        expect(first).to_contain_text(kind)
     field.fill("nothing like it")
-    assert "Nothing of that name" in page.locator("p.found").inner_text()
+    expect(page.locator("p.found")).to_contain_text("Nothing of that name")
     field.press("Escape")
-    assert page.locator("#found").is_hidden()
+    expect(page.locator("#found")).to_be_hidden()
     field.fill("softmax")
+    expect(page.locator("#found a").first).to_be_visible()
     field.press("ArrowDown")
     field.press("Enter")
     page.wait_for_url("**/variants/softmax_math.html")
@@ -148,7 +165,7 @@ def test_a_formula_is_mathml_and_the_source_is_shown(shown: Watched) -> None:
     assert formula.count() == 1 and "msqrt" in formula.inner_html()
     page.get_by_role("link", name="its file").click()
     page.wait_for_url("**/sources/polynomial.html")
-    assert "VARIANT = Variant(" in page.locator("pre.source").inner_text()
+    expect(page.locator("pre.source")).to_contain_text("VARIANT = Variant(")
 
 
 def test_scripts_write_numbers_by_the_table_of_metrics(shown: Watched) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from helpers.site_page import Watched, every_view
 
@@ -47,7 +47,8 @@ def test_the_hash_holds_the_view_and_back_goes_back(shown: Watched) -> None:
     page.goto(address)
     shown.until(f"{CAPTION}.includes('seq_len 128 ')")
     assert names(page) == short
-    shown.open("index", "seq_len=nonsense&<img src=x>=1")
+    usual = shown.open("index").locator("[data-section=board] caption").inner_text()
+    expect(shown.open("index", "seq_len=nonsense&<img src=x>=1").locator("[data-section=board] caption")).to_have_text(usual)
     assert names(page) == default
 
 
@@ -105,15 +106,15 @@ def test_words_filter_rows_and_lines(shown: Watched) -> None:
     page = shown.open("index", KERNEL)
     page.locator("#plots svg.main-svg").first.wait_for()
     lines = "document.querySelector('#plots [data-figure]').data.length"
-    assert page.evaluate(lines) > 2
+    shown.until(f"{lines} > 2")
     page.locator("input[name=q]").fill("orth polyn")
     shown.until(f"document.querySelectorAll('[data-section=board] tbody tr:not([hidden])').length === 2 && {lines} < 4")
     assert sorted(names(page)) == ["orthogonal", "polynomial"]
-    assert page.locator("form.controls output").inner_text() == "2 of 5 shown"
-    assert "q=orth+polyn" in page.url
+    expect(page.locator("form.controls output")).to_have_text("2 of 5 shown")
+    expect(page).to_have_url(re.compile(r"q=orth\+polyn"))
     page.reload()
     shown.until("document.querySelectorAll('[data-section=board] tbody tr:not([hidden])').length === 2")
-    assert page.locator("input[name=q]").input_value() == "orth polyn"
+    expect(page.locator("input[name=q]")).to_have_value("orth polyn")
 
 
 def test_nothing_is_offered_that_no_record_can_hold_yet(shown: Watched) -> None:
@@ -128,10 +129,11 @@ def test_why_and_how_to_try_again_is_told_on_demand(shown: Watched) -> None:
     why = page.locator("details.why").first
     assert not why.locator("pre").is_visible()
     why.locator("summary").click()
-    assert "tried to allocate 3.0 GiB" in why.inner_text() and "attnbench run --rerun --cell" in why.inner_text()
+    expect(why).to_contain_text("tried to allocate 3.0 GiB", use_inner_text=True)
+    expect(why).to_contain_text("attnbench run --rerun --cell", use_inner_text=True)
     why.get_by_role("link", name="The cell in full").click()
     page.wait_for_url("**/cells/*.html#cell-*")
-    assert page.locator("article.cell:visible .status").inner_text() == "out of memory"
+    expect(page.locator("article.cell:visible .status")).to_have_text("out of memory")
 
 
 def test_the_view_can_be_taken_away(shown: Watched, tmp_path: Path) -> None:
@@ -181,9 +183,9 @@ def test_a_link_to_the_view_can_be_copied(shown: Watched) -> None:
 def test_a_keyboard_is_enough(shown: Watched) -> None:
     page = shown.open("index", KERNEL)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.className") == "skip"
+    shown.shows("document.activeElement.className", "skip")
     page.keyboard.press("/")
-    assert page.evaluate("document.activeElement.name") == "find"
+    shown.shows("document.activeElement.name", "find")
     page.keyboard.type("poly")
     page.locator("#found a").first.wait_for()
     page.keyboard.press("Enter")
@@ -192,11 +194,11 @@ def test_a_keyboard_is_enough(shown: Watched) -> None:
     page.locator("th[data-key=peak_memory_bytes] button").focus()
     page.keyboard.press("Enter")
     shown.until("document.querySelector('th[aria-sort=ascending]')")
-    assert page.evaluate("document.activeElement.className") == "sort"  # and stays there
+    shown.shows("document.activeElement.className", "sort")  # and stays there
     page.locator("select[name=seq_len]").focus()
     page.keyboard.press("ArrowDown")
     shown.until(f"!{CAPTION}.includes('seq_len 8,192')")
-    assert page.evaluate("document.activeElement.name") == "seq_len"
+    shown.shows("document.activeElement.name", "seq_len")
     assert not page.evaluate(
         "[...document.querySelectorAll('a, button, select, input, summary')].some((one) => one.tabIndex < 0 && one.checkVisibility())"
     )

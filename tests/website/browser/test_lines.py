@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from itertools import combinations
+import re
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from helpers.site_page import Watched
 
@@ -24,29 +25,31 @@ def scaling(crowded: Watched, state: str = "") -> Page:
 
 def test_the_core_is_strong_and_named_and_the_rest_is_faint(crowded: Watched) -> None:
     page = scaling(crowded)
-    assert page.evaluate(STRONG) == CORE == page.evaluate(NAMED)
-    faint = page.evaluate(f"{PLOT}.data.filter(({{ opacity }}) => opacity < 0.5).length")
-    assert faint == 6
-    pressed = page.locator("#scaling .legend button[aria-pressed=true]").all_inner_texts()
-    assert sorted(pressed) == CORE and page.locator("#scaling .legend button").count() == 10
+    crowded.shows(STRONG, CORE)
+    crowded.shows(NAMED, CORE)
+    crowded.shows(f"{PLOT}.data.filter(({{ opacity }}) => opacity < 0.5).length", 6)
+    pressed = page.locator("#scaling .legend button[aria-pressed=true]")
+    expect(pressed).to_have_count(len(CORE))
+    assert sorted(pressed.all_inner_texts()) == CORE and page.locator("#scaling .legend button").count() == 10
 
 
 def test_what_is_selected_is_strong_and_the_address_keeps_it(crowded: Watched) -> None:
     page = scaling(crowded)
     page.locator("#scaling .legend button", has_text="performer").click()
     crowded.until(f"{STRONG}.includes('performer')")
-    assert "pick=" in page.url and "performer" in page.url
+    expect(page).to_have_url(re.compile("pick=.*performer"))
     address = page.url
     page.goto("about:blank")
     page.goto(address)
     crowded.until(f"{DRAWN} && {STRONG}.includes('performer')")
-    assert page.evaluate(STRONG) == sorted([*CORE, "performer"]) == page.evaluate(NAMED)
-    row = page.locator("[data-section=scaling] tr[data-line=performer]")
-    assert "picked" in (row.get_attribute("class") or "")
+    crowded.shows(STRONG, sorted([*CORE, "performer"]))
+    crowded.shows(NAMED, sorted([*CORE, "performer"]))
+    expect(page.locator("[data-section=scaling] tr[data-line=performer]")).to_contain_class("picked")
     page.go_back()
     page = scaling(crowded, "pick=gated~nystrom")
-    assert page.evaluate(STRONG) == ["gated", "nystrom"]
-    assert scaling(crowded, "pick=nobody~<img src=x>").evaluate(STRONG) == page.evaluate(f"{PLOT}.data.map(({{ name }}) => name).sort()")
+    crowded.shows(STRONG, ["gated", "nystrom"])
+    page = scaling(crowded, "pick=nobody~<img src=x>")
+    crowded.shows(STRONG, page.evaluate(f"{PLOT}.data.map(({{ name }}) => name).sort()"))
 
 
 def test_a_tap_on_a_row_selects_its_line_and_another_takes_it_back(crowded: Watched) -> None:
@@ -55,11 +58,11 @@ def test_a_tap_on_a_row_selects_its_line_and_another_takes_it_back(crowded: Watc
     cell.click()
     page.locator("h1").hover()  # under the mouse it would be strong anyway
     crowded.until(f"{STRONG}.includes('gated') && {STRONG}.includes('softmax')")
-    assert "pick=" in page.url
+    expect(page).to_have_url(re.compile("pick="))
     cell.click()
     page.locator("h1").hover()
     crowded.until(f"!{STRONG}.includes('gated')")
-    assert "pick=" not in page.url  # the usual selection needs no address
+    expect(page).not_to_have_url(re.compile("pick="))  # the usual selection needs no address
 
 
 def test_the_mouse_and_the_focus_bring_a_line_forward_with_its_name(crowded: Watched) -> None:
@@ -69,7 +72,7 @@ def test_the_mouse_and_the_focus_bring_a_line_forward_with_its_name(crowded: Wat
     crowded.until(ahead)
     page.locator("h1").hover()
     crowded.until(f"!({ahead})")
-    assert page.evaluate(STRONG) == CORE
+    crowded.shows(STRONG, CORE)
     page.locator("[data-section=scaling] tr[data-line=sigmoid] td").last.hover()
     crowded.until(ahead)
     page.locator("h1").hover()
@@ -77,7 +80,7 @@ def test_the_mouse_and_the_focus_bring_a_line_forward_with_its_name(crowded: Wat
     page.locator("#scaling .legend button").first.focus()
     for _ in range(9):
         page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.value") == "sigmoid"
+    crowded.shows("document.activeElement.value", "sigmoid")
     crowded.until(ahead)
 
 

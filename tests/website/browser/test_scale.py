@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from playwright.sync_api import expect
 from rich.console import Console
 
 from _stores import write_cells, write_records
@@ -23,7 +24,7 @@ def test_many_cells_make_a_small_page_with_every_machine(watch: Callable[[Path],
     page = shown.open("index")
     page.locator("[data-section=board] tbody tr").first.wait_for()
     page.locator("[data-section=plots] svg.main-svg").first.wait_for()
-    assert len(page.locator("select[name=hardware] option").all()) == 5
+    expect(page.locator("select[name=hardware] option")).to_have_count(5)
     page.locator("select[name=hardware]").select_option("machine003")
     shown.until("document.querySelector('[data-section=board] caption').textContent.includes('machine003')")
     assert not shown.faults

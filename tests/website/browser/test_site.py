@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 from rich.console import Console
 
 from attnbench.website.publish import publish
@@ -60,15 +60,17 @@ def test_the_theme_follows_the_system_and_the_switch_is_remembered(shown: Watche
     shown.until("document.querySelector('.annotation-text')")
     light, light_label = page.evaluate(background), page.evaluate(label)
     page.get_by_role("button", name="Switch to dark colours").click()
-    dark, dark_label = page.evaluate(background), page.evaluate(label)
-    assert dark != light and dark_label != light_label
+    shown.until(f"{background} !== {light!r} && {label} !== {light_label!r}")
+    dark = page.evaluate(background)
     page = shown.open("method")
-    assert page.evaluate(background) == dark
+    shown.shows(background, dark)
     page.get_by_role("button", name="Switch to light colours").click()
-    assert page.evaluate(background) == light
+    shown.shows(background, light)
     page.evaluate("localStorage.clear()")
     page.emulate_media(color_scheme="dark")
-    assert shown.open("index").evaluate(background) == dark == "rgb(20, 22, 26)"
+    shown.open("index")
+    shown.shows(background, "rgb(20, 22, 26)")
+    assert dark == "rgb(20, 22, 26)"
 
 
 def test_everything_is_there_without_scripts(browser: Browser, site: Path) -> None:
@@ -154,5 +156,5 @@ def test_every_store_has_pages_that_say_what_to_do_next(watch: Callable[[Path], 
         shown.until("document.documentElement.scrollWidth <= window.innerWidth")
     if name == "many_machines":
         page = shown.open("index")
-        assert page.locator("select[name=hardware] option").count() == 12
+        expect(page.locator("select[name=hardware] option")).to_have_count(12)
     assert not shown.faults
