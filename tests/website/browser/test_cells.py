@@ -117,7 +117,7 @@ def test_choices_that_follow_one_another_at_once_are_all_kept(shown: Watched) ->
     page.locator("fieldset.picker input").first.wait_for()
     page.evaluate(
         "for (const name of ['softmax', 'softmax_math', 'my_file'])"
-        " [...document.querySelectorAll('fieldset.picker label')].find((one) => one.textContent.trim() === name).querySelector('input').click()"
+        " [...document.querySelectorAll('fieldset.picker input')].find(({ value }) => value === name).click()"
     )
     expect(page.locator("[data-section=compare] thead th:visible")).to_have_text(
         ["Setting", "orthogonal", "polynomial", "softmax_math", "my_file"]

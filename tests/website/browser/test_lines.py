@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 import re
+from itertools import combinations
 
 from playwright.sync_api import Page, expect
 
