@@ -8,7 +8,7 @@ LINT := $(VENV)/.ready-lint
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 MACHINE = "$$($(BIN)/attnbench doctor --machine)"
 
-.PHONY: help leaderboard test acceptance check bench site screenshots goldens floors forms agreement repeatability disturbance trainer engines scale clean
+.PHONY: help leaderboard test acceptance check bench site screenshots goldens floors forms agreement repeatability disturbance trainer controls engines scale clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 16
@@ -72,6 +72,9 @@ disturbance: $(RUN)  ## a mechanism beside a neighbour that fills the caches and
 
 trainer: $(RUN)  ## samples a second of the trainer against those of a bare loop; a minute
 	$(BIN)/python tools/trainer.py
+
+controls: $(TEST)  ## what a classical model without attention reaches on each task, into results/controls; minutes
+	$(BIN)/python tools/controls.py
 
 engines: $(TEST)  ## two trainings at once against one, and what the local engine and Ray take for themselves; or exit code 1; a quarter of an hour
 	$(BIN)/python tools/engines.py jobs

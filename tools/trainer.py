@@ -45,19 +45,19 @@ def bare(recipe: Any) -> Epoch:
     import torch
     import torch.nn.functional as F
 
-    from attnbench.training.train import CLIP_NORM, WEIGHT_DECAY, schedule
+    from attnbench.training.train import schedule
 
     def epoch(model: Any, data: Any) -> float:
-        optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=WEIGHT_DECAY)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
         steps = -(-len(data) // recipe.batch_size)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(steps))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(steps, recipe.warmup_share))
         model.train()
         began = time.perf_counter()
         for rows in torch.randperm(len(data)).to(data.targets.device).split(recipe.batch_size):
             optimiser.zero_grad()
             loss = F.cross_entropy(model(data.inputs[rows]), data.targets[rows])
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             optimiser.step()
             scheduler.step()
         loss.item()
@@ -72,7 +72,7 @@ def lightning(recipe: Any) -> Epoch:
     import torch.nn.functional as F
     from lightning import pytorch as pl
 
-    from attnbench.training.train import CLIP_NORM, WEIGHT_DECAY, schedule
+    from attnbench.training.train import schedule
 
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -87,7 +87,7 @@ def lightning(recipe: Any) -> Epoch:
             return F.cross_entropy(self.model(inputs), targets)
 
         def configure_optimizers(self) -> Any:
-            optimiser = torch.optim.AdamW(self.parameters(), lr=recipe.lr, weight_decay=WEIGHT_DECAY)
+            optimiser = torch.optim.AdamW(self.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
             scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule(self.steps))
             return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -102,7 +102,7 @@ def lightning(recipe: Any) -> Epoch:
             torch.utils.data.TensorDataset(data.inputs, data.targets), batch_size=recipe.batch_size, shuffle=True
         )
         trainer = pl.Trainer(
-            max_epochs=1, accelerator="gpu" if data.inputs.is_cuda else "cpu", devices=1, gradient_clip_val=CLIP_NORM, logger=False,
+            max_epochs=1, accelerator="gpu" if data.inputs.is_cuda else "cpu", devices=1, gradient_clip_val=recipe.clip_norm, logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
         module = Module(model, len(loader))

@@ -8,7 +8,7 @@ from pathlib import Path
 import attnbench
 from attnbench.analysis import frame
 from attnbench.analysis.columns import TYPES, columns, dictionary
-from attnbench.spec.axes import MODES
+from attnbench.spec.axis_values import MODES
 from attnbench.store.metrics import METRICS, general
 from attnbench.store.store import Store
 from helpers.paths import REPO
@@ -39,14 +39,17 @@ def test_every_metric_of_the_records_is_explained() -> None:
 def test_every_metric_of_the_sources_is_explained_and_nothing_else() -> None:
     """Names under which samples are kept, and those that stand as keys of what is added to them."""
     package = REPO / "suite" / "attnbench"
-    names = ("runner/plausibility.py", "training/diagnose.py", "training/train.py")
+    names = ("runner/plausibility.py", "runner/session.py", "training/diagnose.py", "training/train.py")
     texts = [file.read_text() for file in (*package.glob("measurement/**/*.py"), *(package / name for name in names))]
     subscripts = {name for text in texts for name in re.findall(r'samples\["(\w+)"\] = ', text)}
     assert subscripts and subscripts <= set(METRICS)
     keys = {name for text in texts for name in re.findall(r'"(\w+)"', text)}
     made = {f"{what}_{metric}" for what in ("validation", "target") for metric in ("accuracy", "bits_per_byte")}
     made |= {f"{mode}{clock}" for mode in MODES for clock in ("_s", "_kernel_s", "_device_s")}
-    made |= {"softmax_ratio", "accuracy", "bits_per_byte", "attention_frobenius_layer_N", "effective_rank_layer_N", "dong_residual_layer_N"}
+    results = ("accuracy", "bits_per_byte")
+    made |= {"softmax_ratio", *results, *(f"{metric}{how}" for metric in results for how in ("_by_block", "_at_2x", "_at_4x"))}
+    measures = ("attention_frobenius", "largest_frobenius", "orthogonality_error", "effective_rank", "dong_residual")
+    made |= {f"{measure}_layer_N" for measure in measures} | {"validation_majority_share", "validation_unigram_bits"}
     made |= {"train_s", "time_to_target_s", "training_tokens_per_s", "inference_tokens_per_s"}  # of older records, and of training_time.py
     assert {metric.removeprefix("curve.") for metric in METRICS} <= keys | made
 

@@ -71,10 +71,11 @@ def test_a_mechanism_one_of_whose_seeds_failed_is_shown_and_not_ranked() -> None
     assert places(cut)["softmax"] == (1, 1)
 
 
-def test_a_missing_seed_is_not_filled_in() -> None:
-    """softmax lacks the seed at which both would be equal and the third: with one seed in common nothing is told apart."""
+def test_seeds_of_two_mechanisms_are_not_paired() -> None:
+    """The same seed of another mechanism is another draw: which seeds there are does not matter, and how many does."""
     records = [learnt("orthogonal", seed, 0.9) for seed in range(3)] + [learnt("softmax", seed, 0.2 + 0.01 * seed) for seed in (0, 7, 8)]
-    assert set(places(ranked(records, "result", "task")).values()) == {(1, 2)}
+    assert places(ranked(records, "result", "task")) == {"orthogonal": (1, 1), "softmax": (2, 2)}
+    assert set(places(ranked([records[0], *records[3:4]], "result", "task")).values()) == {(1, 2)}  # of one each nothing is known
 
 
 def test_results_are_ranked_by_test_metric_the_right_way_round() -> None:

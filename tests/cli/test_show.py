@@ -137,7 +137,7 @@ def test_average_ranks_over_tasks_name_what_they_leave_out(tmp_path: Path) -> No
     means = {"softmax": 0.9, "orthogonal": 0.8, "polynomial": 0.7}
     records = [learnt(name, seed, mean, task=f"task{n}") for name, mean in means.items() for n in range(3) for seed in range(3)]
     text = shown([*records, learnt("gated", 0, 0.5, task="task0"), learnt("softmax", 0, 0.5, task="alone")], tmp_path)
-    assert "average rank over 3 tasks, residual" in text and "beyond 1.91 ranks" in text
+    assert "average rank over 3 tasks, bidirectional, residual, protocol 2026-11" in text and "beyond 1.91 ranks" in text
     assert "left out: gated: 3 seeds of 0 of 3 tasks" in text and "left out: alone (embedded:00000000): no mechanism has 3 seeds" in text
     averages = text[text.index("average rank  variant") :].splitlines()[1:4]
     assert [line.split()[:2] for line in averages] == [["1.00", "softmax"], ["2.00", "orthogonal"], ["3.00", "polynomial"]]

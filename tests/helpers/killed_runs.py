@@ -23,7 +23,8 @@ MARK = "ATTNBENCH_TEST_RUN"  # every process of a run inherits it, whoever forke
 CELLS = 8
 PROGRAM = """
 from attnbench.cli import main
-from attnbench.spec.presets import _KERNEL, PRESETS, Grid, Preset, TaskGrid
+from attnbench.spec.grids import Grid, TaskGrid
+from attnbench.spec.presets import _KERNEL, PRESETS, Preset
 {grid}
 PRESETS["quick"] = Preset("eight cells", (grid,))
 main()

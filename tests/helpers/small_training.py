@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 import attnbench
+from attnbench.training.evaluate import evaluate
 from attnbench.training.model import Architecture, Transformer
-from attnbench.training.train import Recipe, Trained, evaluate, train
+from attnbench.training.recipe import Recipe
+from attnbench.training.train import Trained, train
 from attnbench.workload import Parts, Split
 
 SEQ_LEN, VOCABULARY, CLASSES = 5, 11, 3
@@ -57,7 +59,7 @@ def run(model: nn.Module, parts: Parts | None = None, chosen: Recipe | None = No
 
 
 def accuracy(model: nn.Module, split: Split) -> float:
-    return evaluate(model, split, recipe())[0]
+    return evaluate(model, split, recipe()).value
 
 
 def same_weights(one: nn.Module, other: nn.Module) -> bool:

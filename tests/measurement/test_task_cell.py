@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import math
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.tracks import task as track
 from attnbench.measurement.tracks.depth import architecture
 from attnbench.spec.axes import Spec
+from attnbench.spec.protocol import NEWEST
 from attnbench.training import checkpoint
 from attnbench.training.model import count_mechanism_parameters, count_parameters, for_task
 from attnbench.workload import IGNORED, Parts, Size, Split, Task
@@ -91,17 +93,66 @@ def test_it_records_what_was_learnt_and_what_it_cost(monkeypatch: pytest.MonkeyP
     result = measure(monkeypatch, make_task(per_token))
     metric, nothing = ("bits_per_byte", "unigram_bits") if per_token else ("accuracy", "majority_share")
     expected = {
-        metric, f"validation_{metric}", f"target_{metric}", nothing, "steps", "training_tokens",
-        "peak_memory_bytes", "parameters", "mechanism_parameters", "diverged", "resumptions",
+        metric, f"validation_{metric}", f"target_{metric}", nothing, f"validation_{nothing}", "steps", "training_tokens", "row_tokens",
+        "peak_memory_bytes", "parameters", "mechanism_parameters", "diverged", "resumptions", "validation_loss", "test_loss",
+        f"{metric}_by_block", "asked_by_block",
     }  # fmt: skip
     assert expected <= result.samples.keys() <= expected | {"steps_to_target"}
     assert all(math.isfinite(x) for samples in result.samples.values() for x in samples)
     assert result.samples["diverged"] == [0.0] and result.samples["mechanism_parameters"] == [0.0]
-    layers = {f"{what}_layer_{layer}" for what in ("attention_frobenius", "effective_rank", "dong_residual") for layer in (1, 2)}
-    assert result.curve.keys() == {"step", "wall_s", "train_loss", f"validation_{metric}"} | layers
+    assert result.samples["asked_by_block"] == [4.0 if per_token else 1.0] * 60
+    assert fmean(result.samples[f"{metric}_by_block"]) == pytest.approx(result.samples[metric][0])
+    measures = ("attention_frobenius", "largest_frobenius", "orthogonality_error", "effective_rank", "dong_residual")
+    layers = {f"{what}_layer_{layer}" for what in measures for layer in (1, 2)}
+    assert result.curve.keys() == {"step", "wall_s", "train_loss", "validation_loss", f"validation_{metric}"} | layers
     assert {len(column) for column in result.curve.values()} == {3}
     assert result.curve[f"validation_{metric}"][-1] == result.samples[f"validation_{metric}"][0]
     assert result.facts == {"data_fingerprint": make_task(per_token).parts("generated").fingerprint()}
+
+
+def twice(factor: int) -> Split:
+    """A test part of longer sequences, in which the answer is still the first token."""
+    tokens = torch.randint(0, CLASSES, (50, factor * SEQ_LEN), generator=torch.Generator().manual_seed(9))
+    return Split(tokens, tokens[:, 0])
+
+
+@pytest.mark.parametrize("positions", ["none", "rotary"])
+def test_a_model_is_tested_on_longer_sequences_than_it_was_trained_on(monkeypatch: pytest.MonkeyPatch, positions: str) -> None:
+    task = make_task(longer=twice)
+    axes = {"positions": positions, "head_dim": 8}
+    own, double, most = (measure(monkeypatch, task, **axes, test_seq_len=n).samples for n in (None, 16, 32))
+    assert "accuracy_at_2x" not in own and "accuracy_at_4x" not in double
+    assert most["accuracy_at_2x"] == double["accuracy_at_2x"] and most["accuracy_at_4x"]
+    assert own["accuracy"] == double["accuracy"] == most["accuracy"]
+    made_for_one = measure(monkeypatch, task, variant="linformer", **axes, test_seq_len=16).samples
+    assert made_for_one["accuracy"] and "accuracy_at_2x" not in made_for_one  # its projections are as long as the sequence
+
+
+def test_what_is_to_be_recalled_is_scored_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def last(parts: Parts) -> torch.Tensor:
+        return torch.arange(SEQ_LEN).expand(len(parts.test), -1) == SEQ_LEN - 1
+
+    found = measure(monkeypatch, make_task(per_token=True, recalled=last)).samples
+    assert found["retrieval_answers"] == [60.0] and 0.0 <= found["retrieval_accuracy"][0] <= 1.0
+    assert "retrieval_accuracy" not in measure(monkeypatch, make_task(per_token=True)).samples
+
+
+def test_weight_decay_is_an_axis_and_the_rest_of_the_recipe_the_protocols(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = Spec(
+        track="task",
+        task="mine",
+        variant="softmax",
+        block="residual",
+        num_layers=1,
+        epochs=2,
+        lr=1e-2,
+        weight_decay=0.0,
+        protocol=NEWEST.name,
+    )
+    recipe = track.recipe_of(spec, make_task())
+    assert (recipe.weight_decay, recipe.warmup_share, recipe.clip_norm) == (0.0, NEWEST.warmup_share, NEWEST.clip_norm)
+    with pytest.raises(BadInput, match="unknown protocol 'x'"):
+        track.recipe_of(dataclasses.replace(spec, protocol="x"), make_task())
 
 
 def test_a_cell_that_was_cut_goes_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from attnbench.runner import asv
 from attnbench.runner.cell import resolve
 from attnbench.runner.here import this_machine
 from attnbench.spec.asv_params import values_of
-from attnbench.spec.axes import DEVICES, TRACKS
+from attnbench.spec.axis_values import DEVICES, TRACKS
 from attnbench.spec.presets import PRESETS
 from attnbench.store.environment import machine_name
 from attnbench.store.record import Record
@@ -49,7 +49,9 @@ def test_every_cell_of_a_preset_has_a_place_among_asvs_parameters(monkeypatch: p
 def test_the_processes_of_a_cell_share_its_place_and_the_seeds_of_a_training_do_not(monkeypatch: pytest.MonkeyPatch, track: str) -> None:
     monkeypatch.setenv("ATTNBENCH_PRESET", "claims")
     cells = asv.cells_of.__wrapped__(track)
-    assert {tuple(spec.seed for spec in specs) for specs in cells.values()} == ({(0,), (1,), (2,)} if track == "task" else {(0, 1, 2)})
+    assert {tuple(spec.seed for spec in specs) for specs in cells.values()} == (
+        {(n,) for n in range(8)} if track == "task" else {(0, 1, 2)}
+    )
 
 
 PROCESSES = {0: [1.0, 5.0, 9.0], 1: [2.0, 2.0, 90.0], 2: [3.0]}

@@ -153,10 +153,10 @@ def test_retry_errors_of_a_preset_leaves_out_what_has_no_record(results: Path) -
     cells = choose(Choice(preset="standard", tracks=("task",), tasks=("mnist",), variants=("softmax",)))
     opened = next(cell for cell in cells if tuning.is_open(cell.spec))
     here = {"machine": environment.machine_name(), "environment": {**environment.describe(), "threads": 1, "timing": APART}}
-    for number, spec in enumerate(tuning.trials(opened.spec)):
-        measured = {"validation_accuracy": [0.5 + number / 10], "diverged": [0.0]}
+    for spec in tuning.trials(opened.spec):
+        measured = {"validation_loss": [abs(float(spec.lr or 0) - 3e-3) + 1e-9 * spec.seed], "diverged": [0.0]}
         Store(results).append(make_record(spec, fingerprint=opened.fingerprint, **here, measurements=measured))
-    chosen = dataclasses.replace(opened.spec, lr=max(float(rate) for rate in (opened.spec.lr_grid or "").split()))
+    chosen = dataclasses.replace(opened.spec, lr=3e-3)
     error = {"status": "error", "measurements": {}, "stage": "train, epoch 1", "reason": "RuntimeError: boom"}
     Store(results).append(make_record(chosen, fingerprint=opened.fingerprint, **here, **error))
     said = cli_here(*choice, "--retry", "errors", "--dry-run").stdout

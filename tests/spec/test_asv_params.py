@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.spec.asv_params import spec_of, values_of
-from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, MODES, TASK_DTYPES, Spec
+from attnbench.spec.axes import Spec
+from attnbench.spec.axis_values import BLOCKS, DEVICES, DTYPES, MODES, POSITIONS, TASK_DTYPES
 from attnbench.spec.presets import PRESETS
+from attnbench.spec.protocol import PROTOCOLS
 
 SETTING = "cpu, float32, batch 1, 4 heads of 64"
 whole = st.integers(1, 2**26)
@@ -36,6 +38,12 @@ groups = st.sampled_from((1, 2))  # heads of queries that share a head of keys a
 kernel = st.fixed_dictionaries(
     {"seq_len": whole, "seed": seeds, "dtype": st.sampled_from(DTYPES), "mode": modes, "causal": st.booleans(), "padded": shares}
 )
+of_training = st.fixed_dictionaries(
+    {
+        "positions": st.sampled_from(POSITIONS), "weight_decay": shares | st.just(0.05), "protocol": st.sampled_from(list(PROTOCOLS)),
+        "task_params": st.none() | params,
+    }
+)  # fmt: skip
 options = st.fixed_dictionaries({"token_shift": st.booleans(), "init_norm": rates | st.just(1)})
 depth = st.fixed_dictionaries({"seq_len": whole, "seed": seeds, "block": st.sampled_from(BLOCKS), "num_layers": whole, "mode": modes})
 task = st.fixed_dictionaries(
@@ -53,7 +61,14 @@ specs = st.one_of(
         groups,
     ),
     st.builds(lambda a, b, c: Spec(track="depth", **a, **b, **c), shapes, depth, options),
-    st.builds(lambda a, b, c, d: Spec(track="task", **a, **b, **c, **d), shapes, task, learning, options),
+    st.builds(
+        lambda a, b, c, d, e: Spec(track="task", **{**a, "head_dim": 2 * a["head_dim"]}, **b, **c, **d, **e),
+        shapes,
+        task,
+        learning,
+        options,
+        of_training,
+    ),
 )
 
 

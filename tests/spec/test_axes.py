@@ -12,6 +12,8 @@ from attnbench.spec.parse import parse
 from attnbench.store.record import UnreadableRecord, decode, encode
 from helpers.records import TASK, make_record, make_spec
 
+STEP = {"track": "step", "task": "mnist", "block": "residual", "num_layers": 1, "seq_len": None, "mode": "training"}
+
 
 @pytest.mark.parametrize(
     ("axes", "said"),
@@ -141,8 +143,36 @@ def test_the_options_of_a_model_are_in_its_label() -> None:
 
 
 @pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ({"positions": "sines"}, "unknown positions 'sines'"),
+        ({"positions": "rotary", "head_dim": 15}, "head_dim is 15; give an even head_dim"),
+        ({"test_seq_len": 98}, "learned positions end where training did"),
+        ({"test_seq_len": 98.0, "positions": "none"}, "test_seq_len is 98"),
+        ({"weight_decay": -0.1}, "weight_decay is -0.1; it must be a finite number of at least 0"),
+        ({"weight_decay": math.inf}, "weight_decay is inf"),
+        ({"protocol": ""}, "protocol is ''"),
+        ({"protocol": None}, "protocol is None"),
+        ({"task_params": {"pairs": [[1]]}}, "parameter 'pairs' of the task is"),
+        ({"task_params": [1]}, "the parameters of the task are"),
+    ],
+)
+def test_how_a_task_is_trained_and_tested_is_checked(axes: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        make_spec(**{**TASK, **axes})
+
+
+@pytest.mark.parametrize(
     ("base", "axis", "value"),
     [
+        ({}, "positions", "none"),
+        ({}, "task_params", {"pairs": 2}),
+        ({}, "protocol", "2026-12"),
+        (
+            {"track": "step", "task": "mnist", "block": "residual", "num_layers": 1, "seq_len": None, "mode": "training"},
+            "weight_decay",
+            0.0,
+        ),
         ({}, "block", "residual"),
         ({}, "lr", 0.1),
         ({}, "token_shift", True),

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.errors import BadInput
-from attnbench.spec.axes import DTYPES, Spec
+from attnbench.spec.axes import Spec
+from attnbench.spec.axis_values import DTYPES
 from attnbench.spec.parse import parse
 from attnbench.store.record import decode, encode
 from helpers.records import TASK, make_record, make_spec
@@ -97,6 +98,17 @@ def test_no_padding_written_as_a_whole_number_is_the_same_cell() -> None:
     assert make_spec(padded=0) == make_spec() and parse(make_spec(padded=0).compact()).key() == make_spec().key()
 
 
+def test_a_length_to_test_on_and_positions_change_the_key() -> None:
+    assert len({make_spec(**TASK, positions="none", test_seq_len=n).key() for n in (None, 98, 196)}) == 3
+
+
+def test_a_task_at_its_defaults_is_the_cell_of_before_there_was_any_difficulty() -> None:
+    assert make_spec(**TASK, task_params={}) == make_spec(**TASK)
+    spec = make_spec(**TASK, task_params={"pairs": 16, "kind": "x"})
+    assert parse(spec.compact()).key() == decode(encode(make_record(spec))).spec.key() == spec.key()
+    assert spec.task_label() == "mnist, kind x, pairs 16" and spec.task_label() in spec.label()
+
+
 def test_a_norm_written_as_a_whole_number_is_the_same_cell() -> None:
     assert make_spec(**TASK, init_norm=1) == make_spec(**TASK)
     spec = make_spec(**TASK, init_norm=2)
@@ -117,7 +129,8 @@ CHANGED = {
     },
     "task": {"block": "skipless", "num_layers": 9, "task": "x", "data": "x", "epochs": 9, "lr": 0.9, "lr_grid": "0.9 1",
              "evaluate": "validation", "causal": True, "dtype": "bfloat16", "token_shift": True,
-             "init_norm": 0.5},
+             "init_norm": 0.5, "positions": "rotary", "task_params": {"pairs": 16}, "protocol": "x", "weight_decay": 0.1,
+             "test_seq_len": None},
 }  # fmt: skip
 
 

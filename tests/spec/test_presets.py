@@ -9,14 +9,17 @@ from collections import defaultdict
 import pytest
 
 from attnbench import registry
-from attnbench.spec import presets
+from attnbench.spec import presets, tuning
 from attnbench.spec.asv_params import values_of
-from attnbench.spec.axes import BLOCKS, DEVICES, MODES, TRACKS, Spec
+from attnbench.spec.axes import Spec
+from attnbench.spec.axis_values import BLOCKS, DEVICES, MODES, TRACKS
+from attnbench.spec.grids import Arm, Posed, TaskGrid
 from attnbench.spec.presets import CITED, CORE, RANKED
+from attnbench.spec.protocol import NEWEST
 
 
 def test_every_preset_that_is_sized_for_a_cpu_fits_everywhere() -> None:
-    assert presets.fitting(has_cuda=False) == ["quick", "standard", "claims"]
+    assert presets.fitting(has_cuda=False) == ["quick", "standard", "claims", "reference"]
     assert presets.fitting(has_cuda=True) == list(presets.PRESETS)
     assert {preset.device for preset in presets.PRESETS.values()} == set(DEVICES)
 
@@ -83,7 +86,7 @@ def test_standard_holds_every_mode_and_a_padded_batch_beside_the_same_without_pa
 
 
 def test_a_preset_may_fix_an_option() -> None:
-    grid = presets.TaskGrid(("mnist",), ("softmax",), seeds=1, fixed={"block": "residual", "token_shift": True, "init_norm": 2})
+    grid = TaskGrid(("mnist",), ("softmax",), seeds=1, fixed={"block": "residual", "token_shift": True, "init_norm": 2})
     assert [(spec.track, spec.token_shift, spec.init_norm) for spec in grid.specs("cpu", (), {"mnist": "mnist"})] == [
         ("task", True, 2.0),
         ("step", True, 2.0),
@@ -102,11 +105,44 @@ def test_the_parameters_of_asv_tell_all_cells_of_all_presets_apart() -> None:
     assert len({(spec.track, *values_of(spec)) for spec in specs.values()}) == len(specs)
 
 
-def test_claims_hold_three_seeds_of_every_cell_but_trials() -> None:
-    seeds: dict[object, set[int]] = {}
-    for spec in presets.load("claims").specs():
-        seeds.setdefault(dataclasses.replace(spec, seed=0).key(), set()).add(spec.seed)
-    assert set(map(frozenset, seeds.values())) == {frozenset({0, 1, 2})}
+def seeds_of(name: str, track: str) -> set[frozenset[int]]:
+    """The sets of seeds that the cells of a preset's track have."""
+    seeds: dict[object, set[int]] = defaultdict(set)
+    for spec in presets.load(name).specs():
+        if spec.track == track:
+            seeds[dataclasses.replace(spec, seed=0).key()].add(spec.seed)
+    return set(map(frozenset, seeds.values()))
+
+
+def test_every_run_that_is_ranked_or_judged_has_the_seeds_that_its_protocol_asks_for() -> None:
+    claims, ranked = frozenset(range(NEWEST.claim_seeds)), frozenset(range(NEWEST.ranked_seeds))
+    assert seeds_of("claims", "kernel") == seeds_of("claims", "depth") == {frozenset({0, 1, 2})}
+    assert seeds_of("claims", "task") == {claims}
+    assert seeds_of("standard", "task") == {ranked} and seeds_of("reference", "task") == {ranked, claims}
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_training_run_names_its_protocol_and_is_tuned_by_it_or_a_first_look(name: str) -> None:
+    for spec in presets.load(name).specs():
+        if spec.track == "task":
+            assert spec.protocol == presets.load(name).protocol.name == NEWEST.name
+            assert tuning.is_open(spec) == (name != "quick")
+
+
+def test_an_arm_has_parameters_and_axes_of_its_own() -> None:
+    arms = ("softmax", Arm("polynomial", {"degree": 2}, {"init_norm": 0.5, "weight_decay": 0.1}))
+    grid = TaskGrid((Posed("mnist", {"patch": 2}),), arms, seeds=1, fixed={"block": "residual"})
+    plain, arm, step, arm_step = grid.specs("cpu", (), {"mnist": "mnist"})
+    assert {spec.difficulty for spec in (plain, arm, step, arm_step)} == {"patch 2"}
+    assert (arm.variant, arm.params, arm.init_norm, arm.weight_decay) == ("polynomial", {"degree": 2}, 0.5, 0.1)
+    assert (step.track, arm_step.init_norm, arm_step.weight_decay) == ("step", 0.5, 0.05)
+    assert [spec.variant for spec in grid.specs("cpu", ("relu", "polynomial"), {"mnist": "mnist"})][:2] == ["polynomial", "relu"]
+
+
+def test_a_task_in_both_forms_is_run_in_both() -> None:
+    grid = TaskGrid(("mqar", "mnist"), ("softmax",), seeds=1, processes=0, both_forms=True, fixed={"block": "residual"})
+    found = [(spec.task, spec.causal) for spec in grid.specs("cpu", (), {"mqar": "mqar", "mnist": "mnist"})]
+    assert found == [("mqar", False), ("mqar", True), ("mnist", False)]
 
 
 def test_quick_holds_exactly_the_four_mechanisms_and_every_track() -> None:

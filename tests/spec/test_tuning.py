@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 
 import pytest
 
 from attnbench.errors import BadInput
 from attnbench.runner.cell import Refusal
-from attnbench.runner.tuning import choose_rate
+from attnbench.runner.tuning import Tuned, tune
 from attnbench.spec import tuning
 from attnbench.spec.axes import Spec
+from attnbench.spec.protocol import FIRST, NEWEST, PROTOCOLS
 from attnbench.store.record import Record
 from helpers.records import make_record
+
+(SEED,) = FIRST.tuning_seeds
+PINNED = {"2026-11": "626fe5bc", "2026-12": "a6927878"}
 
 
 def open_spec(**axes: object) -> Spec:
@@ -20,9 +26,21 @@ def open_spec(**axes: object) -> Spec:
     return Spec(track="task", variant="softmax", **{**given, **axes})
 
 
+def choose_rate(spec: Spec, tried: list[Record]) -> Spec | Refusal:
+    """What follows from some trials; those of the grid that are missing failed as the first of these did, if any did."""
+    known = {record.id: record for record in tried}
+    found = tune(spec, lambda one: known.get(one.key()))
+    if isinstance(found, list):  # none is missing that was not asked for
+        assert {one.lr for one in found} == set(tuning.base_rates(spec)) - {record.spec.lr for record in tried}
+        less = dataclasses.replace(spec, lr_grid=tuning.grid(float(record.spec.lr or 0) for record in tried))
+        found = tune(less, lambda one: known.get(one.key()))
+    assert not isinstance(found, list)
+    return dataclasses.replace(found.spec, lr_grid=spec.lr_grid) if isinstance(found, Tuned) else found
+
+
 def trial(rate: float, value: float | None = None, metric: str = "accuracy", diverged: bool = False) -> Record:
     """The record of a trial; without a value, of one that failed."""
-    spec = dataclasses.replace(open_spec(), lr=rate, lr_grid=None, seed=tuning.SEED, evaluate="validation")
+    spec = dataclasses.replace(open_spec(), lr=rate, lr_grid=None, seed=SEED, evaluate="validation")
     if value is None:
         return make_record(spec, status="error", reason="ValueError: no\nmore", measurements={})
     return make_record(spec, measurements={f"validation_{metric}": [value], "diverged": [float(diverged)]})
@@ -34,7 +52,7 @@ def test_a_grid_has_one_trial_a_rate_that_never_sees_the_test_part() -> None:
     assert tuning.is_open(spec) and not any(tuning.is_open(one) for one in trials)
     assert [one.lr for one in trials] == [0.001, 0.003, 0.01]
     assert {one.evaluate for one in trials} == {"validation"}
-    assert {one.seed for one in trials} == {tuning.SEED} and tuning.SEED > 100  # none of the seeds that count
+    assert {one.seed for one in trials} == {SEED} and SEED > 100  # none of the seeds that count
     assert trials == tuning.trials(open_spec(seed=0))  # seeds share them
 
 
@@ -82,3 +100,60 @@ def test_a_grid_that_is_none_is_refused(grid: str) -> None:
 
 def test_a_grid_reads_from_small_to_large() -> None:
     assert tuning.grid([3e-3, 1e-3 / 3, 1e-3]) == "0.000333 0.001 0.003"
+
+
+def modern(**axes: object) -> Spec:
+    """An open spec by the newest protocol, whose own rates go on beyond its grid."""
+    return open_spec(**{"protocol": NEWEST.name, "lr_grid": tuning.grid(NEWEST.base_rates(0.003)), **axes})
+
+
+def loss_of(rate: float, seed: int) -> float:
+    """The best is 1e-4, which the grid around 3e-3 does not hold; seeds differ by less than rates do."""
+    return abs(math.log10(rate) + 4) + 0.001 * (seed % 7)
+
+
+def tuned_by(spec: Spec, loss: Callable[[float, int], float | None]) -> tuple[Tuned | Refusal, list[tuple[float, int]]]:
+    """What a spec is tuned to, and every trial that was asked for, in order. loss: of a trial, None for one that diverges."""
+    known, asked = {}, []
+    while isinstance(found := tune(spec, lambda one: known.get(one.key())), list):
+        for one in found:
+            assert one.evaluate == "validation" and one.key() not in known
+            value = loss(float(one.lr or 0), one.seed)
+            asked.append((float(one.lr or 0), one.seed))
+            measured = {
+                "validation_accuracy": [0.5],
+                "diverged": [float(value is None)],
+                **({} if value is None else {"validation_loss": [value]}),
+            }
+            known[one.key()] = make_record(one, measurements=measured)
+    return found, asked
+
+
+def test_the_grid_grows_until_the_best_is_not_at_its_edge() -> None:
+    found, asked = tuned_by(modern(), loss_of)
+    assert isinstance(found, Tuned) and found.spec.lr == 1e-4 and found.spec.evaluate == "test"
+    assert found.rates == (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+    assert asked[:10] == [(rate, seed) for seed in (1000, 1001) for rate in (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)]
+    assert asked[10:] == [(1e-4, 1000), (1e-4, 1001), (3e-5, 1000), (3e-5, 1001)]
+
+
+def test_a_third_seed_decides_between_rates_that_two_cannot_tell_apart() -> None:
+    found, asked = tuned_by(
+        modern(),
+        lambda rate, seed: (0.0 if rate in (1e-3, 3e-3) else 1.0) + (0.1 * (rate == 3e-3) if seed == 1002 else 0.1 * (seed == 1000)),
+    )
+    assert isinstance(found, Tuned) and found.spec.lr == 1e-3
+    assert asked[10:] == [(1e-3, 1002), (3e-3, 1002)]
+
+
+def test_a_mechanism_that_always_diverges_is_tried_down_to_the_smallest_rate() -> None:
+    found, asked = tuned_by(modern(), lambda rate, seed: None)
+    assert isinstance(found, Tuned) and found.spec.lr == min(NEWEST.rates) == found.rates[0]
+    assert len(asked) == len(set(asked)) == 2 * len(found.rates)
+
+
+def test_the_protocols_are_what_their_records_say() -> None:
+    """A protocol never changes: another way to train or to tune is another protocol, with a name of its own."""
+    assert {name: rules.fingerprint() for name, rules in PROTOCOLS.items()} == PINNED
+    with pytest.raises(BadInput, match="unknown protocol '2026-13'"):
+        tuning.trials(modern(protocol="2026-13"))

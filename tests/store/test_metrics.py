@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attnbench import workload
-from attnbench.spec.axes import MODES
+from attnbench.spec.axis_values import MODES
 from attnbench.store import metrics
 from attnbench.store.metrics import ENDINGS, METRICS, RESULTS, Metric, higher_is_better, is_time, metric, unit
 

@@ -33,7 +33,9 @@ def test_a_sample_that_is_no_finite_number_is_unreadable(sample: bytes) -> None:
         decode(encode(make_record()).replace(b"0.25", sample))
 
 
-@pytest.mark.parametrize("axis", ["padded", "num_kv_heads", "token_shift", "init_norm"])
+@pytest.mark.parametrize(
+    "axis", ["padded", "num_kv_heads", "token_shift", "init_norm", "positions", "task_params", "protocol", "weight_decay"]
+)
 def test_a_record_of_before_an_axis_keeps_its_id_and_is_written_again_byte_for_byte(axis: str) -> None:
     record = make_record()
     raw = json.loads(encode(record))

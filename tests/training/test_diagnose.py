@@ -28,6 +28,9 @@ def test_the_state_layer_by_layer_is_that_of_the_matrices_and_tokens_themselves(
         q, k, _ = block.attention.heads(block.norm_1(x))
         matrix = block.attention.attention.matrix(q, k, causal=causal, padding_mask=mask)
         assert found[f"attention_frobenius_layer_{layer}"] == pytest.approx(float(matrix.norm(dim=(-2, -1)).mean()), rel=1e-5)
+        assert found[f"largest_frobenius_layer_{layer}"] == pytest.approx(float(matrix.norm(dim=(-2, -1)).max()), rel=1e-5)
+        apart = (matrix.mT @ matrix - torch.eye(SEQ_LEN)).norm(dim=(-2, -1)).max()
+        assert found[f"orthogonality_error_layer_{layer}"] == pytest.approx(float(apart), rel=1e-4, abs=1e-5)
         x = block(x, causal, mask)
         ranks = [diagnose.effective_rank(row[~hidden]) for row, hidden in zip(x, mask, strict=True)]
         assert found[f"effective_rank_layer_{layer}"] == pytest.approx(sum(ranks) / BATCH, rel=1e-5)
@@ -36,7 +39,7 @@ def test_the_state_layer_by_layer_is_that_of_the_matrices_and_tokens_themselves(
         residuals = [float((row - row.mean(0)).norm() / row.norm()) for row in kept]
         assert found[f"dong_residual_layer_{layer}"] == pytest.approx(sum(residuals) / BATCH, rel=1e-5)
         assert residuals[2] == 0.0  # and is its own mean
-    assert len(found) == 9
+    assert len(found) == 15
 
 
 class Linear(nn.Module):

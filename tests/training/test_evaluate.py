@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attnbench.training.train import evaluate, step
+from attnbench.training.evaluate import evaluate
+from attnbench.training.train import step
 from attnbench.workload import IGNORED, Split
 from helpers.small_training import CLASSES, VOCABULARY, BreaksDown, Watched, accuracy, build_model, draw_parts, draw_split, numbered, recipe
 
@@ -19,8 +20,7 @@ def test_accuracy_by_hand() -> None:
     with torch.no_grad():
         model.head.weight.zero_()
         model.head.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
-    value, seconds = evaluate(model, numbered().test, recipe())
-    assert value == pytest.approx(1 / 3) and seconds > 0.0
+    assert evaluate(model, numbered().test, recipe()).value == pytest.approx(1 / 3)
 
 
 class PerToken(nn.Module):
@@ -42,9 +42,9 @@ def asked() -> Split:
 def test_bits_per_byte_by_hand_over_what_is_asked_alone() -> None:
     """With weights 1 : 2 : 1 the answers 1 and 2 cost one bit and two."""
     chosen = recipe(metric="bits_per_byte")
-    bits, seconds = evaluate(PerToken(math.log(2)), asked(), chosen)
-    assert bits == pytest.approx(1.5) and seconds > 0.0
-    assert evaluate(PerToken(1.0), asked(), recipe())[0] == 0.5
+    found = evaluate(PerToken(math.log(2)), asked(), chosen)
+    assert found.value == pytest.approx(1.5) and found.loss == pytest.approx(1.5 * math.log(2))
+    assert evaluate(PerToken(1.0), asked(), recipe()).value == 0.5
     loss = step(PerToken(math.log(2)), asked(), torch.arange(7), chosen)
     assert float(loss) == pytest.approx(1.5 * math.log(2))
 
@@ -54,8 +54,9 @@ def test_a_model_that_answers_nothing_scores_as_one_that_knows_nothing() -> None
     with torch.no_grad():
         model.weight.fill_(math.nan)
     assert accuracy(model, draw_parts().test) == 1 / CLASSES
-    bits, _ = evaluate(PerToken(math.nan), asked(), recipe(metric="bits_per_byte"))
-    assert bits == math.log2(CLASSES)
+    found = evaluate(PerToken(math.nan), asked(), recipe(metric="bits_per_byte"))
+    assert found.value == math.log2(CLASSES) and math.isnan(found.loss)
+    assert found.by_block(torch.arange(300) % 2) == pytest.approx([math.log2(CLASSES)] * 2)
 
 
 def test_padding_reaches_the_model_row_by_row() -> None:

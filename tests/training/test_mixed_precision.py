@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 import attnbench
+from attnbench.training.evaluate import evaluate
 from attnbench.training.model import Architecture, Table, Transformer
-from attnbench.training.train import Recipe, evaluate, step
+from attnbench.training.recipe import Recipe
+from attnbench.training.train import step
 from attnbench.workload import Split
 from helpers.mechanisms import RUNNABLE, VARIANTS, attend, device_of, draw, make, relative_error
 
@@ -46,7 +48,7 @@ def trained(name: str, seq_len: int, causal: bool, padded: bool, mixed: bool) ->
     one = model(name, seq_len).train()
     split, recipe = data(seq_len, padded), Recipe(epochs=1, lr=0.1, batch_size=4, seed=0, causal=causal, mixed_precision=mixed)
     loss = step(one, split, torch.arange(4), recipe)
-    assert math.isfinite(evaluate(one, split, recipe)[0])
+    assert math.isfinite(evaluate(one, split, recipe).value)
     return loss.item(), torch.cat([p.grad.flatten() for p in one.parameters() if p.grad is not None])
 
 

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attnbench.training.model import Stack, Transformer, count_mechanism_parameters, count_parameters
+from attnbench.training.recipe import Recipe
 from attnbench.training.token_shift import TokenShift, token_before
-from attnbench.training.train import Recipe, optimiser_of, train
+from attnbench.training.train import optimiser_of, train
 from attnbench.workload import Split
 from helpers.stacks import BATCH, D_MODEL, HEAD_DIM, HEADS, SEQ_LEN, Recorder, architecture, blocks
 
@@ -135,7 +136,7 @@ def test_it_is_learned(mixed_precision: bool) -> None:
 def test_theoptimiser_of_leaves_the_mixes_out_of_weight_decay() -> None:
     chosen = dataclasses.replace(architecture("softmax", "residual"), token_shift=True)
     model = Transformer(chosen, nn.Embedding(11, D_MODEL), SEQ_LEN, outputs=3)
-    decaying, kept = optimiser_of(model, 1e-3).param_groups
+    decaying, kept = optimiser_of(model, Recipe(epochs=1, lr=1e-3, batch_size=1, seed=0)).param_groups
     mixes = {id(block.attention.shift.mix) for block in model.stack.blocks}
     assert kept["weight_decay"] == 0.0 and mixes <= {id(p) for p in kept["params"]}
     assert decaying["weight_decay"] > 0.0 and mixes.isdisjoint(map(id, decaying["params"]))

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from attnbench.training.train import Callbacks, evaluate, rows_of_epoch, step, steps_to_target, train
+from attnbench.training.evaluate import evaluate
+from attnbench.training.train import Callbacks, rows_of_epoch, step, steps_to_target, train
 from attnbench.workload import Parts, Split
 from helpers.small_training import (
     CLASSES,
@@ -163,7 +164,7 @@ def test_mixed_precision_trains_weights_that_stay_in_float32() -> None:
     half = recipe(epochs=8, lr=2e-2, mixed_precision=True)
     trained = run(model, parts, half)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-    assert evaluate(model, parts.test, half)[0] == 1.0
+    assert evaluate(model, parts.test, half).value == 1.0
     assert trained.curve["train_loss"] != run(build_model(), parts, recipe(epochs=8, lr=2e-2)).curve["train_loss"]
 
 

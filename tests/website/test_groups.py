@@ -28,7 +28,8 @@ FIRST = {"kernel": {}, "depth": STACK, "task": TASK, "step": STEP}
 OTHER = {
     "device": "cuda", "dtype": "bfloat16", "causal": True, "batch_size": 2, "num_heads": 2, "head_dim": 32, "mode": "training",
     "seq_len": 64, "block": "skipless", "num_layers": 3, "task": "digits", "data": "embedded:2", "epochs": 2, "padded": 0.25,
-    "num_kv_heads": 1, "token_shift": True, "init_norm": 0.5,
+    "num_kv_heads": 1, "token_shift": True, "init_norm": 0.5, "positions": "rotary", "task_params": {"pairs": 2}, "protocol": "2026-12",
+    "weight_decay": 0.0, "test_seq_len": 98,
 }  # fmt: skip
 ELSEWHERE = {"torch": "1.0", "threads": 7, "gpu": "another GPU", "timing": "settled"}  # axes that are in the environment
 EVERY = [(track, axis) for track, setting in SETTING.items() for axis in setting]
@@ -37,7 +38,7 @@ FIXED = [("depth", "dtype"), ("depth", "causal"), ("step", "mode")]  # a cell of
 
 def changed(track: str, axis: str) -> tuple[Record, Record]:
     """A record of a track, and one that differs from it on one axis of its setting."""
-    spec = make_spec(track=track, **FIRST[track])
+    spec = make_spec(track=track, **FIRST[track], **({"positions": "none"} if axis == "test_seq_len" else {}))
     record = make_record(spec)
     if axis == "machine":
         return record, dataclasses.replace(record, machine="other")

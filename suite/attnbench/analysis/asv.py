@@ -42,7 +42,9 @@ _METRICS = {
 }
 
 # The axes by which asv identifies a cell, without learning rate and parameters. asv does not know the data; evaluate is always "test".
-_shown = attrgetter(*(f.name for f in dataclasses.fields(Spec) if f.name not in ("params", "data", "lr", "lr_grid")))
+_shown = attrgetter(
+    *(f.name for f in dataclasses.fields(Spec) if f.name not in ("params", "task_params", "data", "lr", "lr_grid")), "difficulty"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

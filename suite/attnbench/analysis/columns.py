@@ -31,6 +31,9 @@ class Column:
 # Columns whose meaning is not in the schema of a record, or cannot be understood there without its neighbours.
 _OWN = MappingProxyType(
     {
+        "task_params": Column(
+            "text", 'the parameters of the task\'s difficulty that are not its defaults, "pairs 16" for example; else missing'
+        ),
         "d_model": Column("integer", "width of the model, num_heads * head_dim"),
         "id": Column("text", "hash of the spec, 16 hex digits; of asv's rows that of the axes that asv shows, without default parameters"),
         "cell": Column(

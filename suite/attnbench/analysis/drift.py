@@ -30,7 +30,7 @@ SessionKey = tuple[str, str]
 Floats = NDArray[np.float64]
 _shape = attrgetter(
     "track", "device", "dtype", "mode", "causal", "batch_size", "num_heads", "num_kv_heads", "head_dim", "seq_len", "padded", "block",
-    "num_layers", "token_shift", "task", "data",
+    "num_layers", "token_shift", "positions", "task", "difficulty", "data",
 )  # fmt: skip
 _NONE = ((), ())
 

@@ -38,6 +38,7 @@ _TEXT_AXES = tuple(name for name, hint in get_type_hints(Spec).items() if hint i
 _TEXTS = {
     **{axis: f"spec.{axis}" for axis in _TEXT_AXES},
     **{name: name for name in ("id", "fingerprint", "status", "reason", "stage", "machine", "session", "started_at", "command")},
+    "task_params": "spec.difficulty",
     "by": "origin.by",
     "trust": "origin.trust",
 }
@@ -45,7 +46,7 @@ _TEXTS = {
 _FACTS = {"attnbench_commit": "commit", **{name: name for name in ("torch", "architecture", "timing", "implementation", NOT_COMPARED)}}
 _ALL_TEXTS = (*_TEXTS, "cell", *_FACTS, "gpu")
 _NUMBERS = {
-    **{axis: f"spec.{axis}" for axis in AXES if axis not in (*_TEXT_AXES, "params")},
+    **{axis: f"spec.{axis}" for axis in AXES if axis not in (*_TEXT_AXES, "params", "task_params")},
     "d_model": "spec.d_model",
     "duration_s": "duration_s",
 }

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from attnbench.analysis.entries import Entry, Lookup, settings
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.overall import rounded
+from attnbench.analysis.scores import READ, scores_of
 from attnbench.analysis.settings import SETTING, comparable
 from attnbench.analysis.step_times import counting, of_setting, step_times
 from attnbench.analysis.task_metrics import CHANCES, nothing_known
 from attnbench.analysis.time_medians import TimeMedians
 from attnbench.analysis.times import time_table
-from attnbench.stats import exact_cheaper, frontier, in_groups, scoring_higher
+from attnbench.stats import exact_cheaper, frontier, in_groups
 from attnbench.store.metrics import RESULTS, higher_is_better
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def frontiers(table: pd.DataFrame, against: str = "time", labels: Labels | None 
     found: list[tuple[Any, ...]] = []
     rows = comparable(table, "task", labels)
     seconds = _Seconds(table, rows, labels) if against == "time" else None
-    for setting, entries, lookup in settings(rows, "task", (*RESULTS, *CHANCES, _PEAK, _STEPS)):
+    for setting, entries, lookup in settings(rows, "task", (*READ, *CHANCES, _PEAK, _STEPS)):
         spent = _bytes(entries, lookup[_PEAK]) if seconds is None else seconds.of(setting, entries, lookup[_STEPS])
         for metric in RESULTS:
             gains = lookup[metric]
@@ -77,7 +78,7 @@ def _placed(
     scale = 0.0 if nothing is None else max(abs(x - nothing) for of in by_seed for x in of.values())
     reached = [rounded((median if in_groups(list(of.values()), scale) else fmean)(of.values())) for of in by_seed]
     sign = 1.0 if higher_is_better(metric) else -1.0
-    better = scoring_higher([{seed: sign * x for seed, x in of.items()} for of in by_seed])
+    better = scores_of(whole, metric, lookup).ahead()
     costs = [spent.costs[place] for place in places]
     return list(zip(reached, costs, frontier(costs, [sign * x for x in reached], spent.cheaper(places), better), strict=True))
 

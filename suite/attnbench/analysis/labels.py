@@ -8,11 +8,16 @@ from dataclasses import fields
 from typing import Any
 
 from attnbench.spec.axes import Spec
+from attnbench.spec.protocol import FIRST
 from attnbench.store.record import Record
 
 Params = Mapping[str, Any]
 # Axes with a value that goes without saying: that which every cell had before there was the axis.
-USUAL: Params = {f.name: f.default for f in fields(Spec) if f.name in ("num_kv_heads", "padded", "token_shift", "init_norm")}
+USUAL: Params = {
+    f.name: f.default
+    for f in fields(Spec)
+    if f.name in ("num_kv_heads", "padded", "token_shift", "init_norm", "positions", "weight_decay", "test_seq_len")
+}
 
 
 class Labels:
@@ -55,8 +60,10 @@ def epochs_text(spec: Spec) -> str:
 
 
 def rate_text(spec: Spec) -> str:
-    """The learning rate as text; if it was chosen by trials, the rates from which each mechanism's own was chosen."""
-    return f"lr {spec.lr:g}" if spec.lr_grid is None else f"lr chosen from {', '.join(spec.lr_grid.split())}"
+    """The learning rate as text; if it was chosen by trials, from which rates each mechanism's own was chosen, or that its protocol did."""
+    if spec.lr_grid is None:
+        return f"lr {spec.lr:g}"
+    return f"lr chosen from {', '.join(spec.lr_grid.split())}" if spec.protocol == FIRST.name else "each at its own tuned lr"
 
 
 def rates_text(records: Iterable[Record]) -> str:
@@ -87,6 +94,6 @@ def _part(name: str, value: Any) -> str:
     if isinstance(value, bool) or type(value).__name__ == "bool":
         return name if value else ""
     if isinstance(value, str):
-        return f"{name} {value}" if name in ("torch", "rate") else value
+        return f"{name} {value}" if name in ("torch", "rate", "protocol", "positions") else value
     number = int(value) if float(value).is_integer() else value
     return f"{name} {number:,}"

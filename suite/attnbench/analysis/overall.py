@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -17,93 +17,128 @@ import numpy as np
 from attnbench import registry
 from attnbench.analysis.entries import settings
 from attnbench.analysis.labels import Labels
+from attnbench.analysis.marks import UNRANKED, marks_of
 from attnbench.analysis.ranking import rankings
 from attnbench.analysis.scaling import series_of
 from attnbench.analysis.settings import BENCH, SETTING, as_texts, comparable, usual
 from attnbench.analysis.step_times import of_setting, step_times
-from attnbench.analysis.task_metrics import SOLVED, is_solved
-from attnbench.stats import AverageRanks, average_ranks, performance_profile
+from attnbench.spec import protocol as protocols
+from attnbench.stats import AverageRanks, average_of_places, performance_profile, tie_ranks
 from attnbench.store.metrics import higher_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEAST_SHARE = 0.75  # share of the tasks on which a mechanism must have a result to take part in the average
-LEAST_SEEDS = 3  # seeds that such a result must have
+LEAST_SEEDS = 3  # seeds that such a result must have, where its protocol is not known here
 FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)  # of a performance profile
 
 
 @dataclass(frozen=True)
 class Aggregate:
-    """Average ranks over tasks on one bench (machine, device, GPU, threads, dtype and torch).
+    """Average ranks over tasks of one form and protocol on one bench (machine, device, GPU, threads, dtype and torch).
 
-    labels: the mechanisms that take part, best average rank first. ranks: their average ranks, in the same order. tasks: the tasks that the
-    ranks were averaged over. left_out: the mechanisms and tasks that are not part of it, each with the reason. found: the ranks with their
-    statistics; None where fewer than two mechanisms or two tasks are left.
+    causal: whether the tasks' models are. labels: the mechanisms that take part, best average rank first. ranks: their average ranks, in
+    the same order. tasks: the tasks that the ranks were averaged over. left_out: the mechanisms and tasks that are not part of it, each
+    with the reason. found: the ranks with their statistics; None where fewer than two mechanisms or two tasks are left.
     """
 
     bench: tuple[str, ...]
+    causal: bool
+    protocol: str
     labels: tuple[str, ...]
     ranks: tuple[float, ...]
     tasks: tuple[str, ...]
     left_out: tuple[str, ...]
     found: AverageRanks | None
 
+    @property
+    def seeds(self) -> int:
+        """How many seeds a result must have to take part."""
+        return protocols.PROTOCOLS[self.protocol].ranked_seeds if self.protocol in protocols.PROTOCOLS else LEAST_SEEDS
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """What a task orders: the values of its mechanisms, more is better, and the labels that each cannot be told from."""
+
+    values: dict[str, float]
+    ties: dict[str, tuple[str, ...]]
+
+    def places(self, labels: Sequence[str]) -> list[float]:
+        """The ranks of some mechanisms among themselves, by groups of ties."""
+        beats = [[other not in self.ties[label] and self.values[label] > self.values[other] for other in labels] for label in labels]
+        return tie_ranks(np.array(beats))
+
 
 def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | None = None) -> list[Aggregate]:
-    """Average ranks over tasks with Nemenyi's critical difference, one aggregate for each bench.
+    """Average ranks over tasks with Nemenyi's critical difference, one aggregate for each bench, form (causal or not) and protocol.
 
-    block: the kind of block whose models are ranked; those with an option, such as a token shift, take no part. The score of a mechanism on
-    a task is its mean over seeds. Where a task was run with several depths or recipes, the one with most mechanisms that have three seeds
-    counts. A mechanism that has such a result on less than three quarters of the tasks is left out; then every task is left out on which
-    one of the remaining mechanisms has none. A task that all solve, above an accuracy of .999, orders nothing and is left out before that.
+    block: the kind of block whose models are ranked; those with an option, such as a token shift, take no part. The rank of a mechanism on
+    a task is the middle of those that it could have (stats.tie_ranks), so that what no test tells apart counts as equal. Where a task was
+    run with several depths or recipes, the one with most mechanisms that have as many seeds as the protocol asks for counts. A mechanism
+    that has such a result on less than three quarters of the tasks is left out; then every task is left out on which one of the remaining
+    mechanisms has none. Before that, tasks are left out that say nothing of attention: those that all solve, above an accuracy of .999, and
+    those on which uniform or identity attention cannot be told from softmax.
     """
     rows = rankings(table[(table["block"] == block).to_numpy() & usual(table)], "task", labels)["result"]
-    rows = rows.assign(
-        name=[f"{task} ({data})" if isinstance(data, str) else task for task, data in zip(rows["task"], rows["data"], strict=True)]
-    )
+    texts = zip(*(rows[name].tolist() for name in ("task", "task_params", "data")), strict=True)
+    rows = rows.assign(name=[_name(*of) for of in texts])
     found = []
-    for bench, mine in rows.groupby([*BENCH], sort=True, dropna=False):
-        scores: dict[str, dict[str, float]] = {}
-        solved: list[str] = []
+    for (causal, protocol, *bench), mine in rows.groupby(["causal", "protocol", *BENCH], sort=True, dropna=False):
+        empty = Aggregate(as_texts(bench), bool(causal), str(protocol), (), (), (), (), None)
+        scores: dict[str, _Ranked] = {}
+        marked: list[str] = []
         for name, of_task in mine.groupby("name", sort=True):
-            recipes = [
-                of for _, of in of_task.groupby([c for c in SETTING["task"] if c not in ("machine", "data")], sort=True, dropna=False)
-            ]
-            sound = [of[((of["status"] == "ok") & (of["records"] >= LEAST_SEEDS)).to_numpy()] for of in recipes]
-            held = max(sound, key=len)
-            if not held.empty and is_solved(held["metric"].iloc[0], held["value"]):
-                solved.append(str(name))
+            held = _counting(of_task, empty.seeds)
+            if held.empty:
+                scores[str(name)] = _Ranked({}, {})
                 continue
-            sign = 1.0 if held.empty or higher_is_better(held["metric"].iloc[0]) else -1.0
-            scores[str(name)] = {label: sign * rounded(value) for label, value in zip(held["label"], held["value"], strict=True)}
-        found.append(_aggregate(as_texts(bench), scores, sorted(set(mine["label"])), solved))
+            metric, values = held["metric"].iloc[0], dict(zip(held["label"], held["value"], strict=True))
+            ties = dict(zip(held["label"], held["ties"], strict=True))
+            if why := next((mark.why for mark in marks_of(metric, values, ties) if mark.kind in UNRANKED), None):
+                marked.append(f"{name}: {why}, so that it orders nothing")
+                continue
+            sign = 1.0 if higher_is_better(metric) else -1.0
+            scores[str(name)] = _Ranked({label: sign * rounded(value) for label, value in values.items()}, ties)
+        found.append(_aggregate(empty, scores, sorted(set(mine["label"])), marked))
     return found
 
 
-def _aggregate(bench: tuple[str, ...], given: dict[str, dict[str, float]], everyone: Sequence[str], solved: Sequence[str]) -> Aggregate:
-    """The aggregate of one bench. given: scores by task and label, more is better; everyone: all labels; solved: tasks that all solve."""
-    scores = {task: of for task, of in given.items() if of}
-    out = [f"{task}: {SOLVED}, so that it orders nothing" for task in solved]
-    out += [f"{task}: no mechanism has {LEAST_SEEDS} seeds" for task in sorted(given.keys() - scores.keys())]
-    seen = {label: sum(label in of for of in scores.values()) for label in everyone}
+def _name(task: str, params: object, data: object) -> str:
+    """A task as an aggregate names it."""
+    posed = f"{task}, {params}" if isinstance(params, str) else task
+    return f"{posed} ({data})" if isinstance(data, str) else posed
+
+
+def _counting(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:
+    """The rows of the recipe of a task in which most mechanisms have so many seeds: these mechanisms."""
+    recipes = [of for _, of in rows.groupby([c for c in SETTING["task"] if c not in ("machine", "data")], sort=True, dropna=False)]
+    return max((of[((of["status"] == "ok") & (of["records"] >= seeds)).to_numpy()] for of in recipes), key=len)
+
+
+def _aggregate(empty: Aggregate, given: dict[str, _Ranked], everyone: Sequence[str], marked: Sequence[str]) -> Aggregate:
+    """The aggregate of one bench. given: what each task orders; everyone: all labels; marked: why tasks order nothing."""
+    scores = {task: of for task, of in given.items() if of.values}
+    out = [*marked, *(f"{task}: no mechanism has {empty.seeds} seeds" for task in sorted(given.keys() - scores.keys()))]
+    seen = {label: sum(label in of.values for of in scores.values()) for label in everyone}
     labels = [label for label in everyone if seen[label] >= LEAST_SHARE * len(scores)]
-    out += [f"{label}: {LEAST_SEEDS} seeds of {seen[label]} of {len(scores)} tasks" for label in everyone if label not in labels]
+    out += [f"{label}: {empty.seeds} seeds of {seen[label]} of {len(scores)} tasks" for label in everyone if label not in labels]
     tasks = []
     for task, of in sorted(scores.items()):
-        lacking = [label for label in labels if label not in of]
+        lacking = [label for label in labels if label not in of.values]
         if lacking:
             out.append(f"{task}: no result of {', '.join(lacking)}")
         else:
             tasks.append(task)
     if len(labels) < 2 or len(tasks) < 2:
-        return Aggregate(bench, tuple(labels), (), tuple(tasks), tuple(out), None)
-    ranks = average_ranks([[scores[task][label] for label in labels] for task in tasks])
+        return replace(empty, labels=tuple(labels), tasks=tuple(tasks), left_out=tuple(out))
+    ranks = average_of_places(np.array([scores[task].places(labels) for task in tasks]))
     order = sorted(range(len(labels)), key=lambda i: (ranks.ranks[i], labels[i]))
-    beats = ranks.beats[np.ix_(order, order)]
     sorted_ranks = [ranks.ranks[i] for i in order]
-    found = AverageRanks(sorted_ranks, ranks.critical_difference, ranks.friedman_p, beats)
-    return Aggregate(bench, tuple(labels[i] for i in order), tuple(sorted_ranks), tuple(tasks), tuple(out), found)
+    found = AverageRanks(sorted_ranks, ranks.critical_difference, ranks.friedman_p, ranks.beats[np.ix_(order, order)])
+    best = tuple(labels[i] for i in order)
+    return replace(empty, labels=best, ranks=tuple(sorted_ranks), tasks=tuple(tasks), left_out=tuple(out), found=found)
 
 
 def lengths_text(tasks: Iterable[str]) -> str:

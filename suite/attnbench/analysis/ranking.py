@@ -19,13 +19,14 @@ from attnbench.analysis.entries import Entry, Lookup, settings
 from attnbench.analysis.gc_pause import collector_paused
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.number_format import size
+from attnbench.analysis.scores import READ, resolution, scores_of
 from attnbench.analysis.settings import SETTING, comparable
 from attnbench.analysis.time_medians import TimeMedians
 from attnbench.analysis.time_table import TimeTable
 from attnbench.analysis.times import time_table
 from attnbench.errors import unknown_name
-from attnbench.stats import Interval, exact_cheaper, mean_interval, rank_ranges, scoring_higher, ties, within
-from attnbench.store.metrics import RESULTS, higher_is_better
+from attnbench.stats import Interval, exact_cheaper, mean_interval, rank_ranges, ties, within
+from attnbench.store.metrics import RESULTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,13 +35,13 @@ What = Literal["time", "memory", "result"]
 TRACKS: dict[What, tuple[str, ...]] = {
     "time": ("kernel", "depth", "step"), "memory": ("kernel", "depth", "task", "step"), "result": ("task",),
 }  # fmt: skip
-METRICS: dict[What, tuple[str, ...]] = {"time": (), "memory": ("peak_memory_bytes", "peak_rss_bytes"), "result": RESULTS}
+METRICS: dict[What, tuple[str, ...]] = {"time": (), "memory": ("peak_memory_bytes", "peak_rss_bytes"), "result": READ}
 # The process may grow by so much more than the allocator says: libraries, arenas, and buffers of threads. Of 400 cells none grew by more.
 GREW_FACTOR, GREW_BYTES = 2.0, 64 * 2.0**20
 RESOLUTION = ("resolution_between", "resolution_over_cells", "resolution_processes")
 COLUMNS = (
     "label", "variant", "rank_low", "rank_high", "ties", "metric", "value", "low", "high", "confidence", "seconds", "seconds_low",
-    "seconds_high", "samples", "records", "status", "why", "apart", "notes", "implementation", *RESOLUTION,
+    "seconds_high", "samples", "records", "status", "why", "apart", "notes", "implementation", *RESOLUTION, "half_width",
 )  # fmt: skip
 
 
@@ -53,7 +54,8 @@ def ranking(table: pd.DataFrame, what: What, track: str) -> pd.DataFrame:
     cannot be told from; metric, value with low, high and their confidence; of a time the seconds and their interval, at the usual speed
     of the session; the numbers of samples and of records used, each record a process; status; why, the reason for no rank; apart, what of
     the row is not of the session or commit that most rows are of; notes, what a reader must know; implementation; and the parts of the
-    table's resolution (stats.Resolution), the same in every row of a setting.
+    resolution of a table of times (stats.Resolution), and half_width, that of a table of results: how far apart two equal mechanisms may be
+    by chance, in the metric. They are the same in every row of a setting.
 
     A time is `softmax_ratio`, its seconds over softmax's own, where every mechanism of the setting has such a ratio, else seconds. The rows
     are sorted by setting; then times by their value, others by rank and name; what has no rank is last.
@@ -87,7 +89,7 @@ def _rankings(table: pd.DataFrame, whats: Sequence[What], track: str, labels: La
                     mine = _ranked(entries, elsewhere, what, lookup)
                 told += [(*setting, *values) for values in mine]
     columns = [*SETTING[track], *COLUMNS]
-    numbers = dict.fromkeys(("rank_low", "rank_high", *RESOLUTION), float)
+    numbers = dict.fromkeys(("rank_low", "rank_high", *RESOLUTION, "half_width"), float)
     return {what: pd.DataFrame(told, columns=columns).astype(numbers) for what, told in found.items()}
 
 
@@ -106,6 +108,7 @@ def _timed(entries: Sequence[Entry], elsewhere: Sequence[str | None], table: Tim
         rows.append((
             entry.label, entry.variant, *places.get(place, (None, None)), tied.get(place, ()), table.metric, *own, sum(counted),
             sum(map(bool, counted)), entry.status, table.whys[place], elsewhere[place], table.notes[place], entry.implementation, *resolved,
+            None,
         ))  # fmt: skip
     return [rows[place] for place in sorted(range(len(rows)), key=lambda i: (i not in places, fastest[i], entries[i].label))]
 
@@ -121,16 +124,21 @@ def _ranked(entries: Sequence[Entry], elsewhere: Sequence[str | None], what: Wha
     own = [[samples.get(record, []) for record in entry.records] for entry in entries]
     whys = [_why(entry, mine, what) for entry, mine in zip(entries, own, strict=True)]
     ranked = [place for place, why in enumerate(whys) if why is None]
-    beats = _beats([entries[place] for place in ranked], [own[place] for place in ranked], what, metric)
+    scored = [entries[place] for place in ranked]
+    scores = scores_of(scored, metric, lookup) if what == "result" else None
+    beats = scores.ahead() if scores else exact_cheaper([[x for mine in own[place] for x in mine] for place in ranked])
+    seeds = min((len(entry.seeds) for entry in scored), default=0)
+    half_width = resolution(scores, [entry.label for entry in scored], seeds) if scores else None
     places = dict(zip(ranked, rank_ranges(beats), strict=True))
     tied = dict(zip(ranked, ties([entries[place].label for place in ranked], beats), strict=True))
     found = []
     for place, (entry, mine, why) in enumerate(zip(entries, own, whys, strict=True)):
         low, high = places.get(place, (None, None))
-        row = (entry.label, entry.variant, low, high, tied.get(place, ()), metric, *_numbers(_interval(mine, what, metric)))
+        interval = scores.interval(ranked.index(place)) if scores and place in places else _interval(mine, what, metric)
+        row = (entry.label, entry.variant, low, high, tied.get(place, ()), metric, *_numbers(interval))
         notes = _outside(entry, mine, lookup.get("peak_rss_bytes", {})) if what == "memory" else ()
         used = (*(math.nan,) * 3, sum(map(len, mine)), sum(map(bool, mine)))
-        found.append((*row, *used, entry.status, why, elsewhere[place], notes, entry.implementation, None, None, None))
+        found.append((*row, *used, entry.status, why, elsewhere[place], notes, entry.implementation, None, None, None, half_width))
     return sorted(found, key=_by_rank)
 
 
@@ -166,17 +174,6 @@ def _why(entry: Entry, samples: Sequence[list[float]], what: What) -> str | None
     if not all(samples):
         return "it was not measured here"
     return "its cost is not above zero" if what != "result" and min(map(min, samples)) <= 0 else None
-
-
-def _beats(entries: Sequence[Entry], samples: Sequence[Sequence[list[float]]], what: What, metric: str) -> Any:
-    """Boolean matrix: [i, j] is true where i is surely ahead of j. For memory the samples of all seeds of a mechanism are joined."""
-    if what == "memory":
-        return exact_cheaper([[x for mine in of for x in mine] for of in samples])
-    sign = 1.0 if higher_is_better(metric) else -1.0
-    by_seed = [
-        {seed: sign * mine[0] for seed, mine in zip(entry.seeds, of, strict=True)} for entry, of in zip(entries, samples, strict=True)
-    ]
-    return scoring_higher(by_seed)
 
 
 def _interval(samples: Sequence[list[float]], what: What, metric: str) -> Interval | None:

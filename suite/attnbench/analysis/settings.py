@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from attnbench.analysis.labels import USUAL, Labels, canonical
 from attnbench.errors import BadInput
 from attnbench.spec.plain import plain_params
+from attnbench.spec.protocol import FIRST
 from attnbench.store.facts import APART
 from attnbench.store.newest import newest, newest_places
 from attnbench.store.ran_on import ran_on
@@ -25,20 +26,22 @@ if TYPE_CHECKING:
 # the protocol the machine is any of its architecture: see `machine_of`.
 BENCH = ("machine", "device", "gpu", "threads", "dtype", "torch")
 _SHARED = (*BENCH, "causal", "batch_size", "num_heads", "head_dim")
+TUNED = "tuned"  # in place of a rate
 ANY = "any"  # in place of a machine's name, before an architecture
-_OPTIONS = ("token_shift", "init_norm")  # of a model
+_OPTIONS = ("token_shift", "init_norm", "positions")  # of a model
+_TASK = ("task", "task_params", "data", "block", "num_layers")
 # The axes on which two results of a track must agree to be compared. The machine stands for its hardware, of which threads and the GPU are
 # the part that was used; data for source and fingerprint; timing for the rule of the rounds, which is missing in older records.
 # A metric whose meaning changes gets a new name, so that two versions of it are never mixed either.
 SETTING = {
     "kernel": (*_SHARED, "num_kv_heads", "timing", "mode", "seq_len", "padded"),
-    "depth": (*_SHARED, "timing", "mode", "seq_len", "block", "num_layers", *_OPTIONS),
-    "task": (*_SHARED, "task", "data", "block", "num_layers", *_OPTIONS, "epochs", "rate"),
-    "step": (*_SHARED, "timing", "mode", "task", "data", "block", "num_layers", *_OPTIONS),
+    "depth": (*_SHARED, "timing", "mode", "seq_len", "block", "num_layers", "token_shift", "init_norm"),
+    "task": (*_SHARED, *_TASK, *_OPTIONS, "protocol", "epochs", "weight_decay", "test_seq_len", "rate"),
+    "step": (*_SHARED, "timing", "mode", *_TASK, *_OPTIONS),
 }
 RECORD = ("machine", "session", "id", "started_at", "duration_s", "status")  # columns that together identify a record among the rows
 # Axes of a training run or a step cell that say nothing of the model and its data, or of what computes.
-_NOT_OF_MODEL = ("machine", "threads", "timing", "mode", "epochs", "rate")
+_NOT_OF_MODEL = ("machine", "threads", "timing", "mode", "protocol", "epochs", "weight_decay", "test_seq_len", "rate")
 ALONG = {"kernel": "seq_len", "depth": "num_layers", "step": "num_layers"}  # the axis along which a cost grows
 Setting = tuple[str, ...]
 
@@ -46,7 +49,7 @@ Setting = tuple[str, ...]
 def setting_of(record: Record) -> Setting:
     """The setting of a record: its values on the axes of SETTING, as texts, "" for one that is missing."""
     spec = record.spec
-    beside = {**_outside_spec(record), "rate": _rate(spec.lr, spec.lr_grid)}
+    beside = {**_outside_spec(record), "task_params": spec.difficulty, "rate": _rate(spec.lr, spec.lr_grid, spec.protocol)}
     return as_texts(beside[axis] if axis in beside else getattr(spec, axis) for axis in SETTING[spec.track])
 
 
@@ -125,10 +128,11 @@ def newest_of_cells(records: Iterable[Record], label: Callable[[Record], str]) -
     return newest(records, cell)
 
 
-def _rate(lr: float | None, lr_grid: object) -> str:
-    """How a learning rate was set: "0.003" if it was given, "of 0.001 0.003" if it was chosen among these, "" if there is none."""
+def _rate(lr: float | None, lr_grid: object, protocol: object = FIRST.name) -> str:
+    """How a learning rate was set: "0.003" if it was given, "tuned" if it was chosen by a protocol with rates of its own, "of 0.001 0.003"
+    if it was chosen among these, "" if there is none."""
     if isinstance(lr_grid, str):
-        return f"of {lr_grid}"
+        return f"of {lr_grid}" if protocol == FIRST.name else TUNED
     return "" if lr is None else f"{lr:g}"
 
 
@@ -136,7 +140,7 @@ def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None, ap
     """The rows of a track's records that count, without tuning trials: one record for each mechanism, setting and seed.
 
     table: the rows of a session are in the order of its file; store.newest decides which record counts. `machine` is that of `machine_of`,
-    and three columns are added: `record`, a number for each record; `rate`, how the learning rate was set, "0.003" or "of 0.001 0.003"; and
+    and three columns are added: `record`, a number for each record; `rate`, how the learning rate was set, see _rate; and
     `label`, the mechanism's name with the parameters that differ from its defaults. labels: those of the whole table, if `table` is only a
     part of it, so that a mechanism has the same label in all parts. apart: further columns; with "session", one record of each session
     counts.
@@ -144,7 +148,7 @@ def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None, ap
     mine = _where(table, (table["track"] == track).to_numpy() & (table["evaluate"] != "validation").to_numpy())
     record = codes(mine, RECORD)
     heads = mine.iloc[np.unique(record, return_index=True)[1]]
-    rate = list(map(_rate, heads["lr"].tolist(), heads["lr_grid"].tolist()))
+    rate = list(map(_rate, *(heads[name].tolist() for name in ("lr", "lr_grid", "protocol"))))
     label = _label_of(heads, labels or labels_of(heads))
     heads = heads.assign(record=np.arange(len(heads)), rate=rate, label=label, machine=_machines(heads))
     kept = np.sort(_newest(heads, codes(heads, (*SETTING[track], "label", "seed", *apart))))

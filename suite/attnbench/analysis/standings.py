@@ -14,6 +14,7 @@ from attnbench.analysis.ranking import RESOLUTION, What, rankings
 from attnbench.analysis.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
 from attnbench.analysis.settings import ALONG, SETTING, Setting, as_texts, bench_of, setting_of, without
 from attnbench.analysis.unverified import UNVERIFIED
+from attnbench.spec.protocol import PROTOCOLS
 from attnbench.stats import CONFIDENCE, Interval, Resolution, rank_ranges
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
@@ -107,9 +108,10 @@ class Standings:
         self._table, self._labels = table, labels
         self._growths: dict[tuple[Cost, str], dict[Setting, dict[str, Growth]]] = {}
         self._all_series: dict[tuple[Cost, str], SeriesOf] = {}
-        self._average_places: dict[tuple[str, ...], dict[str, AveragePlace]] = {}
+        self._average_places: dict[tuple[tuple[str, ...], bool, str], dict[str, AveragePlace]] = {}
         self._settings: dict[int, tuple[Record, Setting]] = {}
         self._resolutions: dict[str, dict[Setting, Resolution]] = {}
+        self._half_widths: dict[Setting, float] = {}
         self._frontiers: dict[str, dict[Setting, dict[str, str]]] = {}
         self._crossings: dict[tuple[Cost, str], dict[Setting, dict[str, dict[str, Crossing]]]] = {}
 
@@ -127,6 +129,11 @@ class Standings:
         """The smallest ratio of times that the table of the record's setting can show; None where it ranks nothing by time."""
         self._places  # noqa: B018 (it fills them)
         return self._resolutions.get(record.spec.track, {}).get(self._setting(record))
+
+    def half_width(self, record: Record) -> float | None:
+        """How far apart two equal mechanisms may be by chance in the table of results of the record's setting; None if it is not known."""
+        self._places  # noqa: B018 (it fills them)
+        return self._half_widths.get(self._setting(record))
 
     def growth(self, what: Cost, record: Record) -> Mapping[str, Growth]:
         """How the cost of each mechanism grows over all sizes of the record's setting, by label."""
@@ -171,8 +178,13 @@ class Standings:
         return self._frontiers[against].get(self._setting(record), {})
 
     def over_tasks(self, record: Record) -> Aggregate | None:
-        """Average ranks over the tasks of residual models on the record's bench."""
-        return self._over_tasks.get(bench_of(record))
+        """Average ranks over the tasks of residual models on the record's bench, of its form, causal or not.
+
+        Of a training run those of its protocol; of another record those of the newest that has some.
+        """
+        own = [record.spec.protocol] if record.spec.track == "task" else sorted(PROTOCOLS, reverse=True)
+        found = (self._over_tasks.get((bench_of(record), record.spec.causal, name)) for name in own)
+        return next((over for over in found if over), None)
 
     def _setting(self, record: Record) -> Setting:
         """The record's setting, computed once. It is kept with the record, so that no other gets its id()."""
@@ -189,14 +201,16 @@ class Standings:
         over = self.over_tasks(record)
         if over is None or over.found is None:
             return {}
-        if over.bench not in self._average_places:
+        key = over.bench, over.causal, over.protocol
+        if key not in self._average_places:
             places = zip(over.labels, over.ranks, rank_ranges(over.found.beats), strict=True)
-            self._average_places[over.bench] = {label: AveragePlace(rank, span) for label, rank, span in places}
-        return self._average_places[over.bench]
+            self._average_places[key] = {label: AveragePlace(rank, span) for label, rank, span in places}
+        return self._average_places[key]
 
     @cached_property
-    def _over_tasks(self) -> dict[tuple[str, ...], Aggregate]:
-        return {aggregate.bench: aggregate for aggregate in task_ranks(self._table, labels=self._labels)}
+    def _over_tasks(self) -> dict[tuple[tuple[str, ...], bool, str], Aggregate]:
+        found = task_ranks(self._table, labels=self._labels)
+        return {(aggregate.bench, aggregate.causal, aggregate.protocol): aggregate for aggregate in found}
 
     @cached_property
     def _places(self) -> dict[str, dict[What, dict[Setting, dict[str, Standing]]]]:
@@ -208,6 +222,8 @@ class Standings:
                     places.setdefault(key, {})[row["label"]] = _standing(row)
                     if what == "time" and (resolution := _resolution(row)):
                         self._resolutions.setdefault(track, {})[key] = resolution
+                    if not _missing(row["half_width"]):
+                        self._half_widths[key] = row["half_width"]
         return found
 
 

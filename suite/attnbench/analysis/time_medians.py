@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.settings import BENCH, SETTING, as_texts, codes, comparable, samples_by_record
 from attnbench.analysis.unverified import unverified
-from attnbench.spec.axes import MODES
+from attnbench.spec.axis_values import MODES
 from attnbench.stats import KNOWN, Location, Medians, Spread, between_processes, locations, medians
 
 if TYPE_CHECKING:

@@ -82,8 +82,10 @@ def run(
     processes: axis.Processes = None,
 ) -> None:
     """Measure the cells of a preset, or of a shape of your own, that are not finished yet, and store each record at once."""
+    from attnbench.cli.pilot import pilot
     from attnbench.cli.run import Where, sweep
     from attnbench.runner.plan import Choice
+    from attnbench.spec.presets import PILOT
 
     axes = axis.texts_of(
         causal, mode=mode, seq_len=seq_len, num_heads=num_heads, num_kv_heads=num_kv_heads, head_dim=head_dim, batch_size=batch_size,
@@ -94,7 +96,8 @@ def run(
         preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, data=data,
         cell=cell, axes=axes,
     )  # fmt: skip
-    raise typer.Exit(sweep(choice, results, timeout, rerun, dry_run, out, retry, busy, Where(engine, jobs, address)))
+    run_them = pilot if preset == PILOT and cell is None and not axes else sweep
+    raise typer.Exit(run_them(choice, results, timeout, rerun, dry_run, out, retry, busy, Where(engine, jobs, address)))
 
 
 @app.command()

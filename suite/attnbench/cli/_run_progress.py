@@ -75,6 +75,14 @@ class Sweep:
         self.took_s = time.monotonic() - self._began_s
         self._bar.stop()
 
+    def more(self, cells: Sequence[Cell]) -> None:
+        """Take note of cells that are to be run beside the others."""
+        self._cells += len(cells)
+        seconds = sum(self._estimate.seconds(cell.spec) for cell in cells)
+        self._left_s[False] += seconds
+        self._total_s += seconds
+        self._bar.update(self._task, total=self._total_s)
+
     def starts(self, cell: Cell, running: int, capacity: Capacity) -> None:
         """Say that a cell begins: how many run then, and how many could."""
         self._began = min(self._cells, self._began + 1)  # one whose worker was lost begins again

@@ -88,7 +88,9 @@ def print_average_ranks(aggregate: Aggregate, out: Console) -> None:
     for label, rank, others in zip(aggregate.labels, found.ranks, ties(aggregate.labels, found.beats), strict=True):
         everyone = len(others) == len(aggregate.labels) - 1
         table.add_row(f"{rank:.2f}", label, "any" if everyone else ", ".join(others))
-    out.print(f"average rank over {len(aggregate.tasks)} tasks, residual", style="bold", markup=False, highlight=False)
+    form = "causal" if aggregate.causal else "bidirectional"
+    title = f"average rank over {len(aggregate.tasks)} tasks, {form}, residual, protocol {aggregate.protocol}"
+    out.print(title, style="bold", markup=False, highlight=False)
     names = ", ".join(task.partition(" (")[0] for task in aggregate.tasks)
     lengths = lengths_text(aggregate.tasks)
     of_lengths = f" ({lengths})" if lengths else ""

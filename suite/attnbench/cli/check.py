@@ -21,7 +21,7 @@ from attnbench.runner.can_measure import require_measuring
 from attnbench.runner.jobs import CheckJob, Limits, Result
 from attnbench.runner.lock import measurement_lock
 from attnbench.runner.parent import run_in_child
-from attnbench.spec.axes import DEVICES
+from attnbench.spec.axis_values import DEVICES
 from attnbench.store.environment import anonymous
 from attnbench.store.report import Finding, Report, as_json
 

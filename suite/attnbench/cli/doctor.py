@@ -21,7 +21,7 @@ from attnbench.errors import unknown_name
 from attnbench.runner import here
 from attnbench.runner.can_measure import lacking, require_measuring, why_not
 from attnbench.spec import presets
-from attnbench.spec.axes import DEVICES
+from attnbench.spec.axis_values import DEVICES
 from attnbench.store import environment
 from attnbench.store.peaks import Peaks, known_peaks, store_peaks
 

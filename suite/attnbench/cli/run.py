@@ -52,6 +52,9 @@ class Where:
     address: str | None = None
 
 
+HERE = Where()
+
+
 def sweep(
     choice: Choice,
     results: Path,
@@ -61,7 +64,7 @@ def sweep(
     console: Console,
     retry: str | None = None,
     busy: bool = False,
-    where: Where = Where(),
+    where: Where = HERE,
 ) -> int:
     """Run the chosen cells and return the exit code: 1 when a cell ended in error or incorrect, 130 on Ctrl-C, else 0.
 
@@ -86,7 +89,9 @@ def sweep(
         return retry is None and known.record(cell) is not None
 
     again = measured_again(cells, is_finished) if choice.axes else set()
-    plan = Plan(cells, finished, lambda cell: is_finished(cell) and cell.key not in again)
+    asked = {cell.key for cell in cells}
+    has_trial = None if retry is None else lambda cell: cell.key not in asked  # what failed is made again, and rests on what did not
+    plan = Plan(cells, finished, lambda cell: is_finished(cell) and cell.key not in again, has_trial)
     todo, kept = plan.todo, plan.kept
     estimate = Estimate(finished.values(), timeout_s)
     tell_of_plugins(("variants", "tasks"))
@@ -123,8 +128,8 @@ def sweep(
     if cluster is not None:
         cluster.begin(session, results, todo)
         engine, order = cluster, lambda cell: -estimate.seconds(cell.spec)  # the longest first: many workers wait for the last one
-    schedule = Schedule(plan, gate, known.ran_out, order)
     sweep = Sweep(todo, estimate, console)
+    schedule = Schedule(plan, gate, known.ran_out, order, sweep.more)
     try:
         with sweep, _ended_by_sigterm():
             for record in run_cells(schedule, gate, engine, sweep.starts):

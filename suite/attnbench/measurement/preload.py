@@ -10,7 +10,7 @@ import importlib
 
 from attnbench import registry
 from attnbench.measurement import memory
-from attnbench.spec.axes import TRACKS
+from attnbench.spec.axis_values import TRACKS
 from attnbench.store import hardware
 
 # What torch imports at the first gradient or FLOP count, which takes seconds: symbolic shapes, and the compiler.

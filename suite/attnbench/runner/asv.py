@@ -19,18 +19,18 @@ from statistics import median
 from typing import Any
 
 from attnbench.errors import AttnbenchError, BadInput
-from attnbench.runner.cell import Cell, resolve
+from attnbench.runner.cell import Cell, Key, resolve
 from attnbench.runner.engines.local import run_one_by_one
 from attnbench.runner.finished import Finished
 from attnbench.runner.gate import Gate
 from attnbench.runner.here import this_machine
 from attnbench.runner.jobs import Limits
 from attnbench.runner.parent import Start
+from attnbench.runner.plan import tuned
 from attnbench.runner.quiet import Quiet
 from attnbench.runner.roofline import Roof
 from attnbench.runner.session import Session, session_name
-from attnbench.runner.tuning import choose_rate
-from attnbench.spec import presets, tuning
+from attnbench.spec import presets
 from attnbench.spec.asv_params import AXES, SETTING, Values, values_of
 from attnbench.spec.axes import Spec
 from attnbench.store.record import Record
@@ -137,10 +137,14 @@ def records_of(track: str, values: Values, results: Path) -> list[Record]:
 
 def _finished(cell: Cell, results: Path) -> Record:
     """The finished record of a cell, measured now if there is none; where its rate is tuned, its trials are measured first."""
-    if tuning.is_open(cell.spec):
-        trials = [_record(dataclasses.replace(cell, spec=spec), results) for spec in tuning.trials(cell.spec)]
-        cell = cell.with_choice(choose_rate(cell.spec, trials))
-    return _record(cell, results)
+    known: dict[Key, Record] = {}
+
+    def record_of(trial: Cell) -> Record | None:
+        return known.get(trial.key)
+
+    while isinstance(chosen := tuned(cell, record_of), list):
+        known.update({trial.key: _record(trial, results) for trial in chosen})
+    return _record(chosen, results)
 
 
 def _record(cell: Cell, results: Path) -> Record:

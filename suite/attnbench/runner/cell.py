@@ -12,9 +12,10 @@ from attnbench.errors import BadInput, NotImportable
 from attnbench.spec.axes import Spec
 from attnbench.spec.construct import check_params, load_variant
 from attnbench.spec.plain import plain_params
+from attnbench.spec.tasks import load_task
 from attnbench.store.fingerprint import check_fingerprint, fingerprint
 from attnbench.tasks.loading import embedded
-from attnbench.workload import Task
+from attnbench.workload import LONGER, Task
 
 Key = tuple[str, str]  # id and fingerprint of a cell
 NOT_TRIED = "not tried"  # the stage of a record of a cell that other records show to be of no use
@@ -29,6 +30,7 @@ class Cell:
     variant_source: str
     task_source: str | None
     refused: Refusal | None = None  # where it is not to be tried
+    rates_tried: tuple[float, ...] = ()  # where its rate was chosen by trials
 
     @property
     def key(self) -> Key:
@@ -40,11 +42,17 @@ class Cell:
         """Whether it needs its machine to itself; one that is not tried does not."""
         return self.spec.is_timed and self.refused is None
 
-    def with_choice(self, chosen: Spec | Refusal) -> Cell:
-        """The cell with its learning rate chosen, or refused where none can be."""
-        if isinstance(chosen, Spec):
-            return dataclasses.replace(self, spec=chosen)
-        return dataclasses.replace(self, refused=chosen)
+    def with_refusal(self, refusal: Refusal) -> Cell:
+        """The cell as one that is not to be tried."""
+        return dataclasses.replace(self, refused=refusal)
+
+    def with_rate(self, spec: Spec, rates_tried: tuple[float, ...]) -> Cell:
+        """The cell with its learning rate, and those that were tried."""
+        return dataclasses.replace(self, spec=spec, rates_tried=rates_tried)
+
+    def trial(self, spec: Spec) -> Cell:
+        """The cell of a tuning trial of this one."""
+        return dataclasses.replace(self, spec=spec)
 
     @property
     def check_request(self) -> CheckRequest:
@@ -64,7 +72,7 @@ def resolve(spec: Spec, variants: Mapping[str, str] | None = None, tasks: Mappin
     variant_source = (variants or {}).get(spec.variant, spec.variant)
     task_source = None if spec.task is None else (tasks or {}).get(spec.task, spec.task)
     registry.check("variants", variant_source)
-    refused, data = None, spec.data
+    refused, data, task_params = None, spec.data, spec.task_params
     defaults: Mapping[str, Any]
     try:
         variant = load_variant(variant_source)
@@ -81,17 +89,11 @@ def resolve(spec: Spec, variants: Mapping[str, str] | None = None, tasks: Mappin
         except BadInput as error:
             refused = refused or _refusal(task_source, error)
         else:
+            _check_form(task.at(spec.task_params or {}), spec)
             data = _data(task, spec)
-    full = dataclasses.replace(spec, params={**defaults, **spec.params}, data=data)  # type: ignore[dict-item]
+            task_params = {name: value for name, value in (spec.task_params or {}).items() if task.params[name] != value} or None
+    full = dataclasses.replace(spec, params={**defaults, **spec.params}, data=data, task_params=task_params)  # type: ignore[dict-item]
     return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source, refused)
-
-
-def load_task(name: str) -> Task:
-    """The declaration of a registered task or of a file. Raises BadInput when there is none, or it is something else than a Task."""
-    task = registry.load("tasks", name)
-    if not isinstance(task, Task):
-        raise BadInput(f"TASK of {registry.stem(name)} is a {type(task).__name__}; end the file in TASK = Task(...)")
-    return task
 
 
 def _refusal(source: str, error: BadInput) -> Refusal:
@@ -112,11 +114,23 @@ def _plain_params(source: str) -> Mapping[str, Any]:
         return {}
 
 
-def _data(task: Task, spec: Spec) -> str:
-    """Source and fingerprint of a task's data, in the form that the spec asks for."""
+def _check_form(task: Task, spec: Spec) -> None:
+    """Raise BadInput for a form, or a length to test on, that the task does not have."""
     if spec.causal not in task.causal:
         given, other = ("causal", "bidirectional") if spec.causal else ("bidirectional", "causal")
         raise BadInput(f"{spec.task} has no {given} form; it is {other}, so give causal {str(not spec.causal).lower()}")
+    if spec.test_seq_len is not None:
+        lengths = [task.seq_len * factor for factor in LONGER]
+        if task.longer is None:
+            raise BadInput(f"{spec.task} has no longer sequences to test on; leave out test_seq_len")
+        if spec.test_seq_len not in lengths:
+            raise BadInput(
+                f"test_seq_len is {spec.test_seq_len}; {spec.task} has {task.seq_len} tokens, so give {' or '.join(map(str, lengths))}"
+            )
+
+
+def _data(task: Task, spec: Spec) -> str:
+    """Source and fingerprint of a task's data."""
     source = (spec.data or task.sources[0]).partition(":")[0]
     if source not in task.sources:
         raise BadInput(f"the data of {spec.task} are {' or '.join(task.sources)}, not {source!r}; choose with --data")

@@ -213,7 +213,9 @@ def _key(spec: Spec) -> Key:
 
 def _kind(spec: Spec) -> Iterator[tuple[str, Any]]:
     """The axes that two cells of one mechanism may differ in, and cost otherwise for it, beside their size."""
-    leave_out = {"variant", "params", "seed", "lr", "lr_grid", "init_norm", "evaluate", "data", SIZE[spec.track]}
+    leave_out = {
+        *("variant", "params", "seed", "lr", "lr_grid", "init_norm", "weight_decay", "protocol", "evaluate", "data", SIZE[spec.track])
+    }
     return ((name, value) for name, value in spec.axes().items() if name not in leave_out)
 
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 
 from attnbench import registry
 from attnbench.errors import BadInput, NotImportable, unknown_name
-from attnbench.runner.cell import Cell, Key, load_task, resolve
+from attnbench.runner.cell import Cell, Key, Refusal, resolve
 from attnbench.runner.here import Machine, this_machine
-from attnbench.runner.tuning import choose_rate
+from attnbench.runner.tuning import Tuned, tune
 from attnbench.spec import presets, tuning
-from attnbench.spec.axes import DEVICES, TRACKS, Spec
+from attnbench.spec.axes import Spec
+from attnbench.spec.axis_values import DEVICES, TRACKS
 from attnbench.spec.own_cells import own_specs
 from attnbench.spec.parse import parse
+from attnbench.spec.tasks import load_task
 from attnbench.store.record import Record
 from attnbench.workload import SOURCES
 
@@ -24,6 +26,7 @@ class Choice:
     """What to run. Variants and tasks may be names or paths of files; empty means all of the preset. A cell overrides the rest.
 
     axes: the texts of flags by axis of the kernel track, for cells of a shape of one's own in place of the preset's; see own_specs.
+    specs: in place of the preset's, where what was measured says which cells are next, as in a pilot.
     """
 
     preset: str = "quick"
@@ -34,6 +37,7 @@ class Choice:
     data: str | None = None
     cell: str | None = None
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    specs: tuple[Spec, ...] | None = None
 
 
 def choose(choice: Choice, machine: Machine | None = None) -> list[Cell]:
@@ -57,9 +61,10 @@ def choose(choice: Choice, machine: Machine | None = None) -> list[Cell]:
         _check_own(choice)
         return [resolve(spec, variants) for spec in own_specs(choice.axes, tuple(variants) or presets.CORE, choice.device)]
     of = machine or this_machine(choice.device)
+    preset = presets.load(choice.preset)
     specs = [
         spec
-        for spec in presets.load(choice.preset).specs(choice.device, tuple(variants), tasks)
+        for spec in (preset.specs(choice.device, tuple(variants), tasks) if choice.specs is None else choice.specs)
         if (not choice.tracks or spec.track in choice.tracks) and of.is_for(spec)
     ]
     if not specs:
@@ -111,52 +116,68 @@ def _with_trials(specs: Iterable[Spec]) -> Iterator[Spec]:
 class Plan:
     """The chosen cells: finished ones in `finished`, with their records in `kept`, the others in `todo`.
 
-    Chooses learning rates once their trials are done.
+    Chooses learning rates once their trials are done, and says which trials are to be made beside those that were chosen.
+
+    has_trial: whether the record of a trial that was made before serves; if not said, where it is finished.
     """
 
-    def __init__(self, cells: Sequence[Cell], finished: Mapping[Key, Record], is_finished: Callable[[Cell], bool]) -> None:
-        self._known = dict(finished)
-        self._is_finished = is_finished
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        finished: Mapping[Key, Record],
+        is_finished: Callable[[Cell], bool],
+        has_trial: Callable[[Cell], bool] | None = None,
+    ) -> None:
+        self._before, self._is_finished, self._has_trial = finished, is_finished, has_trial or is_finished
+        self._trials: dict[Key, Record] = {}  # that were made since
         self.finished: list[Cell] = []
         self.kept: list[Record] = []
         self.todo: list[Cell] = []
         fresh: set[Key] = set()  # cells whose records will be new
         for cell in cells:
-            chosen = cell
-            if tuning.is_open(cell.spec):
-                trials = trials_of(cell)
-                if not fresh.isdisjoint(trial.key for trial in trials):
-                    self.todo.append(cell)
-                    continue
-                chosen = self._with_rate(cell)
-            if self._is_finished(chosen):
+            chosen = self._tuned(cell)
+            if isinstance(chosen, list):
+                for trial in chosen:
+                    if trial.key not in fresh:
+                        fresh.add(trial.key)
+                        self.todo.append(trial)
+                self.todo.append(cell)
+            elif self._is_finished(chosen):
                 self.finished.append(chosen)
-                self.kept.append(self._known[chosen.key])
-            else:
+                self.kept.append(self._before[chosen.key])
+            elif chosen.key not in fresh:
                 fresh.add(chosen.key)
                 self.todo.append(chosen)
-        self._known = {key: record for key, record in self._known.items() if _is_trial(record)}
 
     def add(self, record: Record) -> None:
         """Take note of a new record. Only of trials it is kept, for rates rest on these; of others there may be any number."""
-        if _is_trial(record):
-            self._known[(record.id, record.fingerprint)] = dataclasses.replace(record, curve={})
+        if record.spec.evaluate == "validation":
+            self._trials[(record.id, record.fingerprint)] = dataclasses.replace(record, curve={})
 
-    def chosen(self, cell: Cell) -> Cell | None:
-        """A cell to do with its rate, which is chosen now that its trials are done; None if it turns out to be finished."""
+    def chosen(self, cell: Cell) -> Cell | list[Cell] | None:
+        """A cell to do with its rate, if its trials decide it; the trials to make first, if they do not; None if it turns out finished."""
         if not tuning.is_open(cell.spec):
             return cell
-        chosen = self._with_rate(cell)
-        return None if self._is_finished(chosen) else chosen
+        chosen = self._tuned(cell)
+        return None if isinstance(chosen, Cell) and self._is_finished(chosen) else chosen
 
-    def _with_rate(self, cell: Cell) -> Cell:
-        return cell.with_choice(choose_rate(cell.spec, [self._known[trial.key] for trial in trials_of(cell)]))
+    def _tuned(self, cell: Cell) -> Cell | list[Cell]:
+        """A cell with its rate, or refused where none can be chosen; the trials that are to be made before that is known."""
+        return tuned(cell, self._record_of)
+
+    def _record_of(self, trial: Cell) -> Record | None:
+        made = self._trials.get(trial.key)
+        return made or (self._before[trial.key] if trial.key in self._before and self._has_trial(trial) else None)
 
 
-def _is_trial(record: Record) -> bool:
-    return record.spec.evaluate == "validation"
+def tuned(cell: Cell, record_of: Callable[[Cell], Record | None]) -> Cell | list[Cell]:
+    """A cell with its learning rate chosen, or refused where none can be; the trials that are to be made before that is known.
 
-
-def trials_of(cell: Cell) -> list[Cell]:
-    """The trials by which a cell's rate is chosen; none where it is given."""
-    return [dataclasses.replace(cell, spec=spec) for spec in tuning.trials(cell.spec)] if tuning.is_open(cell.spec) else []
+    record_of: the record of a trial, None where there is none yet. A cell whose rate is given is returned as it is.
+    """
+    if not tuning.is_open(cell.spec):
+        return cell
+    found = tune(cell.spec, lambda spec: record_of(cell.trial(spec)))
+    if isinstance(found, Tuned):
+        return cell.with_rate(found.spec, found.rates)
+    return cell.with_refusal(found) if isinstance(found, Refusal) else [cell.trial(spec) for spec in found]

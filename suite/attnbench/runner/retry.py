@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from attnbench.errors import unknown_name
 from attnbench.runner.cell import Cell, Key
-from attnbench.runner.tuning import choose_rate
-from attnbench.spec import tuning
+from attnbench.runner.plan import tuned
 from attnbench.spec.axes import Spec
 from attnbench.store.newest import newest
 from attnbench.store.record import Record
@@ -34,9 +32,5 @@ def failed_cells(cells: Sequence[Cell], known: Mapping[Key, Record], what: str) 
 
 def _chosen(cell: Cell, known: Mapping[Key, Record]) -> list[Spec]:
     """The spec under which a cell was recorded, as far as its trials tell; none where they do not."""
-    if not tuning.is_open(cell.spec):
-        return [cell.spec]
-    trials = [dataclasses.replace(cell, spec=spec).key for spec in tuning.trials(cell.spec)]
-    if not all(trial in known for trial in trials):
-        return []
-    return [cell.with_choice(choose_rate(cell.spec, [known[trial] for trial in trials])).spec]
+    found = tuned(cell, lambda trial: known.get(trial.key))
+    return [found.spec] if isinstance(found, Cell) else []

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attnbench.runner.cell import Cell, CheckRequest, Key, Refusal
 from attnbench.runner.gate import Gate
 from attnbench.runner.jobs import Result
 from attnbench.runner.larger_sizes import RanOut, smaller_sizes
-from attnbench.runner.plan import Plan, trials_of
+from attnbench.runner.plan import Plan
+from attnbench.spec import tuning
 from attnbench.store.record import Record
 
 MOST_LOST = 10  # times that a cell or a check loses its worker: it may be what brings them down
 
 Order = Callable[[Cell], float]
+OnMore = Callable[[Sequence[Cell]], None]
 
 
 class Schedule:
@@ -24,13 +26,14 @@ class Schedule:
     What is timed comes first, in the order of the plan, and then what is not. A cell waits for the trials by which its rate is chosen,
     and for smaller sizes before it in the plan, since it is not tried where one of these runs out.
 
-    order: gives cells that are not timed another order, the smallest number first.
+    order: gives cells that are not timed another order, the smallest number first. on_more: called with trials that are to be made beside
+    the plan's, since those that were made do not decide a rate.
     """
 
-    def __init__(self, plan: Plan, gate: Gate, ran_out: RanOut, order: Order | None = None) -> None:
+    def __init__(self, plan: Plan, gate: Gate, ran_out: RanOut, order: Order | None = None, on_more: OnMore = lambda cells: None) -> None:
         self._plan, self._gate, self._ran_out = plan, gate, ran_out
-        self._cells = plan.todo
-        self._order = order
+        self._cells = list(plan.todo)
+        self._order, self._on_more = order, on_more
         self._ready: dict[bool, list[tuple[float, int]]] = {True: [], False: []}  # heaps of priority and place in the plan, by is_timed
         self._waiting: dict[int, int] = {}  # for how many cells, by place
         self._rests: dict[Key, list[int]] = defaultdict(list)  # the places of those that wait for a cell
@@ -39,16 +42,11 @@ class Schedule:
         self._handed_out: dict[Key, int] = {}  # the places of the cells that run
         self._lost: Counter[int | str] = Counter()  # how often a worker was lost, by a cell's place in the plan or a check's fingerprint
         self._checks_again: list[CheckRequest] = []
-        pending = {cell.key for cell in self._cells}
+        self._pending = {cell.key for cell in self._cells}
         needed = smaller_sizes(self._cells)
         for place, cell in enumerate(self._cells):
-            waits = pending.intersection(trial.key for trial in trials_of(cell)) | needed.get(cell.key, set())
-            for key in waits:
-                self._rests[key].append(place)
-            if waits:
-                self._waiting[place] = len(waits)
-            else:
-                self._push(place)
+            trials = [cell.trial(spec).key for spec in tuning.trials(cell.spec)] if tuning.is_open(cell.spec) else []
+            self._wait(place, self._pending.intersection(trials) | needed.get(cell.key, set()))
 
     def take(self, alone: bool, timed: bool = True) -> Cell | CheckRequest | None:
         """What may begin now: a cell, or a check that a cell needs; None while there is nothing before something that runs has ended.
@@ -65,6 +63,9 @@ class Schedule:
                 if cell is None:
                     heapq.heappop(ready)
                     self._set_free(self._cells[place].key)
+                elif isinstance(cell, list):
+                    heapq.heappop(ready)
+                    self._wait_for_trials(place, cell)
                 elif isinstance(cell, CheckRequest):
                     heapq.heappop(ready)
                     if self._park(place, cell):
@@ -79,19 +80,39 @@ class Schedule:
                 return None
         return None
 
-    def _looked_at(self, place: int) -> Cell | CheckRequest | None:
-        """A cell whose turn has come, with its rate, or refused; the check that it lacks; None if it turns out to be finished."""
+    def _looked_at(self, place: int) -> Cell | CheckRequest | list[Cell] | None:
+        """A cell whose turn has come, with its rate, or refused; the check or the trials that it lacks; None if it turns out finished."""
         cell = self._plan.chosen(self._cells[place])
-        if cell is None or cell.refused:
+        if cell is None or isinstance(cell, list) or cell.refused:
             return cell
         if refusal := self._ran_out.why_not(cell.spec, cell.fingerprint):
-            return cell.with_choice(refusal)
+            return cell.with_refusal(refusal)
         if reason := self._why_lost(place):
-            return cell.with_choice(Refusal("unavailable", reason))
+            return cell.with_refusal(Refusal("unavailable", reason))
         if not self._gate.is_settled(cell.check_request):
             return cell.check_request
         refusal = self._gate.refusal(cell.check_request)
-        return cell if refusal is None else cell.with_choice(refusal)
+        return cell if refusal is None else cell.with_refusal(refusal)
+
+    def _wait_for_trials(self, place: int, trials: list[Cell]) -> None:
+        """Have a cell wait for trials, those that are not in the schedule yet included."""
+        more = [trial for trial in trials if trial.key not in self._pending]
+        self._wait(place, {trial.key for trial in trials})
+        for trial in more:
+            self._pending.add(trial.key)
+            self._cells.append(trial)
+            self._push(len(self._cells) - 1)
+        if more:
+            self._on_more(more)
+
+    def _wait(self, place: int, keys: set[Key]) -> None:
+        """Have a cell wait for others; it may begin at once where there are none."""
+        for key in keys:
+            self._rests[key].append(place)
+        if keys:
+            self._waiting[place] = len(keys)
+        else:
+            self._push(place)
 
     def add(self, record: Record) -> None:
         """Take note of a cell's record: what waited for it may begin."""
@@ -143,6 +164,7 @@ class Schedule:
         return is_new
 
     def _set_free(self, key: Key) -> None:
+        self._pending.discard(key)
         for place in self._rests.pop(key, ()):
             self._waiting[place] -= 1
             if not self._waiting[place]:

@@ -29,6 +29,7 @@ from attnbench.runner.parent import Start, Stop, run_in_child
 from attnbench.runner.plausibility import clocks_disagree, too_fast
 from attnbench.runner.quiet import Quiet
 from attnbench.runner.roofline import Roof
+from attnbench.spec import protocol
 from attnbench.spec.axes import Spec
 from attnbench.store import environment, hardware
 from attnbench.store.disturbed import disturbance
@@ -181,7 +182,8 @@ def _record(
     One that did not succeed names the rule of timing too: it stands in the tables of those that did, and not among older records.
     """
     measured: Measurement = result.value or Measurement()
-    rule = {"timing": TIMING if cell.spec.is_timed else APART}
+    tried = {"rates_tried": list(cell.rates_tried)} if cell.rates_tried else {}
+    rule = {"timing": TIMING} if cell.spec.is_timed else {"timing": APART, "protocol": protocol.load(cell.spec.protocol).fingerprint()}
     asked = {**dataclasses.asdict(session.limits), **({"busy_allowed": True} if session.busy_allowed else {})}
     made = Record(
         id=cell.spec.key(),
@@ -192,7 +194,7 @@ def _record(
         status=result.status,  # type: ignore[arg-type]
         reason=environment.anonymous(result.reason) if result.reason else None,
         stage=None if result.status == "ok" else result.stage,
-        measurements=measured.samples,
+        measurements={**measured.samples, **tried},
         curve=measured.curve,
         clocks=measured.clocks,
         stages_s=result.stages_s,

@@ -16,6 +16,7 @@ from typing import Any
 from attnbench.errors import BadInput
 from attnbench.spec.axes import Spec
 from attnbench.spec.plain import Param, plain
+from attnbench.spec.protocol import FIRST
 
 # The axes that asv shows as parameters of their own, by track.
 AXES = {
@@ -31,9 +32,10 @@ Values = tuple[Any, ...]
 # How the value of an axis may look in the setting. Texts of names and rates hold no comma.
 _FLOAT = "[^, ]+"
 _NAME = r"\w+"
-_VALUES = {"device": _NAME, "dtype": _NAME, "mode": _NAME, "lr_grid": "[^,]+", "seed": r"-?\d+"} | dict.fromkeys(
-    ("lr", "padded", "init_norm"), _FLOAT
-)
+_VALUES = {
+    **{"device": _NAME, "dtype": _NAME, "mode": _NAME, "positions": _NAME, "lr_grid": "[^,]+", "protocol": "[^,]+", "seed": r"-?\d+"},
+    **dict.fromkeys(("lr", "padded", "init_norm", "weight_decay"), _FLOAT),
+}
 _WHOLE = r"\d+"
 
 
@@ -60,6 +62,12 @@ _OPTIONS = (
     _Part("token_shift", lambda spec: spec.token_shift),
     _Part("W_Q and W_K times {init_norm}", lambda spec: spec.init_norm != 1),
 )
+_POSITIONS = _Part("positions {positions}", lambda spec: spec.positions != "learned")
+_TRAINING = (
+    _Part("weight_decay {weight_decay}", lambda spec: spec.weight_decay != 0.05),
+    _Part("tested up to {test_seq_len}", lambda spec: spec.test_seq_len is not None),
+    _Part("protocol {protocol}", lambda spec: spec.protocol != FIRST.name),
+)
 _SETTINGS: dict[str, tuple[_Part, ...]] = {
     "kernel": (*_SHAPE, _GROUPED, _PADDED, _SEED),
     "depth": (*_SHAPE, _Part("seq_len {seq_len}"), _Part("{mode}"), _CAUSAL, *_OPTIONS, _SEED),
@@ -70,14 +78,17 @@ _SETTINGS: dict[str, tuple[_Part, ...]] = {
         _Part("lr {lr}", lambda spec: not spec.lr_grid),
         _CAUSAL,
         *_OPTIONS,
+        _POSITIONS,
+        *_TRAINING,
     ),
-    "step": (*_SHAPE, _CAUSAL, *_OPTIONS, _SEED),
+    "step": (*_SHAPE, _CAUSAL, *_OPTIONS, _POSITIONS, _SEED),
 }
 _PATTERNS = {track: re.compile("".join(part.pattern() for part in parts) + "(?P<params>.*)", re.S) for track, parts in _SETTINGS.items()}
 
 _BARE = re.compile(r"""[^\s,'"\[\]][^,'"\[\]\n]*(?<!\s)|""")  # a text that needs no quotes
 _QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-_PARAM = re.compile(rf""", (\w+) (\[(?:[^\]'"]|{_QUOTED})*\]|{_QUOTED}|[^,'"\[\]\n]*)""")
+_OF_TASK = "task."  # before the parameters of a task
+_PARAM = re.compile(rf""", ((?:task\.)?\w+) (\[(?:[^\]'"]|{_QUOTED})*\]|{_QUOTED}|[^,'"\[\]\n]*)""")
 
 
 def values_of(spec: Spec) -> Values:
@@ -90,6 +101,7 @@ def values_of(spec: Spec) -> Values:
     """
     said = [part.text.format_map(spec.axes()) for part in _SETTINGS[spec.track] if part.stands is None or part.stands(spec)]
     said += [f"{name} {_written(value)}" for name, value in sorted(spec.params.items())]
+    said += [f"{_OF_TASK}{name} {_written(value)}" for name, value in sorted((spec.task_params or {}).items())]
     return (*(getattr(spec, axis) for axis in AXES[spec.track]), ", ".join(said))
 
 
@@ -116,7 +128,10 @@ def spec_of(track: str, values: Sequence[Any]) -> Spec | None:
         # Not strict, for the setting's numbers are texts.
         shown = dict(zip(AXES[track], values, strict=False))
         spec = msgspec.convert({"track": track, **shown, **axes}, Spec, strict=False)
-        spec = dataclasses.replace(spec, params={name: _read(text) for name, text in pairs})
+        given_params = {name: _read(text) for name, text in pairs}
+        of_task = {name.removeprefix(_OF_TASK): value for name, value in given_params.items() if name.startswith(_OF_TASK)}
+        params = {name: value for name, value in given_params.items() if not name.startswith(_OF_TASK)}
+        spec = dataclasses.replace(spec, params=params, task_params=of_task or None)
         return None if spec.too_large() else spec
     except (BadInput, msgspec.ValidationError):
         return None

@@ -6,29 +6,11 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from attnbench.errors import BadInput, unknown_name
-from attnbench.spec.plain import COUNTED, UNPRINTABLE, WHOLE, Param, is_name, plain_params, shown
-
-TRACKS = ("kernel", "depth", "task", "step")
-MODES = ("forward", "training", "prefill", "decode")
-BLOCKS = ("residual", "skipless")
-DEVICES = ("cpu", "cuda")
-DTYPES = ("float64", "float32", "bfloat16", "float16")
-TASK_DTYPES = ("float32", "bfloat16")
-EVALUATED = ("test", "validation")
-
-_ALLOWED = {"track": TRACKS, "mode": MODES, "block": BLOCKS, "device": DEVICES, "dtype": DTYPES, "evaluate": EVALUATED}
-_AT_LEAST_ONE = ("batch_size", "num_heads", "num_kv_heads", "head_dim", "seq_len", "num_layers", "epochs")
-_NAMES = ("variant", "task", "data")
-_OF_A_PROMPT = {  # modes that only a causal kernel cell has
-    "prefill": "the forward pass of a prompt and the decoding state that it leaves",
-    "decode": "one token against those before it",
-}
-_PADDABLE = ("forward", "training")  # modes in which a batch may hold padding
+from attnbench.spec.axis_values import AT_LEAST_ONE, checked
+from attnbench.spec.plain import COUNTED, Param, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +24,11 @@ class Spec:
     padded: the share of a kernel cell's tokens that are padding, see `lengths`. seed: it draws the inputs; except of a task
     cell, another seed is the same cell in another process.
     token_shift, init_norm: options of the model of a cell that has one, for any mechanism: whether a layer projects each token mixed with
-    the one before it, and a factor on W_Q and W_K at the start.
+    the one before it, and a factor on W_Q and W_K at the start. positions: how a task's model knows where a token stands, "learned" for a
+    table of as many as the task has tokens, "rotary" for turns of queries and keys by their places, "none" for not at all.
+    task_params: the parameters of a task's difficulty that are not its defaults; None where all are. test_seq_len: the longest sequence on
+    which the model is tested besides those that it was trained on, for positions that allow it: their doublings up to this length.
+    protocol: the name of how it is trained and tuned, see protocol.py; weight_decay: of the matrices.
     Axes that a track does not have are None. `d_model` is `num_heads * head_dim`. `data` names the source and fingerprint of a
     task's data ("embedded:1a2b3c4d"); `params` holds the variant's parameters, defaults included once the spec is resolved. For a task
     dtype "bfloat16" is mixed precision: weights and the optimiser stay in float32.
@@ -70,88 +56,30 @@ class Spec:
     num_layers: int | None = None
     token_shift: bool = False
     init_norm: float = 1.0
+    positions: str = "learned"
     task: str | None = None
+    task_params: Mapping[str, Param] | None = None
     data: str | None = None
+    protocol: str = "2026-11"
     epochs: int | None = None
     lr: float | None = None
     lr_grid: str | None = None
+    weight_decay: float = 0.05
+    test_seq_len: int | None = None
     seed: int = 0
     evaluate: str = "test"
 
     def __post_init__(self) -> None:
-        self._check_values()
-        for name in _REQUIRED[self.track]:
-            if getattr(self, name) is None:
-                raise BadInput(f"a {self.track} cell needs {name}; give it in the spec")
-        for name in _ABSENT[self.track]:
-            if getattr(self, name) != _DEFAULTS[name]:
-                raise BadInput(f"a {self.track} cell has no {name}, which is {shown(getattr(self, name))}; leave it out")
-        if self.task is not None and self.dtype not in TASK_DTYPES:
-            raise BadInput(f"a {self.track} cell trains in {' or '.join(TASK_DTYPES)} (mixed precision), and dtype is {self.dtype!r}")
-        if self.track == "task":
-            self._check_rate()
-        if self.mode in _OF_A_PROMPT and not (self.track == "kernel" and self.causal):
-            raise BadInput(f"mode {self.mode}, {_OF_A_PROMPT[self.mode]}, is a causal kernel cell's; give track kernel and causal true")
-        if self.padded and self.mode not in _PADDABLE:
-            raise BadInput(f"a cell of mode {self.mode} has no padding, and padded is {self.padded:g}; give mode {' or '.join(_PADDABLE)}")
-
-    def _check_values(self) -> None:
-        """Check each axis by itself: what passes is written to JSON and read back as it is."""
-        for name, allowed in _ALLOWED.items():
-            value = getattr(self, name)
-            if value not in allowed and not (value is None and name == "block"):
-                raise unknown_name(name, value if isinstance(value, str) else shown(value), allowed, f"see {name} in a spec")
-        for name in _AT_LEAST_ONE:
-            value = getattr(self, name)
-            if (value is not None or _DEFAULTS[name] is not None) and not (type(value) is int and value >= 1):
-                raise BadInput(f"{name} is {shown(value)}; it must be a whole number of at least 1, and at most 2^53")
-        if self.num_kv_heads == self.num_heads:
-            object.__setattr__(self, "num_kv_heads", None)  # one cell has one id
-        if self.num_kv_heads is not None and self.num_heads % self.num_kv_heads:
-            raise BadInput(f"num_kv_heads is {self.num_kv_heads}; it must divide num_heads, which is {self.num_heads}")
-        if type(self.seed) is not int or not -WHOLE <= self.seed < WHOLE:
-            raise BadInput(f"seed is {shown(self.seed)}; it must be a whole number of 64 bits")
-        self._make_float("padded")
-        if type(self.padded) is not float or not 0 <= self.padded < 1:
-            raise BadInput(f"padded is {shown(self.padded)}; it must be the share of tokens that are padding, from 0 to below 1")
-        self._make_float("init_norm")
-        if type(self.init_norm) is not float or not 0 < self.init_norm < float("inf"):
-            raise BadInput(f"init_norm is {shown(self.init_norm)}; it must be a finite number above 0, a factor on W_Q and W_K")
-        for name in ("causal", "token_shift"):
-            if type(getattr(self, name)) is not bool:
-                raise BadInput(f"{name} is {shown(getattr(self, name))}; it must be true or false")
-        for name in _NAMES:
-            value = getattr(self, name)
-            if (value is not None or name == "variant") and not is_name(value):
-                raise BadInput(f"{name} is {shown(value)}; it must be a text of one line, not empty, without control characters")
-        if self.lr_grid is not None and (type(self.lr_grid) is not str or UNPRINTABLE.search(self.lr_grid)):
-            raise BadInput(f"lr_grid is {shown(self.lr_grid)}; give rates with blanks between, such as '0.001 0.003'")
-        object.__setattr__(self, "params", plain_params(self.params, ""))
-
-    def _make_float(self, name: str) -> None:
-        """Make a whole number the float that a record gives back, if one can hold it.
-
-        Nothing else is set: msgspec writes what was set, and the record of an older schema is written again without this axis.
-        """
-        value = getattr(self, name)
-        if type(value) is int:
-            with suppress(OverflowError):
-                object.__setattr__(self, name, float(value))
+        # Nothing else is set: msgspec writes what was set, and the record of an older schema is written again without the axes it lacks.
+        for name, value in checked(self).items():
+            object.__setattr__(self, name, value)
 
     def too_large(self) -> str | None:
         """Why no record can have this spec: a size that neither a float64 nor a browser holds exactly; None if it can."""
-        for name in _AT_LEAST_ONE:
+        for name in AT_LEAST_ONE:
             if (getattr(self, name) or 0) > COUNTED:
                 return f"{name} is {shown(getattr(self, name))}; it must be a whole number of at least 1, and at most 2^53"
         return f"num_heads * head_dim is {self.d_model}; it can be 2^53 at most" if self.d_model > COUNTED else None
-
-    def _check_rate(self) -> None:
-        if self.lr is None and self.lr_grid is None:
-            raise BadInput("a task cell needs lr, or lr_grid to choose it from; give one in the spec")
-        if self.lr is not None:
-            self._make_float("lr")
-            if type(self.lr) is not float or not 0 < self.lr < float("inf"):
-                raise BadInput(f"lr is {shown(self.lr)}; it must be a finite number above 0")
 
     @property
     def d_model(self) -> int:
@@ -183,7 +111,8 @@ class Spec:
 
     def axes(self) -> dict[str, Any]:
         """Every axis by name, as plain JSON values."""
-        return {**dataclasses.asdict(self), "params": dict(self.params)}
+        task_params = None if self.task_params is None else dict(self.task_params)
+        return {**dataclasses.asdict(self), "params": dict(self.params), "task_params": task_params}
 
     def chosen(self) -> dict[str, Any]:
         """The axes that differ from their defaults; a default may therefore never change."""
@@ -208,17 +137,32 @@ class Spec:
 
     def options(self) -> list[str]:
         """What a model has beside its stack, in words, as far as it is not the default."""
-        return [*(["token_shift"] if self.token_shift else []), *([f"init_norm {self.init_norm:g}"] if self.init_norm != 1 else [])]
+        return [
+            *(["token_shift"] if self.token_shift else []),
+            *([f"init_norm {self.init_norm:g}"] if self.init_norm != _DEFAULTS["init_norm"] else []),
+            *([f"positions {self.positions}"] if self.positions != _DEFAULTS["positions"] else []),
+            *([f"weight_decay {self.weight_decay:g}"] if self.weight_decay != _DEFAULTS["weight_decay"] else []),
+        ]
+
+    @property
+    def difficulty(self) -> str | None:
+        """The parameters of the task's difficulty that are not its defaults, as text: "pairs 16"; None where all are."""
+        return ", ".join(f"{name} {value}" for name, value in sorted((self.task_params or {}).items())) or None
+
+    def task_label(self) -> str:
+        """The task in words: "mqar, pairs 16"."""
+        return ", ".join(filter(None, (self.task, self.difficulty)))
 
     def label(self) -> str:
         """A short name for progress lines and tables."""
         parts: list[object] = [self.track, self.variant]
         if self.track == "task":
             rate = "" if self.lr is None else f"lr {self.lr:g}"
-            parts += [self.task, *(["causal"] if self.causal else []), self.block, self.depth_label(), *self.options()]
-            parts += [f"tuning, {rate}"] if self.evaluate == "validation" else [f"seed {self.seed}"]
+            parts += [self.task_label(), *(["causal"] if self.causal else []), self.block, self.depth_label(), *self.options()]
+            again = f", seed {self.seed}" if self.protocol != _DEFAULTS["protocol"] else ""
+            parts += [f"tuning, {rate}{again}"] if self.evaluate == "validation" else [f"seed {self.seed}"]
         elif self.track == "step":
-            parts += [self.task, *(["causal"] if self.causal else []), self.block, self.depth_label(), *self.options()]
+            parts += [self.task_label(), *(["causal"] if self.causal else []), self.block, self.depth_label(), *self.options()]
         elif self.track == "depth":
             parts += [self.block, self.depth_label(), *self.options(), self.mode, *(["causal"] if self.causal else [])]
         else:
@@ -242,17 +186,4 @@ class Spec:
         return json.dumps(self.chosen(), separators=(",", ":"))
 
 
-_REQUIRED = {
-    "kernel": ("seq_len",),
-    "depth": ("seq_len", "block", "num_layers"),
-    "task": ("task", "block", "num_layers", "epochs"),
-    "step": ("task", "block", "num_layers"),
-}
-# What a track does not do is refused rather than recorded.
-_ABSENT = {
-    "kernel": ("block", "num_layers", "token_shift", "init_norm", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
-    "depth": ("dtype", "num_kv_heads", "padded", "task", "data", "epochs", "lr", "lr_grid", "evaluate"),
-    "task": ("mode", "num_kv_heads", "seq_len", "padded"),
-    "step": ("mode", "num_kv_heads", "seq_len", "padded", "epochs", "lr", "lr_grid", "evaluate"),
-}
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Spec)}

@@ -2,90 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from attnbench import registry
 from attnbench.errors import unknown_name
-from attnbench.spec import tuning
+from attnbench.spec import learning_grids
 from attnbench.spec.axes import Spec
+from attnbench.spec.grids import ALL_VARIANTS, Grid, Posed, TaskGrid
+from attnbench.spec.learning_grids import EMBEDDED, PATCHES_196, RESIDUAL, SKIPLESS, SYNTHETIC
+from attnbench.spec.pilot import PilotGrid
+from attnbench.spec.protocol import NEWEST, Protocol
 
-ALL_VARIANTS: tuple[str, ...] = ()  # an empty choice stands for every registered variant
-_OF_TRAINING = ("epochs", "lr", "lr_grid")  # axes of a task cell that a step of it does not have
 CORE = ("softmax", "softmax_math", "orthogonal", "polynomial")
 DECODING = ("softmax", "softmax_math", "polynomial")  # of these
 
 
 @dataclass(frozen=True)
-class Grid:
-    """The product of some axes of the kernel or depth track, with the rest fixed. processes: how often each cell is measured, by seed."""
-
-    track: str
-    variants: tuple[str, ...]
-    axes: Mapping[str, Sequence[Any]]
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    processes: int = 1
-
-    def specs(self, device: str, variants: tuple[str, ...] = ()) -> Iterator[Spec]:
-        """Every spec, the processes varying slowest and then the last axis, so that cheap lengths and depths of all variants come first.
-
-        With `variants` given, those take the place of the grid's own.
-        """
-        reverse = [("seed", range(self.processes)), *list(self.axes.items())[::-1]]
-        for values in itertools.product(*(choices for _, choices in reverse)):
-            chosen = dict(zip((name for name, _ in reverse), values, strict=True))
-            for variant in variants or self.variants or registry.names("variants"):
-                yield Spec(track=self.track, variant=variant, device=device, **self.fixed, **chosen)
-
-
-@dataclass(frozen=True)
-class TaskGrid:
-    """Training on tasks, each in the sizes that it declares; and the time of a training step of every such model, alone.
-
-    size:    "small", for two cores, or "large", for a GPU: which of a task's sizes.
-    rates:   the learning rates to choose from, as multiples of the one that the task declares; none to take that as it is.
-    layers:  depths; none to take the task's own.
-    fixed:   axes that take the place of the task's.
-    processes: how often each step is timed; 0 for not at all.
-    """
-
-    tasks: tuple[str, ...]
-    variants: tuple[str, ...]
-    seeds: int
-    processes: int = 1
-    size: str = "small"
-    rates: tuple[float, ...] = ()
-    layers: tuple[int, ...] = ()
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-
-    def specs(self, device: str, variants: tuple[str, ...], tasks: Mapping[str, str]) -> Iterator[Spec]:
-        """Every spec, of one task all variants with one seed after the other, so that what is compared is there early and in pairs.
-
-        tasks: names or paths of files by the names that take the place of the grid's own.
-        """
-        for name, source in tasks.items():
-            causal, *_ = registry.field("tasks", source, "causal", default=(False,))
-            axes: dict[str, Any] = {**registry.field("tasks", source, self.size), "causal": causal, **self.fixed}
-            if self.rates:
-                axes |= {"lr": None, "lr_grid": tuning.grid(axes["lr"] * rate for rate in self.rates)}
-            for layers, seed in itertools.product(self.layers or (axes["num_layers"],), range(self.seeds)):
-                for variant in variants or self.variants or registry.names("variants"):
-                    yield Spec(track="task", task=name, variant=variant, device=device, **{**axes, "num_layers": layers, "seed": seed})
-            of_model = {axis: value for axis, value in axes.items() if axis not in _OF_TRAINING}
-            for layers, seed in itertools.product(self.layers or (axes["num_layers"],), range(self.processes)):
-                for variant in variants or self.variants or registry.names("variants"):
-                    yield Spec(track="step", task=name, variant=variant, device=device, **{**of_model, "num_layers": layers, "seed": seed})
-
-
-@dataclass(frozen=True)
 class Preset:
-    """A named set of grids. device: "cuda" for one that is sized for a GPU; one that is sized for a CPU fits everywhere."""
+    """A named set of grids. device: "cuda" for one that is sized for a GPU; one that is sized for a CPU fits everywhere. protocol: of its
+    training runs."""
 
     summary: str
-    grids: tuple[Grid | TaskGrid, ...]
+    grids: tuple[Grid | TaskGrid | PilotGrid, ...]
     device: str = "cpu"
+    protocol: Protocol = NEWEST
 
     def specs(self, device: str = "cpu", variants: tuple[str, ...] = (), tasks: Mapping[str, str] | None = None) -> list[Spec]:
         """Every spec of every grid, each once; those of the given variants and tasks alone, if any are given.
@@ -96,12 +36,12 @@ class Preset:
         tasks: names or paths of files, by name. One that no grid holds, a file for example, joins the first grid of tasks.
         """
         found: dict[str, Spec] = {}
-        held = {name for grid in self.grids if isinstance(grid, TaskGrid) for name in grid.tasks}
+        held = {name for grid in self.grids if not isinstance(grid, Grid) for name in grid.names}
         strangers = {name: source for name, source in (tasks or {}).items() if name not in held}
         for grid in self.grids:
-            if isinstance(grid, TaskGrid):
-                own = {name: (tasks or {}).get(name, name) for name in grid.tasks if not tasks or name in tasks}
-                specs = grid.specs(device, variants, own | strangers)
+            if not isinstance(grid, Grid):
+                own = {name: (tasks or {}).get(name, name) for name in sorted(grid.names) if not tasks or name in tasks}
+                specs = grid.specs(device, variants, own | strangers, self.protocol)
                 strangers = {}
             elif tasks:
                 continue
@@ -121,16 +61,12 @@ _PREFILL, _DECODE = {"mode": "prefill", "causal": True}, {"mode": "decode", "cau
 _DEPTH = {"batch_size": 4, "num_heads": 4, "head_dim": 16, "seq_len": 64, "mode": "training"}
 _BOTH = {"mode": ("forward", "training")}
 _STACKS = {"block": ("residual", "skipless"), "num_layers": (1, 4, 12)}
-_RESIDUAL, _SKIPLESS = {"block": "residual"}, {"block": "skipless"}
-# Chosen after one of three seeds of orthogonal, 12 layers deep, had ended at chance at 1e-3 in 8 epochs; both protocols' records are shown.
-_DEEP_SKIPLESS = {**_SKIPLESS, "epochs": 10, "lr": 5e-4}
 _UNSCALED = {"params": {"scale": 1.0}}
 _DOUBLED = (256, 512, 1024, 2048, 4096, 8192, 16384)  # an exponent needs five lengths
 _LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 _THRICE = 3  # processes: the fewest whose spread says something; another process gives times that differ by some 2 %
 
 PAPERS = ("softmax", "orthogonal", "polynomial")
-PEERS = (*PAPERS, "sigmoid", "linear_elu", "gated")
 # The mechanisms that others are most often compared with or built on: of the efficient ones the four with which surveys begin (kernel
 # features, random features, low rank, landmarks), cosine attention, which Swin V2 brought into wide use, and of those for today's language
 # models the three with the most discussed papers. Chosen by what the field cites, before and regardless of how fast they are here.
@@ -141,10 +77,10 @@ CAUSAL = (
     "softmax", "sliding_window", "forgetting", "stick_breaking", "retention", "gla", "mamba2", "deltanet", "gated_deltanet"
 )  # fmt: skip
 GROUPED = ("softmax", "softmax_math", "orthogonal", "polynomial", "sliding_window")
-CONTROLS = ("identity", "uniform")  # what a task gives without a choice of tokens
-EMBEDDED = ("mnist", "fashion_mnist", "sotu_era", "sotu_mlm", "sotu_lm")
-SYNTHETIC = ("mqar", "selective_copy", "listops", "pathfinder")
+# For a GPU: sequences of 784 patches and 4,096 bytes.
+_LONG = (Posed("mnist", {"patch": 1}), Posed("fashion_mnist", {"patch": 1}), Posed("sotu_era", {"unit": "bytes"}))
 
+PILOT = "pilot"
 PRESETS = {
     "quick": Preset(
         "a first look and CI: four mechanisms, one process each, minutes on two cores",
@@ -152,12 +88,12 @@ PRESETS = {
             Grid("kernel", CORE, {**_BOTH, "seq_len": (128, 256, 512, 1024, 2048)}, _KERNEL),
             Grid("kernel", DECODING, {"seq_len": (256, 1024)}, {**_KERNEL, **_DECODE}),
             Grid("depth", CORE, {"block": ("residual", "skipless"), "num_layers": (1, 2, 3, 4)}, _DEPTH),
-            TaskGrid(("mnist",), CORE, seeds=1, fixed={**_RESIDUAL, "epochs": 2}),
-            TaskGrid(("sotu_era",), CORE, seeds=1, fixed={**_RESIDUAL, "num_layers": 1, "epochs": 2}),
+            TaskGrid(("mnist",), CORE, seeds=1, fixed={**RESIDUAL, "epochs": 2}),
+            TaskGrid(("sotu_era",), CORE, seeds=1, fixed={**RESIDUAL, "num_layers": 1, "epochs": 2}),
         ),
     ),
     "standard": Preset(
-        "two cores: every mechanism's cost, twelve in three processes; six and two controls on six tasks, two rates, three seeds",
+        "two cores, an evening: every mechanism's cost, twelve in three processes; four and two controls on three tasks, tuned, five seeds",
         (
             # The main lengths of all, then those between for the core, so that exponents can be had.
             Grid("kernel", ALL_VARIANTS, {**_BOTH, "seq_len": (256, 1024, 4096)}, _KERNEL),
@@ -185,21 +121,25 @@ PRESETS = {
             Grid("depth", ALL_VARIANTS, _STACKS, _DEPTH),
             Grid("depth", RANKED, _STACKS, _DEPTH, _THRICE),
             Grid("depth", CAUSAL, _STACKS, {**_DEPTH, "causal": True}),
-            TaskGrid((*EMBEDDED, "mqar"), (*PEERS, *CONTROLS), 3, _THRICE, rates=(1 / 3, 1.0), fixed={**_RESIDUAL, "num_layers": 2}),
-            TaskGrid(("mnist",), PAPERS, seeds=3, processes=_THRICE, rates=(0.5, 1.0), layers=(12, 6), fixed=_DEEP_SKIPLESS),
+            learning_grids.STANDARD,
         ),
     ),
     "claims": Preset(
-        "two cores: what the papers' claims rest on, in three processes and with three seeds throughout, and nothing else",
+        "two cores, some nights: what the papers' claims rest on, costs in three processes, tuned runs with eight seeds, and nothing else",
         (
             Grid("kernel", ("softmax", "orthogonal"), {**_BOTH, "seq_len": _DOUBLED}, _KERNEL, _THRICE),
             Grid("kernel", ("polynomial",), {"seq_len": (256, 1024, 4096)}, {**_KERNEL, "mode": "forward"}, _THRICE),
             Grid("kernel", ("polynomial",), {"seq_len": (256, 1024, 4096)}, {**_KERNEL, "mode": "forward", **_UNSCALED}, _THRICE),
             Grid("depth", PAPERS, _STACKS, _DEPTH, _THRICE),
-            TaskGrid(EMBEDDED, ("softmax", "polynomial"), seeds=3, processes=0, rates=(1 / 3, 1.0), fixed={**_RESIDUAL, "num_layers": 2}),
-            TaskGrid(("mnist",), ("softmax", "orthogonal"), seeds=3, processes=0, rates=(0.5, 1.0), layers=(12, 6), fixed=_DEEP_SKIPLESS),
-            TaskGrid(("mnist",), ("softmax",), seeds=3, processes=0, rates=(1 / 3, 1.0), layers=(12, 6), fixed={**_RESIDUAL, "epochs": 10}),
+            *learning_grids.CLAIMS,
         ),
+    ),
+    PILOT: Preset(
+        "two cores: softmax alone with doubled budgets, by which the budget of every task is chosen", (learning_grids.PILOTED,)
+    ),
+    "reference": Preset(
+        "two cores, a night: eight arms on six tasks, tuned, five seeds; softmax and polynomials on 196 patches, eight seeds",
+        learning_grids.REFERENCE,
     ),
     "full": Preset(
         "one large GPU, in pieces: every mechanism, long sequences, three processes, five seeds, deep stacks",
@@ -210,14 +150,12 @@ PRESETS = {
             Grid("kernel", GROUPED, {"causal": (False, True), **_BOTH, "seq_len": _LENGTHS}, _LARGE_GROUPED_KERNEL, _THRICE),
             Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8, 12, 16, 32, 64)}, _DEPTH),
             TaskGrid(
-                (*EMBEDDED, "digits", *SYNTHETIC), ALL_VARIANTS, seeds=5, processes=_THRICE, size="large",
-                rates=(1 / 9, 1 / 3, 1.0, 3.0),
-                fixed={**_RESIDUAL, "dtype": "bfloat16"},
+                (*EMBEDDED, *PATCHES_196, *_LONG, "digits", *SYNTHETIC), ALL_VARIANTS, seeds=5, processes=_THRICE, size="large", tuned=True,
+                both_forms=True, fixed={**RESIDUAL, "dtype": "bfloat16"},
             ),
             TaskGrid(
-                ("mnist", "fashion_mnist", "sotu_mlm"), ALL_VARIANTS, seeds=5, processes=_THRICE, size="large",
-                rates=(1 / 9, 1 / 3, 1.0, 3.0),
-                layers=(6, 12, 24), fixed={**_SKIPLESS, "dtype": "bfloat16"},
+                ("mnist", "fashion_mnist", "sotu_mlm"), ALL_VARIANTS, seeds=5, processes=_THRICE, size="large", tuned=True,
+                layers=(6, 12, 24), fixed={**SKIPLESS, "dtype": "bfloat16"},
             ),
         ),
         device="cuda",

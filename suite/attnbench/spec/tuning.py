@@ -1,18 +1,18 @@
-"""The choice of a learning rate: every rate of a grid is tried on one seed, evaluated on the validation part, and the best used for all.
+"""Tuning trials: cells by which a learning rate is chosen, each a rate and a seed, evaluated on the validation part.
 
 A trial is a cell like any other, with its own record, except that it never reads the test part. Its seed is none of those whose results
-count.
+count. Which rates are tried, and with which seeds, the protocol of the cell says; how the best is found, stats/tuning.py.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
 from attnbench.errors import BadInput
+from attnbench.spec import protocol
 from attnbench.spec.axes import Spec
-
-SEED = 1000  # of every trial
 
 
 def grid(rates: Iterable[float]) -> str:
@@ -29,19 +29,25 @@ def is_open(spec: Spec) -> bool:
     return spec.track == "task" and spec.lr is None
 
 
+def trial(spec: Spec, rate: float, seed: int) -> Spec:
+    """The trial of an open spec with a rate and a seed; those of all seeds of the spec are the same."""
+    return replace(spec, lr=rate, lr_grid=None, seed=seed, evaluate="validation", test_seq_len=None)
+
+
 def trials(spec: Spec) -> list[Spec]:
-    """The trials of an open spec, one for each rate of its grid, from whose records the rate is chosen.
+    """The trials of an open spec that are made in any case: every rate of its grid, with each of the protocol's tuning seeds.
 
-    Raises BadInput for a grid that is no list of rates.
+    Raises BadInput for a grid that is no list of rates, and for a protocol that there is not.
     """
-    return [replace(spec, lr=rate, lr_grid=None, seed=SEED, evaluate="validation") for rate in _rates(spec)]
+    return [trial(spec, rate, seed) for seed in protocol.load(spec.protocol).tuning_seeds for rate in base_rates(spec)]
 
 
-def _rates(spec: Spec) -> list[float]:
+def base_rates(spec: Spec) -> list[float]:
+    """The rates of a spec's grid. Raises BadInput where it is no list of rates."""
     try:
         rates = [float(rate) for rate in (spec.lr_grid or "").split()]
     except ValueError:
         rates = []
-    if not rates or min(rates) <= 0:
+    if not rates or not all(0 < rate < math.inf for rate in rates):
         raise BadInput(f"lr_grid is {spec.lr_grid!r}; give rates above 0 with blanks between, such as '0.001 0.003'")
     return rates

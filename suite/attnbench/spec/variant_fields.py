@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from attnbench.attention import IMPLEMENTATIONS, Variant
 from attnbench.errors import BadInput
-from attnbench.spec.axes import DEVICES
+from attnbench.spec.axis_values import DEVICES
 from attnbench.spec.plain import COUNTED, shown
 
 STEEPEST = 100  # no growth that is measured comes near it

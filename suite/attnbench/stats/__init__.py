@@ -1,8 +1,14 @@
 """Pure statistics: intervals, the model of processes, tests, ranks with ties, growth, crossovers, frontiers. No I/O, no records."""
 
 from attnbench.stats.aggregate import AverageRanks as AverageRanks
+from attnbench.stats.aggregate import average_of_places as average_of_places
 from attnbench.stats.aggregate import average_ranks as average_ranks
 from attnbench.stats.aggregate import performance_profile as performance_profile
+from attnbench.stats.crossed import Difference as Difference
+from attnbench.stats.crossed import crossed_difference as crossed_difference
+from attnbench.stats.crossed import crossed_mean as crossed_mean
+from attnbench.stats.crossed import higher as higher
+from attnbench.stats.crossed import least_variance as least_variance
 from attnbench.stats.difference import cheaper as cheaper
 from attnbench.stats.difference import cost_p_values as cost_p_values
 from attnbench.stats.difference import decided as decided
@@ -11,6 +17,12 @@ from attnbench.stats.difference import pair_errors as pair_errors
 from attnbench.stats.difference import paired_p_values as paired_p_values
 from attnbench.stats.difference import rejected as rejected
 from attnbench.stats.difference import scoring_higher as scoring_higher
+from attnbench.stats.equivalence import Finding as Finding
+from attnbench.stats.equivalence import detectable as detectable
+from attnbench.stats.equivalence import family_difference as family_difference
+from attnbench.stats.equivalence import non_inferior as non_inferior
+from attnbench.stats.equivalence import power_non_inferior as power_non_inferior
+from attnbench.stats.equivalence import power_of as power_of
 from attnbench.stats.frontier import frontier as frontier
 from attnbench.stats.growth import Crossover as Crossover
 from attnbench.stats.growth import Exponent as Exponent
@@ -23,6 +35,7 @@ from attnbench.stats.intervals import mean_interval as mean_interval
 from attnbench.stats.intervals import median_interval as median_interval
 from attnbench.stats.intervals import ratio_interval as ratio_interval
 from attnbench.stats.intervals import within as within
+from attnbench.stats.learning_resolution import resolution_of_scores as resolution_of_scores
 from attnbench.stats.modes import in_groups as in_groups
 from attnbench.stats.processes import CONFIDENCE as CONFIDENCE
 from attnbench.stats.processes import KNOWN as KNOWN
@@ -38,3 +51,8 @@ from attnbench.stats.ranks import rank_ranges as rank_ranges
 from attnbench.stats.ranks import ties as ties
 from attnbench.stats.resolution import Resolution as Resolution
 from attnbench.stats.resolution import resolution_of as resolution_of
+from attnbench.stats.tie_ranks import tie_ranks as tie_ranks
+from attnbench.stats.tuning import Plateau as Plateau
+from attnbench.stats.tuning import best_rate as best_rate
+from attnbench.stats.tuning import next_trials as next_trials
+from attnbench.stats.tuning import plateau as plateau

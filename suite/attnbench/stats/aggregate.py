@@ -41,8 +41,17 @@ def average_ranks(scores: Sequence[Sequence[float]], level: float = 0.05) -> Ave
         raise ValueError(f"average ranks need at least two blocks of two competitors; the table is {' x '.join(map(str, table.shape))}")
     if not np.isfinite(table).all():
         raise ValueError("a score is missing; leave out blocks or competitors until none is")
-    n, k = table.shape
-    places = scipy_stats.rankdata(-table, axis=1)
+    return average_of_places(scipy_stats.rankdata(-table, axis=1), level)
+
+
+def average_of_places(places: Floats, level: float = 0.05) -> AverageRanks:
+    """As `average_ranks`, of ranks that are known. places: [block][competitor], 1 the best; those of a block add up to k (k + 1) / 2.
+
+    Raises ValueError for fewer than two competitors or blocks.
+    """
+    if places.ndim != 2 or min(places.shape) < 2:
+        raise ValueError(f"average ranks need at least two blocks of two competitors; there are {' x '.join(map(str, places.shape))}")
+    n, k = places.shape
     ranks = places.mean(axis=0)
     q = float(scipy_stats.studentized_range.ppf(1 - level, k, np.inf)) / math.sqrt(2)
     difference = q * math.sqrt(k * (k + 1) / (6 * n))

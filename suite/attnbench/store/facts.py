@@ -62,6 +62,7 @@ class Environment(TypedDict, total=False):
     drift_anchor_baseline_s: Positive
     data_fingerprint: Text | None
     timing: Text  # TIMING or ALONE; of a training run APART
+    protocol: Text  # of a training run, the fingerprint of the protocol that its spec names
     kernel_clock: Text  # how the seconds of a GPU's kernels were taken: graph or profiler
     softmax_backend: Text  # the kernel that softmax used: flash, efficient, cudnn or math
     implementation: Text  # of the mechanism on the device: tuned, compiled or reference

@@ -139,6 +139,33 @@ _TABLE = (
         "majority_share", "1", "share of the most frequent answer of the test part: the accuracy of knowing nothing else", in_percent=True
     ),
     Metric("unigram_bits", "bit/B", "entropy of the test part's answers, in bits a byte: what knowing only how frequent each is gives"),
+    Metric("validation_majority_share", "1", "share of the most frequent answer of the validation part", in_percent=True),
+    Metric("validation_unigram_bits", "bit/B", "entropy of the validation part's answers, in bits a byte"),
+    Metric(
+        "validation_loss",
+        "nat",
+        "cross-entropy on the validation part after the last epoch, in nats an answer; rates are chosen by it",
+        LESS,
+    ),
+    Metric("test_loss", "nat", "cross-entropy on the test part after training, in nats an answer", LESS),
+    Metric("accuracy_by_block", "1", "accuracy in each block of test rows, the same blocks for all mechanisms", MORE, in_percent=True),
+    Metric("bits_per_byte_by_block", "bit/B", "bits a byte in each block of test rows, the same blocks for all mechanisms", LESS),
+    Metric("asked_by_block", "1", "answers that are asked in each block of test rows"),
+    *(
+        Metric(f"accuracy_at_{n}x", "1", f"accuracy on test sequences {n} times as long as in training", MORE, in_percent=True)
+        for n in (2, 4)
+    ),
+    *(Metric(f"bits_per_byte_at_{n}x", "bit/B", f"bits a byte on test sequences {n} times as long as in training", LESS) for n in (2, 4)),
+    Metric(
+        "retrieval_accuracy",
+        "1",
+        "share of right answers among those that stand in the sequence already and that frequencies would not tell",
+        MORE,
+        in_percent=True,
+    ),
+    Metric("retrieval_answers", "1", "how many such answers the test part has"),
+    Metric("rates_tried", "1", "the learning rates from which the cell's was chosen by trials"),
+    Metric("row_tokens", "1", "tokens of a row of the task, as the model sees them"),
     Metric("steps", "1", "steps of the optimiser that training took"),
     Metric("training_tokens", "1", "tokens that training showed, padding among them"),
     Metric("steps_to_target", "1", "steps of training until the target was reached; missing where it never was", LESS),
@@ -153,6 +180,12 @@ _TABLE = (
     Metric("curve.step", "1", "steps of the optimiser that were done"),
     Metric("curve.wall_s", "s", "seconds spent training so far, evaluation left out; with one thread, others may have run beside it", LESS),
     Metric("curve.train_loss", "nat", "mean loss over the epoch's steps, in nats; there is none before training", LESS),
+    Metric(
+        "curve.validation_loss",
+        "nat",
+        "cross-entropy on the validation part, in nats an answer, before training and after each epoch",
+        LESS,
+    ),
     Metric(
         "curve.validation_accuracy",
         "1",
@@ -171,6 +204,8 @@ _TABLE = (
         "1",
         "Frobenius norm of layer N's attention matrix, mean over heads and a few rows of validation",
     ),
+    Metric("curve.largest_frobenius_layer_N", "1", "the largest Frobenius norm of an attention matrix of layer N, of all heads and rows"),
+    Metric("curve.orthogonality_error_layer_N", "1", "the largest ||A^T A - I||_F of layer N, of all heads and a few rows of validation"),
     Metric("curve.effective_rank_layer_N", "1", "effective rank of the tokens that layer N gives, mean over a few rows of validation"),
     Metric("curve.dong_residual_layer_N", "1", "dong_residual of the tokens that layer N gives, mean over a few rows of validation"),
 )

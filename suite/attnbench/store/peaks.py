@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from attnbench.errors import AttnbenchError, BadInput
-from attnbench.spec.axes import DEVICES
+from attnbench.spec.axis_values import DEVICES
 from attnbench.store import environment
 from attnbench.store.facts import Name, Positive, Text, Whole
 from attnbench.store.files import write_whole

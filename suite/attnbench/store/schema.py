@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from attnbench.spec.axes import BLOCKS, DEVICES, DTYPES, EVALUATED, MODES, TRACKS
+from attnbench.spec.axis_values import BLOCKS, DEVICES, DTYPES, EVALUATED, MODES, POSITIONS, TRACKS
 from attnbench.store.record import CLOCKS, SCHEMA, Record
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -31,15 +31,23 @@ _AXES: dict[str, str] = {
     "num_layers": "layers of the stack",
     "token_shift": "whether queries, keys and values are projected from each token mixed with the one before it, by learned shares",
     "init_norm": "factor on W_Q and W_K at the start, after the initialisation of the mechanism",
+    "positions": "how a task's model knows where a token stands: learned (a table), rotary (queries and keys turned by place) or none",
     "task": "the task's name",
+    "task_params": "the parameters of the task's difficulty that are not its defaults; null where all are",
     "data": "source and fingerprint of the task's data",
+    "protocol": "the name of how the task is trained and its rate chosen",
     "epochs": "passes over the training part",
     "lr": "learning rate; null where none of lr_grid could be tried",
     "lr_grid": "the rates among which lr was chosen on the validation part, with blanks between; null where it was given",
+    "weight_decay": "of the matrices, by AdamW",
+    "test_seq_len": "the longest sequence on which the model is tested besides those of its training; null for none",
     "seed": "of every random number; of a kernel or depth cell another seed is another process",
     "evaluate": "the part that is measured after training; validation where the run only tunes lr",
 }
-_CHOICES = {"track": TRACKS, "mode": MODES, "block": (*BLOCKS, None), "device": DEVICES, "dtype": DTYPES, "evaluate": EVALUATED}
+_CHOICES = {
+    "track": TRACKS, "mode": MODES, "block": (*BLOCKS, None), "device": DEVICES, "dtype": DTYPES, "evaluate": EVALUATED,
+    "positions": POSITIONS,
+}  # fmt: skip
 
 
 def json_schema() -> dict[str, Any]:

@@ -14,15 +14,15 @@ import msgspec
 
 from attnbench import registry
 from attnbench.errors import BadInput
-from attnbench.store import peaks, privacy, record_faults, report
+from attnbench.store import controls, peaks, privacy, record_faults, report
 from attnbench.store.asv_files import read_asv
 from attnbench.store.lines import lines
 from attnbench.store.record import Record, UnreadableRecord, decode
 from attnbench.store.store import Problem
 
 LAYOUT = (
-    "records/MACHINE/SESSION.jsonl, checks/NAME-FINGERPRINT.json, machines/MACHINE.json, checkpoints/CELL.pt, checkpoints/SESSION.run, "
-    "asv/ and README.md"
+    "records/MACHINE/SESSION.jsonl, checks/NAME-FINGERPRINT.json, machines/MACHINE.json, controls/TASK.json, checkpoints/CELL.pt, "
+    "checkpoints/SESSION.run, asv/ and README.md"
 )
 
 
@@ -64,7 +64,7 @@ def validate(results: Path, seen: Counter[str]) -> Iterator[Fault]:
 
 def _stands_for_a_file(place: tuple[str, ...]) -> bool:
     """Whether a folder at this place is read as a file is."""
-    depth, ending = {"records": (3, ".jsonl"), "checks": (2, ".json"), "machines": (2, ".json")}.get(place[0], (0, ""))
+    depth, ending = (3, ".jsonl") if place[0] == "records" else (2, ".json") if place[0] in ("checks", "machines", "controls") else (0, "")
     return len(place) == depth and place[-1].endswith(ending)
 
 
@@ -80,6 +80,9 @@ def _faults(file: Path, place: tuple[str, ...], known: tuple[Collection[str], Co
         case ("machines", name) if name.endswith(".json"):
             seen["machines"] += 1
             yield from (Fault(file, None, "error", what) for what in _machine_errors(file))
+        case ("controls", name) if name.endswith(".json"):
+            seen["controls"] += 1
+            yield from (Fault(file, None, "error", what) for what in _control_errors(file))
         case ("README.md",) | ("asv", *_):
             pass
         case ("checkpoints", name) if name.endswith(".pt"):
@@ -195,6 +198,19 @@ def _machine_errors(file: Path) -> Iterator[str]:
         return
     if document.machine != file.stem:
         yield f"its machine is {document.machine!r}, and the file's name says {file.stem!r}"
+    yield from _private(msgspec.json.decode(content))
+
+
+def _control_errors(file: Path) -> Iterator[str]:
+    content = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+    try:
+        found = controls.decode(content)
+    except controls.UnreadableControl as error:
+        yield f"it is no control ({error}); delete it, and measure it again: python tools/controls.py"
+        return
+    own = controls.file_of(file.parents[1], found)
+    if own != file:
+        yield f"it is the control whose file is {own.name}; delete it, or give it that name"
     yield from _private(msgspec.json.decode(content))
 
 

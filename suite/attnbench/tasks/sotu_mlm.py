@@ -6,8 +6,8 @@
 
 Chunks of 64 bytes (UTF-8, nothing normalised) lie end to end in an address and never across two. In each, 10 positions (15 %) are
 asked, drawn once from a fixed seed: their input is always the mask token, their target the byte; the simple form of BERT's masking,
-which leaves some of them as they are. Addresses are split as in sotu_era; 1,024 chunks of the validation part and 4,096 of the test
-part are read, a fixed draw over all their addresses.
+which leaves some of them as they are. Addresses are split as in sotu_era; 128 KiB of the validation part and 1 MiB of the test part
+are read, a fixed draw over all their addresses.
 
 Without attention a model can know no more than how frequent each byte is, 4.4 bits; a small run of softmax comes to 2.8.
 

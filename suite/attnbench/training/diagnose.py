@@ -18,6 +18,7 @@ from attnbench.store.metrics import SATURATED
 Probe = Callable[[nn.Module], Mapping[str, float]]
 
 _ROWS_AT_ONCE = 128
+_LARGEST_SQUARED = 1024  # tokens; A^T A of more costs more than the pass
 
 
 def jacobian_condition(stack: Callable[[Tensor], Tensor], tokens: Float[Tensor, "seq_len d_model"]) -> float:
@@ -92,14 +93,21 @@ def by_layer(
 ) -> dict[str, float]:
     """Measures of a stack on some tokens, a number a layer, by which its attention and its tokens are followed through training.
 
-    attention_frobenius_layer_1 ...: mean over batch and heads of ||A||_F, for mechanisms that have a matrix; effective_rank_layer_1 ...
-    and dong_residual_layer_1 ...: mean over the batch of the effective rank and of the residual of the unpadded tokens that it gives.
+    attention_frobenius_layer_1 ...: mean over batch and heads of ||A||_F, for mechanisms that have a matrix, and largest_frobenius_layer_1
+    ... and orthogonality_error_layer_1 ...: the largest over batch and heads of ||A||_F and of ||A^T A - I||_F, the latter of matrices that
+    are not too large; effective_rank_layer_1 ... and dong_residual_layer_1 ...: mean over the batch of the effective rank and of the
+    residual of the unpadded tokens that it gives.
     """
     seen = _pass(stack, tokens, causal, padding_mask)
     unpadded = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device) if padding_mask is None else ~padding_mask
-    found = {
-        f"attention_frobenius_layer_{layer}": float(torch.linalg.matrix_norm(a.float()).mean()) for layer, a in enumerate(seen.matrices, 1)
-    }
+    found: dict[str, float] = {}
+    for layer, a in enumerate(seen.matrices, 1):
+        norms = torch.linalg.matrix_norm(a.float())
+        found[f"attention_frobenius_layer_{layer}"] = float(norms.mean())
+        found[f"largest_frobenius_layer_{layer}"] = float(norms.max())
+        if a.shape[-1] <= _LARGEST_SQUARED:
+            identity = torch.eye(a.shape[-1], device=a.device)
+            found[f"orthogonality_error_layer_{layer}"] = float(torch.linalg.matrix_norm(a.mT.float() @ a.float() - identity).max())
     for layer, out in enumerate(seen.tokens, 1):
         rows = [row[keep] for row, keep in zip(out, unpadded, strict=True)]
         found[f"effective_rank_layer_{layer}"] = statistics.fmean(map(effective_rank, rows))

@@ -9,7 +9,6 @@ weights, not even orthogonal attention keeps the Jacobian of a dozen blocks well
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
+from attnbench.training.positions import rotated, sinusoids
 from attnbench.training.token_shift import TokenShift
 from attnbench.workload import Task
 
@@ -26,7 +26,6 @@ Mask = Bool[Tensor, "batch seq_len"] | None
 
 MLP_RATIO = {"residual": 4, "skipless": 2}
 NEGATIVE_SLOPE = 0.6
-LONGEST_WAVE = 1000.0  # of the sinusoids that positions start as, in tokens over 2 pi
 TOKEN_STD = 0.1  # of a table of tokens: at 1 rare words keep the noise they begin with, and sotu_era ends at .67 instead of .75
 
 
@@ -36,6 +35,8 @@ class Architecture:
 
     token_shift: whether queries, keys and values are projected from each token mixed with the one before it, see TokenShift.
     init_norm: factor on W_Q and W_K at the start, after the mechanism's own initialisation.
+    positions: how a model knows where a token stands: "learned" (a table that is added to the tokens), "rotary" (queries and keys are
+    turned by their places, see positions.rotated) or "none".
     """
 
     block: str
@@ -46,6 +47,7 @@ class Architecture:
     needs_hidden: bool = False
     token_shift: bool = False
     init_norm: float = 1.0
+    positions: str = "learned"
 
 
 class MultiHead(nn.Module):
@@ -56,6 +58,7 @@ class MultiHead(nn.Module):
         d_model = architecture.d_model
         self.num_heads = architecture.num_heads
         self.needs_hidden = architecture.needs_hidden
+        self.rotary = architecture.positions == "rotary"
         self.shift = TokenShift(d_model) if architecture.token_shift else None
         self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model, bias=False) for _ in range(4))
         self.attention = architecture.build_attention(layer_index)
@@ -73,7 +76,7 @@ class MultiHead(nn.Module):
         sources = (x, x, x) if self.shift is None else self.shift(x, padding_mask)
         projected = (w(source) for w, source in zip((self.w_q, self.w_k, self.w_v), sources, strict=True))
         q, k, v = (of.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for of in projected)
-        return q, k, v
+        return (rotated(q), rotated(k), v) if self.rotary else (q, k, v)
 
     def forward(self, x: Tokens, causal: bool = False, padding_mask: Mask = None) -> Tokens:
         context = {"hidden": x} if self.needs_hidden else {}  # without the shift
@@ -151,10 +154,11 @@ def unit_rms(x: Tokens) -> Tokens:
 
 
 class Transformer(nn.Module):
-    """Embedding, learned positions, stack and linear head: one answer a sequence, from the mean over unpadded tokens, or one a token.
+    """Embedding, positions, stack and linear head: one answer a sequence, from the mean over unpadded tokens, or one a token.
 
-    Positions start as sinusoids, on the scale of the embeddings: a neighbour is then a linear map away. From noise, sotu_lm (of 128 bytes)
-    came to 3.4 bits per byte in the quarter of a minute in which it comes to 2.3, and sotu_mlm stayed at the entropy of single bytes.
+    Learned positions start as sinusoids, on the scale of the embeddings: a neighbour is then a linear map away. From noise, sotu_lm (of
+    128 bytes) came to 3.4 bits per byte in the quarter of a minute in which it comes to 2.3, and sotu_mlm stayed at the entropy of single
+    bytes.
     embedding maps a batch of inputs to [batch, seq_len, d_model]: patches of an image, or a table of tokens; scale is about its size.
     """
 
@@ -164,7 +168,7 @@ class Transformer(nn.Module):
         super().__init__()
         d_model = architecture.d_model
         self.embedding = embedding
-        self.position = nn.Parameter(scale * sinusoids(seq_len, d_model))
+        self.position = nn.Parameter(scale * sinusoids(seq_len, d_model)) if architecture.positions == "learned" else None
         self.stack = Stack(architecture)
         self.skipless = architecture.block == "skipless"
         self.norm = nn.Identity() if self.skipless else nn.LayerNorm(d_model)
@@ -173,7 +177,8 @@ class Transformer(nn.Module):
 
     def embed(self, inputs: Tensor) -> Tokens:
         """The tokens that the stack is fed."""
-        x = self.embedding(inputs) + self.position
+        x = self.embedding(inputs)
+        x = x if self.position is None else x + self.position
         return unit_rms(x) if self.skipless else x
 
     def forward(self, inputs: Tensor, padding_mask: Mask = None, causal: bool = False) -> Float[Tensor, "batch *seq_len outputs"]:
@@ -184,12 +189,6 @@ class Transformer(nn.Module):
             return self.head(x.mean(1))
         weight = (~padding_mask).to(x.dtype)[..., None]
         return self.head((x * weight).sum(1) / weight.sum(1).clamp_min(1.0))
-
-
-def sinusoids(seq_len: int, d_model: int) -> Float[Tensor, "seq_len d_model"]:
-    """Sines and cosines of waves from 1 to 1,000 tokens (over 2 pi), of unit size. Vaswani et al. 2017, with shorter waves."""
-    phase = torch.arange(seq_len)[:, None] * LONGEST_WAVE ** -(torch.arange(0, d_model, 2) / d_model)
-    return math.sqrt(2.0) * torch.stack([phase.sin(), phase.cos()], dim=-1).flatten(1)[:, :d_model]
 
 
 class Patches(nn.Module):

@@ -17,31 +17,10 @@ from torch import Tensor, nn
 
 from attnbench.store.metrics import higher_is_better
 from attnbench.training.diagnose import Probe
+from attnbench.training.evaluate import evaluate
+from attnbench.training.recipe import Recipe, logits_of
 from attnbench.training.token_shift import TokenShift
 from attnbench.workload import IGNORED, Split
-
-WEIGHT_DECAY = 0.05  # of matrices; gains, mixes of tokens, biases and a mechanism's few scalars are left alone
-WARMUP_SHARE = 0.1
-CLIP_NORM = 1.0
-EVALUATION_BATCH = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """AdamW with linear warm-up over a tenth of the steps, cosine decay to zero, and gradients clipped to norm 1.
-
-    epoch_rows: rows that an epoch shows, None for all; the next epoch shows the next rows, and every row is shown once before any twice.
-    mixed_precision: forward passes in bfloat16 where torch deems it safe; weights, gradients and the optimiser in float32.
-    """
-
-    epochs: int
-    lr: float
-    batch_size: int
-    seed: int
-    metric: str = "accuracy"
-    causal: bool = False
-    epoch_rows: int | None = None
-    mixed_precision: bool = False
 
 
 class Checkpoint(Protocol):
@@ -67,7 +46,8 @@ class Trained:
     """The outcome of a training run.
 
     curve: columns with one entry before training and one an epoch: step, wall_s (seconds spent training, evaluation left out), train_loss
-    (nats; None before training, or where not finite), validation_METRIC, and the probe's. train_s: the last wall_s. rows: shown in all.
+    and validation_loss (nats; None where not finite; of training none before it), validation_METRIC, and the probe's. train_s: the last
+    wall_s. rows: shown in all.
     diverged: a loss or weight stopped being finite, whereupon training ended. resumptions: how often training continued from a checkpoint.
     """
 
@@ -90,11 +70,11 @@ def train(model: nn.Module, data: Split, validation: Split, recipe: Recipe, call
     without the interruption (on a CPU with as many threads).
     """
     callbacks = callbacks or Callbacks()
-    optimiser = optimiser_of(model, recipe.lr)
+    optimiser = optimiser_of(model, recipe)
     done, trained = _resume(model, optimiser, recipe, callbacks.checkpoint)
     per_epoch = recipe.epoch_rows or len(data)
     steps = math.ceil(per_epoch / recipe.batch_size)
-    share = schedule(recipe.epochs * steps)
+    share = schedule(recipe.epochs * steps, recipe.warmup_share)
     if not trained.curve:
         _add_to_curve(model, validation, recipe, callbacks.probe, trained, 0, math.nan)
         callbacks.on_epoch(0)
@@ -127,51 +107,23 @@ def update(model: nn.Module, data: Split, rows: Tensor, recipe: Recipe, optimise
     The clipped gradients stay.
     """
     loss = step(model, data, rows, recipe)
-    clip(model)
+    clip(model, recipe)
     optimiser.step()
     return loss
 
 
-def clip(model: nn.Module) -> None:
-    """Scale the gradients of all parameters down to norm CLIP_NORM together, if it is larger."""
-    nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+def clip(model: nn.Module, recipe: Recipe) -> None:
+    """Scale the gradients of all parameters down to the recipe's norm together, if it is larger."""
+    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
 
 
 def step(model: nn.Module, data: Split, rows: Tensor, recipe: Recipe) -> Tensor:
     """Forward and backward on the given rows; leaves gradients, returns the detached loss in nats, the mean over what is asked."""
     model.zero_grad(set_to_none=True)
-    logits = _logits(model, data, rows, recipe)
+    logits = logits_of(model, data, rows, recipe)
     loss = F.cross_entropy(logits.flatten(0, -2), data.targets[rows].flatten(), ignore_index=IGNORED)
     loss.backward()
     return loss.detach()
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, data: Split, recipe: Recipe) -> tuple[float, float]:
-    """The recipe's metric on a split, and the seconds it took.
-
-    A model whose outputs are not all finite scores like one for which all classes are equally likely.
-    """
-    model.eval()
-    device = data.targets.device
-    total, asked = torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
-    classes = 0
-    started = time.perf_counter()
-    for rows in torch.arange(len(data), device=device).split(EVALUATION_BATCH):
-        logits = _logits(model, data, rows, recipe).flatten(0, -2)
-        targets = data.targets[rows].flatten()
-        classes = logits.shape[-1]
-        if recipe.metric == "accuracy":
-            finite = logits.isfinite().all()
-            total += torch.where(finite, (logits.argmax(-1) == targets).sum().double(), math.nan)
-        else:
-            total += F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum").double() / math.log(2)
-        asked += (targets != IGNORED).sum()
-    mean = (total / asked).item()
-    took = time.perf_counter() - started
-    if math.isfinite(mean):
-        return mean, took
-    return (1.0 / classes if recipe.metric == "accuracy" else math.log2(classes)), took
 
 
 def steps_to_target(curve: Mapping[str, list[float | None]], metric: str, target: float) -> float | None:
@@ -192,9 +144,9 @@ def rows_of_epoch(total: int, per_epoch: int, seed: int, epoch: int) -> Tensor:
     return torch.cat(passes)[start : start + per_epoch]
 
 
-def schedule(steps: int) -> Callable[[int], float]:
-    """Share of the learning rate at each step: linear warm-up, then a cosine to zero."""
-    warmup = max(1, round(WARMUP_SHARE * steps))
+def schedule(steps: int, warmup_share: float) -> Callable[[int], float]:
+    """Share of the learning rate at each step: linear warm-up over a share of the steps, then a cosine to zero."""
+    warmup = max(1, round(warmup_share * steps))
 
     def share(done: int) -> float:
         if done < warmup:
@@ -204,30 +156,22 @@ def schedule(steps: int) -> Callable[[int], float]:
     return share
 
 
-def _logits(model: nn.Module, data: Split, rows: Tensor, recipe: Recipe) -> Tensor:
-    mask = None if data.padding_mask is None else data.padding_mask[rows]
-    inputs = data.inputs[rows]
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.mixed_precision):
-        logits: Tensor = model(inputs, padding_mask=mask, causal=recipe.causal)
-    return logits if logits.dtype == torch.float64 else logits.float()
-
-
-def optimiser_of(model: nn.Module, lr: float) -> torch.optim.AdamW:
-    """The optimiser of a training run, with decay of matrices alone."""
+def optimiser_of(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """The optimiser of a training run. Matrices alone decay, not gains, mixes of tokens, biases and a mechanism's few scalars."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     mixes = {module.mix for module in model.modules() if isinstance(module, TokenShift)}  # to decay is to forget the token before
     decaying = [p.ndim >= 2 and p not in mixes for p in parameters]
     groups = [
-        {"params": [p for p, decays in zip(parameters, decaying, strict=True) if decays], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for p, decays in zip(parameters, decaying, strict=True) if decays], "weight_decay": recipe.weight_decay},
         {"params": [p for p, decays in zip(parameters, decaying, strict=True) if not decays], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.lr, fused=True)
 
 
 def _add_to_curve(model: nn.Module, validation: Split, recipe: Recipe, probe: Probe, trained: Trained, steps: int, loss: float) -> None:
-    value, _ = evaluate(model, validation, recipe)
-    entries = {"step": float(steps), "wall_s": trained.train_s, "train_loss": loss, f"validation_{recipe.metric}": value}
-    trained.add({**entries, **probe(model)})
+    found = evaluate(model, validation, recipe)
+    entries = {"step": float(steps), "wall_s": trained.train_s, "train_loss": loss, "validation_loss": found.loss}
+    trained.add({**entries, f"validation_{recipe.metric}": found.value, **probe(model)})
 
 
 def _state(model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, done: int, trained: Trained) -> dict[str, Any]:

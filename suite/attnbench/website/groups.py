@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from attnbench.analysis.labels import epochs_text, rate_text, threads_text
+from attnbench.analysis.labels import USUAL, epochs_text, rate_text, threads_text
 from attnbench.analysis.settings import SETTING, machine_of
 from attnbench.spec.axes import Spec
+from attnbench.spec.protocol import FIRST
 from attnbench.store.facts import ALONE
 from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
@@ -65,8 +66,8 @@ class Group:
 
     @property
     def is_history(self) -> bool:
-        """Whether its times were measured by the rule before the present one: kept, and shown apart from the others."""
-        return any(axis.name == "timing" and axis.value == OLD for axis in self.axes)
+        """Whether it was measured by a rule, or trained by a protocol, before the present one: kept, and shown apart from the others."""
+        return any((axis.name, axis.value) in (("timing", OLD), ("protocol", FIRST.name)) for axis in self.axes)
 
     @property
     def variants(self) -> set[str]:
@@ -154,7 +155,7 @@ def _padded(record: Record, axis: str) -> Shown:
 
 def _task(record: Record, axis: str) -> Shown:
     s = record.spec
-    return f"{s.task}.{s.data}", _task_label(s.task, s.data)
+    return ".".join(filter(None, (s.task, s.difficulty, s.data))).replace(", ", ".").replace(" ", "-"), _task_label(s.task_label(), s.data)
 
 
 def _num_layers(record: Record, axis: str) -> Shown:
@@ -177,6 +178,26 @@ def _init_norm(record: Record, axis: str) -> Shown:
     return (str(factor), f"W_Q and W_K times {factor:g} at the start") if factor != 1 else ("1", "W_Q and W_K as they start", True)
 
 
+def _positions(record: Record, axis: str) -> Shown:
+    positions = record.spec.positions
+    return positions, f"{positions} positions" if positions != "none" else "no positions", positions == "learned"
+
+
+def _weight_decay(record: Record, axis: str) -> Shown:
+    decay = record.spec.weight_decay
+    return f"{decay:g}", f"weight decay {decay:g}", decay == USUAL["weight_decay"]
+
+
+def _test_seq_len(record: Record, axis: str) -> Shown:
+    longest = record.spec.test_seq_len
+    return (str(longest), f"tested on up to {longest:,} tokens") if longest else ("own", "tested as trained", True)
+
+
+def _protocol(record: Record, axis: str) -> Shown:
+    name = record.spec.protocol
+    return name, f"protocol {name}" + (", kept as history" if name == FIRST.name else "")
+
+
 def _recipe(record: Record, axis: str) -> Shown:
     told = recipe(record.spec)
     return ".".join(told).replace(", ", ".").replace(" ", "-"), ", ".join(told)
@@ -185,7 +206,7 @@ def _recipe(record: Record, axis: str) -> Shown:
 # The axes of SETTING that are shown together, with the name of the common axis; every other axis is shown by itself.
 _SHAPE, _RECIPE = ("batch_size", "num_heads", "head_dim"), ("batch_size", "num_heads", "head_dim", "epochs", "rate")
 _TOGETHER: Mapping[str, Mapping[str, str]] = {
-    "all": {"machine": "hardware", "gpu": "threads", "data": "task"},
+    "all": {"machine": "hardware", "gpu": "threads", "data": "task", "task_params": "task"},
     "kernel": dict.fromkeys((*_SHAPE, "num_kv_heads"), "shape"),
     "depth": dict.fromkeys((*_SHAPE, "seq_len"), "shape"),
     "task": dict.fromkeys(_RECIPE, "recipe"),
@@ -194,7 +215,8 @@ _TOGETHER: Mapping[str, Mapping[str, str]] = {
 _SHOWN: Mapping[str, Callable[[Record, str], Shown]] = {
     "hardware": _hardware, "threads": _threads, "torch": _torch, "causal": _causal, "task": _task, "num_layers": _num_layers,
     "shape": _shape, "recipe": _recipe, "timing": _timing, "padded": _padded,
-    "token_shift": _token_shift, "init_norm": _init_norm,
+    "token_shift": _token_shift, "init_norm": _init_norm, "positions": _positions, "weight_decay": _weight_decay,
+    "test_seq_len": _test_seq_len, "protocol": _protocol,
 }  # fmt: skip
 BENCH_AXES = ("hardware", "device", "threads", "dtype", "torch")
 # The modes in the order of the pages, each with what it is.

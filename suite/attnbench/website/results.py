@@ -15,7 +15,7 @@ from attnbench.analysis.standings import Standings
 from attnbench.analysis.step_times import step_times
 from attnbench.analysis.training_time import with_training_time
 from attnbench.attention import Variant
-from attnbench.spec.axes import TRACKS
+from attnbench.spec.axis_values import TRACKS
 from attnbench.store.newest import newest
 from attnbench.store.record import Record
 from attnbench.website.groups import Axis, Group, axes, by_variant
@@ -146,5 +146,6 @@ def _order(record: Record) -> tuple[object, ...]:
     return (
         TRACKS.index(s.track), s.variant, params, record.machine, s.device, s.dtype, s.causal, s.batch_size,
         s.num_heads, s.kv_heads, s.head_dim, s.task or "", s.data or "", s.block or "", s.mode, s.num_layers or 0, s.seq_len or 0,
-        s.token_shift, s.init_norm, s.epochs or 0, s.lr or 0.0, s.seed, record.id,
+        s.difficulty or "", s.token_shift, s.init_norm, s.positions, s.protocol, s.weight_decay, s.test_seq_len or 0,
+        s.epochs or 0, s.lr or 0.0, s.seed, record.id,
     )  # fmt: skip

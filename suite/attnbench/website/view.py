@@ -81,6 +81,10 @@ ORDER = (
     "num_layers",
     "token_shift",
     "init_norm",
+    "positions",
+    "weight_decay",
+    "test_seq_len",
+    "protocol",
     "recipe",
     "measure",
 )

@@ -164,6 +164,7 @@ def architecture(spec: Spec, source: str, seq_len: int | None) -> Architecture:
         needs_hidden=variant.needs_hidden,
         token_shift=spec.token_shift,
         init_norm=spec.init_norm,
+        positions=spec.positions,
     )
 
 

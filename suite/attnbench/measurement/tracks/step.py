@@ -24,8 +24,10 @@ from attnbench.measurement.tracks.kernel import softmax_of
 from attnbench.measurement.verify.closeness import Verified
 from attnbench.measurement.verify.stack import OriginalModel, verify_model
 from attnbench.spec.axes import Spec
+from attnbench.spec.tasks import task_of
 from attnbench.training.model import Architecture, count_mechanism_parameters, count_parameters, for_task
-from attnbench.training.train import Recipe, clip, optimiser_of, step, update
+from attnbench.training.recipe import Recipe
+from attnbench.training.train import clip, optimiser_of, step, update
 from attnbench.workload import Split, Task
 
 UNIT_LOSS = torch.Size((1, 1))
@@ -34,7 +36,7 @@ UNIT_LOSS = torch.Size((1, 1))
 def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Stage, checkpoint: Path | None) -> Measurement:
     """Cost of a training step on batches of the task's training part. checkpoint is for the task track."""
     stage("load data")
-    task: Task = registry.load("tasks", task_source or str(spec.task))
+    task = task_of(spec, task_source)
     data = task.parts((spec.data or task.sources[0]).partition(":")[0], test=False).train.to(spec.device)
     stage("build")
     guard = Guard()
@@ -65,7 +67,7 @@ class StepTrial:
         blueprint = blueprint_of(spec, source, task.seq_len)
         self.original = OriginalModel(architecture(spec, source, task.seq_len), make, blueprint, source, spec.device)
         self.model = self.original.model
-        self._optimiser = optimiser_of(self.model, lr=0.0)
+        self._optimiser = optimiser_of(self.model, self._recipe)
         self.inputs = DrawnRows(len(data), spec.batch_size, spec.device)
         self.shape = UNIT_LOSS
 
@@ -93,7 +95,7 @@ class StepTrial:
 
     def _of(self, model: nn.Module, rows: Tensor) -> list[Tensor]:
         loss = step(model, self._data, rows, self._recipe).view(UNIT_LOSS)
-        clip(model)
+        clip(model, self._recipe)
         return [loss, *_gradients(model)]
 
 

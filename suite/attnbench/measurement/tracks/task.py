@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from attnbench import registry
+from attnbench.attention import Unsupported
+from attnbench.errors import BadInput
 from attnbench.measurement import memory
 from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.tracks import require_backward
 from attnbench.measurement.tracks.depth import architecture
+from attnbench.spec import protocol
 from attnbench.spec.axes import Spec
+from attnbench.spec.tasks import task_of
 from attnbench.training import diagnose
 from attnbench.training.checkpoint import FileCheckpoint
+from attnbench.training.evaluate import evaluate
 from attnbench.training.model import Transformer, count_mechanism_parameters, count_parameters, for_task
-from attnbench.training.train import Callbacks, Recipe, evaluate, step, steps_to_target, train
-from attnbench.workload import Split, Task, majority_share, unigram_bits
+from attnbench.training.recipe import Recipe
+from attnbench.training.train import Callbacks, step, steps_to_target, train
+from attnbench.workload import IGNORED, LONGER, Parts, Split, Task, asked_by_block, block_of_rows, majority_share, unigram_bits
 
 PROBED_ROWS = 8  # of the validation part, always the same, whose attention is looked at after every epoch
 
@@ -25,7 +33,7 @@ PROBED_ROWS = 8  # of the validation part, always the same, whose attention is l
 def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Stage, checkpoint: Path | None) -> Measurement:
     """Train, measure the part that the spec asks for once, and count what it took but time, for others may train beside it."""
     stage("load data")
-    task: Task = registry.load("tasks", task_source or str(spec.task))
+    task = task_of(spec, task_source)
     parts = task.parts((spec.data or task.sources[0]).partition(":")[0], test=spec.evaluate == "test")
     stage("build")
     guard = Guard()
@@ -48,19 +56,22 @@ def measure(spec: Spec, variant_source: str, task_source: str | None, stage: Sta
     facts: dict[str, object] = {}
     if spec.evaluate == "test":
         stage("test")
-        samples |= _tested(model, parts.test.to(spec.device), recipe, task)
+        samples |= _tested(model, parts, recipe, task, spec)
         facts["data_fingerprint"] = parts.fingerprint()
     stage("memory")
     model.zero_grad(set_to_none=True)
     model.train()
     samples["peak_memory_bytes"] = [memory.peak_memory_bytes(lambda _: step(model, training, rows, recipe), spec.device)]
     guard.check_seal()
-    last = trained.curve[f"validation_{task.metric}"][-1]
+    last, loss = trained.curve[f"validation_{task.metric}"][-1], trained.curve["validation_loss"][-1]
     reached = steps_to_target(trained.curve, task.metric, task.target)
     samples |= {
         f"validation_{task.metric}": [] if last is None else [last],
+        "validation_loss": [] if loss is None else [loss],
+        **{f"validation_{name}": of for name, of in _knowing_nothing(parts.validation, task).items()},
         "steps": [trained.curve["step"][-1] or 0.0],
         "training_tokens": [float(trained.rows * task.seq_len)],
+        "row_tokens": [float(task.seq_len)],
         f"target_{task.metric}": [task.target],
         "steps_to_target": [] if reached is None else [reached],
         "parameters": [float(count_parameters(model))],
@@ -78,8 +89,9 @@ def build_model(spec: Spec, task: Task, variant_source: str) -> Transformer:
 
 
 def recipe_of(spec: Spec, task: Task) -> Recipe:
-    """How a spec trains a task. Its lr must have been chosen."""
+    """How a spec trains a task, by its protocol. Its lr must have been chosen."""
     assert spec.epochs is not None and spec.lr is not None
+    rules = protocol.load(spec.protocol)
     return Recipe(
         epochs=spec.epochs,
         lr=spec.lr,
@@ -89,17 +101,51 @@ def recipe_of(spec: Spec, task: Task) -> Recipe:
         causal=spec.causal,
         epoch_rows=task.epoch_rows,
         mixed_precision=spec.dtype == "bfloat16",
+        weight_decay=spec.weight_decay,
+        warmup_share=rules.warmup_share,
+        clip_norm=rules.clip_norm,
     )
 
 
-def _tested(model: Transformer, test: Split, recipe: Recipe, task: Task) -> dict[str, list[float]]:
-    """The metric on the test part, and beside it that of a model that knows only how frequent each answer is."""
-    value, _ = evaluate(model, test, recipe)
-    chance = {"majority_share": majority_share} if task.metric == "accuracy" else {"unigram_bits": unigram_bits}
-    return {
-        task.metric: [value],
-        **{name: [of(test.targets)] for name, of in chance.items()},
+def _tested(model: Transformer, parts: Parts, recipe: Recipe, task: Task, spec: Spec) -> dict[str, list[float]]:
+    """The metric on the test part, in all and by blocks of rows, and beside it that of a model that knows only how frequent each answer is.
+
+    With it the metric on longer sequences, if the spec asks for them, and the share of what was right where the task tells which answers
+    stand in the sequence already.
+    """
+    test = parts.test.to(spec.device)
+    found, blocks = evaluate(model, test, recipe), block_of_rows(parts.test)
+    asked = asked_by_block(parts.test, blocks).tolist()
+    samples = {
+        task.metric: [found.value],
+        "test_loss": [found.loss] if math.isfinite(found.loss) else [],
+        f"{task.metric}_by_block": [score for score, count in zip(found.by_block(blocks), asked, strict=True) if count],
+        "asked_by_block": [count for count in asked if count],
+        **_knowing_nothing(parts.test, task),
     }
+    for factor in LONGER:
+        if task.longer is not None and task.seq_len * factor <= (spec.test_seq_len or 0):
+            samples[f"{task.metric}_at_{factor}x"] = _longer(model, task.longer(factor).to(spec.device), recipe)
+    if task.recalled is not None:
+        recalled = test.targets.masked_fill(~task.recalled(parts).to(spec.device), IGNORED)
+        recalling = evaluate(model, replace(test, targets=recalled), replace(recipe, metric="accuracy"))
+        samples |= {"retrieval_accuracy": [recalling.value], "retrieval_answers": [float(recalling.asked.sum())]}
+    return samples
+
+
+def _knowing_nothing(part: Split, task: Task) -> dict[str, list[float]]:
+    """What a model scores on a part that knows only how frequent each answer is."""
+    return (
+        {"majority_share": [majority_share(part.targets)]} if task.metric == "accuracy" else {"unigram_bits": [unigram_bits(part.targets)]}
+    )
+
+
+def _longer(model: Transformer, test: Split, recipe: Recipe) -> list[float]:
+    """The metric on longer sequences than those of training; none of a mechanism that is made for one length."""
+    try:
+        return [evaluate(model, test, recipe).value]
+    except (Unsupported, BadInput):
+        return []
 
 
 def _probe(validation: Split, recipe: Recipe) -> diagnose.Probe:

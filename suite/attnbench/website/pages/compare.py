@@ -63,7 +63,7 @@ def _sizes(group: Group) -> list[Row]:
 
 def _stack(group: Group) -> str:
     """The text that distinguishes a setting from other settings of the same task."""
-    told = ("block", "num_layers", "token_shift", "init_norm", "causal", "recipe")
+    told = ("block", "num_layers", "token_shift", "init_norm", "positions", "weight_decay", "causal", "protocol", "recipe")
     return ", ".join(axis.label for axis in group.axes if axis.name in told and not axis.usual)
 
 

@@ -1,9 +1,9 @@
-"""Average ranks over tasks with Nemenyi's critical difference, one view for each machine, device, dtype and torch."""
+"""Average ranks over tasks with Nemenyi's critical difference, one view for each bench, form (causal or not) and protocol."""
 
 from __future__ import annotations
 
 from attnbench.analysis.number_format import rank_text
-from attnbench.analysis.overall import LEAST_SEEDS, Aggregate, lengths_text
+from attnbench.analysis.overall import Aggregate, lengths_text
 from attnbench.stats import Interval, rank_ranges, ties
 from attnbench.website.charts.dots import dot_chart
 from attnbench.website.charts.scales import AVERAGE_RANK, spaced
@@ -19,21 +19,26 @@ HOW = (
 
 
 def views(results: Results) -> list[View]:
-    """One view per bench, with its average ranks, or with the reason why it has none."""
+    """One view per bench, form and protocol, with its average ranks, or with the reason why it has none."""
     found: dict[tuple[Axis, ...], View] = {}
     for group in results.groups("task"):
-        over = results.standings.over_tasks(group.records[0])
-        if over and group.device not in found:
-            found[group.device] = _view(results, group, over)
+        over, axes = results.standings.over_tasks(group.records[0]), _axes(group)
+        if over and axes not in found:
+            found[axes] = _view(results, axes, over)
     return list(found.values())
 
 
-def _view(results: Results, group: Group, over: Aggregate) -> View:
-    title = f"Average rank over tasks · {', '.join(axis.label for axis in group.device)}"
+def _axes(group: Group) -> tuple[Axis, ...]:
+    """The axes of an average: the bench, the form and the protocol."""
+    return (*group.device, *(axis for axis in group.axes if axis.name in ("causal", "protocol")))
+
+
+def _view(results: Results, axes: tuple[Axis, ...], over: Aggregate) -> View:
+    title = f"Average rank over tasks · {', '.join(axis.label for axis in axes)}"
     left = tuple(f"Left out: {reason}." for reason in over.left_out)
     if over.found is None:
-        few = f"An average needs two mechanisms with {LEAST_SEEDS} seeds on the same two tasks."
-        return View(group.device, [Table(title, [Column("Variant", kind="text")], [], (few, *left))], title, "overall")
+        few = f"An average needs two mechanisms with {over.seeds} seeds on the same two tasks."
+        return View(axes, [Table(title, [Column("Variant", kind="text")], [], (few, *left))], title, "overall")
     half, styles = over.found.critical_difference / 2, results.style_of_label
     places, tied = rank_ranges(over.found.beats), ties(over.labels, over.found.beats)
     bars = [Interval(rank, rank - half, rank + half, 0.95) for rank in over.ranks]
@@ -68,4 +73,4 @@ def _view(results: Results, group: Group, over: Aggregate) -> View:
         if x
         else []
     )
-    return View(group.device, [Table(title, columns, cells, (told, *left), data), *charts], title, "overall")
+    return View(axes, [Table(title, columns, cells, (told, *left), data), *charts], title, "overall")

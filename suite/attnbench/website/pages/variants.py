@@ -14,7 +14,7 @@ from attnbench.analysis.number_format import count, power_text, rank_text, ratio
 from attnbench.analysis.samples import BASELINE, is_trial, over_seeds, positive, single, values
 from attnbench.analysis.task_metrics import metric_of
 from attnbench.attention import Variant
-from attnbench.spec.axes import MODES
+from attnbench.spec.axis_values import MODES
 from attnbench.stats import in_groups
 from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record

@@ -2,66 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from attnbench.errors import AttnbenchError, BadInput, Unavailable, is_out_of_memory, text_of
+from attnbench.errors import AttnbenchError, BadInput, Unavailable, is_out_of_memory, text_of, unknown_name
+from attnbench.workload.data import Parts, Split
+from attnbench.workload.faults import fault
 
 KINDS = ("vision", "language", "synthetic")
 SOURCES = ("embedded", "generated", "hub")
 METRICS = ("accuracy", "bits_per_byte")  # what the trainer can measure; store.metrics says the rest of them
-IGNORED = -100  # the target of a position that is not asked; torch's cross-entropy leaves it out
-
-
-@dataclass(frozen=True)
-class Split:
-    """One part of a data set, in memory.
-
-    inputs:  images [rows, height, width] or [rows, height, width, channels] uint8, or tokens [rows, seq_len] int64.
-    targets: class of every row, [rows] int64; or of every position, [rows, seq_len] int64, IGNORED where nothing is asked.
-    padding_mask: [rows, seq_len], True for padding; None when nothing is padded.
-    groups:  what no two parts may share (an address, a speaker); None when rows are independent.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    padding_mask: Tensor | None = None
-    groups: tuple[str, ...] | None = None
-
-    def __len__(self) -> int:
-        return self.targets.shape[0]
-
-    def to(self, device: str) -> Split:
-        """The same split with its tensors on a device."""
-        mask = None if self.padding_mask is None else self.padding_mask.to(device)
-        return Split(self.inputs.to(device), self.targets.to(device), mask, self.groups)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Training, validation and test data. The test part is read once, after training, and never by a run that only tunes."""
-
-    train: Split
-    validation: Split
-    test: Split
-
-    def __iter__(self) -> Iterator[Split]:
-        return iter((self.train, self.validation, self.test))
-
-    def fingerprint(self) -> str:
-        """Hash of every tensor of every part, 16 hex digits: the same for the same data wherever they came from."""
-        digest = hashlib.sha256()
-        for split in self:
-            for tensor in (split.inputs, split.targets, split.padding_mask):
-                if tensor is not None:
-                    digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-                    digest.update(tensor.contiguous().cpu().numpy().data)
-        return digest.hexdigest()[:16]
+LONGER = (2, 4)  # times the length of training, at which a task may be tested
+Value = bool | int | float | str  # of a parameter of a task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +64,15 @@ class Task:
     vocabulary: number of distinct tokens; None for images.
     shift:    whether the embedding adds a learned map of the token before, the same for all mechanisms.
     epoch_rows: rows of the training part that an epoch shows; None for all of them. The next epoch goes on with the next rows.
-    small, large: sizes for two cores, at most 30 s a run, and for one GPU.
+    small, large: sizes for two cores and for one GPU.
+    params:   the parameters of its difficulty, with their defaults; none for a task that has one form alone.
+    grid:     of each parameter the values that make a difference, the default among them. A run may have others.
+    vary:     called with every parameter by name; returns the fields above that differ from the task's own. Raises BadInput for values
+              that do not go together. The task's own fields are those of the defaults.
+    longer:   called as longer(factor); returns a test part of sequences so many times as long, for training on short ones and testing on
+              long ones. None where a longer sequence would be another task.
+    recalled: called with the Parts; returns the positions of the test part, [rows, seq_len] bool, whose answer stands in the sequence
+              already and is not told by what is frequent. The share of right answers there is retrieval_accuracy, beside the metric.
     """
 
     kind: str
@@ -131,6 +95,11 @@ class Task:
     vocabulary: int | None = None
     shift: bool = False
     epoch_rows: int | None = None
+    params: Mapping[str, Value] = field(default_factory=dict)
+    grid: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    vary: Callable[..., Mapping[str, Any]] | None = None
+    longer: Callable[[int], Split] | None = None
+    recalled: Callable[[Parts], Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -151,6 +120,37 @@ class Task:
             raise BadInput("load_hub= and hub=, the name of the data set there, go together; give both or neither")
         if self.metric == "bits_per_byte" and not self.per_token:
             raise BadInput("bits_per_byte is measured over positions; give per_token=True")
+        self._check_params()
+
+    def _check_params(self) -> None:
+        if bool(self.params) != (self.vary is not None):
+            raise BadInput(
+                "params=, the parameters of the task's difficulty, and vary=, the function of them, go together; give both or neither"
+            )
+        if set(self.grid) - set(self.params):
+            raise BadInput(f"the task's grid has {', '.join(sorted(set(self.grid) - set(self.params)))}, which is none of its params")
+        for name, value in self.params.items():
+            if type(value) not in (bool, int, float, str):
+                raise BadInput(f"the task's parameter {name} is {value!r}, a {type(value).__name__}; give a number, a text, True or False")
+            if name in self.grid and value not in self.grid[name]:
+                raise BadInput(f"the task's grid of {name} is {self.grid[name]!r}, without its default {value!r}; give that too")
+
+    def at(self, params: Mapping[str, Any]) -> Task:
+        """The task with other values of its parameters; of those that are not given, the defaults.
+
+        Raises BadInput for a parameter that it does not have, or values of another type or that it cannot have.
+        """
+        for name, value in params.items():
+            if name not in self.params:
+                known = f"it has {', '.join(self.params) or 'none'}"
+                raise unknown_name("parameter of the task", name, self.params, known)
+            if type(value) is not type(self.params[name]):
+                kind = type(self.params[name]).__name__
+                raise BadInput(f"the task's parameter {name} is {value!r}, a {type(value).__name__}; give a {kind}, as its default is")
+        if self.vary is None:
+            return self
+        whole = {**self.params, **params}
+        return replace(self, params=whole, grid={}, **self.vary(**whole))
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -178,76 +178,6 @@ class Task:
         if not isinstance(parts, Parts):
             raise refused(f"{whose} a {type(parts).__name__}; a task must load Parts(train, validation, test)")
         for part in ("train", "validation", "test") if test else ("train", "validation"):
-            if why := self.fault(getattr(parts, part)):
+            if why := fault(self, getattr(parts, part)):
                 raise refused(f"{whose} not as the task declares them: {part} part, {why}")
         return parts
-
-    def fault(self, split: Split) -> str | None:
-        """What in a split is not as this task declares it, with the first row where that is so, in words; None where all is."""
-        if not (isinstance(split, Split) and isinstance(split.inputs, Tensor) and isinstance(split.targets, Tensor)):
-            return f"{type(split).__name__}; expected a Split of tensors"
-        rows = split.targets.shape[0] if split.targets.ndim else 0
-        if not rows:
-            return "no row; expected one at least"
-        return self._fault_of_inputs(split, rows) or self._fault_of_targets(split.targets, rows)
-
-    def _fault_of_inputs(self, split: Split, rows: int) -> str | None:
-        shape, mask = list(split.inputs.shape), split.padding_mask
-        if self.patch is None:
-            dtype, fits, expected = torch.int64, shape == [rows, self.seq_len], f"[{rows}, {self.seq_len}]"
-        else:
-            colours = [] if self.channels == 1 else [self.channels]
-            height, width = shape[1:3] if len(shape) == 3 + len(colours) else (0, 0)
-            whole = height * width == self.seq_len * self.patch**2 and height % self.patch == width % self.patch == 0
-            dtype, fits = torch.uint8, whole and [shape[0], *shape[3:]] == [rows, *colours]
-            expected = f"{rows} images of {self.seq_len} patches of {self.patch} x {self.patch} pixels, {self.channels} channels"
-        if not fits or split.inputs.dtype != dtype:
-            return f"inputs {shape} of {split.inputs.dtype}; expected {expected} of {dtype}"
-        if mask is not None and (list(mask.shape) != [rows, self.seq_len] or mask.dtype != torch.bool):
-            return f"a padding mask {list(mask.shape)} of {mask.dtype}; expected [{rows}, {self.seq_len}] of torch.bool"
-        return None if self.vocabulary is None else _beyond(split.inputs, self.vocabulary, "token")
-
-    def _fault_of_targets(self, targets: Tensor, rows: int) -> str | None:
-        expected = [rows, self.seq_len] if self.per_token else [rows]
-        if list(targets.shape) != expected or targets.dtype != torch.int64:
-            return f"targets {list(targets.shape)} of {targets.dtype}; expected {expected} of torch.int64"
-        asked = targets.masked_fill(targets == IGNORED, 0) if self.per_token else targets
-        if self.per_token and bool((targets == IGNORED).all()):
-            return "no position is asked; expected one at least"
-        return _beyond(asked, self.num_classes, "class")
-
-
-def _beyond(values: Tensor, bound: int, what: str) -> str | None:
-    """The first value outside 0 ... bound - 1, with its row, in words; None where there is none."""
-    wrong = (values < 0) | (values >= bound)
-    if not wrong.any():
-        return None
-    first = wrong.nonzero()[0]
-    return f"row {int(first[0])}: {what} {int(values[tuple(first)])}; expected 0 to {bound - 1}"
-
-
-def take(split: Split, rows: Tensor) -> Split:
-    """The given rows of a split, in that order."""
-    mask = None if split.padding_mask is None else split.padding_mask[rows]
-    groups = None if split.groups is None else tuple(split.groups[i] for i in rows.tolist())
-    return Split(split.inputs[rows], split.targets[rows], mask, groups)
-
-
-def hold_out(split: Split, fraction: float, seed: int = 0) -> tuple[Split, Split]:
-    """Two parts of a split, by a fixed shuffle: the rows that stay, and the `fraction` that is held out. For rows that are independent."""
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
-    held = round(len(split) * fraction)
-    return take(split, order[held:]), take(split, order[:held])
-
-
-def majority_share(targets: Tensor) -> float:
-    """Share of the most frequent class among the targets: the accuracy of a model that always answers it."""
-    asked = targets[targets != IGNORED]
-    return float(asked.bincount().max()) / asked.numel()
-
-
-def unigram_bits(targets: Tensor) -> float:
-    """Entropy of the targets, in bits each: the bits per byte of a model that knows only how frequent each is."""
-    counts = targets[targets != IGNORED].bincount().double()
-    share = counts[counts > 0] / counts.sum()
-    return float(-(share * share.log()).sum()) / math.log(2)

@@ -1,0 +1,102 @@
+"""`attnbench run --preset pilot`: softmax with doubled budgets, and then the budget of every task, as spec/budgets.py holds it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from attnbench import registry
+from attnbench.analysis.task_metrics import METRICS
+from attnbench.cli.run import HERE, Where, sweep
+from attnbench.errors import BadInput
+from attnbench.runner.cell import resolve
+from attnbench.runner.finished import Finished
+from attnbench.runner.gate import Gate
+from attnbench.runner.here import this_machine
+from attnbench.runner.jobs import Limits
+from attnbench.runner.pilot import Piloted, RecordOf, piloted
+from attnbench.runner.plan import Choice
+from attnbench.spec import presets
+from attnbench.spec.axes import Spec
+from attnbench.spec.budgets import CHOSEN, key_of
+from attnbench.spec.pilot import PilotGrid
+from attnbench.store.record import Record
+from attnbench.store.store import Store
+
+
+def pilot(
+    choice: Choice,
+    results: Path,
+    timeout_s: float,
+    rerun: bool,
+    dry_run: bool,
+    console: Console,
+    retry: str | None = None,
+    busy: bool = False,
+    where: Where = HERE,
+) -> int:
+    """Run the pilot until a budget is chosen for every task or none is left to try, and print what it shows; the exit code is `sweep`'s.
+
+    Every round runs the budgets that those before it ask for, as `sweep` does. An interrupted pilot goes on where it was.
+    """
+    if choice.variants or choice.data or rerun or retry:
+        raise BadInput("the pilot is of softmax on each task's own data; leave out --variant, --data, --rerun and --retry")
+    preset, tasks = presets.load(choice.preset), registry.by_stem("tasks", choice.tasks)
+    grids = [grid for grid in preset.grids if isinstance(grid, PilotGrid)]
+    held = set().union(*(grid.names for grid in grids))
+    sources = {name: name for name in held if not tasks} | tasks
+    opened = [spec for grid in grids for spec in grid.first(choice.device, sources, preset.protocol)]
+    before: list[Spec] | None = None
+    while True:
+        shown = [piloted(spec, preset.protocol, _records(results, choice, tasks, timeout_s)) for spec in opened]
+        wanted = [run for task in shown for run in task.wanted]
+        if not wanted or wanted == before:
+            break
+        code = sweep(dataclasses.replace(choice, specs=tuple(wanted)), results, timeout_s, False, dry_run, console, None, busy, where)
+        if dry_run:
+            console.print("These are the first budgets; a task whose result still grows is run with twice as many epochs, and so on.")
+        if code or dry_run:
+            return code
+        before = wanted
+    _print(shown, console)
+    return 0
+
+
+def _records(results: Path, choice: Choice, tasks: dict[str, str], timeout_s: float) -> RecordOf:
+    """A function that gives the finished record of a run, None where there is none."""
+    machine = this_machine(choice.device)
+    found = Store(results).finished(machine.name, "", machine.measured, machine.can_use) if results.is_dir() else {}
+    known = Finished(found, Gate(results), Limits(timeout_s=timeout_s))
+
+    def record_of(spec: Spec) -> Record | None:
+        return known.record(resolve(spec, {}, tasks))
+
+    return record_of
+
+
+def _print(shown: Sequence[Piloted], console: Console) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("task", "form", "epochs: result on the validation part", "nothing", "chosen", "in use"):
+        table.add_column(column, justify="left")
+    for task in shown:
+        spec, metric = task.spec, METRICS.get(task.metric)
+        told = metric.told if metric else str
+        reached = ", ".join(f"{epochs}: {told(value)}" for epochs, value in task.reached.items()) or task.failed or "not run yet"
+        table.add_row(
+            spec.task_label(), "causal" if spec.causal else "bidirectional", reached, told(task.nothing) if metric else "",
+            str(task.chosen or "none"), str(CHOSEN.get(_key(spec), "as declared")),
+        )  # fmt: skip
+    console.print(table)
+    console.print("\nIn suite/attnbench/spec/budgets.py, CHOSEN is to hold:", highlight=False)
+    for task in shown:
+        if task.chosen:
+            console.print(f'    "{_key(task.spec)}": {task.chosen},', markup=False, highlight=False)
+
+
+def _key(spec: Spec) -> str:
+    forms = registry.field("tasks", str(spec.task), "causal", default=(False,))
+    return key_of(str(spec.task), spec.task_params, spec.causal is not forms[0])

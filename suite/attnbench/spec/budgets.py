@@ -1,0 +1,31 @@
+"""The budget of every task: how many epochs a run has, chosen once by the pilot, softmax alone, before anything else was measured.
+
+What chose them: `attnbench run --preset pilot`, by the rule of the protocol (stats/budget.py); its records are in the store. A task that is
+not named here has the epochs that it declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+# Epochs by task, see key_of, of the small sizes.
+CHOSEN: Mapping[str, int] = MappingProxyType({})
+
+
+def key_of(task: str, params: Mapping[str, Any] | None, other_form: bool = False) -> str:
+    """How a task at a difficulty is named in CHOSEN.
+
+    other_form: whether it is run in the form, causal or not, that the task names second.
+
+    >>> key_of("mqar", {"pairs": 16}, other_form=True)
+    'mqar, pairs 16, other form'
+    """
+    told = (f"{name} {value}" for name, value in sorted((params or {}).items()))
+    return ", ".join([task, *told, *(["other form"] if other_form else [])])
+
+
+def epochs_of(key: str, size: str, declared: int) -> int:
+    """The epochs of a run of a task: those that the pilot chose for its small size, else those it declares."""
+    return CHOSEN.get(key, declared) if size == "small" else declared

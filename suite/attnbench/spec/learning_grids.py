@@ -1,0 +1,63 @@
+"""Which arms are trained on which tasks: what presets take their training runs from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attnbench.spec.grids import Arm, Posed, TaskGrid
+from attnbench.spec.pilot import PilotGrid
+from attnbench.spec.protocol import NEWEST
+
+RESIDUAL, SKIPLESS = {"block": "residual"}, {"block": "skipless"}
+CONTROLS = ("identity", "uniform")  # what a task gives without a choice of tokens
+EMBEDDED = ("mnist", "fashion_mnist", "sotu_era", "sotu_mlm", "sotu_lm")
+SHORT = (*EMBEDDED, "mqar")
+SYNTHETIC = ("mqar", "selective_copy", "listops", "pathfinder")
+PATCHES_196 = (Posed("mnist", {"patch": 2}), Posed("fashion_mnist", {"patch": 2}))  # 1 / sqrt(N) is the polynomial paper's own 1/14 there
+
+QUADRATIC = Arm("polynomial", {"degree": 2, "scale": "learned"})  # the serviceable one of the paper's later version
+EIGHT = ("softmax", "orthogonal", "polynomial", QUADRATIC, "sigmoid", "linear_elu", *CONTROLS)
+# Softmax-free activations under one protocol, and how large their scores are at the start, offered to softmax as well.
+POLYNOMIALS = (
+    "softmax",
+    Arm("softmax", axes={"init_norm": 0.5}),
+    "polynomial",
+    Arm("polynomial", axes={"init_norm": 0.5}),
+    Arm("polynomial", {"degree": [3, 1]}),
+    QUADRATIC,
+    Arm("polynomial", QUADRATIC.params, {"init_norm": 0.5}),
+)
+
+# Every task that has a budget of its own.
+PILOTED = PilotGrid((*SHORT, *PATCHES_196, Posed("mqar", {"pairs": 16})), fixed=RESIDUAL)
+STANDARD = TaskGrid(
+    ("mnist", "sotu_era", "sotu_mlm"), ("softmax", "orthogonal", "polynomial", "linear_elu", *CONTROLS),
+    seeds=NEWEST.ranked_seeds, processes=3, tuned=True, fixed=RESIDUAL,
+)  # fmt: skip
+REFERENCE = (
+    TaskGrid(SHORT, EIGHT, seeds=NEWEST.ranked_seeds, processes=3, tuned=True, fixed=RESIDUAL),
+    TaskGrid(PATCHES_196, ("softmax", "polynomial", QUADRATIC), seeds=NEWEST.claim_seeds, processes=3, tuned=True, fixed=RESIDUAL),
+)
+_NO_TABLE = {**RESIDUAL, "positions": "none"}  # positions that do not end where training did
+
+
+def _of_claims(tasks: tuple[str | Posed, ...], arms: tuple[str | Arm, ...], fixed: Mapping[str, Any], **axes: Any) -> TaskGrid:
+    return TaskGrid(tasks, arms, NEWEST.claim_seeds, processes=0, tuned=True, fixed=fixed, **axes)
+
+
+# What the claims rest on beside the reference preset's runs: eight seeds of every arm.
+CLAIMS = (
+    _of_claims((*PATCHES_196, "sotu_era", "sotu_mlm"), (*POLYNOMIALS, "sigmoid"), RESIDUAL),
+    _of_claims(("mnist",), ("softmax",), RESIDUAL, layers=(6, 12)),
+    _of_claims(
+        ("mnist",),
+        ("softmax", "orthogonal", Arm("softmax", axes={"weight_decay": 0.0}), Arm("orthogonal", axes={"weight_decay": 0.0})),
+        SKIPLESS, layers=(6, 12),
+    ),
+    _of_claims(
+        ("mnist",), ("orthogonal_cayley", Arm("orthogonal_cayley", {"damping": 1.0}), "value_skipinit", "shaped"), SKIPLESS, layers=(12,)
+    ),
+    _of_claims((Posed("mqar", {"pairs": 16}),), ("softmax", "linear_elu", "taylor"), RESIDUAL, both_forms=True),
+    _of_claims(("sotu_lm",), ("softmax", "ssmax"), {**_NO_TABLE, "test_seq_len": 256}),
+)  # fmt: skip
