@@ -19,17 +19,21 @@ from attnbench.analysis.times import time_table
 if TYPE_CHECKING:
     import pandas as pd
 
+_FLOPS = "algorithmic_flops"
+
 
 @dataclass(frozen=True)
 class StepTimes:
     """The times of a step in one setting.
 
-    where: the machine and its threads. places: in `table`, by label, of the mechanisms whose seconds count.
+    where: the machine and its threads. places: in `table`, by label, of the mechanisms whose seconds count. flops: of a step, by label, as
+    they were counted.
     """
 
     where: str
     table: TimeTable
     places: dict[str, int]
+    flops: dict[str, float]
 
     def seconds(self, label: str) -> float | None:
         """The seconds of a mechanism's step; None where they are not known."""
@@ -46,14 +50,15 @@ def step_times(table: pd.DataFrame, labels: Labels | None) -> dict[Setting, Step
     times = TimeMedians(table, rows, "step", labels)
     architectures = dict(zip(rows["record"].tolist(), rows["architecture"].tolist(), strict=True))
     found: dict[Setting, StepTimes] = {}
-    for setting, entries, _ in settings(rows, "step", ()):
+    for setting, entries, lookup in settings(rows, "step", (_FLOPS,)):
         architecture = architectures[entries[0].records[0]]
         if not isinstance(architecture, str):
             continue
         key, timed = model_of("step", setting, architecture), time_table(times, setting, entries, "training_s")
         places = {entries[place].label: place for place in counting(timed)}
         if key not in found or len(places) > len(found[key].places):
-            found[key] = StepTimes(_where(setting), timed, places)
+            counted = {entry.label: lookup[_FLOPS].get(entry.records[0]) for entry in entries}
+            found[key] = StepTimes(_where(setting), timed, places, {label: of[0] for label, of in counted.items() if of})
     return found
 
 

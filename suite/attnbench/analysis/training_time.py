@@ -1,4 +1,4 @@
-"""Training times: the steps of a training run times the seconds of a step, which the step track measures apart.
+"""Training times and FLOPs: the steps of a training run times the seconds of a step, which the step track measures apart.
 
 A training run has one thread and others beside it, so that its accuracy is that of every machine of its architecture, and no time of it
 counts. Its time is that of one machine, which timed the steps of as many mechanisms of its setting as any.
@@ -17,7 +17,7 @@ TIMED_ON = "timed_on"  # a fact that is added: the machine, and its threads, on 
 
 
 def with_training_time(record: Record, label: str, steps: Mapping[Setting, StepTimes]) -> Record:
-    """A training run with the times that it would have taken alone, as far as its steps are known; any other record as it is.
+    """A training run with the times that it would have taken alone, and its FLOPs, as far as its steps are known; others as they are.
 
     label: of the record's mechanism. steps: from step_times.
     """
@@ -26,6 +26,8 @@ def with_training_time(record: Record, label: str, steps: Mapping[Setting, StepT
         return record
     timed = of_setting(steps, setting_of(record))
     seconds = timed.seconds(label) if timed else None
+    if timed is not None and (flops := timed.flops.get(label)) is not None:
+        record = replace(record, measurements={**record.measurements, "training_flops": [done[0] * flops]})
     curve = {name: column for name, column in record.curve.items() if name != "wall_s"}
     if timed is None or seconds is None:
         return replace(record, curve=curve)

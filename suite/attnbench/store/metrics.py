@@ -167,6 +167,9 @@ _TABLE = (
     Metric("rates_tried", "1", "the learning rates from which the cell's was chosen by trials"),
     Metric("row_tokens", "1", "tokens of a row of the task, as the model sees them"),
     Metric("steps", "1", "steps of the optimiser that training took"),
+    Metric(
+        "training_flops", "FLOP", "operations of all steps of training; in no record: steps times those of a step, which step cells count"
+    ),
     Metric("training_tokens", "1", "tokens that training showed, padding among them"),
     Metric("steps_to_target", "1", "steps of training until the target was reached; missing where it never was", LESS),
     Metric(

@@ -20,6 +20,7 @@ from rich.console import Console
 from attnbench.analysis.file_formats import write_parquet
 from attnbench.analysis.gc_pause import collector_paused
 from attnbench.errors import AttnbenchError, BadInput, unknown_name
+from attnbench.store.controls import read_controls
 from attnbench.store.names import SAFE_NAME
 from attnbench.store.peaks import stored_peaks
 from attnbench.store.report import Report, read
@@ -47,13 +48,14 @@ def publish(results: Path, out: Path, err: Console, first: str | None = None) ->
     problems: list[Problem] = []
     with collector_paused():
         records = list(Store(results).read(problems))
+    controls = read_controls(results, problems)
     for problem in problems:
         err.print(f"skipped {problem}", markup=False, highlight=False, soft_wrap=True)
     machines = {record.machine for record in records}
     if first is not None and first not in machines:
         raise unknown_name("machine", first, machines, f"what {results} holds")
     sources = load_sources()
-    read = Results(records, sources.declared, shipped=sources.summaries, first=first)
+    read = Results(records, sources.declared, shipped=sources.summaries, first=first, controls=controls)
     peaks = {machine: stored_peaks(results, machine) for machine in machines if SAFE_NAME.fullmatch(machine)}
     site = Site(read, sources, (out / "asv" / "index.html").is_file(), list(_reports(results)), peaks)
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attnbench.analysis.drift import Drifts
 from attnbench.analysis.frame import frame
 from attnbench.analysis.labels import Labels, canonical
+from attnbench.analysis.rates import Trials, trials_by_setting
 from attnbench.analysis.samples import is_trial, pooled
 from attnbench.analysis.settings import newest_of_cells
 from attnbench.analysis.standings import Standings
@@ -16,6 +17,7 @@ from attnbench.analysis.step_times import step_times
 from attnbench.analysis.training_time import with_training_time
 from attnbench.attention import Variant
 from attnbench.spec.axis_values import TRACKS
+from attnbench.store.controls import Control, control_of
 from attnbench.store.newest import newest
 from attnbench.store.record import Record
 from attnbench.website.groups import Axis, Group, axes, by_variant
@@ -29,13 +31,19 @@ class Results:
     """All records of a store, with the declarations of the variants that are registered here.
 
     records: those of one session in the order of its file; otherwise their order does not matter. first: the machine whose groups come
-    first, if any.
+    first, if any. controls: what models without attention reach on tasks.
     """
 
     def __init__(
-        self, records: Iterable[Record], declared: Mapping[str, Variant], shipped: Iterable[str] = (), first: str | None = None
+        self,
+        records: Iterable[Record],
+        declared: Mapping[str, Variant],
+        shipped: Iterable[str] = (),
+        first: str | None = None,
+        controls: Sequence[Control] = (),
     ) -> None:
         self._first = first
+        self.controls = controls
         ordered = _by_start(records)
         self._all = ordered
         # The records that the pages show: one per cell and session, the one that counts.
@@ -56,6 +64,17 @@ class Results:
         """The record that counts for each cell, training runs with their times on one machine."""
         steps = step_times(self.table, self._labels)
         return [with_training_time(record, self.label(record), steps) for record in self._counting]
+
+    @cached_property
+    def trials(self) -> Trials:
+        """The tuning trials, by what they share with the runs that rest on them, and by label."""
+        return trials_by_setting(self.records, self.label)
+
+    def control(self, record: Record) -> Control | None:
+        """What a model without attention reaches on the task and the data of a record; None where that was not measured."""
+        spec, fingerprint = record.spec, record.environment.get("data_fingerprint")
+        known = fingerprint if isinstance(fingerprint, str) else None
+        return control_of(self.controls, str(spec.task), spec.task_params, spec.data, spec.causal, known)
 
     @cached_property
     def table(self) -> pd.DataFrame:

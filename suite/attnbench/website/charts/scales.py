@@ -77,6 +77,7 @@ LOSS = Kind("training loss", plain)
 STEP = Kind("training step", count, log=False)
 CELL = Kind("cell of the session", count, log=False)
 LAYER = Kind("layer", count, log=False)
+RATE = Kind("learning rate", lambda rate: f"{rate:g}")
 
 
 def spaced(kind: Kind, values: Iterable[float], room: float = 0.06) -> Scale | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 from typing import Literal
 
+from attnbench.analysis.rates import tried
 from attnbench.analysis.samples import over_seeds, reached_target, values
 from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.stats import in_groups
-from attnbench.website.charts.chart import Chart, Line, Point, scatter_chart
+from attnbench.website.charts.chart import Chart, Line, Point, line_chart, scatter_chart
 from attnbench.website.charts.curves import LEAD, curve_chart, layer_charts
 from attnbench.website.charts.dots import Row, dot_chart
 from attnbench.website.charts.reference import Reference
-from attnbench.website.charts.scales import LOSS, MEMORY, TARGET_TIME, TEST_RESULTS, TRAINING_TIME, VALIDATION_RESULTS, spaced
+from attnbench.website.charts.scales import LOSS, MEMORY, RATE, TARGET_TIME, TEST_RESULTS, TRAINING_TIME, VALIDATION_RESULTS, exact, spaced
 from attnbench.website.groups import Group
 from attnbench.website.results import Results, by_label
 from attnbench.website.tables.learnt import learnt_table
@@ -30,6 +32,8 @@ def views(results: Results) -> list[View]:
         blocks: list[Table | Charts] = [learnt_table(results, group)]
         if drawn := charts(results, group):
             blocks.append(Charts(drawn))
+        if rates := rate_chart(results, group):
+            blocks.append(Charts([rates], "Learning rates"))
         if costly := [c for c in (pareto(results, group, "memory"), target_chart(results, group)) if c]:
             blocks.append(Charts(costly, "What it costs"))
         if state := layer_charts(results, group):
@@ -65,6 +69,22 @@ def seeds_chart(results: Results, group: Group) -> Chart | None:
     x = spaced(TEST_RESULTS[metric.name], reach, room=0.1)
     title = f"Test {metric.title}, {_task(group)}"
     return dot_chart(title, x, rows, f"Test {metric.title} · {group.title}", chance(metric, group)) if x else None
+
+
+def rate_chart(results: Results, group: Group) -> Chart | None:
+    """The chart of the metric on the validation part at every rate that was tried, mean over the seeds of the trials."""
+    metric = metric_of(group.records)
+    styles = results.style_of_label
+    found = tried(results.trials, group.records[0], metric.name) if group.records[0].spec.lr_grid is not None else {}
+    lines = [
+        Line(label, styles[label], [Point(rate, value) for rate, value in of.reached.items()]) for label, of in found.items() if of.reached
+    ]
+    x = exact(RATE, [p.x for line in lines for p in line.points])
+    y = spaced(VALIDATION_RESULTS[metric.name], [p.y for line in lines for p in line.points], room=0.14)
+    title = f"Validation {metric.title} against the learning rate, {_task(group)}"
+    out = ", ".join(f"{label} at {', '.join(f'{rate:g}' for rate in of.diverged)}" for label, of in sorted(found.items()) if of.diverged)
+    chart = line_chart(title, x, y, lines, caption=f"{title} · {group.title}") if x and y else None
+    return replace(chart, notes=(*chart.notes, f"Diverged: {out}.")) if chart and out else chart
 
 
 def pareto(results: Results, group: Group, against: Against) -> Chart | None:
@@ -111,4 +131,4 @@ def chance(metric: Metric, group: Group) -> Reference | None:
 
 
 def _task(group: Group) -> str:
-    return str(group.records[0].spec.task)
+    return group.records[0].spec.task_label()

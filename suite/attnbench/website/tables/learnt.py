@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from attnbench.analysis.labels import rate_text, rates_text
-from attnbench.analysis.number_format import count, plain, seconds, size
+from attnbench.analysis.number_format import count, percent, plain, seconds, size
+from attnbench.analysis.rates import Tried, tried
 from attnbench.analysis.samples import least_trusted, over_seeds, reached_target, single
 from attnbench.analysis.standings import Standing
 from attnbench.analysis.task_metrics import Metric, metric_of
@@ -18,6 +19,7 @@ from attnbench.website.groups import Group
 from attnbench.website.links import cell_href
 from attnbench.website.results import Results, by_label
 from attnbench.website.tables.costs import in_order, row_data
+from attnbench.website.tables.learnt_notes import control_note, mark_notes, marks, resolution_note
 from attnbench.website.tables.table import (
     EMPTY,
     Cell,
@@ -34,8 +36,15 @@ from attnbench.website.tables.table import (
 )
 
 TIES = (
-    "Ranks are ranges: two mechanisms are ordered only where a test paired by seed tells them apart, "
-    "with at most 5 % of such statements false."
+    "Ranks are ranges: two mechanisms are ordered only where Welch's test over seeds, and over the rows of the test part where these are "
+    "known, tells them apart, with at most 5 % of such statements false."
+)
+RETRIEVAL = "retrieval_accuracy"
+COSTS = (
+    "train_s", "training_tokens_per_s", "time_to_target_s", "inference_tokens_per_s", "peak_memory_bytes", "parameters", "training_flops",
+)  # fmt: skip
+PLATEAU = (
+    "The plateau is the range of rates, in powers of ten, at which a mechanism is about as good on the validation part as at its best."
 )
 Means = dict[str, tuple[Interval, list[float]]]
 
@@ -44,9 +53,11 @@ def learnt_table(results: Results, group: Group) -> Table:
     """The table of mechanisms by the task's metric on the test part, with the seeds of each in one row."""
     metric = metric_of(group.records)
     seeds = by_label(results, group.records)
-    means = means_of(seeds, metric)
     places = results.standings.places("result", group.records[0])
+    means = {label: (_interval(places.get(label), mean), values) for label, (mean, values) in means_of(seeds, metric).items()}
     rate_was_chosen = group.records[0].spec.lr_grid is not None
+    tuned = tried(results.trials, group.records[0], metric.name) if rate_was_chosen else {}
+    more = [of for of in _more(metric) if any(single(record, of[0]) is not None for record in group.records)]
     learnable = metric.learnable(group.records)
     inferred = any(single(record, "inference_tokens_per_s") for record in group.records)  # in older records
     whole = {label: found for label, found in means.items() if not in_groups(found[1], learnable)}
@@ -55,11 +66,14 @@ def learnt_table(results: Results, group: Group) -> Table:
     result = Column(f"Test {metric.title}", "mean over seeds", key=metric.name, falling=metric.more_is_better)
     columns = [
         Column("Rank", key="rank"), Column("Variant", kind="text", key="name"), result, Column("95 % interval", ends, "interval"),
-        Column("Seeds"), *([Column("Rate", "chosen")] if rate_was_chosen else []), Column("Training", "tokens/s", key="train_s"),
+        Column("Seeds"), *([Column("Rate", "plateau" if tuned else "chosen")] if rate_was_chosen else []),
+        *(Column(title, small, key=name, falling=metric.more_is_better or name == RETRIEVAL) for name, title, small in more),
+        Column("Training", "tokens/s", key="train_s"),
         Column("To target", "validation", key="time_to_target_s"),
         *([Column("Inference", "tokens/s", key="inference_tokens_per_s", falling=True)] if inferred else []),
         Column("Memory", "peak", key="peak_memory_bytes"),
         Column("Parameters", "own", key="parameters"),
+        *([Column("FLOPs", "of training", key="training_flops")] if any(single(r, "training_flops") for r in group.records) else []),
     ]  # fmt: skip
 
     def row(record: Record) -> list[Cell]:
@@ -76,7 +90,8 @@ def learnt_table(results: Results, group: Group) -> Table:
             Cell(metric.over_seeds_text(interval, samples, learnable), "" if label in whole else "seeds, no mean", href=cell_href(record)),
             spread if label in whole else Cell("seeds in groups", kind="interval"),
             _seeds_cell(records, len(samples)),
-            *([Cell(rates_text(records))] if rate_was_chosen else []),
+            *([_rate_cell(records, tuned.get(label))] if rate_was_chosen else []),
+            *(_mean(records, name, percent if name == RETRIEVAL else metric.show) for name, _, _ in more),
             _if_undisturbed(
                 _mean(records, "train_s", seconds)._replace(small=_mean(records, "training_tokens_per_s", plain).text), records
             ),
@@ -84,16 +99,41 @@ def learnt_table(results: Results, group: Group) -> Table:
             *([_mean(records, "inference_tokens_per_s", plain)] if inferred else []),
             _mean(records, "peak_memory_bytes", size),
             _parameters_cell(records),
+            *([_mean(records, "training_flops", count)] if columns[-1].key == "training_flops" else []),
         ]
 
     shown = in_order(results, [records[0] for records in seeds.values()], places)
     chosen = f"For each mechanism the learning rate was chosen by itself, on the validation part ({rate_text(group.records[0].spec)})."
     told = metric.notes(group.records, [of_seeds for _, of_seeds in means.values()])
-    notes = (TIES, metric.chance_text(group.records), chosen if rate_was_chosen else "", _timed_on(group), *told)
+    first, marked = group.records[0], marks(results, group, metric)
+    notes = (
+        TIES, resolution_note(results, first, metric), metric.chance_text(group.records), control_note(results, first, metric),
+        chosen if rate_was_chosen else "", PLATEAU if tuned else "", _timed_on(group), *told, *mark_notes(marked),
+    )  # fmt: skip
     data = [
         _data(results, metric, seeds[label], places.get(label), means.get(label), label in whole) for label in map(results.label, shown)
     ]
     return Table(f"Task · {group.title}", columns, [row(r) for r in shown], tuple(note for note in notes if note), data)
+
+
+def _interval(place: Standing | None, mean: Interval) -> Interval:
+    """The mean over seeds with the interval by which it is ranked, if it is."""
+    return place.interval if place and place.rank and place.interval else mean
+
+
+def _more(metric: Metric) -> list[tuple[str, str, str]]:
+    """What else may be tested, by its name in a record, title and what stands below it."""
+    longer = [(f"{metric.name}_at_{factor}x", f"At {factor}×", "the length") for factor in (2, 4)]
+    return [*longer, (RETRIEVAL, "Recall", "of what stands there")]
+
+
+def _rate_cell(records: Sequence[Record], of: Tried | None) -> Cell:
+    """The rates of a mechanism's runs, with the width of the plateau around the best in decades."""
+    found = of.plateau if of else None
+    if found is None:
+        return Cell(rates_text(records))
+    open_ended = "≥ " if found.is_open_low or found.is_open_high else ""
+    return Cell(rates_text(records), f"{open_ended}{found.decades:.1f} decades", f"{found.low:.2g} to {found.high:.2g}")
 
 
 def _timed_on(group: Group) -> str:
@@ -123,7 +163,7 @@ def _data(
         "seeds_in_groups": mean is not None and not whole,
     }
     found |= bounds_data(name, interval)
-    for cost in ("train_s", "training_tokens_per_s", "time_to_target_s", "inference_tokens_per_s", "peak_memory_bytes", "parameters"):
+    for cost in COSTS:
         told = over_seeds(records, cost)
         found[cost] = told[0].value if told else None
     return found
