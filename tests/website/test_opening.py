@@ -6,11 +6,12 @@ import dataclasses
 import re
 from functools import cache
 
+from attnbench.analysis.leaders import leaders
 from attnbench.analysis.standings import Standing
 from attnbench.stats import Interval
 from attnbench.store.record import Record
 from attnbench.website.pages import board
-from attnbench.website.pages.opening import _leaders, known_sentence, opening
+from attnbench.website.pages.opening import known_sentence, opening
 from attnbench.website.results import Results
 from attnbench.website.tables.checks import Checks
 from helpers import site_settled
@@ -86,8 +87,8 @@ def test_a_tie_behind_a_control_stays_a_tie() -> None:
         "b": standing(1.1, (1, 3), "identity", "a"),
         "last": standing(2.0, (4, 4)),
     }
-    assert _leaders(places, frozenset({"identity"})) == {"a", "b"}
-    assert _leaders(places) == {"identity", "b"}
+    assert leaders(places, frozenset({"identity"})) == {"a", "b"}
+    assert leaders(places) == {"identity", "b"}
 
 
 def standing(value: float, rank: tuple[int, int], *ties: str) -> Standing:

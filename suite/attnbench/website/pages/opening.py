@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from attnbench.analysis.leaders import fastest_by_size
 from attnbench.analysis.number_format import digits
 from attnbench.analysis.samples import BASELINE
 from attnbench.analysis.standings import Standing
@@ -63,9 +64,8 @@ def known_sentence(results: Results) -> Markup:
         return Markup("")
     group, mode, _ = chosen
     places = {of: results.standings.places("time", records[0]) for (m, of), records in _by_size(group).items() if m == mode}
-    most = max(map(_ranked_count, places.values()))
     controls = _controls(results, group)
-    ranges = _ranges({seq_len: _leaders(of, controls) for seq_len, of in places.items() if 2 * _ranked_count(of) >= most})
+    ranges = fastest_by_size(places, controls)
     parts = [_part(results, group, mode, *found) for found in ranges if len(found[0]) <= MOST]
     if not parts:
         return Markup("")
@@ -79,40 +79,10 @@ def known_sentence(results: Results) -> Markup:
     return Markup("On {}{}, {}: {}nothing is faster than {}{}.").format(where, timing, mode, aside, leaders, ratio)
 
 
-def _ranked_count(places: Mapping[str, Standing]) -> int:
-    return sum(place.rank is not None for place in places.values())
-
-
 def _controls(results: Results, group: Group) -> frozenset[str]:
     """The labels of a group's controls."""
     declared = ((record, results.declared.get(record.spec.variant)) for record in group.records)
     return frozenset(results.label(record) for record, variant in declared if variant is not None and not variant.reads_qk)
-
-
-def _leaders(places: Mapping[str, Standing], controls: frozenset[str] = frozenset()) -> frozenset[str]:
-    """The mechanisms, controls aside, than which no other one is surely faster."""
-    ranked = {label: place for label, place in places.items() if place.rank and label not in controls}
-
-    def is_first(label: str, place: Standing) -> bool:
-        tied = {label, *place.ties}
-        return not any(other not in tied and its.ahead_of(place) for other, its in ranked.items())
-
-    return frozenset(label for label, place in ranked.items() if is_first(label, place))
-
-
-def _ranges(leaders: Mapping[int, frozenset[str]]) -> list[tuple[frozenset[str], int, int]]:
-    """Ranges of lengths within which the same mechanisms may be first: these, the shortest and the longest length, shortest range first.
-
-    The ranges are made from the longest length down, each as long as it can be, so that the last says from where on something holds.
-    """
-    found: list[tuple[frozenset[str], int, int]] = []
-    for seq_len in sorted(leaders, reverse=True):
-        names, longest = leaders[seq_len], seq_len
-        if found and (common := found[-1][0] & names):
-            _, _, longest = found.pop()
-            names = common
-        found.append((names, seq_len, longest))
-    return found[::-1]
 
 
 def _part(results: Results, group: Group, mode: str, names: frozenset[str], shortest: int, longest: int) -> Markup:
