@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -62,7 +62,7 @@ def pilot(
         if code or dry_run:
             return code
         before = wanted
-    _print(shown, console)
+    _print(shown, sources, console)
     return 0
 
 
@@ -78,7 +78,7 @@ def _records(results: Path, choice: Choice, tasks: dict[str, str], timeout_s: fl
     return record_of
 
 
-def _print(shown: Sequence[Piloted], console: Console) -> None:
+def _print(shown: Sequence[Piloted], sources: Mapping[str, str], console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("task", "form", "epochs: result on the validation part", "nothing", "chosen", "in use"):
         table.add_column(column, justify="left")
@@ -88,15 +88,15 @@ def _print(shown: Sequence[Piloted], console: Console) -> None:
         reached = ", ".join(f"{epochs}: {told(value)}" for epochs, value in task.reached.items()) or task.failed or "not run yet"
         table.add_row(
             spec.task_label(), "causal" if spec.causal else "bidirectional", reached, told(task.nothing) if metric else "",
-            str(task.chosen or "none"), str(CHOSEN.get(_key(spec), "as declared")),
+            str(task.chosen or "none"), str(CHOSEN.get(_key(spec, sources), "as declared")),
         )  # fmt: skip
     console.print(table)
     console.print("\nIn suite/attnbench/spec/budgets.py, CHOSEN is to hold:", highlight=False)
     for task in shown:
         if task.chosen:
-            console.print(f'    "{_key(task.spec)}": {task.chosen},', markup=False, highlight=False)
+            console.print(f'    "{_key(task.spec, sources)}": {task.chosen},', markup=False, highlight=False)
 
 
-def _key(spec: Spec) -> str:
-    forms = registry.field("tasks", str(spec.task), "causal", default=(False,))
+def _key(spec: Spec, sources: Mapping[str, str]) -> str:
+    forms = registry.field("tasks", sources[str(spec.task)], "causal", default=(False,))
     return key_of(str(spec.task), spec.task_params, spec.causal is not forms[0])
