@@ -15,6 +15,7 @@ from attnbench.runner.plan import Plan
 from attnbench.runner.schedule import MOST_LOST, Schedule
 from attnbench.spec import tuning
 from attnbench.spec.axes import Spec
+from attnbench.spec.protocol import NEWEST
 from attnbench.store.report import Report
 from helpers.records import make_record, make_spec
 
@@ -82,6 +83,33 @@ def test_a_tuned_cell_waits_for_all_of_its_trials_and_has_the_best_rate(results:
         schedule.add(recorded(trial, measurements={"validation_accuracy": [score]}))
     chosen = schedule.take(alone=False)
     assert isinstance(chosen, Cell) and (chosen.spec.lr, chosen.spec.lr_grid) == (0.003, "0.001 0.003")
+
+
+def test_trials_that_the_best_at_an_edge_asks_for_are_run_before_the_cells_that_rest_on_them(results: Path) -> None:
+    """Five rates with two seeds; the largest is the best, so that the next one is tried, once for both cells that wait."""
+    cells = [training(seed, lr=None, lr_grid=tuning.grid(NEWEST.base_rates(1e-3)), protocol=NEWEST.name) for seed in (0, 1)]
+    trials = [dataclasses.replace(cells[0], spec=spec) for spec in tuning.trials(cells[0].spec)]
+    more: list[Cell] = []
+    schedule = scheduled([*trials, *cells], results, on_more=more.extend)
+
+    def learnt(cell: Cell) -> None:
+        loss = {1e-2: 0.5, 3e-2: 0.8}.get(cell.spec.lr or 0, 1.0) + 1e-9 * cell.spec.seed
+        schedule.add(recorded(cell, measurements={"validation_loss": [loss], "diverged": [0.0]}))
+
+    for _ in trials:
+        cell = schedule.take(alone=False)
+        assert isinstance(cell, Cell)
+        learnt(cell)
+    added = [schedule.take(alone=False), schedule.take(alone=False)]
+    assert more == added and schedule.take(alone=False) is None and not schedule.is_over()
+    assert [(cell.spec.lr, cell.spec.seed) for cell in more] == [(3e-2, 1000), (3e-2, 1001)]
+    for cell in more:
+        learnt(cell)
+    found = [schedule.take(alone=False), schedule.take(alone=False)]
+    assert [(cell.spec.lr, cell.spec.seed, cell.rates_tried[-1]) for cell in found if isinstance(cell, Cell)] == [
+        (1e-2, n, 3e-2) for n in (0, 1)
+    ]
+    assert schedule.is_over()
 
 
 def test_a_check_is_asked_for_once_and_its_cells_wait_for_it(results: Path) -> None:

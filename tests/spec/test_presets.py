@@ -19,7 +19,7 @@ from attnbench.spec.protocol import NEWEST
 
 
 def test_every_preset_that_is_sized_for_a_cpu_fits_everywhere() -> None:
-    assert presets.fitting(has_cuda=False) == ["quick", "standard", "claims", "reference"]
+    assert presets.fitting(has_cuda=False) == ["quick", "standard", "claims", "pilot", "reference"]
     assert presets.fitting(has_cuda=True) == list(presets.PRESETS)
     assert {preset.device for preset in presets.PRESETS.values()} == set(DEVICES)
 
@@ -126,7 +126,8 @@ def test_every_training_run_names_its_protocol_and_is_tuned_by_it_or_a_first_loo
     for spec in presets.load(name).specs():
         if spec.track == "task":
             assert spec.protocol == presets.load(name).protocol.name == NEWEST.name
-            assert tuning.is_open(spec) == (name != "quick")
+            assert tuning.is_open(spec) == (name not in ("quick", "pilot"))
+            assert (spec.evaluate == "validation") == (name == "pilot")  # the pilot reads no test part
 
 
 def test_an_arm_has_parameters_and_axes_of_its_own() -> None:

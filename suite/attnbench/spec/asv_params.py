@@ -33,7 +33,7 @@ Values = tuple[Any, ...]
 _FLOAT = "[^, ]+"
 _NAME = r"\w+"
 _VALUES = {
-    **{"device": _NAME, "dtype": _NAME, "mode": _NAME, "positions": _NAME, "lr_grid": "[^,]+", "protocol": "[^,]+", "seed": r"-?\d+"},
+    **{"device": _NAME, "dtype": _NAME, "mode": _NAME, "positions": _NAME, "evaluate": _NAME, "lr_grid": "[^,]+", "protocol": "[^,]+", "seed": r"-?\d+"},
     **dict.fromkeys(("lr", "padded", "init_norm", "weight_decay"), _FLOAT),
 }
 _WHOLE = r"\d+"
@@ -67,6 +67,7 @@ _TRAINING = (
     _Part("weight_decay {weight_decay}", lambda spec: spec.weight_decay != 0.05),
     _Part("tested up to {test_seq_len}", lambda spec: spec.test_seq_len is not None),
     _Part("protocol {protocol}", lambda spec: spec.protocol != FIRST.name),
+    _Part("judged on the {evaluate} part", lambda spec: spec.evaluate != "test"),
 )
 _SETTINGS: dict[str, tuple[_Part, ...]] = {
     "kernel": (*_SHAPE, _GROUPED, _PADDED, _SEED),
@@ -94,7 +95,7 @@ _PARAM = re.compile(rf""", ((?:task\.)?\w+) (\[(?:[^\]'"]|{_QUOTED})*\]|{_QUOTED
 def values_of(spec: Spec) -> Values:
     """A cell's values of asv's parameters, in the order of AXES and then the setting.
 
-    The setting leaves out the data, the part that is evaluated and, where it has a grid of learning rates, which one was chosen.
+    The setting leaves out the data and, where it has a grid of learning rates, which one was chosen.
 
     >>> values_of(Spec(track="kernel", variant="polynomial", mode="forward", seq_len=256, params={"degree": 2}))
     ('polynomial', 'forward', False, 256, 'cpu, float32, batch 1, 4 heads of 64, degree 2')
