@@ -33,7 +33,16 @@ Values = tuple[Any, ...]
 _FLOAT = "[^, ]+"
 _NAME = r"\w+"
 _VALUES = {
-    **{"device": _NAME, "dtype": _NAME, "mode": _NAME, "positions": _NAME, "evaluate": _NAME, "lr_grid": "[^,]+", "protocol": "[^,]+", "seed": r"-?\d+"},
+    **{
+        "device": _NAME,
+        "dtype": _NAME,
+        "mode": _NAME,
+        "positions": _NAME,
+        "evaluate": _NAME,
+        "lr_grid": "[^,]+",
+        "protocol": "[^,]+",
+        "seed": r"-?\d+",
+    },
     **dict.fromkeys(("lr", "padded", "init_norm", "weight_decay"), _FLOAT),
 }
 _WHOLE = r"\d+"
