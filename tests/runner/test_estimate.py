@@ -111,6 +111,18 @@ def test_a_training_is_scaled_by_its_epochs() -> None:
     assert known.seconds(make_spec(**{**TASK, "epochs": 3})) == pytest.approx(63.0)
 
 
+def test_a_mechanism_that_was_not_trained_yet_takes_as_much_longer_than_softmax_as_a_step_of_it() -> None:
+    """And as the others do where no step was timed."""
+    of_step = {name: of for name, of in TASK.items() if name not in ("epochs", "lr")} | {"track": "step"}
+    trained = make_record(make_spec(**TASK), measurements={"accuracy": [0.5]}, stages_s={"train": 20.0})
+    steps = [measured(make_spec(**of_step, variant=name), call_s) for name, call_s in (("softmax", 0.01), ("orthogonal", 0.025))]
+    new = make_spec(**{**TASK, "variant": "orthogonal", "epochs": 2, "weight_decay": 0.0, "seed": 3})
+    assert Estimate([trained, *steps]).seconds(new) == pytest.approx(100.0)
+    assert Estimate([trained]).seconds(new) == pytest.approx(40.0)
+    own = make_record(make_spec(**TASK, variant="orthogonal"), measurements={"accuracy": [0.5]}, stages_s={"train": 7.0})
+    assert Estimate([trained, *steps, own]).seconds(new) == pytest.approx(14.0)
+
+
 def test_a_model_with_a_token_shift_has_an_estimate_of_its_own() -> None:
     records = [
         make_record(make_spec(**TASK, token_shift=on), measurements={"accuracy": [0.5]}, stages_s={"train": 20.0 + on})

@@ -6,7 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -16,6 +16,7 @@ from attnbench.errors import BadInput
 from attnbench.measurement.clock import ANCHOR_PATIENCE_S, SETTLE_S, WARM_ROUNDS, StoppingRule
 from attnbench.runner.jobs import Limits
 from attnbench.spec.axes import Spec
+from attnbench.spec.axis_values import OF_TRAINING
 from attnbench.store.facts import TIMING
 from attnbench.store.record import Record
 
@@ -94,6 +95,8 @@ class Estimate:
         own = self._known.get(_key(spec))
         if own:
             return _at(own, spec)
+        if (cost := self._by_steps(spec)) is not None:
+            return cost
         mechanism, kind = _key(spec)
         if others := [sizes for (name, _), sizes in self._known.items() if name == mechanism and _is_like(sizes, spec)]:
             nearest = min(others, key=lambda sizes: _distance(next(iter(sizes.values()))[0], spec))
@@ -104,6 +107,22 @@ class Estimate:
         if all_ := [_at(sizes, spec) for (_, of), sizes in self._known.items() if of == kind]:
             return Cost(median(cost.call_s for cost in all_), median(cost.rest_s for cost in all_))
         return _rough(spec)
+
+    def _by_steps(self, spec: Spec) -> Cost | None:
+        """The cost of a training run by that of softmax, and what a step of either takes; None where one of these is not known."""
+        softmax = replace(spec, variant="softmax", params={})
+        runs = self._known.get(_key(softmax))
+        steps = [self._known.get(_key(_step_of(one))) for one in (spec, softmax)] if spec.track == "task" else []
+        if not runs or not steps or not all(steps):
+            return None
+        own, beside = (_at(of, spec).call_s for of in steps if of)
+        return _at(runs, spec).times(own / beside, own / beside)
+
+
+def _step_of(spec: Spec) -> Spec:
+    """The step cell of a training run's model."""
+    defaults: dict[str, Any] = {f.name: f.default for f in fields(Spec) if f.name in OF_TRAINING}
+    return replace(spec, **{**defaults, "track": "step", "seed": 0})
 
 
 def time_left(spent_s: float, done_s: float, left_s: float) -> float:

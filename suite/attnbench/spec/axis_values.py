@@ -32,7 +32,7 @@ _OF_A_PROMPT = {  # modes that only a causal kernel cell has
     "decode": "one token against those before it",
 }
 _PADDABLE = ("forward", "training")  # modes in which a batch may hold padding
-_OF_TRAINING = ("protocol", "epochs", "lr", "lr_grid", "weight_decay", "test_seq_len", "evaluate")
+OF_TRAINING = ("protocol", "epochs", "lr", "lr_grid", "weight_decay", "test_seq_len", "evaluate")
 _OF_TASK = ("task", "task_params", "data", "positions")
 _REQUIRED = {
     "kernel": ("seq_len",),
@@ -42,10 +42,10 @@ _REQUIRED = {
 }
 # What a track does not do is refused rather than recorded.
 _ABSENT = {
-    "kernel": ("block", "num_layers", "token_shift", "init_norm", *_OF_TASK, *_OF_TRAINING),
-    "depth": ("dtype", "num_kv_heads", "padded", *_OF_TASK, *_OF_TRAINING),
+    "kernel": ("block", "num_layers", "token_shift", "init_norm", *_OF_TASK, *OF_TRAINING),
+    "depth": ("dtype", "num_kv_heads", "padded", *_OF_TASK, *OF_TRAINING),
     "task": ("mode", "num_kv_heads", "seq_len", "padded"),
-    "step": ("mode", "num_kv_heads", "seq_len", "padded", *_OF_TRAINING),
+    "step": ("mode", "num_kv_heads", "seq_len", "padded", *OF_TRAINING),
 }
 # Axes that are numbers, with what they must be: a whole number is made a float, as which a record gives it back.
 _NUMBERS: dict[str, tuple[str, Any]] = {

@@ -10,11 +10,11 @@ from typing import Any
 from attnbench import registry
 from attnbench.spec import tuning
 from attnbench.spec.axes import Spec
+from attnbench.spec.axis_values import OF_TRAINING
 from attnbench.spec.budgets import epochs_of, key_of
 from attnbench.spec.protocol import NEWEST, Protocol
 
 ALL_VARIANTS: tuple[str, ...] = ()  # an empty choice stands for every registered variant
-_OF_TRAINING = ("protocol", "epochs", "lr", "lr_grid", "weight_decay", "test_seq_len")  # axes that a step of a task cell does not have
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,10 @@ class TaskGrid:
         for layers, seed in itertools.product(self.layers or (axes["num_layers"],), range(self.seeds)):
             for arm in arms:
                 yield Spec(task=task.task, device=device, **_of_arm("task", arm, {**axes, "num_layers": layers, "seed": seed}))
-        of_model = {axis: value for axis, value in axes.items() if axis not in _OF_TRAINING}
+        of_model = {axis: value for axis, value in axes.items() if axis not in OF_TRAINING}
         for layers, seed in itertools.product(self.layers or (axes["num_layers"],), range(self.processes)):
             for arm in arms:
-                own = {axis: value for axis, value in arm.axes.items() if axis not in _OF_TRAINING}
+                own = {axis: value for axis, value in arm.axes.items() if axis not in OF_TRAINING}
                 step = _of_arm("step", Arm(arm.variant, arm.params, own), {**of_model, "num_layers": layers, "seed": seed})
                 yield Spec(task=task.task, device=device, **step)
 
