@@ -83,6 +83,11 @@ class Sweep:
         self._total_s += seconds
         self._bar.update(self._task, total=self._total_s)
 
+    @property
+    def left(self) -> int:
+        """How many cells are not done yet."""
+        return self._cells - len(self.tally)
+
     def starts(self, cell: Cell, running: int, capacity: Capacity) -> None:
         """Say that a cell begins: how many run then, and how many could."""
         self._began = min(self._cells, self._began + 1)  # one whose worker was lost begins again

@@ -136,9 +136,7 @@ def sweep(
                 store.append(record)
                 sweep.ended(record)
     except KeyboardInterrupt:
-        console.print(
-            f"Stopped. {len(sweep.tally)} cells are stored; the same command goes on with the other {len(todo) - len(sweep.tally)}."
-        )
+        console.print(f"Stopped. {len(sweep.tally)} cells are stored; the same command goes on with the other {sweep.left}.")
         return INTERRUPTED
     _summary(sweep, results, console)
     tell_of_errors(sum(record.status == "error" for record in kept) + sweep.tally.statuses["error"], console)
