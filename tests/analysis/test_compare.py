@@ -68,7 +68,7 @@ def test_the_margin_is_what_counts_as_alike() -> None:
     assert differences(records, "softmax", "orthogonal", margin=1.5)["time", 1024] == "undecided"
 
 
-def test_seeds_are_paired_and_differences_shown() -> None:
+def test_results_of_variants_are_compared_by_welchs_test_and_differences_shown() -> None:
     records = [learnt(name, seed, mean + 0.02 * seed) for name, mean in (("softmax", 0.5), ("orthogonal", 0.8)) for seed in range(3)]
     (pair,) = (p for p in compare(frame(records), "softmax", "orthogonal").pairs if p.what == "result")
     assert (pair.difference, pair.a, pair.b) == ("better", pytest.approx(0.52), pytest.approx(0.82))

@@ -10,6 +10,7 @@ import numpy as np
 
 from attnbench.analysis.name_kinds import Kind, resolved
 from attnbench.analysis.ranking import TRACKS, What
+from attnbench.analysis.scores import scores_of
 from attnbench.analysis.settings import labels_of
 from attnbench.analysis.sides import DRIFT_RATIO, Side, matched
 from attnbench.analysis.time_medians import BASELINE
@@ -77,10 +78,11 @@ def compare(table: pd.DataFrame, a: str, b: str, margin: float = 1.0, whats: Seq
     """Compare two variants (by their labels), two machines, or two commits (by their first digits or any name that git knows).
 
     table: from attnbench.load. Variants are compared within each setting; machines and commits in each cell of each variant. Two times
-    differ if the model of processes says so and they differ by more than their tables resolve, and by more than `margin`; two results, if a
-    t-test paired by seed says so; both at a false discovery rate of 5 % over all cells; two memories, if they differ by more than 1 % in
-    all seeds. Times are compared as in their tables, as ratios to softmax where they have them; between machines as seconds; softmax's own
-    between commits as ratios to the drift anchor. Times that do not count are not compared. Where a machine
+    differ if the model of processes says so and they differ by more than their tables resolve, and by more than `margin`; two results of
+    variants, if Welch's test over seeds and rows of the test part says so, as in their table; those of machines and commits, if a t-test
+    paired by seed does, for there the same seed is the same run. Both are at a false discovery rate of 5 % over all cells. Two memories
+    differ by more than 1 % in all seeds. Times are compared as in their tables, as ratios to softmax where they have them; between machines
+    as seconds; softmax's own between commits as ratios to the drift anchor. Times that do not count are not compared. Where a machine
     measured a cell with several numbers of threads, GPUs or versions of torch, that with most threads counts, then that whose name sorts
     last.
 
@@ -127,7 +129,7 @@ def _pair(
     if not all(held) or (what != "result" and min(map(min, held)) <= 0):
         return told("not compared", "one of them has no such number")
     if what == "result":
-        return _results(Pair(track, setting, label, what, metric, None, None, None, "undecided"), a, b)
+        return _results(Pair(track, setting, label, what, metric, None, None, None, "undecided"), kind, a, b)
     middles = [float(np.median(of)) for of in held]
     ratio, below = middles[1] / middles[0], exact_cheaper(held)
     pair = Pair(track, setting, label, what, metric, middles[0], middles[1], Interval(ratio, ratio, ratio, 0.0), "undecided")
@@ -151,16 +153,21 @@ def _times(pair: Pair, kind: Kind, a: Side, b: Side, margin: float) -> list[tupl
     return [(pair, *(change.tails() if abs(change.log) > np.log(resolved) else (1.0, 1.0)))]
 
 
-def _results(pair: Pair, a: Side, b: Side) -> list[tuple[Pair, float, float]]:
-    """As `_pair`, for test results: compared over the seeds that both have."""
+def _results(pair: Pair, kind: Kind, a: Side, b: Side) -> list[tuple[Pair, float, float]]:
+    """As `_pair`, for test results: of two variants as in their table, else over the seeds that both have."""
     mine, theirs = a.by_seed(pair.metric), b.by_seed(pair.metric)
-    seeds = sorted(mine.keys() & theirs.keys())
-    if not seeds:
-        return [(replace(pair, difference="not compared", why="no seed in common"), 1.0, 1.0)]
-    p = paired_p_values([mine, theirs])
-    values = [[of[seed] for seed in seeds] for of in (mine, theirs)]
-    apart = [theirs[seed] - mine[seed] for seed in seeds]
-    change = mean_interval(apart)
+    if kind == "variant":
+        values = [list(of.values()) for of in (mine, theirs)]
+        apart = [float(np.median(values[1]) - np.median(values[0]))]
+        change, p = _apart(pair.metric, a, b)
+    else:
+        seeds = sorted(mine.keys() & theirs.keys())
+        if not seeds:
+            return [(replace(pair, difference="not compared", why="no seed in common"), 1.0, 1.0)]
+        values = [[of[seed] for seed in seeds] for of in (mine, theirs)]
+        apart = [theirs[seed] - mine[seed] for seed in seeds]
+        tails = paired_p_values([mine, theirs])
+        change, p = mean_interval(apart), (float(tails[1, 0]), float(tails[0, 1]))
     nothing = next((x for side in (a, b) if (x := side.nothing_known(pair.metric)) is not None), None)
     scale = 0.0 if nothing is None else max(abs(x - nothing) for of in values for x in of)
     grouped = any(in_groups(of, scale) for of in values)
@@ -168,7 +175,15 @@ def _results(pair: Pair, a: Side, b: Side) -> list[tuple[Pair, float, float]]:
         middle = float(np.median(apart))
         change = Interval(middle, middle, middle, 0.0)
     middles = [float((np.median if grouped else np.mean)(of)) for of in values]
-    return [(replace(pair, a=middles[0], b=middles[1], change=change), float(p[1, 0]), float(p[0, 1]))]
+    return [(replace(pair, a=middles[0], b=middles[1], change=change), *p)]
+
+
+def _apart(metric: str, a: Side, b: Side) -> tuple[Interval, tuple[float, float]]:
+    """By how much the results of b are above those of a in one setting, and the p-values of "above" and "below"."""
+    scores = scores_of([a.entry, b.entry], metric, a.lookup)
+    ahead = scores.difference(1, 0)
+    above = replace(ahead, value=scores.sign * ahead.value)
+    return above.interval(), (above.p_above(), above.p_below())
 
 
 def _metric(kind: Kind, setting: dict[str, Any], label: str, what: What, a: Side, b: Side) -> str:

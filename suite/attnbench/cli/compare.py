@@ -29,7 +29,8 @@ TITLES: dict[What, str] = {"time": "Time", "memory": "Peak memory", "result": "T
 TOLD: dict[What, str] = {
     "time": "Faster or slower: by more than {}, at a false discovery rate of 5 % over all cells. Intervals: 95 %, of each cell.",
     "memory": "Smaller or larger: by more than 1 %, in all seeds.",
-    "result": "Better or worse: by a test paired by seed, at a false discovery rate of 5 % over all cells. Intervals: 95 %, of each cell.",
+    "result": "Better or worse: by Welch's test over seeds and test rows (of machines and commits by a test paired by seed), at a false "
+    "discovery rate of 5 % over all cells. Intervals: 95 %, of each cell.",
 }
 STYLES = {"better": "green", "worse": "red", "failed": "red", "undecided": "dim", "not compared": "yellow"}
 SHOWN: dict[str, Callable[[float], str]] = {"s": seconds, "B": size, "bit/B": bits}  # by unit

@@ -58,7 +58,7 @@ def _view(results: Results, axes: tuple[Axis, ...], groups: Sequence[Group], tit
         for label in sorted(first, key=lambda label: (label != BASELINE, label))
     ]
     notes = (
-        f"Better or worse than {BASELINE} in the same column where a test paired by seed says so, else undecided.",
+        f"Better or worse than {BASELINE} in the same column where Welch's test over seeds says so, else undecided.",
         metric.chance_text([record for group in groups for record in group.records]),
         GROUPED if any(in_groups(of, far) for found, far in zip(means, learnable, strict=True) for _, of in found.values()) else "",
     )
