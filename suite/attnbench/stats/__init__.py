@@ -1,4 +1,4 @@
-"""Pure statistics: intervals, the model of processes, tests, ranks with ties, growth, crossovers, frontiers. No I/O, no records."""
+"""Pure statistics: intervals, the model of processes, crossed seeds and items, tests, ranks with ties, growth, tuning. No I/O, no records."""
 
 from attnbench.stats.aggregate import AverageRanks as AverageRanks
 from attnbench.stats.aggregate import average_of_places as average_of_places
@@ -16,7 +16,6 @@ from attnbench.stats.difference import exact_cheaper as exact_cheaper
 from attnbench.stats.difference import pair_errors as pair_errors
 from attnbench.stats.difference import paired_p_values as paired_p_values
 from attnbench.stats.difference import rejected as rejected
-from attnbench.stats.difference import scoring_higher as scoring_higher
 from attnbench.stats.equivalence import Finding as Finding
 from attnbench.stats.equivalence import detectable as detectable
 from attnbench.stats.equivalence import family_difference as family_difference

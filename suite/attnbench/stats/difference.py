@@ -1,7 +1,7 @@
 """Tests which mechanisms are surely cheaper or better than which: all pairs at once, with the false discovery rate controlled.
 
-Times are compared by the model of `processes`, beyond the resolution of their table; what is counted, by its numbers; scores by a t-test
-paired by seed. A matrix of p-values holds at [i, j] that of the one-sided alternative "i has more than j".
+Times are compared by the model of `processes`, beyond the resolution of their table; what is counted, by its numbers; scores of the same
+seeds by a t-test on their differences, of other seeds as in `crossed`. A matrix of p-values holds at [i, j] that of the one-sided alternative "i has more than j".
 """
 
 from __future__ import annotations
@@ -61,11 +61,6 @@ def exact_cheaper(samples: Sequence[Sequence[float]], margin: float = EXACT_MARG
     least, most = (np.array([of(mine) for mine in samples], dtype=float) for of in (min, max))
     below: Bools = most[:, None] * margin < least[None, :]
     return below
-
-
-def scoring_higher(by_seed: Sequence[Mapping[int, float]], level: float = LEVEL) -> Bools:
-    """At [i, j]: whether i surely scores higher than j, by the seeds that both have. by_seed: the score of every seed, for each."""
-    return decided(paired_p_values(by_seed), level)
 
 
 def decided(p_values: Floats, level: float) -> Bools:
