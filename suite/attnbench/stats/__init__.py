@@ -1,4 +1,4 @@
-"""Pure statistics: intervals, the model of processes, crossed seeds and items, tests, ranks with ties, growth, tuning. No I/O, no records."""
+"""Pure statistics: intervals, the model of processes, seeds crossed with items, tests, ranks, growth, tuning. No I/O, no records."""
 
 from attnbench.stats.aggregate import AverageRanks as AverageRanks
 from attnbench.stats.aggregate import average_of_places as average_of_places

@@ -1,7 +1,8 @@
 """Tests which mechanisms are surely cheaper or better than which: all pairs at once, with the false discovery rate controlled.
 
 Times are compared by the model of `processes`, beyond the resolution of their table; what is counted, by its numbers; scores of the same
-seeds by a t-test on their differences, of other seeds as in `crossed`. A matrix of p-values holds at [i, j] that of the one-sided alternative "i has more than j".
+seeds by a t-test on their differences, of other seeds as in `crossed`. A matrix of p-values holds at [i, j] that of the one-sided
+alternative "i has more than j".
 """
 
 from __future__ import annotations
