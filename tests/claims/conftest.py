@@ -1,16 +1,38 @@
-"""The records that ship, which the tests of claims cut down and change."""
+"""A small store of planted records, by which the commands are tested."""
 
 from __future__ import annotations
 
-import pandas as pd
+from pathlib import Path
+
 import pytest
 
+from attnbench import registry
 from attnbench.analysis.frame import load
-from helpers.paths import REPO
+from attnbench.claims._judge import Judgement, judge
+from attnbench.store.store import Store
+from helpers.claim_data import PLANTED
+
+HELD = {
+    "orthogonal_conditions_depth": "not reproduced",
+    "softmax_loses_rank": "reproduced",
+    "softmax_norm_is_bounded": "reproduced",
+    "damping_hurts_depth": "partly",
+}
 
 
 @pytest.fixture(scope="session")
-def shipped() -> pd.DataFrame:
-    """Those of one machine, with their curves; no test changes the table itself."""
-    table = load(REPO / "results", curves=True)
-    return table[(table["machine"] == "cloud-2core").to_numpy()]
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with what is planted for some claims."""
+    results = tmp_path_factory.mktemp("planted")
+    store = Store(results)
+    for name, verdict in HELD.items():
+        for record in PLANTED[name][verdict]():
+            store.append(record)
+    return results
+
+
+@pytest.fixture(scope="session")
+def judged_here(planted: Path) -> dict[str, Judgement]:
+    """The judgement on every claim by these."""
+    table = load(planted, curves=True)
+    return {name: judge(registry.load("claims", name), table, registry.source("claims", name)) for name in registry.names("claims")}

@@ -1,83 +1,126 @@
-"""Tables of results that refute a claim, and some that confirm one: made-up numbers in the cells of the shipped records."""
+"""Planted data for every claim and verdict: made-up records of which it is known by arithmetic what a claim's rule must say.
+
+Nothing here comes from a measurement. `PLANTED[name][verdict]` gives the records; see `table_of`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import pandas as pd
 
 from attnbench import registry
+from attnbench.analysis.frame import frame
 from attnbench.claim import Claim
+from helpers.claim_records import (
+    SEEDS,
+    Records,
+    against_softmax,
+    conditions,
+    costs,
+    damped,
+    growing,
+    halved,
+    joined,
+    lengthened,
+    matrices,
+    orthogonal_trained,
+    polynomial_trained,
+    ranks,
+    recalled,
+    sigmoids,
+    skipless,
+    softmax_trained,
+)
 
 
 def claim(name: str) -> Claim:
     return registry.load("claims", name)  # type: ignore[no-any-return]
 
 
-def one_place(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Only the longest sequences, deepest stacks, or one of the tasks."""
-    axis = claim(name).arms[0].axis
-    kept = {"seq_len": 4096, "num_layers": 12, "task": "mnist"}[axis]
-    return table[(table[axis] == kept).to_numpy()]
+@cache
+def table_of(name: str, verdict: str) -> pd.DataFrame:
+    """The planted records of a claim and a verdict, as a frame; no test changes it."""
+    return frame(list(PLANTED[name][verdict]()), curves=True)
 
 
-def scaled(table: pd.DataFrame, variant: str, metric: str, factor: Callable[[Any], float]) -> pd.DataFrame:
-    """The samples of a metric of a variant multiplied by a factor, which may depend on the row."""
-    table = table.copy()
-    mine = (table["variant"] == variant).to_numpy() & table["metric"].str.fullmatch(metric, na=False).to_numpy()
-    rows = table[mine]
-    factors = [factor(row) for row in rows.itertuples()]
-    samples = pd.Series([[x * f for x in of] for of, f in zip(rows["samples"], factors, strict=True)], index=rows.index, dtype=object)
-    table.loc[mine, "samples"] = samples
-    table.loc[mine, "value"] = rows["value"] * factors
-    return table
+def _planted(make: Callable[..., Records], **given: tuple[Any, ...]) -> dict[str, Callable[[], Records]]:
+    """The same maker with other numbers for each verdict."""
+    return {name.replace("_", " "): partial(make, *numbers) for name, numbers in given.items()}
 
 
-def swapped(table: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
-    """Each of two variants with the numbers of the other."""
-    names = {one: other, other: one}
-    params = [{} if name in names else given for name, given in zip(table["variant"], table["params"], strict=True)]
-    return table.assign(variant=table["variant"].map(lambda name: names.get(name, name)), params=params)
+def _polynomials(tasks: Sequence[str]) -> dict[str, Callable[[], Records]]:
+    """Of x³/√N and x² by how many margins they are ahead of softmax."""
+
+    def make(cubic: float, quadratic: float) -> Records:
+        return against_softmax(tasks, {"polynomial": cubic, "quadratic": quadratic})
+
+    return _planted(make, reproduced=(0.0, 0.5), partly=(-3.0, 0.0), not_reproduced=(-3.0, -2.0), inconclusive=(0.0, -1.0))
 
 
-REFUTED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "orthogonal_conditions_depth": lambda t: scaled(t, "orthogonal", "jacobian_condition", lambda row: 1e8),
-    "orthogonal_is_linear": lambda t: scaled(t, "orthogonal", "forward_s", lambda row: row.seq_len),
-    "orthogonal_stays_orthogonal": lambda t: scaled(t, "orthogonal", "orthogonality_error", lambda row: 1e6 if row.seed == 1 else 1.0),
-    "orthogonal_trains_skipless": lambda t: scaled(t, "orthogonal", "accuracy", lambda row: 0.3),
-    "polynomial_matches_softmax": lambda t: scaled(
-        scaled(t, "polynomial", "accuracy", lambda row: 0.5), "polynomial", "bits_per_byte", lambda row: 2.0
+_LOW, _HIGH = [2.0] * SEEDS, [50.0] * SEEDS
+PLANTED: dict[str, dict[str, Callable[[], Records]]] = {
+    "orthogonal_is_linear": _planted(
+        costs, reproduced=(1.0, 2.0), partly=(1.0, 1.0), not_reproduced=(2.0, 2.0), inconclusive=(1.5, 2.0, 0.5)
     ),
-    "polynomial_norm_is_bounded": lambda t: scaled(t, "polynomial", "attention_frobenius", lambda row: row.seq_len),
-    "softmax_loses_rank": lambda t: scaled(t, "softmax", "effective_rank", lambda row: row.num_layers),
-    "softmax_norm_is_bounded": lambda t: scaled(t, "softmax", "attention_frobenius", lambda row: 100 if row.seed == 2 else 1.0),
-}
-
-
-def made(table: pd.DataFrame, variant: str, metric: str, number: Callable[[Any], float]) -> pd.DataFrame:
-    """The values of a metric of a variant replaced by made-up ones."""
-    return scaled(table, variant, metric, lambda row: number(row) / row.value)
-
-
-def linear(table: pd.DataFrame) -> pd.DataFrame:
-    """Costs of orthogonal that grow as the length, and times of softmax that grow as its square."""
-    for metric in ("forward_s", "training_s", "peak_memory_bytes"):
-        table = made(table, "orthogonal", metric, lambda row: 1e-6 * row.seq_len)
-        table = made(table, "softmax", metric, lambda row: 1e-9 * row.seq_len**2)
-    return table
-
-
-CONFIRMED: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "orthogonal_is_linear": linear,
-    "orthogonal_conditions_depth": lambda t: made(
-        made(t, "orthogonal", "jacobian_condition", lambda row: 2.0), "softmax", "jacobian_condition", lambda row: 1e9
+    "orthogonal_conditions_depth": _planted(
+        conditions,
+        reproduced=(lambda seed: 2.0, 1e9),
+        partly=(lambda seed: 1e4, 1e9),
+        not_reproduced=(lambda seed: 1e8, 1e7),
+        inconclusive=(lambda seed: 1e4 if seed else 2.0, 1e9),
     ),
-    "softmax_loses_rank": lambda t: made(t, "softmax", "effective_rank", lambda row: 16 / row.num_layers),
-    "polynomial_matches_softmax": lambda t: scaled(
-        scaled(t, "softmax", "accuracy", lambda row: 0.5), "polynomial", "bits_per_byte", lambda row: 0.4
+    "orthogonal_stays_orthogonal": {
+        "reproduced": lambda: joined(matrices("orthogonal", "orthogonality_error", 1e-6), orthogonal_trained(1e-5)),
+        "partly": lambda: joined(matrices("orthogonal", "orthogonality_error", 1e-6), orthogonal_trained(0.1)),
+        "not reproduced": lambda: joined(matrices("orthogonal", "orthogonality_error", 1e-2), orthogonal_trained(0.1)),
+        "inconclusive": lambda: matrices("orthogonal", "orthogonality_error", 1e-6),
+    },
+    "orthogonal_trains_skipless": _planted(
+        skipless, reproduced=(0.88, 0.6), partly=(0.7, 0.3), not_reproduced=(0.3, 0.6), inconclusive=(0.82, 0.6)
     ),
-    "orthogonal_trains_skipless": lambda t: scaled(
-        scaled(t, "orthogonal", "accuracy", lambda row: 1.12), "softmax", "accuracy", lambda row: 0.5 if row.block == "skipless" else 1.0
+    "softmax_norm_is_bounded": {
+        "reproduced": lambda: joined(matrices("softmax", "attention_frobenius", 0.5), softmax_trained(0.9)),
+        "partly": lambda: joined(matrices("softmax", "attention_frobenius", 0.5), softmax_trained(1.1)),
+        "not reproduced": lambda: joined(matrices("softmax", "attention_frobenius", 1.5), softmax_trained(1.1)),
+        "inconclusive": lambda: softmax_trained(0.9),
+    },
+    "softmax_loses_rank": _planted(
+        ranks,
+        reproduced=(lambda seed: 0.1,),
+        partly=(lambda seed: 0.7,),
+        not_reproduced=(lambda seed: 1.0,),
+        inconclusive=(lambda seed: 1.0 if seed else 0.1,),
     ),
-}
+    "polynomial_norm_is_bounded": _planted(
+        growing, reproduced=(0.5, 1.0), partly=(0.5, 0.5), not_reproduced=(1.0, 1.5), inconclusive=(0.75, 1.0, 1.0)
+    ),
+    "polynomial_norm_in_training": _planted(
+        polynomial_trained,
+        reproduced=(_LOW, _LOW),
+        partly=(_HIGH, _LOW),
+        not_reproduced=(_HIGH, _HIGH),
+        inconclusive=([2.0] * 4 + [50.0] * 4, _LOW),
+    ),
+    "polynomial_matches_softmax_on_vision": _polynomials(("mnist", "fashion_mnist")),
+    "polynomial_matches_softmax_on_classification": _polynomials(("sotu_era",)),
+    "polynomial_on_byte_language": _polynomials(("sotu_mlm",)),
+    "sigmoid_matches_softmax": _planted(
+        sigmoids, reproduced=(0.0, 0.5, 0.0), partly=(0.0, -3.0, 0.0), not_reproduced=(-3.0, -3.0, -3.0), inconclusive=(0.0, -1.0, 0.0)
+    ),
+    "linear_attention_trails_on_recall": _planted(
+        recalled, reproduced=(0.3, 0.2), partly=(0.3, 0.006), not_reproduced=(0.0, -0.1), inconclusive=(0.0, 0.0, 0.2)
+    ),
+    "ssmax_generalises_in_length": _planted(
+        lengthened, reproduced=(0.2, 0.4), partly=(0.02, 0.4), not_reproduced=(0.0, -0.2), inconclusive=(0.0, 0.0, 0.2)
+    ),
+    "damping_hurts_depth": _planted(
+        damped, reproduced=(0.9, 0.7), partly=(0.9, 0.895), not_reproduced=(0.8, 0.9), inconclusive=(0.12, 0.1)
+    ),
+    "initial_norm_matters": _planted(
+        halved, reproduced=(-3.0, 3.0, 5.0), partly=(0.0, 3.0, 3.0), not_reproduced=(0.0, 0.0, 0.0), inconclusive=(0.0, 0.0, 0.0, 3.0)
+    ),
+}  # fmt: skip
+TRAINED = [name for name in PLANTED if any(arm.seeds == SEEDS for arm in claim(name).arms)]  # those that rest on training runs

@@ -45,6 +45,7 @@ _OWN = MappingProxyType(
         "trust": Column("text", "how far the numbers can be trusted: self, as reported, or rerun, measured again by the project"),
         "architecture": Column("text", "architecture of the machine's processor, such as x86_64"),
         "attnbench_commit": Column("text", "commit of the installed attnbench, 40 hex digits"),
+        "dirty": Column("number", "1 where attnbench's code was changed since that commit, 0 where not; missing where unknown"),
         "torch": Column("text", "version of torch"),
         "threads": Column(
             "number", "torch's threads on the CPU, or the share of one processor that a quota allowed; missing where unknown"

@@ -28,8 +28,8 @@ AXES = tuple(f.name for f in dataclasses.fields(Spec))
 COLUMNS = (
     *AXES,
     "d_model", "id", "cell", "fingerprint", "status", "reason", "stage", "machine", "session", "started_at", "duration_s", "by", "trust",
-    "attnbench_commit", "torch", "architecture", "threads", "gpu", "timing", "implementation", "not_compared", "command", "flagged",
-    "drift", "slower",
+    "attnbench_commit", "dirty", "torch", "architecture", "threads", "gpu", "timing", "implementation", "not_compared", "command",
+    "flagged", "drift", "slower",
     "metric", "unit", "clock", "value", "samples",
 )  # fmt: skip
 
@@ -50,7 +50,7 @@ _NUMBERS = {
     "d_model": "spec.d_model",
     "duration_s": "duration_s",
 }
-_ALL_NUMBERS = (*_NUMBERS, "threads")
+_ALL_NUMBERS = (*_NUMBERS, "threads", "dirty")
 
 
 def load(results: str | Path, problems: list[Problem] | None = None, curves: bool = False) -> pd.DataFrame:
@@ -156,7 +156,8 @@ def _gather(records: Iterable[Record | AsvCell], curves: bool) -> _Gathered:
         said = (fact if isinstance(fact, str) and fact else None for fact in facts)
         texts = (*texts_of(record), _cell(record), *said, part.gpu or None)
         found.texts.append(tuple(map(same, texts, texts)))
-        found.numbers.append((*numbers_of(record), part.threads))
+        dirty = record.environment.get("dirty")
+        found.numbers.append((*numbers_of(record), part.threads, float(dirty) if isinstance(dirty, bool) else None))
         found.params.append(record.spec.params)
         if isinstance(record, Record):
             found.sessions.append((record.machine, record.session))

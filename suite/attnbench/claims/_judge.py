@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from attnbench.analysis.labels import setting_text
-from attnbench.claim import BENCH, ROW, Arm, Claim, Decision, Verdict
+from attnbench.claim import BENCH, ROW, Arm, Claim, Decision, Standing, Verdict, combined
+from attnbench.claims._history import Commit, standing_of
 from attnbench.errors import text_of
 
 if TYPE_CHECKING:
@@ -21,67 +23,92 @@ HOW = "attnbench run --preset claims"
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on a claim, with the reason.
+    """The verdict on a claim and its standing, each with the reason.
 
     missing: the data that a firmer verdict needs; evidence: a row for each bench, arm and place.
     """
 
     verdict: Verdict
     why: str
+    standing: Standing
+    standing_why: str
     missing: tuple[str, ...]
     evidence: list[dict[str, Any]]
 
 
-def judged(claim: Claim, table: pd.DataFrame) -> Judgement:
+def judged(claim: Claim, table: pd.DataFrame, file: Path | None = None) -> Judgement:
     """As `judge`, but inconclusive where the claim's own code raises an error: a claim may be anybody's file."""
     try:
-        return judge(claim, table)
+        return judge(claim, table, file)
     except Exception as error:
-        return Judgement("inconclusive", f"Its query or rule failed: {type(error).__name__}: {text_of(error)}", (), [])
+        why = f"Its query or rule failed: {type(error).__name__}: {text_of(error)}"
+        return Judgement("inconclusive", why, "exploratory", "No record counts, for the rule failed.", (), [])
 
 
-def judge(claim: Claim, table: pd.DataFrame) -> Judgement:
-    """Judge a claim by a frame of attnbench.load(curves=True), one bench at a time.
+def judge(claim: Claim, table: pd.DataFrame, file: Path | None = None) -> Judgement:
+    """Judge a claim by a frame of attnbench.load(curves=True), one part and bench at a time.
 
-    "reproduced": on at least one bench, and "not reproduced" on none. "not reproduced": on at least one bench, and "reproduced" on none.
-    "inconclusive": benches disagree, or none has the data. On a bench where a cell of an arm failed, "reproduced" becomes "inconclusive".
+    Of a part "reproduced" and "not reproduced" mean: so on at least one bench, and nothing else on any; "partly": so on one, or benches
+    disagree, for then it is reproduced in one of its settings; "inconclusive": none has the data, or none decides. On a bench where a cell
+    of an arm failed, "reproduced" becomes "inconclusive". Of several parts see claim.combined. file: the claim's, of which the standing is.
 
     Raises ValueError when the query leaves out a column.
     """
     rows = claim.query(table)
-    columns = [*BENCH, *claim.apart, *ROW]
+    parts = list(dict.fromkeys(arm.part for arm in claim.arms))
+    columns = [*BENCH, *claim.apart, *(["part"] if parts != [""] else []), *ROW]
     if lacking := [name for name in columns if name not in rows.columns]:
         raise ValueError(f"the query gives no column {', '.join(lacking)}; it must give {', '.join(columns)}")
     rows = rows.sort_values(columns, kind="stable", key=lambda column: column.map(_key))
     if rows["value"].isna().all():
-        return Judgement("inconclusive", "There is no record of it.", tuple(_wanting(arm, 0) for arm in claim.arms), [])
-    decisions: list[Decision] = []
+        standing, why = standing_of(file, ())
+        return Judgement("inconclusive", "There is no record of it.", standing, why, tuple(_wanting(arm, 0) for arm in claim.arms), [])
+    verdicts: list[Verdict] = []
+    told: list[str] = []
     missing: list[str] = []
     evidence: list[dict[str, Any]] = []
-    for name, own in rows.groupby([*BENCH, *claim.apart], sort=False, dropna=False):
-        bench = setting_text(dict(zip((*BENCH, *claim.apart), name, strict=True)))
-        full, wanting = _complete(own.dropna(subset=["value"]), claim.arms)
-        failed = _failures(own, claim.arms)
-        evidence += _evidence(own.dropna(subset=["value"]), full, claim)
-        missing += [f"{bench}: {what}" for what in (*wanting, *failed)]
-        if not wanting:
-            verdict, why = claim.decide(full)
-            if failed and verdict == "reproduced":
-                verdict, why = "inconclusive", f"{why} But some of it failed."
-            decisions.append((verdict, f"{bench}: {why}"))
-    return _joined(decisions, missing, evidence)
+    counted: set[Commit] = set()
+    for part in parts:
+        arms = tuple(arm for arm in claim.arms if arm.part == part)
+        of_part: list[Decision] = []
+        own = rows if parts == [""] else rows[(rows["part"] == part).to_numpy()]
+        if own["value"].isna().all():
+            missing += [_wanting(arm, 0) for arm in arms]
+        for bench, here in own.groupby([*BENCH, *claim.apart], sort=False, dropna=False):
+            where = dict(zip((*BENCH, *claim.apart), bench, strict=True)) | ({"part": part} if part else {})
+            name = setting_text(where)
+            full, wanting = _complete(here.dropna(subset=["value"]), arms)
+            failed = _failures(here, arms)
+            evidence += _evidence(here.dropna(subset=["value"]), full, arms, where)
+            missing += [f"{name}: {what}" for what in (*wanting, *failed)]
+            if not wanting:
+                verdict, why = claim.decide(full)
+                if failed and verdict == "reproduced":
+                    verdict, why = "inconclusive", f"{why} But some of it failed."
+                of_part.append((verdict, f"{name}: {why}"))
+                counted |= set(_commits(full))
+        verdicts.append(_over_benches([verdict for verdict, _ in of_part]))
+        disagree = len({verdict for verdict, _ in of_part} - {"inconclusive"}) > 1
+        told += [*(["Benches disagree."] if disagree else []), *(why for _, why in of_part)]
+    verdict = combined(verdicts)
+    standing, why = standing_of(file, counted)
+    said = " ".join(told) or "What there is does not suffice."
+    return Judgement(verdict, said, standing, why, tuple(missing) if verdict == "inconclusive" else (), evidence)
 
 
-def _joined(decisions: Sequence[Decision], missing: Sequence[str], evidence: list[dict[str, Any]]) -> Judgement:
-    """The judgement that follows from the decisions of all benches."""
-    verdicts = {verdict for verdict, _ in decisions}
-    why = " ".join(why for _, why in decisions)
-    if not decisions:
-        return Judgement("inconclusive", "What there is does not suffice.", tuple(missing), evidence)
-    if verdicts >= {"reproduced", "not reproduced"}:
-        return Judgement("inconclusive", f"Benches disagree. {why}", (), evidence)
-    firm: Verdict = next((v for v in ("reproduced", "not reproduced") if v in verdicts), "inconclusive")
-    return Judgement(firm, why, tuple(missing) if firm == "inconclusive" else (), evidence)
+def _over_benches(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict that follows from those of all benches; one that is open changes nothing where another is firm."""
+    return combined([verdict for verdict in verdicts if verdict != "inconclusive"] or ["inconclusive"])
+
+
+def _commits(rows: pd.DataFrame) -> Iterator[Commit]:
+    """The commits that measured some rows, and whether the code was changed since; None where a row does not say."""
+    absent = [None] * len(rows)
+    commits = rows["attnbench_commit"] if "attnbench_commit" in rows.columns else absent
+    dirty = rows["dirty"] if "dirty" in rows.columns else absent
+    for commit, changed in zip(commits, dirty, strict=True):
+        known = changed is not None and changed == changed
+        yield commit if isinstance(commit, str) and commit else None, bool(changed) if known else None
 
 
 def _complete(rows: pd.DataFrame, arms: Sequence[Arm]) -> tuple[pd.DataFrame, list[str]]:
@@ -121,16 +148,16 @@ def _wanting(arm: Arm, places: int) -> str:
     return f"{arm.name}: {places} of {arm.places} {arm.axis} with {arm.seeds} seeds"
 
 
-def _evidence(rows: pd.DataFrame, full: pd.DataFrame, claim: Claim) -> list[dict[str, Any]]:
+def _evidence(rows: pd.DataFrame, full: pd.DataFrame, arms: Sequence[Arm], bench: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each arm and place; `counted` says whether the rule used it."""
-    axes: dict[Any, str] = {arm.name: arm.axis for arm in claim.arms}
+    axes: dict[Any, str] = {arm.name: arm.axis for arm in arms}
     counted = set(zip(full["arm"], full["at"], strict=True))
     found = []
     for (arm, at), own in rows.groupby(["arm", "at"], sort=False):
         first, values = own.iloc[0], own["value"]
         found.append(
             {
-                "bench": {name: _plain(first[name]) for name in (*BENCH, *claim.apart)},
+                "bench": {name: _plain(value) for name, value in bench.items()},
                 **{"arm": arm, "axis": axes.get(arm, ""), "at": _plain(at), "seeds": int(own["seed"].nunique())},
                 **{"value": float(values.median()), "low": float(values.min()), "high": float(values.max()), "unit": first["unit"]},
                 **{"cells": sorted(set(own["id"])), "counted": (arm, at) in counted},

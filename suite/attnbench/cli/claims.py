@@ -13,42 +13,48 @@ from attnbench import registry
 from attnbench.analysis.frame import load
 from attnbench.analysis.labels import setting_text
 from attnbench.claim import EXPLORATORY, Claim, Verdict, verdict_text
+from attnbench.claims._history import file_of
 from attnbench.claims._judge import HOW, Judgement, judged
+from attnbench.claims._untested import UNTESTED
 from attnbench.cli._notices import tell_of_plugins
 from attnbench.cli.output import print_json
 from attnbench.cli.terminal import new_table, print_indented, print_problems, print_table
 from attnbench.errors import BadInput
 from attnbench.store.store import Problem
 
-STYLES: dict[Verdict, str] = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow"}
+STYLES: dict[Verdict, str] = {"reproduced": "green", "partly": "cyan", "not reproduced": "red", "inconclusive": "yellow"}
 
 
 def show_claims(results: Path, names: list[str], as_json: bool, evidence: bool, out: Console, err: Console) -> None:
     """Judge claims and print the verdicts.
 
     names: of claims, or paths of files; all registered claims if it is empty. evidence: print the numbers behind each verdict too.
-    as_json: print a list of {name, statement, verdict, standing, why, missing, rule, citation, as_reported, evidence}.
+    as_json: print a list of {name, statement, verdict, standing, why, ...}. Without names, the claims that are not tested stand below.
 
     Raises BadInput for an unknown claim, a file that declares none, two files of one name, or a missing results folder. Of all registered
     claims those that cannot be loaded are named, and left out.
     """
     if names:
-        claims = {name: _claim(source) for name, source in registry.by_stem("claims", names).items()}
+        sources = registry.by_stem("claims", names)
+        claims = {name: _claim(source) for name, source in sources.items()}
     else:
         tell_of_plugins(("claims",))
         claims = _loadable(registry.names("claims"), err)
+        sources = {name: name for name in claims}
     problems: list[Problem] = []
     table = load(results, problems, curves=True)
     print_problems(err, problems)
-    found = {name: judged(claim, table) for name, claim in claims.items()}
+    found = {name: judged(claim, table, file_of(sources[name])) for name, claim in claims.items()}
     if as_json:
         print_json([_as_json(name, claims[name], found[name]) for name in claims])
         return
     for name, claim in claims.items():
         _print(name, claim, found[name], evidence, out)
+    if not names:
+        _print_untested(out)
     verdicts = [of.verdict for of in found.values()]
     out.print(", ".join(f"{verdicts.count(verdict)} {verdict_text(verdict)}" for verdict in STYLES), highlight=False)
-    if exploratory := sum(claim.standing == "exploratory" for claim in claims.values()):
+    if exploratory := sum(of.standing == "exploratory" for of in found.values()):
         out.print(f"{exploratory} of {len(claims)} are exploratory: {EXPLORATORY}.", style="dim", highlight=False)
     if "inconclusive" in verdicts:
         out.print(f"What most of the missing is measured by: {HOW} --results {results}", style="dim", markup=False, highlight=False)
@@ -73,11 +79,14 @@ def _claim(name: str) -> Claim:
 
 def _print(name: str, claim: Claim, found: Judgement, evidence: bool, out: Console) -> None:
     style = STYLES[found.verdict]
-    said = f"[bold {style}]{verdict_text(found.verdict)}[/]  [bold]{escape(name)}[/]  [dim]{claim.standing}[/]"
+    said = f"[bold {style}]{verdict_text(found.verdict)}[/]  [bold]{escape(name)}[/]  [dim]{found.standing}[/]"
     out.print(said, markup=True, highlight=False)
-    reported = " (as reported)" if claim.as_reported else ""
-    for text, of in ((claim.statement, ""), (f"{claim.citation}{reported}", "dim"), (f"Rule: {claim.rule}", "dim"), (found.why, "")):
-        print_indented(out, text, of)
+    asked = "Our question, not the paper's claim: " if claim.question else ""
+    print_indented(out, f"{asked}{claim.statement}", "")
+    for what, text in claim.told().items():
+        print_indented(out, f"{what}: {text}", "dim")
+    print_indented(out, f"{found.standing.capitalize()}: {found.standing_why}", "dim")
+    print_indented(out, found.why, "")
     for what in found.missing:
         print_indented(out, f"missing: {what}", "yellow")
     if evidence:
@@ -97,9 +106,17 @@ def _print_evidence(rows: list[dict[str, Any]], out: Console) -> None:
         print_table(out, table)
 
 
+def _print_untested(out: Console) -> None:
+    out.print("Not tested here", style="bold")
+    for each in UNTESTED:
+        print_indented(out, f"{each.what} {each.paper}: {each.why}.", "dim")
+    out.print()
+
+
 def _as_json(name: str, claim: Claim, found: Judgement) -> dict[str, Any]:
     return {
-        "name": name, "statement": claim.statement, "verdict": found.verdict, "standing": claim.standing, "why": found.why,
-        "missing": list(found.missing), "rule": claim.rule, "citation": claim.citation, "as_reported": claim.as_reported,
-        "evidence": found.evidence,
+        "name": name, "statement": claim.statement, "question": claim.question, "verdict": found.verdict, "standing": found.standing,
+        "standing_why": found.standing_why, "why": found.why, "missing": list(found.missing), "quote": claim.quote,
+        "as_reported": claim.as_reported, "citation": claim.citation, "source": claim.source, "evaluated": claim.evaluated,
+        "rule": claim.rule, "power": claim.power, "evidence": found.evidence,
     }  # fmt: skip

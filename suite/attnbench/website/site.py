@@ -20,7 +20,7 @@ from attnbench.website.chunks import chunk_files, figures_script, scripts
 from attnbench.website.contents import RUN, first_pages, scaling_page
 from attnbench.website.links import variant_file
 from attnbench.website.pages.cells import cell_pages
-from attnbench.website.pages.claims import judged_claims, summary_table
+from attnbench.website.pages.claims import judged_claims, summary_table, untested_table
 from attnbench.website.pages.machines import commit_text, machines
 from attnbench.website.pages.prose import html_of
 from attnbench.website.pages.variants import index_table, sheet
@@ -65,7 +65,9 @@ class Site:
         found = judged_claims(results, self.sources.claims)
         figures = {f"{each.name}-{n}": chart.figure for each in found for n, chart in enumerate(each.charts)}
         yield "data/claims.js", figures_script("claims", figures)
-        yield draw.page("claims.html", "claims.html", claims=found, summary=summary_table(found), scripts=["data/claims.js"])
+        yield draw.page(
+            "claims.html", "claims.html", claims=found, summary=summary_table(found), untested=untested_table(), scripts=["data/claims.js"]
+        )
         shown = machines(results, self.peaks or {})
         yield "data/machines.js", figures_script("machines", {f"drift-{m.anchor}": m.drift.figure for m in shown if m.drift})
         yield draw.page("machines.html", "machines.html", machines=shown, scripts=["data/machines.js"])

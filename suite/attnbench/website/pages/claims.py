@@ -9,7 +9,9 @@ from typing import Any
 from attnbench.analysis.labels import setting_text
 from attnbench.analysis.number_format import digits, plain, seconds, size
 from attnbench.claim import Claim, verdict_text
+from attnbench.claims._history import file_of
 from attnbench.claims._judge import Judgement, judged
+from attnbench.claims._untested import UNTESTED
 from attnbench.stats import Interval
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart
 from attnbench.website.charts.dots import dot_chart
@@ -46,10 +48,17 @@ def judged_claims(results: Results, claims: Mapping[str, Claim]) -> list[JudgedC
     """Every claim, judged by all results."""
     found = []
     for name, claim in sorted(claims.items()):
-        judgement = judged(claim, results.table)
+        judgement = judged(claim, results.table, file_of(name))
         charts, table = _charts(results, judgement.evidence), _table(judgement.evidence)
         found.append(JudgedClaim(name, claim, judgement, charts, table, verdict_text(judgement.verdict).capitalize()))
     return found
+
+
+def untested_table() -> Table:
+    """The claims of the papers that are not tested here."""
+    columns = [Column("Claim", kind="text wide"), Column("Paper", kind="text wide"), Column("Why it is not tested", kind="text wide")]
+    rows = [[Cell(each.what, kind="head wide"), *(Cell(text, kind="text wide") for text in (each.paper, each.why))] for each in UNTESTED]
+    return Table("What the papers claim and these results do not test", columns, rows)
 
 
 def summary_table(found: Sequence[JudgedClaim]) -> Table:
@@ -64,8 +73,8 @@ def summary_table(found: Sequence[JudgedClaim]) -> Table:
         [
             Cell(each.claim.statement, href=f"#claim-{each.name}", kind="head wide"),
             Cell(each.word, kind=f"verdict {each.kind}"),
-            Cell(each.claim.standing, kind="text", told=(WORDS[each.claim.standing],)),
-            Cell(each.claim.citation + (" (as reported)" if each.claim.as_reported else ""), kind="text wide"),
+            Cell(each.judgement.standing, kind="text", told=(WORDS[each.judgement.standing], each.judgement.standing_why)),
+            Cell(("Our question, from " if each.claim.question else "") + each.claim.paper, kind="text wide"),
         ]
         for each in found
     ]
@@ -103,8 +112,9 @@ def _by_place(results: Results, rows: Sequence[Row], unit: str, bench: str) -> C
     kind = replace(_kind(unit, [0.0], [1.0]), log=False)
     x = spaced(kind, [x for row in rows for x in (row["low"], row["high"])], room=0.1)
     styles = _styles(results, [row["arm"] for row in rows])
+    one = len({row["arm"] for row in rows}) == 1
     shown = [
-        (f"{str(row['at']).split(' (')[0]}", style, Interval(row["value"], row["low"], row["high"], 1.0), ())
+        (str(row["at"]) if one else f"{row['at']}: {row['arm']}", style, Interval(row["value"], row["low"], row["high"], 1.0), ())
         for row, style in zip(rows, styles, strict=True)
     ]
     return (

@@ -1,0 +1,53 @@
+"""How far one mechanism is ahead of another: on a task, over a family of tasks, and beyond having learnt nothing.
+
+rows: from `runs`, of which every arm has the seeds that the claim asks for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from attnbench.spec.protocol import NEWEST
+from attnbench.stats import Difference, crossed_difference, family_difference, least_variance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MARGINS = NEWEST.margins
+
+
+def difference(rows: pd.DataFrame, arm: str, other: str, share: float = 1.0) -> Difference:
+    """How far an arm is ahead of a share of another, on one task and in its metric; above zero it is better.
+
+    With a share both are counted from what is scored without having learnt anything. By seeds and, where all runs say what they scored in
+    the same blocks of test rows, by blocks.
+    """
+    names = list(dict.fromkeys([arm, other, *rows["arm"]]))
+    parts = [rows[(rows["arm"] == name).to_numpy()].sort_values("seed") for name in names]
+    asked = [tuple(of) if of else None for of in rows["asked"]]
+    in_blocks = asked[0] is not None and len(set(asked)) == 1 and all(of and len(of) == len(asked[0]) for of in rows["blocks"])
+    weights = np.array(asked[0], dtype=float) / sum(asked[0]) if in_blocks and asked[0] else None
+    tables = []
+    for own in parts:
+        scores = np.array(own["blocks"].tolist(), dtype=float) if weights is not None else own["value"].to_numpy(dtype=float)[:, None]
+        base = own["nothing"].to_numpy(dtype=float)[:, None] if share != 1.0 else 0.0
+        tables.append(own["better"].iloc[0] * (scores - base))
+    if share != 1.0:
+        tables[1] = share * tables[1]
+    if weights is None:
+        tables = [of[:, 0] for of in tables]
+    return crossed_difference(tables[0], tables[1], weights, least_variance(tables, weights))
+
+
+def family(rows: pd.DataFrame, arm: str, other: str) -> Difference:
+    """How far an arm is ahead of another on average over the tasks, in the protocol's margins."""
+    tasks = [own for _, own in rows.groupby("at", sort=True)]
+    return family_difference([difference(own, arm, other) for own in tasks], [MARGINS[own["task_metric"].iloc[0]] for own in tasks])
+
+
+def learnt(rows: pd.DataFrame, arm: str, least: float) -> bool:
+    """Whether the mean of an arm is better than having learnt nothing by at least so much, in the metric."""
+    own = rows[(rows["arm"] == arm).to_numpy()]
+    return bool((own["better"] * (own["value"] - own["nothing"])).mean() >= least)

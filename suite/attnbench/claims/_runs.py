@@ -1,0 +1,166 @@
+"""Training runs by the newest protocol that claims compare: which count, and what they scored.
+
+Counted are tuned runs of protocol.NEWEST, with as many seeds as it asks of a claim. Of several budgets or shapes of a task, the one in
+which all arms have most seeds counts, then the longest. A run that diverged has learnt nothing: it counts as the share of the most frequent
+answer, or as the bits of knowing how frequent each is.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attnbench.analysis.settings import TUNED
+from attnbench.claim import BENCH, ROW, Arm, join, measured
+from attnbench.spec.protocol import NEWEST
+from attnbench.store.metrics import higher_is_better
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEEDS = NEWEST.claim_seeds
+NOTHING = {"accuracy": "majority_share", "bits_per_byte": "unigram_bits"}  # what is scored without having learnt anything
+_READ = ("causal", "task", "task_params", "label", "init_norm", "metric", "session", "started_at", "attnbench_commit", "dirty")
+_RECIPE = ("num_layers", "epochs", "batch_size", "num_heads", "head_dim", "data")
+COUNTED = f"Tuned runs of protocol {NEWEST.name} with {SEEDS} seeds of every arm; of several budgets or shapes the longest that all have."
+
+
+@dataclass(frozen=True)
+class On:
+    """A task, at a difficulty ("patch 2"; "" for its own), and its metric."""
+
+    task: str
+    metric: str = "accuracy"
+    difficulty: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, (self.task, self.difficulty)))
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """A mechanism by its label, with axes of its own such as init_norm."""
+
+    label: str
+    axes: Mapping[str, Any] = field(default_factory=dict)
+
+
+SOFTMAX = Mechanism("softmax")
+CUBIC, QUADRATIC = Mechanism("polynomial"), Mechanism('polynomial(degree=2, scale="learned")')
+POLYNOMIALS = {"x³/√N": CUBIC, "x², learned scale": QUADRATIC}
+VISION = (On("mnist", difficulty="patch 2"), On("fashion_mnist", difficulty="patch 2"))
+CLASSIFICATION = (On("sotu_era"),)
+LANGUAGE = (On("sotu_mlm", "bits_per_byte"),)
+FAMILIES = {"vision": VISION, "sequence classification": CLASSIFICATION, "byte language": LANGUAGE}
+
+
+def arms(names: Iterable[str], places: int, axis: str = "task", part: str = "") -> tuple[Arm, ...]:
+    """Arms of training runs."""
+    return tuple(Arm(name, axis, places, seeds=SEEDS, part=part) for name in names)
+
+
+def runs(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], tasks: Sequence[On], of: str = "", **where: Any) -> pd.DataFrame:
+    """The runs of mechanisms on tasks, a row each.
+
+    Columns beside the usual ones: `better`, 1, or -1 where less is better; `blocks` and `asked`, the scores and the questions of blocks of
+    test rows; `nothing`, what is scored without having learnt anything; `task_metric`. mechanisms: by the name of the arm. of: what to read
+    in place of the test metric, "at_2x" for longer sequences. where: see `measured`; the values of an axis by which mechanisms differ are
+    given there too.
+    """
+    table = newest_only(table, [name for on in tasks for name in _read(on, of)])
+    where = {"protocol": NEWEST.name, "rate": TUNED, "label": tuple({each.label for each in mechanisms.values()}), **where}
+    found = []
+    for metric in dict.fromkeys(on.metric for on in tasks):
+        alike = [on for on in tasks if on.metric == metric]
+        rows = _filled(table, alike[0], of, {**where, "task": tuple(on.task for on in alike)})
+        label, place = (rows[name].fillna("").to_numpy() for name in ("label", "task_params"))
+        rows = rows.assign(better=1.0 if higher_is_better(metric) else -1.0, task_metric=metric)
+        for on, (name, mechanism) in itertools.product(alike, mechanisms.items()):
+            mine = (label == mechanism.label) & (rows["task"] == on.task).to_numpy() & (place == on.difficulty)
+            mine &= (rows["init_norm"] == mechanism.axes.get("init_norm", 1.0)).to_numpy()
+            found.append(rows[mine].assign(arm=name, at=str(on)))
+    return join(found)
+
+
+def families(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], parts: Iterable[str], **where: Any) -> pd.DataFrame:
+    """The runs of mechanisms on the tasks of some families, each in one budget and shape, with the family in the column part."""
+    table = newest_only(table, [name for part in parts for on in FAMILIES[part] for name in _read(on)])  # once for all
+    found = [runs(table, mechanisms, FAMILIES[part], block="residual", **where).assign(part=part) for part in parts]
+    return join([one_recipe(rows, list(mechanisms)) for rows in found])
+
+
+def tokens_of(table: pd.DataFrame, rows: pd.DataFrame) -> list[float]:
+    """Of the record of each row how many tokens a row of its task has, NaN where it does not say."""
+    return _first(table, "row_tokens", rows)
+
+
+def newest_only(table: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
+    """The rows of training runs by the newest protocol that hold one of these metrics, or have failed: a small part of a large table."""
+    mine = ((table["track"] == "task") & (table["protocol"] == NEWEST.name)).to_numpy()
+    return table[mine & (table["metric"].isin(set(metrics)) | (table["status"] != "ok")).to_numpy()]
+
+
+def _read(on: On, of: str = "") -> tuple[str, ...]:
+    """The metrics that are read of a task: the one compared first, the share of nothing learnt and whether it diverged last."""
+    return f"{on.metric}_{of}" if of else on.metric, f"{on.metric}_by_block", "asked_by_block", NOTHING[on.metric], "diverged"
+
+
+def _filled(table: pd.DataFrame, on: On, of: str, where: Mapping[str, object]) -> pd.DataFrame:
+    """The rows of a metric, with what is in other metrics of the same records; those that diverged without a number among them."""
+    metric, blocks, asked, nothing, diverged = _read(on, of)
+    rows = _narrow(measured(table, "task", metric, **where))  # type: ignore[arg-type]
+    if ((table["metric"] == diverged) & (table["value"] == 1.0)).any():
+        known = set(_record(rows))
+        lost = _narrow(measured(table, "task", diverged, **where))  # type: ignore[arg-type]
+        gone = lost[
+            np.array([value == 1.0 and key not in known for key, value in zip(_record(lost), lost["value"], strict=True)], dtype=bool)
+        ]
+        rows = join([rows, gone.assign(value=_first(table, nothing, gone), metric=metric)])
+    whole = metric == on.metric  # the blocks are those of the test part itself
+    given = {name: _samples(table, of, rows) if whole else [None] * len(rows) for name, of in (("blocks", blocks), ("asked", asked))}
+    return rows.assign(nothing=_first(table, nothing, rows), **{name: _objects(values) for name, values in given.items()})
+
+
+def _narrow(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the columns that rules and the judge read: most of the time of a table of sixty columns is spent on copying them."""
+    return rows[[*dict.fromkeys((*BENCH, *_RECIPE, *_READ, *(name for name in ROW if name in rows.columns)))]]
+
+
+def _record(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    """What tells the record of each row from all others."""
+    return list(zip(*(rows[name].astype(str) for name in ("id", "session", "started_at")), strict=True))
+
+
+def _samples(table: pd.DataFrame, metric: str, rows: pd.DataFrame) -> list[Any]:
+    """Of the record of each row the samples of another metric; None where it has none."""
+    own = table[(table["metric"] == metric).to_numpy()]
+    found = dict(zip(_record(own), own["samples"], strict=True))
+    return [found.get(key) for key in _record(rows)]
+
+
+def _first(table: pd.DataFrame, metric: str, rows: pd.DataFrame) -> list[float]:
+    """Of the record of each row the first sample of another metric, NaN where it has none."""
+    return [samples[0] if samples else np.nan for samples in _samples(table, metric, rows)]
+
+
+def _objects(values: Sequence[object]) -> Any:
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found
+
+
+def one_recipe(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Of each task the rows of one budget and shape: that in which the arms have most seeds, up to those needed, then the longest."""
+    kept = []
+    for _, own in rows.groupby([*BENCH, "causal", "at"], dropna=False, sort=False):
+        recipes = [of for _, of in own.groupby(list(_RECIPE), dropna=False, sort=True)]
+        kept.append(max(recipes, key=lambda of: (min(SEEDS, *(_seeds(of, name) for name in names)), of["epochs"].iloc[0])))
+    return join(kept or [rows])
+
+
+def _seeds(rows: pd.DataFrame, arm: str) -> int:
+    return int(rows[((rows["arm"] == arm) & rows["value"].notna()).to_numpy()]["seed"].nunique())
