@@ -50,7 +50,13 @@ def test_every_metric_of_the_sources_is_explained_and_nothing_else() -> None:
     made |= {"softmax_ratio", *results, *(f"{metric}{how}" for metric in results for how in ("_by_block", "_at_2x", "_at_4x"))}
     measures = ("attention_frobenius", "largest_frobenius", "orthogonality_error", "effective_rank", "dong_residual")
     made |= {f"{measure}_layer_N" for measure in measures} | {"validation_majority_share", "validation_unigram_bits"}
-    made |= {"training_flops", "train_s", "time_to_target_s", "training_tokens_per_s", "inference_tokens_per_s"}  # of older records, and of training_time.py
+    made |= {
+        "training_flops",
+        "train_s",
+        "time_to_target_s",
+        "training_tokens_per_s",
+        "inference_tokens_per_s",
+    }  # of older records, and of training_time.py
     assert {metric.removeprefix("curve.") for metric in METRICS} <= keys | made
 
 

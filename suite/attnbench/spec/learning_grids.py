@@ -13,7 +13,9 @@ RESIDUAL, SKIPLESS = {"block": "residual"}, {"block": "skipless"}
 CONTROLS = ("identity", "uniform")  # what a task gives without a choice of tokens
 EMBEDDED = ("mnist", "fashion_mnist", "sotu_era", "sotu_mlm", "sotu_lm")
 SHORT = (*EMBEDDED, "mqar")
-SYNTHETIC = ("mqar", "selective_copy", "listops", "pathfinder")
+# Generated tasks that softmax learns in their budget. Not among them, and in no preset: listops and pathfinder, which nothing here was
+# shown to learn in minutes, and fuzzy_recall.
+RECALL = ("mqar", "selective_copy", "noisy_recall", "memorisation", "compression")
 PATCHES_196 = (Posed("mnist", {"patch": 2}), Posed("fashion_mnist", {"patch": 2}))  # 1 / sqrt(N) is the polynomial paper's own 1/14 there
 
 QUADRATIC = Arm("polynomial", {"degree": 2, "scale": "learned"})  # the serviceable one of the paper's later version
@@ -30,7 +32,7 @@ POLYNOMIALS = (
 )
 
 # Every task that has a budget of its own.
-PILOTED = PilotGrid((*SHORT, *PATCHES_196, Posed("mqar", {"pairs": 16})), fixed=RESIDUAL)
+PILOTED = PilotGrid((*EMBEDDED, *RECALL, *PATCHES_196, Posed("mqar", {"pairs": 16})), fixed=RESIDUAL)
 STANDARD = TaskGrid(
     ("mnist", "sotu_era", "sotu_mlm"), ("softmax", "orthogonal", "polynomial", "linear_elu", *CONTROLS),
     seeds=NEWEST.ranked_seeds, processes=3, tuned=True, fixed=RESIDUAL,

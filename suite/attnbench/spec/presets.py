@@ -9,7 +9,7 @@ from attnbench.errors import unknown_name
 from attnbench.spec import learning_grids
 from attnbench.spec.axes import Spec
 from attnbench.spec.grids import ALL_VARIANTS, Grid, Posed, TaskGrid
-from attnbench.spec.learning_grids import EMBEDDED, PATCHES_196, RESIDUAL, SKIPLESS, SYNTHETIC
+from attnbench.spec.learning_grids import EMBEDDED, PATCHES_196, RECALL, RESIDUAL, SKIPLESS
 from attnbench.spec.pilot import PilotGrid
 from attnbench.spec.protocol import NEWEST, Protocol
 
@@ -150,7 +150,7 @@ PRESETS = {
             Grid("kernel", GROUPED, {"causal": (False, True), **_BOTH, "seq_len": _LENGTHS}, _LARGE_GROUPED_KERNEL, _THRICE),
             Grid("depth", ALL_VARIANTS, {"block": ("residual", "skipless"), "num_layers": (1, 2, 4, 8, 12, 16, 32, 64)}, _DEPTH),
             TaskGrid(
-                (*EMBEDDED, *PATCHES_196, *_LONG, "digits", *SYNTHETIC), ALL_VARIANTS, seeds=5, processes=_THRICE, size="large", tuned=True,
+                (*EMBEDDED, *PATCHES_196, *_LONG, "digits", *RECALL), ALL_VARIANTS, seeds=5, processes=_THRICE, size="large", tuned=True,
                 both_forms=True, fixed={**RESIDUAL, "dtype": "bfloat16"},
             ),
             TaskGrid(

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attnbench.errors import BadInput
 from attnbench.workload import Parts, Split
 
 
@@ -56,6 +57,17 @@ def generate(draw: Callable[[Draws, int], Split], seed: int, *, train: int, vali
         _fresh(draw, Draws(seed, number), rows, seen) for number, rows in enumerate((train, validation, test))
     )
     return Parts(train_part, validation_part, test_part)
+
+
+def longer_part(draw: Callable[[Draws, int], Split], seed: int, factor: int, rows: int) -> Split:
+    """A test part of rows that draw(draws, rows) makes `factor` times as long as those of `generate`: from a stream of its own."""
+    return _fresh(draw, Draws(seed, 3, factor), rows, set())
+
+
+def within(name: str, value: float, least: float, most: float) -> None:
+    """Raise BadInput for a value of a task's parameter that is not within its bounds; nan is not."""
+    if not least <= value <= most:
+        raise BadInput(f"the task's parameter {name} is {value!r}; give a number from {least} to {most}")
 
 
 def _fresh(draw: Callable[[Draws, int], Split], draws: Draws, rows: int, seen: set[bytes]) -> Split:
