@@ -60,22 +60,20 @@ def measured(name: str, given: argparse.Namespace) -> None:
     Raises AttnbenchError for what a user can mend.
     """
     from attnbench import registry
-    from attnbench.errors import BadInput
-    from attnbench.spec.tasks import load_task
+    from attnbench.spec.tasks import data_of, load_task
     from attnbench.store.controls import control_of, read_controls, store_control
 
     began = time.perf_counter()
     stem, task = registry.stem(name), load_task(name, given.params)
     declared = registry.load("tasks", name)  # with its grid, which one difficulty does not have
-    source = given.data or task.sources[0]
-    if source not in task.sources:
-        raise BadInput(f"its data are {' or '.join(task.sources)}, not {source!r}; choose with --data")
+    data = data_of(task, given.data, stem)
+    source = data.partition(":")[0]
     print(f"{stem}: loading its data ...", flush=True)
     parts = task.parts(source)
     fingerprint = parts.fingerprint()
     indifferent = without_effect(declared, source)
     own = {key: value for key, value in given.params.items() if value != declared.params[key] and key not in indifferent}
-    facts: dict[str, Any] = {"task": stem, "task_params": own, "data": data_of(task, source)}
+    facts: dict[str, Any] = {"task": stem, "task_params": own, "data": data}
     known = control_of(read_controls(given.results), **facts, causal=task.causal[0])
     if known is not None and known.data_fingerprint == fingerprint and not given.rerun:
         print(f"{stem}: {known.metric} {known.value:.4f} is there already; --rerun measures it again")
@@ -114,15 +112,6 @@ def control(found: Found, test: Any, **facts: Any) -> Any:
         **facts,
         **made,
     )
-
-
-def data_of(task: Any, source: str) -> str:
-    """Source and fingerprint of a task's data, as in a spec."""
-    from attnbench.tasks.loading.embedded import data_fingerprint
-
-    if source == "generated":
-        return source
-    return f"{source}:{task.hub if source == 'hub' else data_fingerprint(task.files)}"
 
 
 def without_effect(task: Any, source: str) -> tuple[str, ...]:

@@ -6,14 +6,14 @@ import pytest
 
 from attnbench import workload
 from attnbench.spec.axis_values import MODES
-from attnbench.store import metrics
-from attnbench.store.metrics import ENDINGS, METRICS, RESULTS, Metric, higher_is_better, is_time, metric, unit
+from attnbench.store.metric_table import CONDITIONS, SATURATED, TABLE
+from attnbench.store.metrics import ENDINGS, METRICS, RESULTS, Metric, as_meant, higher_is_better, is_time, metric, unit
 
 UNITS = {"s", "B", "FLOP", "token/s", "bit/B", "nat", "1"}
 
 
 def test_every_metric_has_one_name_a_unit_and_a_meaning() -> None:
-    assert len(METRICS) == len(metrics._TABLE)
+    assert len(METRICS) == len(TABLE)
     assert {of.unit for of in METRICS.values()} == UNITS
     assert all(len(of.meaning) > 10 and of.name == name for name, of in METRICS.items())
     assert all(of.unit == "1" for of in METRICS.values() if of.in_percent)
@@ -106,7 +106,7 @@ def test_units_come_from_names(name: str, told: str) -> None:
 
 def test_a_condition_below_one_is_read_as_saturated() -> None:
     """As it was stored for a Jacobian of zeros, and would be the best of all."""
-    assert all(name in METRICS for name in metrics.CONDITIONS)
-    for name in metrics.CONDITIONS:
-        assert metrics.as_meant(name, [0.0, 1.0, 5.0]) == [metrics.SATURATED, 1.0, 5.0]
-    assert metrics.as_meant("gradient_norm", [0.0]) == [0.0]
+    assert all(name in METRICS for name in CONDITIONS)
+    for name in CONDITIONS:
+        assert as_meant(name, [0.0, 1.0, 5.0]) == [SATURATED, 1.0, 5.0]
+    assert as_meant("gradient_norm", [0.0]) == [0.0]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from attnbench import registry
-from attnbench.analysis.standings import Standing
+from attnbench.analysis.standing import Standing
 from attnbench.errors import BadInput
 from attnbench.spec.axes import Spec
 from attnbench.stats import Interval

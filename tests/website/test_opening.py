@@ -7,7 +7,7 @@ import re
 from functools import cache
 
 from attnbench.analysis.leaders import leaders
-from attnbench.analysis.standings import Standing
+from attnbench.analysis.standing import Standing
 from attnbench.stats import Interval
 from attnbench.store.record import Record
 from attnbench.website.pages import board

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attnbench.analysis.standings import Standing
+from attnbench.analysis.standing import Standing
 
 Range = tuple[frozenset[str], int, int]  # labels, and the smallest and the largest size at which they may be first
 

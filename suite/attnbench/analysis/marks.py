@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from attnbench.analysis.samples import BASELINE
 from attnbench.analysis.task_metrics import SOLVED, is_solved
+from attnbench.spec.learning_grids import CONTROLS
 from attnbench.store.metrics import higher_is_better
 
 Kind = Literal["saturated", "not about attention", "below classical"]
-BASELINE = "softmax"
-CONTROLS = ("uniform", "identity")  # attention without a choice of tokens
 UNRANKED: tuple[Kind, ...] = ("saturated", "not about attention")  # marks with which a task takes part in no average
 
 

@@ -8,13 +8,12 @@ from statistics import fmean
 
 from attnbench.analysis.samples import is_trial, single
 from attnbench.analysis.settings import SETTING, Setting, setting_of
-from attnbench.spec.protocol import PROTOCOLS
+from attnbench.spec.protocol import NEWEST, PROTOCOLS
 from attnbench.stats.tuning import Plateau, plateau
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
 _OF_CELL = ("rate", "test_seq_len")  # axes of a setting that its trials do not share
-TOLERANCE = {"accuracy": 0.01, "bits_per_byte": 0.05}  # of a plateau, where the protocol names none
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ def trials_by_setting(records: Iterable[Record], label: Callable[[Record], str])
 
 def tried(trials: Trials, record: Record, metric: str) -> dict[str, Tried]:
     """What the trials in a record's setting show of a metric, by label."""
-    rules = PROTOCOLS.get(record.spec.protocol)
-    tolerance = (rules.margins if rules else {}).get(metric) or TOLERANCE.get(metric, 0.0)
+    tolerance = PROTOCOLS.get(record.spec.protocol, NEWEST).margins.get(metric) or NEWEST.margins.get(metric, 0.0)
     found = {}
     for label, mine in trials.get(_shared(record), {}).items():
         values: dict[float, list[float]] = {}

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.analysis.entries import Entry, Lookup
+from attnbench.analysis.samples import BASELINE
 from attnbench.stats import Interval, within
 from attnbench.stats.crossed import Difference, crossed_difference, crossed_mean, higher, least_variance
 from attnbench.stats.learning_resolution import resolution_of_scores
 from attnbench.store.metrics import RESULTS, higher_is_better
 
-BASELINE = "softmax"
 BLOCKS, ASKED = "_by_block", "asked_by_block"
 READ = (*RESULTS, *(f"{metric}{BLOCKS}" for metric in RESULTS), ASKED)  # metrics from which scores are made
 

@@ -2,100 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attnbench.analysis.frontiers import frontiers
 from attnbench.analysis.labels import Labels
 from attnbench.analysis.overall import Aggregate, task_ranks
-from attnbench.analysis.ranking import RESOLUTION, What, rankings
+from attnbench.analysis.ranking import What, rankings
 from attnbench.analysis.scaling import Cost, SeriesOf, crossovers_of, growth_of, series_of
-from attnbench.analysis.settings import ALONG, SETTING, Setting, as_texts, bench_of, setting_of, without
-from attnbench.analysis.unverified import UNVERIFIED
+from attnbench.analysis.settings import ALONG, SETTING, Setting, bench_of, setting_of, without
+from attnbench.analysis.standing import AveragePlace, Crossing, Growth, Standing, by_setting, is_missing, resolution_of_row, standing_of
 from attnbench.spec.protocol import PROTOCOLS
-from attnbench.stats import CONFIDENCE, Interval, Resolution, rank_ranges
-from attnbench.store.metrics import higher_is_better
+from attnbench.stats import Interval, Resolution, rank_ranges
 from attnbench.store.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A mechanism's place in a setting.
-
-    rank: the first and last rank that it could have, or None; ties: the labels it cannot be told from; why: the reason for no rank.
-    metric, interval: what it is ranked by; a time is ranked by `softmax_ratio`, its seconds over softmax's own, where it can be.
-    seconds: of a time, the seconds themselves; None where they do not count. processes: in how many processes it was measured.
-    apart: what of the row is not of the table's main session or commit ("of session X", "1 of 3 processes of commit Y"); None where all is.
-    notes: what a reader must know beside the number, each a sentence without its full stop ("launch-bound: ...").
-    implementation: the mechanism's code on that device, "tuned", "compiled" or "reference"; "" where the record does not say.
-    """
-
-    rank: tuple[int, int] | None
-    ties: tuple[str, ...]
-    metric: str
-    interval: Interval | None
-    why: str | None
-    processes: int = 1
-    apart: str | None = None
-    notes: tuple[str, ...] = ()
-    seconds: Interval | None = None
-    implementation: str = ""
-
-    def ahead_of(self, other: Standing) -> bool:
-        """Whether this one is better, where a test tells the two apart: the larger accuracy is better, else the smaller value."""
-        if self.interval is None or other.interval is None:
-            return False
-        return (self.interval.value > other.interval.value) == higher_is_better(self.metric)
-
-    @property
-    def flagged(self) -> bool:
-        return bool(self.why and self.why.startswith("flagged: "))
-
-    @property
-    def counts(self) -> bool:
-        """Whether its number may be set beside others: of a disturbed or an unverified cell it may not."""
-        return not self.flagged and not (self.why or "").startswith(UNVERIFIED)
-
-
-@dataclass(frozen=True)
-class Growth:
-    """How a cost grows with the size.
-
-    exponent: the slope over the longest sizes, None where there is none; why: the reason for that. sizes, smallest, largest: the number and
-    range of the sizes it was fitted to; claimed: the exponent that the mechanism claims, None where it claims none.
-    """
-
-    exponent: Interval | None
-    sizes: int
-    smallest: float
-    largest: float
-    claimed: float | None
-    why: str | None = None
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """From which size on a mechanism costs less than a baseline.
-
-    found: "crosses", "always", "never", "undecided", or "" where too few sizes were measured.
-    """
-
-    found: str
-    size: Interval
-    smallest: float  # size at which both were measured
-
-
-@dataclass(frozen=True)
-class AveragePlace:
-    """A mechanism's average rank over tasks, and the first and last place that it could have."""
-
-    rank: float
-    range: tuple[int, int]
 
 
 class Standings:
@@ -141,10 +64,10 @@ class Standings:
         if (what, track) not in self._growths:
             found: dict[Setting, dict[str, Growth]] = {}
             axes = [name for name in SETTING[track] if name != ALONG[track]]
-            for key, row in _rows(growth_of(self._series(what, track), what, track), axes):
-                exponent = None if _missing(row["value"]) else Interval(row["value"], row["low"], row["high"], 0.95)
-                claimed = None if _missing(row["claimed"]) else row["claimed"]
-                why = None if _missing(row["why"]) else row["why"]
+            for key, row in by_setting(growth_of(self._series(what, track), what, track), axes):
+                exponent = None if is_missing(row["value"]) else Interval(row["value"], row["low"], row["high"], 0.95)
+                claimed = None if is_missing(row["claimed"]) else row["claimed"]
+                why = None if is_missing(row["why"]) else row["why"]
                 grown = Growth(exponent, row["sizes"], row["smallest"], row["largest"], claimed, why)
                 found.setdefault(key, {})[row["label"]] = grown
             self._growths[what, track] = found
@@ -156,9 +79,9 @@ class Standings:
         if (what, track) not in self._crossings:
             found: dict[Setting, dict[str, dict[str, Crossing]]] = {}
             axes = [name for name in SETTING[track] if name != ALONG[track]]
-            for key, row in _rows(crossovers_of(self._series(what, track), what, track), axes):
+            for key, row in by_setting(crossovers_of(self._series(what, track), what, track), axes):
                 size = Interval(row["value"], row["low"], row["high"], 0.95)
-                crossing = Crossing("" if _missing(row["found"]) else row["found"], size, row["smallest"])
+                crossing = Crossing("" if is_missing(row["found"]) else row["found"], size, row["smallest"])
                 found.setdefault(key, {}).setdefault(row["label"], {})[row["baseline"]] = crossing
             self._crossings[what, track] = found
         return self._crossings[what, track].get(self._without(record, ALONG[track]), {})
@@ -172,7 +95,7 @@ class Standings:
         """Whether each mechanism of the record's task setting is on the frontier, undecided or dominated, by label."""
         if against not in self._frontiers:
             found: dict[Setting, dict[str, str]] = {}
-            for key, row in _rows(frontiers(self._table, against, self._labels), SETTING["task"]):
+            for key, row in by_setting(frontiers(self._table, against, self._labels), SETTING["task"]):
                 found.setdefault(key, {})[row["label"]] = row["place"]
             self._frontiers[against] = found
         return self._frontiers[against].get(self._setting(record), {})
@@ -218,39 +141,10 @@ class Standings:
         for track, axes in SETTING.items():
             for what, table in rankings(self._table, track, self._labels).items():
                 places = found.setdefault(track, {}).setdefault(what, {})
-                for key, row in _rows(table, axes):
-                    places.setdefault(key, {})[row["label"]] = _standing(row)
-                    if what == "time" and (resolution := _resolution(row)):
+                for key, row in by_setting(table, axes):
+                    places.setdefault(key, {})[row["label"]] = standing_of(row)
+                    if what == "time" and (resolution := resolution_of_row(row)):
                         self._resolutions.setdefault(track, {})[key] = resolution
-                    if not _missing(row["half_width"]):
+                    if not is_missing(row["half_width"]):
                         self._half_widths[key] = row["half_width"]
         return found
-
-
-def _standing(row: Mapping[str, Any]) -> Standing:
-    rank = None if _missing(row["rank_low"]) else (int(row["rank_low"]), int(row["rank_high"]))
-    interval = None if _missing(row["value"]) else Interval(row["value"], row["low"], row["high"], row["confidence"])
-    own = None if _missing(row["seconds"]) else Interval(row["seconds"], row["seconds_low"], row["seconds_high"], CONFIDENCE)
-    if own and own.low == own.high:  # of one sample, which says nothing of its spread
-        own = replace(own, confidence=0.0)
-    why, apart = (None if _missing(row[name]) else row[name] for name in ("why", "apart"))
-    more = {"processes": row["records"], "apart": apart, "notes": row["notes"], "seconds": own, "implementation": row["implementation"]}
-    return Standing(rank, tuple(row["ties"]), row["metric"], interval, why, **more)
-
-
-def _resolution(row: Mapping[str, Any]) -> Resolution | None:
-    between, over_cells, processes = (row[name] for name in RESOLUTION)
-    return None if _missing(between) else Resolution(between, None if _missing(over_cells) else over_cells, int(processes))
-
-
-def _rows(table: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[Setting, dict[str, Any]]]:
-    """Yield every row with its setting as texts."""
-    columns = {name: table[name].tolist() for name in table.columns}
-    keys = zip(*(columns[name] for name in axes), strict=True)
-    values = zip(*columns.values(), strict=True)
-    for key, row in zip(keys, values, strict=True):
-        yield as_texts(key), dict(zip(columns, row, strict=True))
-
-
-def _missing(value: object) -> bool:
-    return value is None or value != value

@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from attnbench.claim import Claim, Decision, combined
-from attnbench.claims._findings import matches, power_text, told
-from attnbench.claims._leads import MARGINS, family
-from attnbench.claims._runs import COUNTED, FAMILIES, POLYNOMIALS, SEEDS, SOFTMAX, arms, families
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-PART = "byte language"
-
-
-def query(table: pd.DataFrame) -> pd.DataFrame:
-    return families(table, {"softmax": SOFTMAX, **POLYNOMIALS}, [PART])
-
-
-def decide(rows: pd.DataFrame) -> Decision:
-    found = {arm: family(rows, arm, "softmax") for arm in POLYNOMIALS}
-    return combined(map(matches, found.values())), f"ahead of softmax: {'; '.join(told(arm, of) for arm, of in found.items())}."
-
+from attnbench.claim import Claim
+from attnbench.claims._leads import MARGINS
+from attnbench.claims._polynomials import REPRODUCED, of_family
+from attnbench.claims._runs import COUNTED
 
 CLAIM = Claim(
     statement="Polynomial attention is comparable to or better than softmax attention at guessing masked bytes of a text.",
-    quote="… certain polynomials can serve as effective substitutes for softmax, achieving strong performance across transformer "
-    "applications …; in v1: … perform comparably or better than softmax across various computer vision and language tasks …",
-    citation="Saratchandran, Zheng, Ji, Zhang, Lucey 2024, Rethinking Attention: Polynomial Alternatives to Softmax in Transformers",
-    source="arXiv 2410.18613 v3",
     evaluated="Nothing like it: the paper has no language model, and as reported neither masking nor causal decoding.",
     rule=f"{COUNTED} Residual models. sotu_mlm, masked bytes. The difference in test bits per byte against a margin of "
-    f"{MARGINS['bits_per_byte']:g}. Reproduced: both x³/√N and x² with a learned scale are surely behind softmax by less than the margin, "
-    "if at all, at 5 %, one-sided, by Welch's test. Partly: one of them is, and the other surely behind by more. Not reproduced: both are "
-    "surely behind by more.",
-    power=power_text(SEEDS, tasks=len(FAMILIES[PART])),
-    arms=arms(("softmax", *POLYNOMIALS), places=len(FAMILIES[PART])),
-    query=query,
-    decide=decide,
+    f"{MARGINS['bits_per_byte']:g}. {REPRODUCED}",
     question=True,
+    **of_family("byte language"),
 )

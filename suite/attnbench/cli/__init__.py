@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from attnbench.cli import _axis_options as axis
+from attnbench.cli import _run_options as how
 from attnbench.cli._guarded import err, guarded
 
 app = typer.Typer(
@@ -43,32 +44,22 @@ def list_(
 @app.command()
 def run(
     context: typer.Context,
-    preset: Annotated[str, typer.Option("--preset", envvar="ATTNBENCH_PRESET", help="quick, standard, claims or full.")] = "quick",
+    preset: how.PresetName = "quick",
     track: Annotated[Names, typer.Option("--track", help="Only this track; may be repeated.")] = None,
     variant: Annotated[Names, typer.Option("--variant", help="Only this variant, by name or by path of its file; may be repeated.")] = None,
     task: Annotated[Names, typer.Option("--task", help="Only this task, by name or by path of its file; may be repeated.")] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="embedded, generated or hub, for tasks that have it; else what they have at hand.")
-    ] = None,
+    data: how.Data = None,
     device: Annotated[str, typer.Option("--device", envvar="ATTNBENCH_DEVICE", help="cpu or cuda.")] = "cpu",
     results: Results = RESULTS,
     timeout: Annotated[float, typer.Option("--timeout", min=1.0, help="Seconds a cell may take.")] = 600.0,
     rerun: Annotated[bool, typer.Option("--rerun", help="Measure finished cells again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
-    busy: Annotated[
-        bool, typer.Option("--busy", help="Do not wait until other programs leave the processors alone; what they disturb is marked.")
-    ] = False,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Trainings and checks side by side, one thread each; as many as cores if not given.")
-    ] = None,
+    busy: how.Busy = False,
+    jobs: how.Jobs = None,
     engine: Annotated[str, typer.Option("--engine", help="local, or ray: on the nodes of a Ray cluster.")] = "local",
-    address: Annotated[
-        str | None, typer.Option("--address", help="Of the Ray cluster: auto (the one of this machine), HOST:PORT, or local.")
-    ] = None,
+    address: how.Address = None,
     cell: Annotated[str | None, typer.Option("--cell", help="One cell, as its record's command gives it.")] = None,
-    retry: Annotated[
-        str | None, typer.Option("--retry", metavar="errors", help="Measure the chosen cells whose newest record is an error, no others.")
-    ] = None,
+    retry: how.Retry = None,
     mode: axis.Mode = None,
     seq_len: axis.SeqLen = None,
     num_heads: axis.NumHeads = None,
@@ -96,8 +87,12 @@ def run(
         preset=preset, tracks=tuple(track or ()), variants=tuple(variant or ()), tasks=tuple(task or ()), device=device, data=data,
         cell=cell, axes=axes,
     )  # fmt: skip
-    run_them = pilot if preset == PILOT and cell is None and not axes else sweep
-    raise typer.Exit(run_them(choice, results, timeout, rerun, dry_run, out, retry, busy, Where(engine, jobs, address)))
+
+    def run_them(chosen: Choice) -> int:
+        return sweep(chosen, results, timeout, rerun, dry_run, out, retry, busy, Where(engine, jobs, address))
+
+    is_pilot = preset == PILOT and cell is None and not axes
+    raise typer.Exit(pilot(choice, results, timeout, dry_run, out, run_them) if is_pilot else run_them(choice))
 
 
 @app.command()

@@ -12,7 +12,8 @@ from attnbench.analysis.number_format import count, digits, power_text, rank_tex
 from attnbench.analysis.samples import BASELINE, by_coverage, pooled, positive, status_word
 from attnbench.analysis.scaling import Cost
 from attnbench.analysis.settings import ALONG
-from attnbench.analysis.standings import Crossing, Growth, Standing, Standings
+from attnbench.analysis.standing import Crossing, Growth, Standing
+from attnbench.analysis.standings import Standings
 from attnbench.analysis.time_table import RATIO
 from attnbench.cli.terminal import new_table
 from attnbench.stats import Interval, Resolution

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from attnbench.analysis.labels import rates_text, threads_text
+from attnbench.analysis.learnt import learnt
 from attnbench.analysis.number_format import count, rank_text, seconds, size
 from attnbench.analysis.overall import Aggregate, lengths_text
-from attnbench.analysis.samples import over_seeds, reached_target, single, status_word
+from attnbench.analysis.samples import reached_target, single, status_word
 from attnbench.analysis.settings import BENCH
 from attnbench.analysis.standings import Standings
 from attnbench.analysis.task_metrics import metric_of
@@ -46,11 +47,11 @@ def task_table(rows: Sequence[Record], standings: Standings, label: Label) -> Ta
     ranks = {name: place.rank for name, place in standings.places("result", rows[0]).items()}
     for name, own in sorted(mechanisms.items(), key=lambda item: (ranks.get(item[0]) or LAST, item[0])):
         done = [record for record in own if single(record, metric.name) is not None]
-        learnt = over_seeds(done, metric.name)
-        if learnt is None:
+        found = learnt(standings, done, name, metric.name) if done else None
+        if found is None:
             table.add_row("–", name, Text(status_word(own[0]), style="yellow"))
             continue
-        mean, seeds = learnt
+        mean, seeds = found
         spread = "" if in_groups(seeds, learnable) or not mean.confidence else f" {metric.spread(mean)}"
         told = metric.over_seeds_text(mean, seeds, learnable) + spread
         table.add_row(rank_text(ranks.get(name)), name, told, *(of(done) for of in shown.values()))

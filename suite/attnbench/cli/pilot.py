@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +11,6 @@ from rich.table import Table
 
 from attnbench import registry
 from attnbench.analysis.task_metrics import METRICS
-from attnbench.cli.run import HERE, Where, sweep
 from attnbench.errors import BadInput
 from attnbench.runner.cell import resolve
 from attnbench.runner.finished import Finished
@@ -28,23 +27,14 @@ from attnbench.store.record import Record
 from attnbench.store.store import Store
 
 
-def pilot(
-    choice: Choice,
-    results: Path,
-    timeout_s: float,
-    rerun: bool,
-    dry_run: bool,
-    console: Console,
-    retry: str | None = None,
-    busy: bool = False,
-    where: Where = HERE,
-) -> int:
-    """Run the pilot until a budget is chosen for every task or none is left to try, and print what it shows; the exit code is `sweep`'s.
+def pilot(choice: Choice, results: Path, timeout_s: float, dry_run: bool, console: Console, run: Callable[[Choice], int]) -> int:
+    """Run the pilot until a budget is chosen for every task or none is left to try, and print what it shows; returns the exit code.
 
-    Every round runs the budgets that those before it ask for, as `sweep` does. An interrupted pilot goes on where it was.
+    Every round runs the budgets that those before it ask for. run: runs the cells of a choice, those that are not finished. An interrupted
+    pilot goes on where it was.
     """
-    if choice.variants or choice.data or rerun or retry:
-        raise BadInput("the pilot is of softmax on each task's own data; leave out --variant, --data, --rerun and --retry")
+    if choice.variants or choice.data:
+        raise BadInput("the pilot is of softmax on each task's own data; leave out --variant and --data")
     preset, tasks = presets.load(choice.preset), registry.by_stem("tasks", choice.tasks)
     grids = [grid for grid in preset.grids if isinstance(grid, PilotGrid)]
     held = set().union(*(grid.names for grid in grids))
@@ -56,7 +46,7 @@ def pilot(
         wanted = [run for task in shown for run in task.wanted]
         if not wanted or wanted == before:
             break
-        code = sweep(dataclasses.replace(choice, specs=tuple(wanted)), results, timeout_s, False, dry_run, console, None, busy, where)
+        code = run(dataclasses.replace(choice, specs=tuple(wanted)))
         if dry_run:
             console.print("These are the first budgets; a task whose result still grows is run with twice as many epochs, and so on.")
         if code or dry_run:

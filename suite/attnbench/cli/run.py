@@ -52,9 +52,6 @@ class Where:
     address: str | None = None
 
 
-HERE = Where()
-
-
 def sweep(
     choice: Choice,
     results: Path,
@@ -64,7 +61,7 @@ def sweep(
     console: Console,
     retry: str | None = None,
     busy: bool = False,
-    where: Where = HERE,
+    where: Where = Where(),
 ) -> int:
     """Run the chosen cells and return the exit code: 1 when a cell ended in error or incorrect, 130 on Ctrl-C, else 0.
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from attnbench import registry
 from attnbench.errors import BadInput, NotImportable
+from attnbench.spec import protocol
 from attnbench.spec.axes import Spec
 from attnbench.spec.construct import check_params, load_variant
 from attnbench.spec.plain import plain_params
-from attnbench.spec.tasks import load_task
+from attnbench.spec.tasks import data_of, load_task
 from attnbench.store.fingerprint import check_fingerprint, fingerprint
-from attnbench.tasks.loading import embedded
 from attnbench.workload import LONGER, Task
 
 Key = tuple[str, str]  # id and fingerprint of a cell
@@ -66,11 +66,12 @@ def resolve(spec: Spec, variants: Mapping[str, str] | None = None, tasks: Mappin
     variants, tasks: the files of those that are not registered, by name. A variant or task that cannot be imported, and a plug-in that
     declares something else than it should, give a cell that is refused, so that its record says so and the others are measured.
 
-    Raises BadInput for a name that is neither registered nor among these, for a file that can be imported and cannot be used, and for a
-    parameter that the variant does not have.
+    Raises BadInput for a name that is neither registered nor among these, for a protocol that there is not, for a file that can be imported
+    and cannot be used, and for a parameter that the variant or the task does not have.
     """
     variant_source = (variants or {}).get(spec.variant, spec.variant)
     task_source = None if spec.task is None else (tasks or {}).get(spec.task, spec.task)
+    protocol.load(spec.protocol)
     registry.check("variants", variant_source)
     refused, data, task_params = None, spec.data, spec.task_params
     defaults: Mapping[str, Any]
@@ -90,7 +91,7 @@ def resolve(spec: Spec, variants: Mapping[str, str] | None = None, tasks: Mappin
             refused = refused or _refusal(task_source, error)
         else:
             _check_form(task.at(spec.task_params or {}), spec)
-            data = _data(task, spec)
+            data = data_of(task, spec.data, str(spec.task))
             task_params = {name: value for name, value in (spec.task_params or {}).items() if task.params[name] != value} or None
     full = dataclasses.replace(spec, params={**defaults, **spec.params}, data=data, task_params=task_params)  # type: ignore[dict-item]
     return Cell(full, fingerprint(full, variant_source, task_source), variant_source, task_source, refused)
@@ -127,15 +128,6 @@ def _check_form(task: Task, spec: Spec) -> None:
             raise BadInput(
                 f"test_seq_len is {spec.test_seq_len}; {spec.task} has {task.seq_len} tokens, so give {' or '.join(map(str, lengths))}"
             )
-
-
-def _data(task: Task, spec: Spec) -> str:
-    """Source and fingerprint of a task's data."""
-    source = (spec.data or task.sources[0]).partition(":")[0]
-    if source not in task.sources:
-        raise BadInput(f"the data of {spec.task} are {' or '.join(task.sources)}, not {source!r}; choose with --data")
-    version = {"embedded": embedded.data_fingerprint(task.files), "hub": task.hub}.get(source)
-    return f"{source}:{version}" if version else source
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from attnbench.spec import protocol
 from attnbench.spec.axes import Spec
 from attnbench.store import environment, hardware
 from attnbench.store.facts import APART
@@ -61,7 +62,7 @@ def threads_of(spec: Spec) -> int:
 
     With one, a run gives the same accuracy beside others, and on every machine with the same torch and instructions.
     """
-    return environment.physical_cores() if spec.is_timed else 1
+    return environment.physical_cores() if spec.is_timed else protocol.load(spec.protocol).threads or 1
 
 
 def facts(spec: Spec) -> dict[str, object]:

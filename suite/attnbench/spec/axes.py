@@ -112,7 +112,7 @@ class Spec:
     def axes(self) -> dict[str, Any]:
         """Every axis by name, as plain JSON values."""
         task_params = None if self.task_params is None else dict(self.task_params)
-        return {**dataclasses.asdict(self), "params": dict(self.params), "task_params": task_params}
+        return {**{name: getattr(self, name) for name in _DEFAULTS}, "params": dict(self.params), "task_params": task_params}
 
     def chosen(self) -> dict[str, Any]:
         """The axes that differ from their defaults; a default may therefore never change."""

@@ -61,7 +61,8 @@ def checked(spec: Spec) -> dict[str, Any]:
 
     Raises BadInput for a value that its axis or its track cannot have.
     """
-    found = _choices(spec) | _numbers(spec)
+    _check_choices(spec)
+    found = _numbers(spec)
     defaults = {f.name: f.default for f in fields(spec)}
     for name in AT_LEAST_ONE:
         value = getattr(spec, name)
@@ -77,7 +78,8 @@ def checked(spec: Spec) -> dict[str, Any]:
     return found
 
 
-def _choices(spec: Spec) -> dict[str, Any]:
+def _check_choices(spec: Spec) -> None:
+    """Raise BadInput for a value that is none of its axis's."""
     for name, allowed in _ALLOWED.items():
         value = getattr(spec, name)
         if value not in allowed and not (value is None and name == "block"):
@@ -89,10 +91,10 @@ def _choices(spec: Spec) -> dict[str, Any]:
         value = getattr(spec, name)
         if (value is not None or name in ("variant", "protocol")) and not is_name(value):
             raise BadInput(f"{name} is {shown(value)}; it must be a text of one line, not empty, without control characters")
-    return {}
 
 
 def _numbers(spec: Spec) -> dict[str, Any]:
+    """The numbers that are to be written as floats. Raises BadInput for one that its axis cannot have."""
     if type(spec.seed) is not int or not -WHOLE <= spec.seed < WHOLE:
         raise BadInput(f"seed is {shown(spec.seed)}; it must be a whole number of 64 bits")
     found = {}
@@ -109,6 +111,7 @@ def _numbers(spec: Spec) -> dict[str, Any]:
 
 
 def _heads(spec: Spec) -> dict[str, Any]:
+    """As many key-value heads as heads are written as none said. Raises BadInput for a number that does not divide that of the heads."""
     if spec.num_kv_heads == spec.num_heads:
         return {"num_kv_heads": None}
     if spec.num_kv_heads is not None and spec.num_heads % spec.num_kv_heads:

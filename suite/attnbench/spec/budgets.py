@@ -1,7 +1,7 @@
-"""The budget of every task: how many epochs a run has, chosen once by the pilot, softmax alone, before anything else was measured.
+"""The budget of every task: how many epochs a run has, as the pilot, softmax alone, chose it.
 
-What chose them: `attnbench run --preset pilot`, by the rule of the protocol (stats/budget.py); its records are in the store. A task that is
-not named here has the epochs that it declares.
+`attnbench run --preset pilot` prints what belongs here, by the rule of the protocol (stats/budget.py). A task that is not named has the
+epochs that it declares. It has to stand before anything else of the protocol is measured for a table or a claim.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-# Epochs by task, see key_of, of the small sizes.
+# Epochs by task, see key_of, of the small sizes. Empty until the pilot has run.
 CHOSEN: Mapping[str, int] = MappingProxyType({})
 
 

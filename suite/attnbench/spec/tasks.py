@@ -8,6 +8,7 @@ from typing import Any
 from attnbench import registry
 from attnbench.errors import BadInput
 from attnbench.spec.axes import Spec
+from attnbench.tasks.loading import embedded
 from attnbench.workload import Task
 
 
@@ -25,3 +26,16 @@ def load_task(name: str, params: Mapping[str, Any] | None = None) -> Task:
 def task_of(spec: Spec, source: str | None = None) -> Task:
     """The task of a spec. source: the path of its file, if it is not registered."""
     return load_task(source or str(spec.task), spec.task_params)
+
+
+def data_of(task: Task, wanted: str | None, name: str) -> str:
+    """Source and fingerprint of a task's data, as a spec has them. wanted: the source, the task's first if None; a fingerprint behind it is
+    left aside. name: of the task.
+
+    Raises BadInput for a source that the task does not have.
+    """
+    source = (wanted or task.sources[0]).partition(":")[0]
+    if source not in task.sources:
+        raise BadInput(f"the data of {name} are {' or '.join(task.sources)}, not {source!r}; choose with --data")
+    version = {"embedded": embedded.data_fingerprint(task.files), "hub": task.hub}.get(source)
+    return f"{source}:{version}" if version else source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnbench.analysis.samples import positive
-from attnbench.analysis.standings import Standing
+from attnbench.analysis.standing import Standing
 from attnbench.analysis.time_table import RATIO
 from attnbench.analysis.times import BY_TURNS
 from attnbench.stats import Interval, ratio_interval

@@ -6,6 +6,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Literal
 
+from attnbench.analysis.learnt import learnt
 from attnbench.analysis.rates import tried
 from attnbench.analysis.samples import over_seeds, reached_target, values
 from attnbench.analysis.task_metrics import Metric, metric_of
@@ -61,7 +62,7 @@ def seeds_chart(results: Results, group: Group) -> Chart | None:
     learnable = metric.learnable(group.records)
     rows: list[Row] = []
     for label, mine in by_label(results, group.records).items():
-        found = over_seeds(mine, metric.name)
+        found = learnt(results.standings, mine, label, metric.name)
         if found:
             mean, seeds = found
             rows.append((label, results.styles[mine[0].spec.variant], None if in_groups(seeds, learnable) else mean, seeds))
@@ -94,9 +95,9 @@ def pareto(results: Results, group: Group, against: Against) -> Chart | None:
     places = results.standings.frontier(against, group.records[0])
     lines = []
     for label, mine in by_label(results, group.records).items():
-        learnt, spent = over_seeds(mine, metric.name), [x for r in mine if r.status == "ok" for x in values(r, cost)]
-        if learnt and spent and median(spent) > 0:
-            mean, place = learnt[0], places.get(label, "")
+        reached, spent = learnt(results.standings, mine, label, metric.name), [x for r in mine if r.status == "ok" for x in values(r, cost)]
+        if reached and spent and median(spent) > 0:
+            mean, place = reached[0], places.get(label, "")
             low, high = (mean.low, mean.high) if mean.confidence else (None, None)
             point = Point(median(spent), mean.value, low, high, f" · {place}" if place else "", place == "dominated")
             lines.append(Line(label, results.styles[mine[0].spec.variant], [point]))

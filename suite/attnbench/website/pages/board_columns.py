@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from attnbench.analysis.number_format import plain, rank_text, seconds, two_digit_percent
 from attnbench.analysis.overall import Aggregate, lengths_text
 from attnbench.analysis.samples import positive, single
-from attnbench.analysis.standings import AveragePlace
+from attnbench.analysis.standing import AveragePlace
 from attnbench.store.record import Record
 from attnbench.website.groups import BENCH_AXES, axes
 from attnbench.website.results import Results

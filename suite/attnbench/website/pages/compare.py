@@ -8,7 +8,7 @@ from typing import Any
 from attnbench.analysis.number_format import digits, rank_text, ratio, seconds, size
 from attnbench.analysis.ranking import What
 from attnbench.analysis.samples import BASELINE
-from attnbench.analysis.standings import Standing
+from attnbench.analysis.standing import Standing
 from attnbench.analysis.task_metrics import metric_of
 from attnbench.stats import Resolution
 from attnbench.store.metrics import higher_is_better

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from attnbench.analysis.leaders import fastest_by_size
 from attnbench.analysis.number_format import digits
 from attnbench.analysis.samples import BASELINE
-from attnbench.analysis.standings import Standing
+from attnbench.analysis.standing import Standing
 from attnbench.store.record import Record
 from attnbench.website.groups import MODES, Group
 from attnbench.website.links import machine_href, variant_file

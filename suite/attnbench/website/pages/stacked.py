@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from attnbench.analysis.samples import BASELINE
-from attnbench.analysis.standings import Standing
+from attnbench.analysis.standing import Standing
 from attnbench.analysis.task_metrics import GROUPED, Metric, metric_of
 from attnbench.stats import in_groups
 from attnbench.store.record import Record
@@ -44,7 +44,7 @@ def stack(group: Group) -> tuple[str, int, tuple[str, ...]]:
 def _view(results: Results, axes: tuple[Axis, ...], groups: Sequence[Group], title: str) -> View:
     metric = metric_of([record for group in groups for record in group.records])
     seeds = [by_label(results, group.records) for group in groups]
-    means = [means_of(found, metric) for found in seeds]
+    means = [means_of(results, found, metric) for found in seeds]
     learnable = [metric.learnable(group.records) for group in groups]
     told = _differing([recipe(group.records[0].spec) for group in groups])
     columns = [Column("Variant", kind="text")]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from attnbench.analysis.labels import epochs_text, rates_text, threads_text
+from attnbench.analysis.learnt import learnt
 from attnbench.analysis.number_format import count, power_text, rank_text, ratio, seconds, size
 from attnbench.analysis.samples import BASELINE, is_trial, over_seeds, positive, single, values
 from attnbench.analysis.task_metrics import metric_of
@@ -185,10 +186,10 @@ def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], n
     for group in groups:
         for label, records in by_label(results, group.by_variant[name]).items():
             metric, first = metric_of(group.records), records[0]
-            found, place = over_seeds(records, metric.name), results.standings.places("result", first).get(label)
+            found, place = learnt(results.standings, records, label, metric.name), results.standings.places("result", first).get(label)
             told = [axis.label for axis in group.axes if axis.name != "task" and axis not in bench and not axis.usual]
             setting = ", ".join(told) + (f" · {label}" if label != name else "")
-            head = [Cell(str(first.spec.task), kind="head"), Cell(clip(setting, 200), kind="text wide")]
+            head = [Cell(first.spec.task_label(), kind="head"), Cell(clip(setting, 200), kind="text wide")]
             if found is None:
                 rows.append([*head, status_cell(first, len(columns) - 2)])
                 continue

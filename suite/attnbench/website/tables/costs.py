@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from attnbench.analysis.number_format import digits, ratio, seconds, size
 from attnbench.analysis.samples import BASELINE, positive
-from attnbench.analysis.standings import Standing
+from attnbench.analysis.standing import Standing
 from attnbench.stats import Interval
 from attnbench.store.record import Record
 from attnbench.website.links import cell_href

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnbench.analysis.scaling import BASELINES, Cost
-from attnbench.analysis.standings import Crossing, Growth
+from attnbench.analysis.standing import Crossing, Growth
 from attnbench.store.record import Record
 from attnbench.website.results import Results
 from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, common_lengths, exponent_cell, variant_cell

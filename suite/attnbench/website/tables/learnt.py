@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from attnbench.analysis.labels import rate_text, rates_text
+from attnbench.analysis.learnt import learnt
 from attnbench.analysis.number_format import count, percent, plain, seconds, size
 from attnbench.analysis.rates import Tried, tried
 from attnbench.analysis.samples import least_trusted, over_seeds, reached_target, single
-from attnbench.analysis.standings import Standing
+from attnbench.analysis.standing import Standing
 from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.analysis.training_time import TIMED_ON
 from attnbench.stats import Interval, in_groups
@@ -54,7 +55,7 @@ def learnt_table(results: Results, group: Group) -> Table:
     metric = metric_of(group.records)
     seeds = by_label(results, group.records)
     places = results.standings.places("result", group.records[0])
-    means = {label: (_interval(places.get(label), mean), values) for label, (mean, values) in means_of(seeds, metric).items()}
+    means = means_of(results, seeds, metric)
     rate_was_chosen = group.records[0].spec.lr_grid is not None
     tuned = tried(results.trials, group.records[0], metric.name) if rate_was_chosen else {}
     more = [of for of in _more(metric) if any(single(record, of[0]) is not None for record in group.records)]
@@ -116,11 +117,6 @@ def learnt_table(results: Results, group: Group) -> Table:
     return Table(f"Task · {group.title}", columns, [row(r) for r in shown], tuple(note for note in notes if note), data)
 
 
-def _interval(place: Standing | None, mean: Interval) -> Interval:
-    """The mean over seeds with the interval by which it is ranked, if it is."""
-    return place.interval if place and place.rank and place.interval else mean
-
-
 def _more(metric: Metric) -> list[tuple[str, str, str]]:
     """What else may be tested, by its name in a record, title and what stands below it."""
     longer = [(f"{metric.name}_at_{factor}x", f"At {factor}×", "the length") for factor in (2, 4)]
@@ -169,9 +165,10 @@ def _data(
     return found
 
 
-def means_of(seeds: dict[str, list[Record]], metric: Metric) -> Means:
+def means_of(results: Results, seeds: dict[str, list[Record]], metric: Metric) -> Means:
     """Mean, interval and seeds of the metric on the test part, by label, for the mechanisms that have one."""
-    return {label: found for label, records in seeds.items() if (found := over_seeds(records, metric.name))}
+    found = {label: learnt(results.standings, records, label, metric.name) for label, records in seeds.items()}
+    return {label: of for label, of in found.items() if of}
 
 
 def _target_cell(records: Sequence[Record]) -> Cell:

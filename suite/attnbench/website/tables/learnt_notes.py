@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from attnbench.analysis.marks import Mark, marks_of
-from attnbench.analysis.standings import Standing
+from attnbench.analysis.standing import Standing
 from attnbench.analysis.task_metrics import Metric
 from attnbench.store.record import Record
 from attnbench.website.groups import Group

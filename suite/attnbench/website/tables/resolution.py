@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnbench.analysis.number_format import two_digit_percent
-from attnbench.analysis.standings import Standing
+from attnbench.analysis.standing import Standing
 from attnbench.analysis.times import BY_TURNS
 from attnbench.stats import Interval, Resolution
 from attnbench.website.tables.table import Word

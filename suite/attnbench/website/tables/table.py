@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from attnbench.analysis.number_format import digits, power_text, rank_text, short_count
 from attnbench.analysis.samples import status_word
-from attnbench.analysis.standings import Growth, Standing
+from attnbench.analysis.standing import Growth, Standing
 from attnbench.stats import Interval
 from attnbench.store.record import Record
 from attnbench.website.links import cell_href, variant_file

@@ -1,0 +1,41 @@
+"""What the claims share that polynomial attention learns as well as softmax attention: one for each family of tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attnbench.claim import Decision, combined
+from attnbench.claims._findings import matches, power_text, told
+from attnbench.claims._leads import family
+from attnbench.claims._runs import FAMILIES, POLYNOMIALS, SEEDS, SOFTMAX, arms, families
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPRODUCED = (
+    "Reproduced: both x³/√N and x² with a learned scale are surely behind softmax by less than the margin, if at all, at 5 %, one-sided, "
+    "by Welch's test. Partly: one of them is, and the other surely behind by more. Not reproduced: both are surely behind by more."
+)
+
+
+def decide(rows: pd.DataFrame) -> Decision:
+    found = {arm: family(rows, arm, "softmax") for arm in POLYNOMIALS}
+    return combined(map(matches, found.values())), f"ahead of softmax: {'; '.join(told(arm, of) for arm, of in found.items())}."
+
+
+def of_family(part: str) -> dict[str, Any]:
+    """The fields of a claim on one of FAMILIES: what the paper says, and what is compared and how."""
+
+    def query(table: pd.DataFrame) -> pd.DataFrame:
+        return families(table, {"softmax": SOFTMAX, **POLYNOMIALS}, [part])
+
+    return {
+        "quote": "… certain polynomials can serve as effective substitutes for softmax, achieving strong performance across transformer "
+        "applications …; in v1: … perform comparably or better than softmax across various computer vision and language tasks …",
+        "citation": "Saratchandran, Zheng, Ji, Zhang, Lucey 2024, Rethinking Attention: Polynomial Alternatives to Softmax in Transformers",
+        "source": "arXiv 2410.18613 v3",
+        "power": power_text(SEEDS, tasks=len(FAMILIES[part])),
+        "arms": arms(("softmax", *POLYNOMIALS), places=len(FAMILIES[part])),
+        "query": query,
+        "decide": decide,
+    }
