@@ -56,13 +56,13 @@ def running(results: Path, *arguments: str, grid: str = TINY) -> Iterator[tuple[
             process.kill()
 
 
-def marked(mark: str) -> list[psutil.Process]:
-    """The processes of a run that are alive."""
+def marked(mark: str) -> list[str]:
+    """The commands of a run's processes that are alive: no process is handed out, since it may end before it is asked."""
     found = []
     for process in psutil.process_iter():
         try:
             if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
+                found.append(" ".join(process.cmdline()))
         except (psutil.NoSuchProcess, psutil.AccessDenied):  # gone meanwhile, or another user's
             continue
     return found
