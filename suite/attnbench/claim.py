@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from attnbench.analysis.settings import BENCH as BENCH  # never mixed in one judgement
 from attnbench.analysis.settings import comparable, needed_rows, usual
 from attnbench.errors import BadInput
+from attnbench.spec import protocol as protocols
 from attnbench.store.metrics import is_time
 
 if TYPE_CHECKING:
@@ -133,6 +134,14 @@ def combined(verdicts: Iterable[Verdict]) -> Verdict:
     if len(found) == 1:
         return found.pop()
     return "partly" if "partly" in found or {"reproduced", "not reproduced"} <= found else "inconclusive"
+
+
+def protocol(name: str) -> protocols.Protocol:
+    """The protocol of a name, a date, whose runs a rule counts: a rule names one, since the newest is another some day.
+
+    Raises BadInput where there is none.
+    """
+    return protocols.load(name)
 
 
 def measured(table: pd.DataFrame, track: str, metric: str, by_timing: bool = False, **where: object) -> pd.DataFrame:

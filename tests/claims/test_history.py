@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from attnbench.analysis import commits
 from attnbench.claims import _history
 from attnbench.claims._history import standing_of
 from attnbench.claims._judge import judge
@@ -107,8 +108,8 @@ def test_what_a_rule_takes_from_a_shared_module_is_part_of_it(repository: Path, 
 def test_git_is_asked_once_for_each_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = commit(repository, mine=RULE, other=RULE)
     asked: list[object] = []
-    real = _history.result_of
-    monkeypatch.setattr(_history, "result_of", lambda command, **given: asked.append(command) or real(command, **given))
+    real = commits.result_of
+    monkeypatch.setattr(commits, "result_of", lambda command, **given: asked.append(command) or real(command, **given))
     for name in ("mine", "other", "mine"):
         assert standing_of(repository / f"{name}.py", [(first, False)] * 1000)[0] == "confirmatory"
     assert len(asked) == 1

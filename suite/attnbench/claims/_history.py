@@ -8,17 +8,14 @@ git history. Then it is exploratory, and why is said.
 from __future__ import annotations
 
 import ast
-import hashlib
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 from attnbench import registry
+from attnbench.analysis.commits import content_name, content_names
 from attnbench.claim import Standing
 from attnbench.errors import AttnbenchError
-from attnbench.store.probe import result_of
 
 _SHARED = "attnbench.claims._"  # how the names of modules begin that claims share
 _JUDGE = ("_judge", "_history", "_untested")  # which hold no rule
@@ -69,35 +66,11 @@ def _rule_files(file: Path) -> list[Path]:
 
 def _why_other(file: Path, commit: str) -> str | None:
     """Why a file is not shown to have had its text at a commit; None where it had."""
-    blobs, said = _blobs_of(file.parent, commit)
-    if blobs is None:
+    names, said = content_names(file.parent, commit)
+    if names is None:
         return f"The text of {file.name} at commit {commit[:7]}, which measured a record, is not known: {said}."
-    if file.name not in blobs:
+    if file.name not in names:
         return f"{file.name} did not exist at commit {commit[:7]}, which measured a record."
-    if blobs[file.name] != _blob(file.read_bytes(), len(blobs[file.name])):
+    if names[file.name] != content_name(file.read_bytes(), len(names[file.name])):
         return f"{file.name} had another text at commit {commit[:7]}, which measured a record."
     return None
-
-
-def _blob(content: bytes, digits: int) -> str:
-    """The name that git gives to a file's content: SHA-256 where names have 64 digits, else SHA-1."""
-    kind = hashlib.sha256 if digits == 64 else hashlib.sha1
-    return kind(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-@cache
-def _blobs_of(folder: Path, commit: str) -> tuple[Mapping[str, str] | None, str]:
-    """The files of a folder at a commit with the names of their contents; None, and what git said, where it does not know.
-
-    One call of git for each commit and folder: thousands of records come from a few commits.
-    """
-    command = ["git", "--no-optional-locks", "-C", str(folder), "-c", "core.quotePath=off", "ls-tree", commit]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {"LC_ALL": "C"}
-    succeeded, printed = result_of(command, environment=environment)
-    if succeeded:
-        entries = [entry.partition("\t") for entry in printed.splitlines()]
-        return {name: head.split()[2] for head, _, name in entries}, ""
-    if succeeded is None:
-        return None, "git is not installed, or gives no answer"
-    complaint = " ".join(result_of(command, environment=environment, errors=True)[1].split())[:200].rstrip(".")
-    return None, complaint or "git failed without a word"

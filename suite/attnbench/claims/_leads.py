@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attnbench.spec.protocol import NEWEST
+from attnbench.claims._runs import PROTOCOL
 from attnbench.stats import Difference, crossed_difference, family_difference, least_variance
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MARGINS = NEWEST.margins
+MARGINS = PROTOCOL.margins
 
 
 def difference(rows: pd.DataFrame, arm: str, other: str, share: float = 1.0) -> Difference:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnbench.claim import Verdict, join, measured
-from attnbench.claims._runs import Mechanism, newest_only, tokens_of
-from attnbench.spec.protocol import NEWEST
+from attnbench.claims._runs import PROTOCOL, Mechanism, counted_only, tokens_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +22,9 @@ def in_training(table: pd.DataFrame, curve: str, mechanisms: Mapping[str, Mechan
     """
     prefix = f"curve.{curve}_layer_"
     metrics: Sequence[str] = sorted({str(name) for name in table["metric"].dropna().unique() if str(name).startswith(prefix)})
-    table = newest_only(table, ["row_tokens", *metrics])
+    table = counted_only(table, ["row_tokens", *metrics])
     labels = tuple(each.label for each in mechanisms.values())
-    asked_for = {"protocol": NEWEST.name, "dtype": "float32", "label": labels, **where}
+    asked_for = {"protocol": PROTOCOL.name, "dtype": "float32", "label": labels, **where}
     parts = []
     for metric in metrics or ["row_tokens"]:  # without a curve there are failed runs to see
         rows = measured(table, "task", metric, **asked_for)  # type: ignore[arg-type]

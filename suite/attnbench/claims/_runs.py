@@ -1,6 +1,6 @@
-"""Training runs by the newest protocol that claims compare: which count, and what they scored.
+"""Training runs that claims compare: which count, and what they scored.
 
-Counted are tuned runs of protocol.NEWEST, with as many seeds as it asks of a claim. Of several budgets or shapes of a task, the one in
+Counted are tuned runs of PROTOCOL, with as many seeds as it asks of a claim. Of several budgets or shapes of a task, the one in
 which all arms have most seeds counts, then the longest. A run that diverged has learnt nothing: it counts as the share of the most frequent
 answer, or as the bits of knowing how frequent each is.
 """
@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnbench.analysis.settings import TUNED
-from attnbench.claim import BENCH, ROW, Arm, join, measured
-from attnbench.spec.protocol import NEWEST
-from attnbench.store.metrics import higher_is_better
+from attnbench.analysis.task_metrics import METRICS
+from attnbench.claim import BENCH, ROW, Arm, join, measured, protocol
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SEEDS = NEWEST.claim_seeds
+PROTOCOL = protocol("2026-12")  # never the newest: that would be another rule some day
+SEEDS = PROTOCOL.claim_seeds
 NOTHING = {"accuracy": "majority_share", "bits_per_byte": "unigram_bits"}  # what is scored without having learnt anything
 _READ = ("causal", "task", "task_params", "label", "init_norm", "metric", "session", "started_at", "attnbench_commit", "dirty")
 _RECIPE = ("num_layers", "epochs", "batch_size", "num_heads", "head_dim", "data")
-COUNTED = f"Tuned runs of protocol {NEWEST.name} with {SEEDS} seeds of every arm; of several budgets or shapes the longest that all have."
+COUNTED = f"Tuned runs of protocol {PROTOCOL.name} with {SEEDS} seeds of every arm; of several budgets or shapes the longest that all have."
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ def runs(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], tasks: Sequen
     in place of the test metric, "at_2x" for longer sequences. where: see `measured`; the values of an axis by which mechanisms differ are
     given there too.
     """
-    table = newest_only(table, [name for on in tasks for name in _read(on, of)])
-    where = {"protocol": NEWEST.name, "rate": TUNED, "label": tuple({each.label for each in mechanisms.values()}), **where}
+    table = counted_only(table, [name for on in tasks for name in _read(on, of)])
+    where = {"protocol": PROTOCOL.name, "rate": TUNED, "label": tuple({each.label for each in mechanisms.values()}), **where}
     found = []
     for metric in dict.fromkeys(on.metric for on in tasks):
         alike = [on for on in tasks if on.metric == metric]
         rows = _filled(table, alike[0], of, {**where, "task": tuple(on.task for on in alike)})
         label, place = (rows[name].fillna("").to_numpy() for name in ("label", "task_params"))
-        rows = rows.assign(better=1.0 if higher_is_better(metric) else -1.0, task_metric=metric)
+        rows = rows.assign(better=1.0 if METRICS[metric].more_is_better else -1.0, task_metric=metric)
         for on, (name, mechanism) in itertools.product(alike, mechanisms.items()):
             mine = (label == mechanism.label) & (rows["task"] == on.task).to_numpy() & (place == on.difficulty)
             mine &= (rows["init_norm"] == mechanism.axes.get("init_norm", 1.0)).to_numpy()
@@ -88,7 +88,7 @@ def runs(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], tasks: Sequen
 
 def families(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], parts: Iterable[str], **where: Any) -> pd.DataFrame:
     """The runs of mechanisms on the tasks of some families, each in one budget and shape, with the family in the column part."""
-    table = newest_only(table, [name for part in parts for on in FAMILIES[part] for name in _read(on)])  # once for all
+    table = counted_only(table, [name for part in parts for on in FAMILIES[part] for name in _read(on)])  # once for all
     found = [runs(table, mechanisms, FAMILIES[part], block="residual", **where).assign(part=part) for part in parts]
     return join([one_recipe(rows, list(mechanisms)) for rows in found])
 
@@ -98,9 +98,9 @@ def tokens_of(table: pd.DataFrame, rows: pd.DataFrame) -> list[float]:
     return _first(table, "row_tokens", rows)
 
 
-def newest_only(table: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
-    """The rows of training runs by the newest protocol that hold one of these metrics, or have failed: a small part of a large table."""
-    mine = ((table["track"] == "task") & (table["protocol"] == NEWEST.name)).to_numpy()
+def counted_only(table: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
+    """The rows of training runs by PROTOCOL that hold one of these metrics, or have failed: a small part of a large table."""
+    mine = ((table["track"] == "task") & (table["protocol"] == PROTOCOL.name)).to_numpy()
     return table[mine & (table["metric"].isin(set(metrics)) | (table["status"] != "ok")).to_numpy()]
 
 
