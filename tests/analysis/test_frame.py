@@ -69,7 +69,7 @@ def test_values_are_medians_and_stand_beside_their_own_samples(results: Path) ->
 def test_what_is_missing_is_missing_in_every_type_of_column(results: Path) -> None:
     Store(results).append(make_record(environment={}))
     row = attnbench.load(results).iloc[0]
-    axes = ["num_kv_heads", "block", "num_layers", "task", "task_params", "lr", "lr_grid", "test_seq_len"]
+    axes = ["num_kv_heads", "block", "num_layers", "task", "task_params", "lr", "lr_grid", "test_seq_len", "tuned_epochs"]
     missing = [*axes, "reason", "stage", "attnbench_commit", "torch", "architecture", "threads", "gpu", "timing", "implementation"]
     missing += ["dirty", "not_compared", "drift", "clock"]
     assert row[missing].isna().all()

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from attnbench import registry
-from attnbench.claim import BENCH, Verdict, combined
+from attnbench.claim import BENCH, Verdict, combined, join
 from attnbench.claims._findings import ahead, differs, matches
 from attnbench.claims._judge import judge
+from attnbench.claims._runs import TWICE
 from attnbench.spec.protocol import FIRST
 from attnbench.stats import Difference
 from helpers.claim_data import PLANTED, TRAINED, claim, table_of
@@ -42,6 +43,28 @@ def test_a_claim_is_partly_so_where_one_bench_reproduces_it_and_another_does_not
     found = judge(claim(name), pd.concat([table_of(name, "reproduced"), other]))
     assert found.verdict == "partly" and "Benches disagree." in found.why
     assert {row["bench"]["device"] for row in found.evidence} == {"cpu", "cuda"} and set(BENCH) <= found.evidence[0]["bench"].keys()
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_twice_the_budget_is_judged_apart(name: str) -> None:
+    """It says the same, or it is partly so; alone it decides nothing less than a budget of its own would."""
+    table, other = table_of(name, "reproduced"), table_of(name, "not reproduced")
+    assert judge(claim(name), join([table, twice(table)])).verdict == "reproduced"
+    found = judge(claim(name), join([table, twice(other)]))
+    assert found.verdict == "partly" and "twice the budget" in found.why
+    assert {row["bench"]["budget"] for row in found.evidence} == {"", TWICE}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_runs_of_a_part_of_the_budget_count_for_nothing(name: str) -> None:
+    table = table_of(name, "reproduced")
+    assert judge(claim(name), join([table, twice(table_of(name, "not reproduced"), 0.5)])).verdict == "reproduced"
+
+
+def twice(table: pd.DataFrame, share: float = 2.0) -> pd.DataFrame:
+    """The training runs of a table with another share of the budget, at the rate that is tuned at the whole."""
+    runs = table[(table["track"] == "task").to_numpy()]
+    return runs.assign(tuned_epochs=runs["epochs"], epochs=share * runs["epochs"], id=runs["id"] + "x", cell=runs["cell"] + "x")
 
 
 @pytest.mark.parametrize("name", TRAINED)

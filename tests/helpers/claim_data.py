@@ -28,11 +28,13 @@ from helpers.claim_records import (
     matrices,
     orthogonal_trained,
     polynomial_trained,
+    polynomials,
     ranks,
     recalled,
     sigmoids,
     skipless,
     softmax_trained,
+    started,
 )
 
 
@@ -58,6 +60,12 @@ def _polynomials(tasks: Sequence[str]) -> dict[str, Callable[[], Records]]:
         return against_softmax(tasks, {"polynomial": cubic, "quadratic": quadratic})
 
     return _planted(make, reproduced=(0.0, 0.5), partly=(-3.0, 0.0), not_reproduced=(-3.0, -2.0), inconclusive=(0.0, -1.0))
+
+
+def _recall(one: str, other: str) -> dict[str, Callable[[], Records]]:
+    """Of two mechanisms by how much they are behind softmax at recall."""
+    make = partial(recalled, one, other)
+    return _planted(make, reproduced=(0.3, 0.2), partly=(0.3, 0.006), not_reproduced=(0.0, -0.1), inconclusive=(0.0, 0.0, 0.2))
 
 
 _LOW, _HIGH = [2.0] * SEEDS, [50.0] * SEEDS
@@ -110,8 +118,21 @@ PLANTED: dict[str, dict[str, Callable[[], Records]]] = {
     "sigmoid_matches_softmax": _planted(
         sigmoids, reproduced=(0.0, 0.5, 0.0), partly=(0.0, -3.0, 0.0), not_reproduced=(-3.0, -3.0, -3.0), inconclusive=(0.0, -1.0, 0.0)
     ),
-    "linear_attention_trails_on_recall": _planted(
-        recalled, reproduced=(0.3, 0.2), partly=(0.3, 0.006), not_reproduced=(0.0, -0.1), inconclusive=(0.0, 0.0, 0.2)
+    "linear_attention_trails_on_recall": _recall("linear_elu", "taylor"),
+    "polynomial_trails_on_recall": _recall("polynomial", "quadratic"),
+    "polynomial_matches_sigmoid": _planted(
+        polynomials,
+        reproduced=((0.0, 0.5, 0.0), (0.0, 1.0, 3.0)),
+        partly=((0.0, 0.0, -3.0), (0.0, 0.0, 0.0)),
+        not_reproduced=((-3.0, -3.0, -3.0), (-2.0, -2.0, -2.0)),
+        inconclusive=((0.0, -1.0, 0.0), (0.0, 0.0, 0.0)),
+    ),
+    "orthogonality_beyond_its_start": _planted(
+        started,
+        reproduced=(0.9, 0.7, 0.8, 0.85),
+        partly=(0.9, 0.7, 0.95, 0.897),
+        not_reproduced=(0.8, 0.81, 0.9, 0.8),
+        inconclusive=(0.11, 0.1, 0.12, 0.1),
     ),
     "ssmax_generalises_in_length": _planted(
         lengthened, reproduced=(0.2, 0.4), partly=(0.02, 0.4), not_reproduced=(0.0, -0.2), inconclusive=(0.0, 0.0, 0.2)

@@ -159,6 +159,19 @@ def against_softmax(tasks: Sequence[str], leads: Mapping[str, float], spread: fl
     return joined(*(compared(task, {"softmax": 0.0, **leads}, spread) for task in tasks))
 
 
+def polynomials(cubic: Sequence[float], quadratic: Sequence[float]) -> Records:
+    """Polynomials ahead of sigmoid by so many margins, in each family."""
+    for tasks, lead, other in zip(FAMILIES, cubic, quadratic, strict=True):
+        for task in tasks:
+            yield from compared(task, {"sigmoid": 0.0, "polynomial": lead, "quadratic": other})
+
+
+def started(orthogonal: float, *others: float) -> Records:
+    """Skipless models of 12 layers at these accuracies: orthogonal, softmax that starts as it does, Value-SkipInit and shaped."""
+    for variant, score in zip(("orthogonal", "softmax_orthogonal_init", "value_skipinit", "shaped"), (orthogonal, *others), strict=True):
+        yield from runs(variant, "mnist", score, block="skipless", num_layers=12, task_params=None)
+
+
 def sigmoids(*leads: float) -> Records:
     """Sigmoid ahead of softmax by so many margins, in each family."""
     return joined(*(against_softmax(tasks, {"sigmoid": lead}) for tasks, lead in zip(FAMILIES, leads, strict=True)))
@@ -172,11 +185,12 @@ def halved(softmax: float, cubic: float, quadratic: float, spread: float = 0.1) 
                 yield from compared(task, {arm: 0.0, f"{arm}, half": lead}, spread)
 
 
-def recalled(linear: float, taylor: float, softmax: float = 0.9, spread: float = 0.002) -> Records:
-    """Recall of softmax, and of the two linear ones behind it by so much."""
+def recalled(one: str, other: str, by: float, by_other: float, softmax: float = 0.9, spread: float = 0.002) -> Records:
+    """Recall of softmax, and of two others behind it by so much."""
     for causal in (False, True):
-        for variant, behind in (("softmax", 0.0), ("linear_elu", linear), ("taylor", taylor)):
-            yield from runs(variant, "mqar", softmax - behind, spread, causal=causal, task_params={"pairs": 16})
+        for arm, behind in (("softmax", 0.0), (one, by), (other, by_other)):
+            variant, axes = ARMS.get(arm, (arm, {}))
+            yield from runs(variant, "mqar", softmax - behind, spread, causal=causal, **{"task_params": {"pairs": 16}, **axes})
 
 
 def lengthened(twice: float, four_times: float, spread: float = 0.005) -> Records:

@@ -38,7 +38,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "seed": (-1, 0, 1, 1000, 2**53, -(2**63)), "lr": (None, 5e-324, 1e-9, 0.1, 1.0, 1e308), "causal": (True, False),
     "padded": (0, 0.25, 1 / 3, 0.999), "num_kv_heads": (None, 1, 2, 3, 2**53), "token_shift": (True, False),
     "init_norm": (1, 5e-324, 0.5, 1 / 3, 1e308), "positions": ("learned", "none", "rotary"), "weight_decay": (0, 0.05, 1e308),
-    "protocol": ("2026-11", "2026-12", "x", "é", "[/]"), "test_seq_len": (None, 1, 2**53),
+    "protocol": ("2026-11", "2026-12", "x", "é", "[/]"), "test_seq_len": (None, 1, 2**53), "tuned_epochs": (None, 1, 2**53),
     "task_params": (None, {}, {"pairs": 16}, {"é": "\n\0"}, {"a": [1, "x", None]}),
     "lr_grid": (None, "", " ", "0.001 0.003", "x", "inf nan", "-1"), "data": (None, "x", "embedded:0", ":"), "dtype": ("bfloat16",
     "float16"),

@@ -149,6 +149,8 @@ def test_the_options_of_a_model_are_in_its_label() -> None:
         ({"positions": "rotary", "head_dim": 15}, "head_dim is 15; give an even head_dim"),
         ({"test_seq_len": 98}, "learned positions end where training did"),
         ({"test_seq_len": 98.0, "positions": "none"}, "test_seq_len is 98"),
+        ({"tuned_epochs": 2, "lr_grid": None}, "tuned_epochs is 2, and lr is given, not chosen"),
+        ({"tuned_epochs": 0.5, "lr_grid": "0.1 0.3"}, "tuned_epochs is 0.5; it must be a whole number"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1; it must be a finite number of at least 0"),
         ({"weight_decay": math.inf}, "weight_decay is inf"),
         ({"protocol": ""}, "protocol is ''"),

@@ -102,6 +102,12 @@ def test_a_length_to_test_on_and_positions_change_the_key() -> None:
     assert len({make_spec(**TASK, positions="none", test_seq_len=n).key() for n in (None, 98, 196)}) == 3
 
 
+def test_a_rate_that_was_tuned_at_other_epochs_makes_another_cell() -> None:
+    tuned = {**TASK, "epochs": 8, "lr_grid": "0.001 0.003"}
+    assert len({make_spec(**tuned, tuned_epochs=n).key() for n in (None, 4, 16)}) == 3
+    assert make_spec(**tuned, tuned_epochs=8) == make_spec(**tuned) and "tuned_epochs" not in make_spec(**tuned, tuned_epochs=8).compact()
+
+
 def test_a_task_at_its_defaults_is_the_cell_of_before_there_was_any_difficulty() -> None:
     assert make_spec(**TASK, task_params={}) == make_spec(**TASK)
     spec = make_spec(**TASK, task_params={"pairs": 16, "kind": "x"})
@@ -130,7 +136,7 @@ CHANGED = {
     "task": {"block": "skipless", "num_layers": 9, "task": "x", "data": "x", "epochs": 9, "lr": 0.9, "lr_grid": "0.9 1",
              "evaluate": "validation", "causal": True, "dtype": "bfloat16", "token_shift": True,
              "init_norm": 0.5, "positions": "rotary", "task_params": {"pairs": 16}, "protocol": "x", "weight_decay": 0.1,
-             "test_seq_len": None},
+             "test_seq_len": None, "tuned_epochs": None},
 }  # fmt: skip
 
 

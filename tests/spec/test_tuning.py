@@ -56,6 +56,11 @@ def test_a_grid_has_one_trial_a_rate_that_never_sees_the_test_part() -> None:
     assert trials == tuning.trials(open_spec(seed=0))  # seeds share them
 
 
+@pytest.mark.parametrize("epochs", [1, 6])
+def test_a_part_or_twice_of_a_budget_shares_the_trials_of_the_whole(epochs: int) -> None:
+    assert tuning.trials(open_spec(epochs=epochs, tuned_epochs=3)) == tuning.trials(open_spec())
+
+
 @pytest.mark.parametrize(
     ("tried", "chosen"),
     [

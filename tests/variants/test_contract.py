@@ -61,7 +61,7 @@ def test_it_is_declared_in_full(name: str) -> None:
 # Their code is another's but for a few lines, and that one is checked here in `make test`; a new file is, too.
 ALIKE = {
     "cosine", "deltanet", "mamba2", "orthogonal_cayley", "orthogonal_newton_schulz", "orthogonal_qr", "power", "rebased", "relu", "shaped",
-    "softmax_one", "sparsemax", "squared_relu", "ssmax", "taylor", "uniform", "value_skipinit", "xsa",
+    "softmax_one", "softmax_orthogonal_init", "sparsemax", "squared_relu", "ssmax", "taylor", "uniform", "value_skipinit", "xsa",
 }  # fmt: skip
 assert set(NAMES) >= ALIKE
 

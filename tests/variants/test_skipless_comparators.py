@@ -1,4 +1,4 @@
-"""The comparators for skipless blocks, value_skipinit and shaped: how they start, and the centre of shaped by hand."""
+"""The comparators for skipless blocks: how they start, and the centre of shaped by hand."""
 
 from __future__ import annotations
 
@@ -77,6 +77,20 @@ def test_queries_start_at_zero_and_values_and_outputs_as_orthogonal_maps(name: s
         drawn.append(w_v)
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.allclose(drawn[0], drawn[2], atol=1e-2)
+
+
+def test_softmax_may_start_as_orthogonal_attention_does() -> None:
+    """From the same seed the projections of a model are the same numbers, and what they are put into is softmax attention."""
+    started = []
+    for name in ("orthogonal", "softmax_orthogonal_init"):
+        torch.manual_seed(0)
+        stack = Stack(architecture(name, "skipless", num_layers=2))
+        started.append({key: value for key, value in stack.state_dict().items() if "attention.attention." not in key})
+    assert started[0].keys() == started[1].keys() and all(torch.equal(value, started[1][key]) for key, value in started[0].items())
+    q, k, v = draw("softmax").values()
+    for causal in (False, True):
+        own, softmax = (attnbench.build(name, 3, 5)(q, k, v, causal=causal) for name in ("softmax_orthogonal_init", "softmax"))
+        assert torch.equal(own, softmax)
 
 
 @both

@@ -16,7 +16,7 @@ Params = Mapping[str, Any]
 USUAL: Params = {
     f.name: f.default
     for f in fields(Spec)
-    if f.name in ("num_kv_heads", "padded", "token_shift", "init_norm", "positions", "weight_decay", "test_seq_len")
+    if f.name in ("num_kv_heads", "padded", "token_shift", "init_norm", "positions", "weight_decay", "test_seq_len", "tuned_epochs")
 }
 
 
@@ -63,7 +63,8 @@ def rate_text(spec: Spec) -> str:
     """The learning rate as text; if it was chosen by trials, from which rates each mechanism's own was chosen, or that its protocol did."""
     if spec.lr_grid is None:
         return f"lr {spec.lr:g}"
-    return f"lr chosen from {', '.join(spec.lr_grid.split())}" if spec.protocol == FIRST.name else "each at its own tuned lr"
+    at = f", tuned at {spec.tuned_epochs} epochs" if spec.tuned_epochs is not None else ""
+    return (f"lr chosen from {', '.join(spec.lr_grid.split())}" if spec.protocol == FIRST.name else "each at its own tuned lr") + at
 
 
 def rates_text(records: Iterable[Record]) -> str:

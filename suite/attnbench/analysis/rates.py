@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from attnbench.analysis.samples import is_trial, single
@@ -71,4 +71,6 @@ def tried(trials: Trials, record: Record, metric: str) -> dict[str, Tried]:
 
 
 def _shared(record: Record) -> Setting:
+    if record.spec.tuned_epochs is not None:  # its trials had other epochs than it
+        record = replace(record, spec=replace(record.spec, epochs=record.spec.tuned_epochs, tuned_epochs=None))
     return tuple(value for name, value in zip(SETTING["task"], setting_of(record), strict=True) if name not in _OF_CELL)

@@ -49,7 +49,8 @@ Setting = tuple[str, ...]
 def setting_of(record: Record) -> Setting:
     """The setting of a record: its values on the axes of SETTING, as texts, "" for one that is missing."""
     spec = record.spec
-    beside = {**_outside_spec(record), "task_params": spec.difficulty, "rate": _rate(spec.lr, spec.lr_grid, spec.protocol)}
+    rate = _rate(spec.lr, spec.lr_grid, spec.protocol, spec.tuned_epochs)
+    beside = {**_outside_spec(record), "task_params": spec.difficulty, "rate": rate}
     return as_texts(beside[axis] if axis in beside else getattr(spec, axis) for axis in SETTING[spec.track])
 
 
@@ -128,11 +129,12 @@ def newest_of_cells(records: Iterable[Record], label: Callable[[Record], str]) -
     return newest(records, cell)
 
 
-def _rate(lr: float | None, lr_grid: object, protocol: object = FIRST.name) -> str:
-    """How a learning rate was set: "0.003" if it was given, "tuned" if it was chosen by a protocol with rates of its own, "of 0.001 0.003"
-    if it was chosen among these, "" if there is none."""
+def _rate(lr: float | None, lr_grid: object, protocol: object = FIRST.name, tuned_epochs: float | None = None) -> str:
+    """How a learning rate was set: "0.003" if it was given, "tuned" if it was chosen by a protocol with rates of its own, "tuned at 8
+    epochs" if its trials had so many and the run another number, "of 0.001 0.003" if it was chosen among these, "" if there is none."""
     if isinstance(lr_grid, str):
-        return f"of {lr_grid}" if protocol == FIRST.name else TUNED
+        chosen = f"of {lr_grid}" if protocol == FIRST.name else TUNED
+        return f"{chosen} at {tuned_epochs:.0f} epochs" if tuned_epochs is not None and tuned_epochs == tuned_epochs else chosen
     return "" if lr is None else f"{lr:g}"
 
 
@@ -148,7 +150,7 @@ def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None, ap
     mine = _where(table, (table["track"] == track).to_numpy() & (table["evaluate"] != "validation").to_numpy())
     record = codes(mine, RECORD)
     heads = mine.iloc[np.unique(record, return_index=True)[1]]
-    rate = list(map(_rate, *(heads[name].tolist() for name in ("lr", "lr_grid", "protocol"))))
+    rate = list(map(_rate, *(heads[name].tolist() for name in ("lr", "lr_grid", "protocol", "tuned_epochs"))))
     label = _label_of(heads, labels or labels_of(heads))
     heads = heads.assign(record=np.arange(len(heads)), rate=rate, label=label, machine=_machines(heads))
     kept = np.sort(_newest(heads, codes(heads, (*SETTING[track], "label", "seed", *apart))))

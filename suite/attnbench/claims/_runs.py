@@ -1,14 +1,15 @@
 """Training runs that claims compare: which count, and what they scored.
 
-Counted are tuned runs of PROTOCOL, with as many seeds as it asks of a claim. Of several budgets or shapes of a task, the one in
-which all arms have most seeds counts, then the longest. A run that diverged has learnt nothing: it counts as the share of the most frequent
-answer, or as the bits of knowing how frequent each is.
+Counted are tuned runs of PROTOCOL, with as many seeds as it asks of a claim: those of a task's budget, and apart from these those of twice
+that, at the rates of the budget. Of several budgets or shapes of a task, the one in which all arms have most seeds counts, then the
+longest. A run that diverged has learnt nothing: it counts as the share of the most frequent answer, or as the bits of knowing how frequent
+each is.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,12 @@ SEEDS = PROTOCOL.claim_seeds
 NOTHING = {"accuracy": "majority_share", "bits_per_byte": "unigram_bits"}  # what is scored without having learnt anything
 _READ = ("causal", "task", "task_params", "label", "init_norm", "metric", "session", "started_at", "attnbench_commit", "dirty")
 _RECIPE = ("num_layers", "epochs", "batch_size", "num_heads", "head_dim", "data")
-COUNTED = f"Tuned runs of protocol {PROTOCOL.name} with {SEEDS} seeds of every arm; of several budgets or shapes the longest that all have."
+COUNTED = (
+    f"Tuned runs of protocol {PROTOCOL.name} with {SEEDS} seeds of every arm; of several budgets or shapes the longest that all have. Runs "
+    "of twice the budget, at the same rates, are judged apart; it is partly so where the two differ."
+)
+BUDGET = "budget"  # the column of `apart` in which these two differ
+TWICE = "twice the budget"
 
 
 @dataclass(frozen=True)
@@ -66,13 +72,28 @@ def arms(names: Iterable[str], places: int, axis: str = "task", part: str = "") 
 def runs(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], tasks: Sequence[On], of: str = "", **where: Any) -> pd.DataFrame:
     """The runs of mechanisms on tasks, a row each.
 
-    Columns beside the usual ones: `better`, 1, or -1 where less is better; `blocks` and `asked`, the scores and the questions of blocks of
-    test rows; `nothing`, what is scored without having learnt anything; `task_metric`. mechanisms: by the name of the arm. of: what to read
-    in place of the test metric, "at_2x" for longer sequences. where: see `measured`; the values of an axis by which mechanisms differ are
-    given there too.
+    Columns beside the usual ones: `budget`, see budgets; `better`, 1, or -1 where less is better; `blocks` and `asked`, the scores and the
+    questions of blocks of test rows; `nothing`, what is scored without having learnt anything; `task_metric`. mechanisms: by the name of
+    the arm. of: what to read in place of the test metric, "at_2x" for longer sequences. where: see `measured`; the values of an axis by
+    which mechanisms differ are given there too.
     """
     table = counted_only(table, [name for on in tasks for name in _read(on, of)])
-    where = {"protocol": PROTOCOL.name, "rate": TUNED, "label": tuple({each.label for each in mechanisms.values()}), **where}
+    where = {"protocol": PROTOCOL.name, "label": tuple({each.label for each in mechanisms.values()}), **where}
+    by_budget = [_runs(part, mechanisms, tasks, of, {**where, **axes}).assign(budget=name) for name, part, axes in budgets(table)]
+    return join(by_budget)
+
+
+def budgets(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, object]]]:
+    """The budgets that are judged apart: the name, "" for the task's own, the rows, and what `measured` is to be asked for."""
+    tuned_at = table["tuned_epochs"]
+    yield "", table[tuned_at.isna().to_numpy()], {"rate": TUNED}
+    twice = table[(table["epochs"] == 2 * tuned_at).to_numpy()]
+    if len(twice):
+        yield TWICE, twice, {"tuned_epochs": tuple(twice["tuned_epochs"].unique())}
+
+
+def _runs(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], tasks: Sequence[On], of: str, where: dict[str, object]) -> pd.DataFrame:
+    """The runs of one budget."""
     found = []
     for metric in dict.fromkeys(on.metric for on in tasks):
         alike = [on for on in tasks if on.metric == metric]
@@ -156,7 +177,7 @@ def _objects(values: Sequence[object]) -> Any:
 def one_recipe(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Of each task the rows of one budget and shape: that in which the arms have most seeds, up to those needed, then the longest."""
     kept = []
-    for _, own in rows.groupby([*BENCH, "causal", "at"], dropna=False, sort=False):
+    for _, own in rows.groupby([*BENCH, "causal", "at", BUDGET], dropna=False, sort=False):
         recipes = [of for _, of in own.groupby(list(_RECIPE), dropna=False, sort=True)]
         kept.append(max(recipes, key=lambda of: (min(SEEDS, *(_seeds(of, name) for name in names)), of["epochs"].iloc[0])))
     return join(kept or [rows])

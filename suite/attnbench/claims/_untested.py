@@ -33,6 +33,11 @@ UNTESTED = (
         "the gradient of the attention matrix by its scores, N² by N² numbers, is not measured; it is a theorem of softmax alone",
     ),
     Untested(
+        "Our question, which its premise raises: does clamping the norm of softmax's attention matrix change what is learnt?",
+        _POLYNOMIAL,
+        "it needs a mechanism that no paper defines, and its bound would have to be chosen here",
+    ),
+    Untested(
         "Skipless orthogonal attention trains as fast as the model with skips, as reported.",
         _ORTHOGONAL,
         "training is compared at its end alone",

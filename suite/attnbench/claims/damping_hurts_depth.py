@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attnbench.claim import Claim, Decision
 from attnbench.claims._findings import ahead, power_text, told
 from attnbench.claims._leads import MARGINS, difference, learnt
-from attnbench.claims._runs import COUNTED, SEEDS, Mechanism, On, arms, one_recipe, runs
+from attnbench.claims._runs import BUDGET, COUNTED, SEEDS, Mechanism, On, arms, one_recipe, runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,5 +44,6 @@ CLAIM = Claim(
     arms=arms(ARMS, places=1),
     query=query,
     decide=decide,
+    apart=(BUDGET,),
     as_reported=True,
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attnbench.claim import Claim, Decision, combined
 from attnbench.claims._findings import differs, power_text, told
 from attnbench.claims._leads import MARGINS, family
-from attnbench.claims._runs import COUNTED, FAMILIES, POLYNOMIALS, SEEDS, SOFTMAX, Mechanism, arms, families
+from attnbench.claims._runs import BUDGET, COUNTED, FAMILIES, POLYNOMIALS, SEEDS, SOFTMAX, Mechanism, arms, families
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,5 +43,6 @@ CLAIM = Claim(
     arms=tuple(arm for part, tasks in FAMILIES.items() for arm in arms((*USUAL, *HALVED), places=len(tasks), part=part)),
     query=query,
     decide=decide,
+    apart=(BUDGET,),
     question=True,
 )

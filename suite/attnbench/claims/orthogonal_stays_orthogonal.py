@@ -9,7 +9,7 @@ import numpy as np
 from attnbench.claim import Arm, Claim, Decision, join, measured
 from attnbench.claims._findings import power_of_bound
 from attnbench.claims._norms import in_training
-from attnbench.claims._runs import SEEDS, Mechanism, arms
+from attnbench.claims._runs import BUDGET, SEEDS, Mechanism, arms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ TOLERANCE = {START: 1e-4, TRAINED: 1e-3}
 def query(table: pd.DataFrame) -> pd.DataFrame:
     start = measured(table, "kernel", "orthogonality_error", variant="orthogonal", dtype=("float32", "float64"))
     worst = [max(of, default=np.nan) / np.sqrt(n) for of, n in zip(start["samples"], start["seq_len"], strict=True)]
-    start = start.assign(arm="orthogonal", at=start["seq_len"], value=worst, unit="1", part=START)
+    start = start.assign(arm="orthogonal", at=start["seq_len"], value=worst, unit="1", part=START, budget="")
     damped = [bool((params or {}).get("damping")) for params in start["params"]]
     start = start[~np.array(damped, dtype=np.bool_)]  # for with damping the matrix is not meant to be orthogonal
     trained = in_training(table, "orthogonality_error", {"orthogonal": Mechanism("orthogonal")})
@@ -51,4 +51,5 @@ CLAIM = Claim(
     ),
     query=query,
     decide=decide,
+    apart=(BUDGET,),
 )

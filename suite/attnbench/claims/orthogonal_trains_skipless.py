@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attnbench.claim import Claim, Decision, Verdict, combined, join
 from attnbench.claims._findings import power_text, told
 from attnbench.claims._leads import difference, learnt
-from attnbench.claims._runs import COUNTED, SEEDS, SOFTMAX, Mechanism, On, arms, runs
+from attnbench.claims._runs import BUDGET, COUNTED, SEEDS, SOFTMAX, Mechanism, On, arms, runs
 from attnbench.stats.difference import LEVEL
 
 if TYPE_CHECKING:
@@ -72,5 +72,5 @@ CLAIM = Claim(
     arms=arms((RESIDUAL, OURS, THEIRS), places=2, axis="num_layers"),
     query=query,
     decide=decide,
-    apart=("task", "data", "epochs", "batch_size", "num_heads", "head_dim", "causal"),
+    apart=("task", "data", "epochs", BUDGET, "batch_size", "num_heads", "head_dim", "causal"),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attnbench.claim import Claim, Decision, combined
 from attnbench.claims._findings import power_of_bound
 from attnbench.claims._norms import in_training, within
-from attnbench.claims._runs import POLYNOMIALS, SEEDS, arms
+from attnbench.claims._runs import BUDGET, POLYNOMIALS, PROTOCOL, SEEDS, arms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,13 +33,14 @@ CLAIM = Claim(
     citation="Saratchandran, Zheng, Ji, Zhang, Lucey 2024, Rethinking Attention: Polynomial Alternatives to Softmax in Transformers",
     source="arXiv 2410.18613 v3",
     evaluated="The paper bounds the norm for random inputs, at initialisation; what it shows of training is not known to us.",
-    rule="Tuned residual models of x³/√N and of x² with a learned scale by the newest protocol, from the usual start, on two tasks or "
-    f"more, with {SEEDS} seeds: the largest ||A||_F of any layer and head on a few rows, before training or after any epoch. Of each arm "
-    f"on each task it holds if that is at most {BOUND:g} √N in every seed, and fails if in none. Reproduced: all hold. Not reproduced: all "
-    "fail. Partly: some hold and some fail.",
+    rule=f"Tuned residual models of x³/√N and of x² with a learned scale by protocol {PROTOCOL.name}, from the usual start, on two tasks "
+    f"or more, with {SEEDS} seeds: the largest ||A||_F of any layer and head on a few rows, before training or after any epoch. Of each "
+    f"arm on each task it holds if that is at most {BOUND:g} √N in every seed, and fails if in none. Reproduced: all hold. Not "
+    "reproduced: all fail. Partly: some hold and some fail. Runs of twice the budget are judged apart.",
     power=power_of_bound(SEEDS),
     arms=arms(POLYNOMIALS, places=2),
     query=query,
     decide=decide,
+    apart=(BUDGET,),
     question=True,
 )

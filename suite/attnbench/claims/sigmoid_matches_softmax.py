@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attnbench.claim import Claim, Decision
 from attnbench.claims._findings import matches, power_text, told
 from attnbench.claims._leads import MARGINS, family
-from attnbench.claims._runs import COUNTED, FAMILIES, SEEDS, SOFTMAX, Mechanism, arms, families
+from attnbench.claims._runs import BUDGET, COUNTED, FAMILIES, SEEDS, SOFTMAX, Mechanism, arms, families
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,4 +40,5 @@ CLAIM = Claim(
     arms=tuple(arm for part, tasks in FAMILIES.items() for arm in arms(ARMS, places=len(tasks), part=part)),
     query=query,
     decide=decide,
+    apart=(BUDGET,),
 )

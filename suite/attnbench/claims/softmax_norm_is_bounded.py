@@ -9,7 +9,7 @@ import numpy as np
 from attnbench.claim import Arm, Claim, Decision, join, measured
 from attnbench.claims._findings import power_of_bound
 from attnbench.claims._norms import in_training
-from attnbench.claims._runs import SEEDS, SOFTMAX, arms
+from attnbench.claims._runs import BUDGET, SEEDS, SOFTMAX, arms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ START, TRAINED = "at the start", "in training"
 def query(table: pd.DataFrame) -> pd.DataFrame:
     rows = measured(table, "kernel", "attention_frobenius", label="softmax", dtype=("float32", "float64"))
     largest = [max(of, default=np.nan) / np.sqrt(n) for of, n in zip(rows["samples"], rows["seq_len"], strict=True)]
-    start = rows.assign(arm="softmax", at=rows["seq_len"], value=largest, part=START)
+    start = rows.assign(arm="softmax", at=rows["seq_len"], value=largest, part=START, budget="")
     trained = in_training(table, "largest_frobenius", {"softmax": SOFTMAX}, block="residual")
     return join([start, trained.assign(part=TRAINED)])
 
@@ -47,5 +47,6 @@ CLAIM = Claim(
     arms=(Arm("softmax", "seq_len", places=3, may_fail=True, part=START), *arms(["softmax"], places=2, part=TRAINED)),
     query=query,
     decide=decide,
+    apart=(BUDGET,),
     as_reported=True,
 )

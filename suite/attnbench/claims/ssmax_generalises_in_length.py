@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attnbench.claim import Claim, Decision, combined, join
 from attnbench.claims._findings import ahead, power_text, told
 from attnbench.claims._leads import MARGINS, difference
-from attnbench.claims._runs import COUNTED, SEEDS, SOFTMAX, Mechanism, On, arms, one_recipe, runs
+from attnbench.claims._runs import BUDGET, COUNTED, SEEDS, SOFTMAX, Mechanism, On, arms, one_recipe, runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,4 +46,5 @@ CLAIM = Claim(
     arms=arms(ARMS, places=2, axis="length"),
     query=query,
     decide=decide,
+    apart=(BUDGET,),
 )

@@ -73,15 +73,20 @@ class SkewAttention(nn.Module):
             return self.rotate(q, k, v, c, self.damping).to(dtype)
 
     def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
-        """The paper's initialisation, in place: [W_Q, W_K] jointly orthonormal per head, W_V and W_O orthogonal."""
-        with torch.no_grad():
-            for start in range(0, w_q.shape[0], self.head_dim):
-                rows = slice(start, start + self.head_dim)
-                joint = torch.empty(2 * self.head_dim, w_q.shape[1], dtype=w_q.dtype, device=w_q.device)
-                nn.init.orthogonal_(joint)
-                w_q[rows], w_k[rows] = joint.chunk(2)
-            nn.init.orthogonal_(w_v)
-            nn.init.orthogonal_(w_o)
+        """The paper's initialisation, in place."""
+        init_jointly_orthonormal(self.head_dim, w_q, w_k, w_v, w_o)
+
+
+def init_jointly_orthonormal(head_dim: int, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
+    """Start projections in place: [W_Q, W_K] jointly orthonormal per head, W_V and W_O orthogonal."""
+    with torch.no_grad():
+        for start in range(0, w_q.shape[0], head_dim):
+            rows = slice(start, start + head_dim)
+            joint = torch.empty(2 * head_dim, w_q.shape[1], dtype=w_q.dtype, device=w_q.device)
+            nn.init.orthogonal_(joint)
+            w_q[rows], w_k[rows] = joint.chunk(2)
+        nn.init.orthogonal_(w_v)
+        nn.init.orthogonal_(w_o)
 
 
 def skew_builder(name: str, rotate: DampedRotate) -> Callable[[Shape, object, object], nn.Module]:

@@ -232,9 +232,8 @@ def _key(spec: Spec) -> Key:
 
 def _kind(spec: Spec) -> Iterator[tuple[str, Any]]:
     """The axes that two cells of one mechanism may differ in, and cost otherwise for it, beside their size."""
-    leave_out = {
-        *("variant", "params", "seed", "lr", "lr_grid", "init_norm", "weight_decay", "protocol", "evaluate", "data", SIZE[spec.track])
-    }
+    chosen = ("lr", "lr_grid", "tuned_epochs", "init_norm", "weight_decay", "protocol", "evaluate")
+    leave_out = {"variant", "params", "seed", "data", SIZE[spec.track], *chosen}
     return ((name, value) for name, value in spec.axes().items() if name not in leave_out)
 
 

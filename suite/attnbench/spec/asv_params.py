@@ -85,6 +85,7 @@ _SETTINGS: dict[str, tuple[_Part, ...]] = {
         *_SHAPE,
         _Part("{epochs} epochs"),
         _Part("lr of {lr_grid}", lambda spec: bool(spec.lr_grid)),
+        _Part("tuned at {tuned_epochs} epochs", lambda spec: spec.tuned_epochs is not None),
         _Part("lr {lr}", lambda spec: not spec.lr_grid),
         _CAUSAL,
         *_OPTIONS,

@@ -34,6 +34,8 @@ class Spec:
     dtype "bfloat16" is mixed precision: weights and the optimiser stay in float32.
 
     lr_grid names the rates among which lr is chosen on the validation part ("0.001 0.003"); until it is chosen, lr is None (tuning.py).
+    tuned_epochs: the epochs of the trials by which it is chosen, where those are not its own: the rate of a task's budget is also that of
+    runs of a part and of twice of it.
     evaluate: the part that is measured after training; a run that only tunes never reads the "test" part.
 
     Raises BadInput when a value is not allowed.
@@ -64,6 +66,7 @@ class Spec:
     epochs: int | None = None
     lr: float | None = None
     lr_grid: str | None = None
+    tuned_epochs: int | None = None
     weight_decay: float = 0.05
     test_seq_len: int | None = None
     seed: int = 0

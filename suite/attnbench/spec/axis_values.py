@@ -21,7 +21,7 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 TASK_DTYPES = ("float32", "bfloat16")
 POSITIONS = ("learned", "none", "rotary")
 EVALUATED = ("test", "validation")
-AT_LEAST_ONE = ("batch_size", "num_heads", "num_kv_heads", "head_dim", "seq_len", "num_layers", "epochs", "test_seq_len")
+AT_LEAST_ONE = ("batch_size", "num_heads", "num_kv_heads", "head_dim", "seq_len", "num_layers", "epochs", "tuned_epochs", "test_seq_len")
 
 _ALLOWED = {
     "track": TRACKS, "mode": MODES, "block": BLOCKS, "device": DEVICES, "dtype": DTYPES, "positions": POSITIONS, "evaluate": EVALUATED,
@@ -32,7 +32,7 @@ _OF_A_PROMPT = {  # modes that only a causal kernel cell has
     "decode": "one token against those before it",
 }
 _PADDABLE = ("forward", "training")  # modes in which a batch may hold padding
-OF_TRAINING = ("protocol", "epochs", "lr", "lr_grid", "weight_decay", "test_seq_len", "evaluate")
+OF_TRAINING = ("protocol", "epochs", "lr", "lr_grid", "tuned_epochs", "weight_decay", "test_seq_len", "evaluate")
 _OF_TASK = ("task", "task_params", "data", "positions")
 _REQUIRED = {
     "kernel": ("seq_len",),
@@ -74,6 +74,8 @@ def checked(spec: Spec) -> dict[str, Any]:
         found["task_params"] = plain_params(spec.task_params, "the task") or None
     if spec.lr_grid is not None and (type(spec.lr_grid) is not str or UNPRINTABLE.search(spec.lr_grid)):
         raise BadInput(f"lr_grid is {shown(spec.lr_grid)}; give rates with blanks between, such as '0.001 0.003'")
+    if spec.tuned_epochs == spec.epochs:
+        found["tuned_epochs"] = None
     _check_track(spec, {**{name: getattr(spec, name) for name in defaults}, **found}, defaults)
     return found
 
@@ -132,6 +134,8 @@ def _check_track(spec: Spec, axes: Mapping[str, Any], defaults: Mapping[str, Any
         raise BadInput(f"a {track} cell trains in {' or '.join(TASK_DTYPES)} (mixed precision), and dtype is {spec.dtype!r}")
     if track == "task" and spec.lr is None and spec.lr_grid is None:
         raise BadInput("a task cell needs lr, or lr_grid to choose it from; give one in the spec")
+    if axes["tuned_epochs"] is not None and spec.lr_grid is None:
+        raise BadInput(f"tuned_epochs is {spec.tuned_epochs}, and lr is given, not chosen; leave it out, or give lr_grid")
     if spec.positions == "rotary" and spec.head_dim % 2:
         raise BadInput(f"rotary positions turn pairs of a head's columns, and head_dim is {spec.head_dim}; give an even head_dim")
     if spec.test_seq_len is not None and spec.positions == "learned":

@@ -66,6 +66,7 @@ class TaskGrid:
     size:    "small", for two cores, or "large", for a GPU: which of a task's sizes.
     tuned:   whether each arm's learning rate is chosen, among the protocol's rates around the one that the task declares, or is that one.
     layers:  depths; none to take the task's own.
+    budgets: shares of the task's budget, each a run of its own with the rate that is tuned at the whole.
     both_forms: whether a task that is causal or not is run in both forms; else in the one that it names first.
     fixed:   axes that take the place of the task's.
     """
@@ -77,6 +78,7 @@ class TaskGrid:
     size: str = "small"
     tuned: bool = False
     layers: tuple[int, ...] = ()
+    budgets: tuple[float, ...] = (1.0,)
     both_forms: bool = False
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
@@ -124,15 +126,21 @@ class TaskGrid:
             axes["epochs"] = epochs_of(key_of(task.task, task.params, causal is not default), self.size, axes["epochs"])
         if self.tuned:
             axes |= {"lr": None, "lr_grid": tuning.grid(protocol.base_rates(axes["lr"]))}
-        for layers, seed in itertools.product(self.layers or (axes["num_layers"],), range(self.seeds)):
+        for share, layers, seed in itertools.product(self.budgets, self.layers or (axes["num_layers"],), range(self.seeds)):
+            budget = _share(axes["epochs"], share, self.tuned)
             for arm in arms:
-                yield Spec(task=task.task, device=device, **_of_arm("task", arm, {**axes, "num_layers": layers, "seed": seed}))
+                yield Spec(task=task.task, device=device, **_of_arm("task", arm, {**axes, **budget, "num_layers": layers, "seed": seed}))
         of_model = {axis: value for axis, value in axes.items() if axis not in OF_TRAINING}
         for layers, seed in itertools.product(self.layers or (axes["num_layers"],), range(self.processes)):
             for arm in arms:
                 own = {axis: value for axis, value in arm.axes.items() if axis not in OF_TRAINING}
                 step = _of_arm("step", Arm(arm.variant, arm.params, own), {**of_model, "num_layers": layers, "seed": seed})
                 yield Spec(task=task.task, device=device, **step)
+
+
+def _share(epochs: int, share: float, tuned: bool) -> dict[str, int]:
+    """The axes of a share of a budget: at least one epoch, and how many those have that tune the rate."""
+    return {"epochs": max(1, round(share * epochs)), **({"tuned_epochs": epochs} if tuned else {})}
 
 
 def _of_arm(track: str, arm: Arm, axes: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,13 @@ SHORT = (*EMBEDDED, "mqar")
 # Generated tasks that softmax learns in their budget. Not among them, and in no preset: listops and pathfinder, which nothing here was
 # shown to learn in minutes, and fuzzy_recall.
 RECALL = ("mqar", "selective_copy", "noisy_recall", "memorisation", "compression")
+MANY_PAIRS = Posed("mqar", {"pairs": 16})
 PATCHES_196 = (Posed("mnist", {"patch": 2}), Posed("fashion_mnist", {"patch": 2}))  # 1 / sqrt(N) is the polynomial paper's own 1/14 there
 
 QUADRATIC = Arm("polynomial", {"degree": 2, "scale": "learned"})  # the serviceable one of the paper's later version
 EIGHT = ("softmax", "orthogonal", "polynomial", QUADRATIC, "sigmoid", "linear_elu", *CONTROLS)
+# Softmax with other starts: that of orthogonal attention, and two that keep a deep model without skips well-conditioned.
+STARTS = ("softmax_orthogonal_init", "value_skipinit", "shaped")
 # Softmax-free activations under one protocol, and how large their scores are at the start, offered to softmax as well.
 POLYNOMIALS = (
     "softmax",
@@ -31,21 +34,24 @@ POLYNOMIALS = (
     Arm("polynomial", QUADRATIC.params, {"init_norm": 0.5}),
 )
 
+LADDER = (1.0, 0.5, 0.25)  # budgets whose ends, joined, say what is reached in equal time
+TWICE = (1.0, 2.0)  # for claims: whether twice the budget says the same
+
 # Every task that has a budget of its own.
-PILOTED = PilotGrid((*EMBEDDED, *RECALL, *PATCHES_196, Posed("mqar", {"pairs": 16})), fixed=RESIDUAL)
+PILOTED = PilotGrid((*EMBEDDED, *RECALL, *PATCHES_196, MANY_PAIRS), fixed=RESIDUAL)
 STANDARD = TaskGrid(
     ("mnist", "sotu_era", "sotu_mlm"), ("softmax", "orthogonal", "polynomial", "linear_elu", *CONTROLS),
     seeds=NEWEST.ranked_seeds, processes=3, tuned=True, fixed=RESIDUAL,
 )  # fmt: skip
 REFERENCE = (
-    TaskGrid(SHORT, EIGHT, seeds=NEWEST.ranked_seeds, processes=3, tuned=True, fixed=RESIDUAL),
+    TaskGrid(SHORT, EIGHT, seeds=NEWEST.ranked_seeds, processes=3, tuned=True, budgets=LADDER, fixed=RESIDUAL),
     TaskGrid(PATCHES_196, ("softmax", "polynomial", QUADRATIC), seeds=NEWEST.claim_seeds, processes=3, tuned=True, fixed=RESIDUAL),
 )
 _NO_TABLE = {**RESIDUAL, "positions": "none"}  # positions that do not end where training did
 
 
 def _of_claims(tasks: tuple[str | Posed, ...], arms: tuple[str | Arm, ...], fixed: Mapping[str, Any], **axes: Any) -> TaskGrid:
-    return TaskGrid(tasks, arms, NEWEST.claim_seeds, processes=0, tuned=True, fixed=fixed, **axes)
+    return TaskGrid(tasks, arms, NEWEST.claim_seeds, processes=0, tuned=True, budgets=TWICE, fixed=fixed, **axes)
 
 
 # What the claims rest on beside the reference preset's runs: eight seeds of every arm.
@@ -57,9 +63,7 @@ CLAIMS = (
         ("softmax", "orthogonal", Arm("softmax", axes={"weight_decay": 0.0}), Arm("orthogonal", axes={"weight_decay": 0.0})),
         SKIPLESS, layers=(6, 12),
     ),
-    _of_claims(
-        ("mnist",), ("orthogonal_cayley", Arm("orthogonal_cayley", {"damping": 1.0}), "value_skipinit", "shaped"), SKIPLESS, layers=(12,)
-    ),
-    _of_claims((Posed("mqar", {"pairs": 16}),), ("softmax", "linear_elu", "taylor"), RESIDUAL, both_forms=True),
+    _of_claims(("mnist",), ("orthogonal_cayley", Arm("orthogonal_cayley", {"damping": 1.0}), *STARTS), SKIPLESS, layers=(12,)),
+    _of_claims((MANY_PAIRS,), ("softmax", "linear_elu", "taylor", "polynomial", QUADRATIC), RESIDUAL, both_forms=True),
     _of_claims(("sotu_lm",), ("softmax", "ssmax"), {**_NO_TABLE, "test_seq_len": 256}),
 )  # fmt: skip

@@ -31,7 +31,8 @@ def is_open(spec: Spec) -> bool:
 
 def trial(spec: Spec, rate: float, seed: int) -> Spec:
     """The trial of an open spec with a rate and a seed; those of all seeds of the spec are the same."""
-    return replace(spec, lr=rate, lr_grid=None, seed=seed, evaluate="validation", test_seq_len=None)
+    epochs = spec.tuned_epochs or spec.epochs
+    return replace(spec, lr=rate, lr_grid=None, seed=seed, evaluate="validation", test_seq_len=None, epochs=epochs, tuned_epochs=None)
 
 
 def trials(spec: Spec) -> list[Spec]:

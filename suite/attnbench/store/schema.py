@@ -39,6 +39,7 @@ _AXES: dict[str, str] = {
     "epochs": "passes over the training part",
     "lr": "learning rate; null where none of lr_grid could be tried",
     "lr_grid": "the rates among which lr was chosen on the validation part, with blanks between; null where it was given",
+    "tuned_epochs": "the epochs of the trials by which lr was chosen; null where they are its own",
     "weight_decay": "of the matrices, by AdamW",
     "test_seq_len": "the longest sequence on which the model is tested besides those of its training; null for none",
     "seed": "of every random number; of a kernel or depth cell another seed is another process",

@@ -166,5 +166,5 @@ def _order(record: Record) -> tuple[object, ...]:
         TRACKS.index(s.track), s.variant, params, record.machine, s.device, s.dtype, s.causal, s.batch_size,
         s.num_heads, s.kv_heads, s.head_dim, s.task or "", s.data or "", s.block or "", s.mode, s.num_layers or 0, s.seq_len or 0,
         s.difficulty or "", s.token_shift, s.init_norm, s.positions, s.protocol, s.weight_decay, s.test_seq_len or 0,
-        s.epochs or 0, s.lr or 0.0, s.seed, record.id,
+        s.epochs or 0, s.tuned_epochs or 0, s.lr or 0.0, s.seed, record.id,
     )  # fmt: skip
