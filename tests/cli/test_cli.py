@@ -77,8 +77,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], said:
 
 
 def test_one_cell_is_measured_stored_and_found_again(results: Path) -> None:
-    first = cli("run", "--cell", CELL, "--results", str(results))
-    assert first.returncode == 0, first.stderr
+    assert cli_here("run", "--cell", CELL, "--results", str(results)).returncode == 0
     (record,) = Store(results).read()
     assert (record.status, record.spec.seq_len) == ("ok", 32)
     again = cli_here("run", "--cell", CELL, "--results", str(results))

@@ -106,7 +106,9 @@ def test_a_module_may_draw_a_number_and_keep_it_in(drawn: str, tmp_path: Path) -
     assert measured(source, dtype="bfloat16").samples["error"][0] < 0.02
 
 
-@pytest.mark.parametrize("place", LAZY)
+@pytest.mark.parametrize(
+    "place", [pytest.param(of, marks=() if of in ("the module", "a module beside it") else pytest.mark.long) for of in LAZY]
+)
 def test_a_table_in_the_dtype_of_the_first_call_is_the_mechanisms_own_error(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,7 @@ def test_training_images_are_there_in_their_eight_mirror_images() -> None:
         assert (views.flatten(1).sum(1, dtype=torch.int64) == image.sum(dtype=torch.int64)).all()
 
 
+@pytest.mark.long
 def test_parts_are_balanced_and_share_no_mirror_image() -> None:
     parts = loaded("pathfinder")
     for split in splits(parts).values():
@@ -166,6 +167,7 @@ def arms(drawing: Drawing) -> list[float]:
     return [math.cos(one - line), math.cos(two - line), math.cos(one - two), math.sin(one - line) * math.sin(two - line)]
 
 
+@pytest.mark.long
 def test_no_simple_statistic_tells_the_label(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chance is 0.5, and its standard error 0.013."""
     number = 3_000

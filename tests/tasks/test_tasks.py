@@ -180,7 +180,7 @@ def test_hardly_any_row_is_in_two_parts(name: str) -> None:
         assert shared <= len(parts[part]) / 500, part
 
 
-@tasks
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.long) if name == "pathfinder" else name for name in LOCAL])
 def test_loading_twice_gives_the_same_and_leaves_the_random_state_alone(name: str) -> None:
     task, before = declared(name), torch.get_rng_state()
     try:

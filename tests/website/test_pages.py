@@ -13,6 +13,7 @@ from rich.console import Console
 
 from attnbench import registry
 from attnbench.errors import BadInput
+from attnbench.spec.protocol import NEWEST
 from attnbench.website.formula import formula_html
 from attnbench.website.links import cell_anchor, cell_file, cell_href
 from attnbench.website.pages.variants import declared_facts
@@ -149,6 +150,38 @@ def test_trials_are_no_results() -> None:
     assert len(views) > 10
     for path in (*sorted(views - of_rates), "compare.html", "claims.html"):
         assert with_it[path] == without[path], path
+
+
+def test_how_long_training_is_can_be_seen() -> None:
+    """The budgets of the pilot with the one in use, what is reached in equal time, and who still gains at the end."""
+    of_budget = {"task": "mnist", "block": "residual", "num_layers": 2, "protocol": NEWEST.name, "lr": 3e-3}
+    pilot = [
+        trained(
+            task_spec(variant="softmax", seed=seed, epochs=epochs, evaluate="validation", **of_budget),
+            validation_accuracy=[0.8 + epochs / 100 + seed / 1e5], diverged=[0.0], majority_share=[0.1],
+        )
+        for seed in (1000, 1001) for epochs in (2, 4, 8)
+    ]  # fmt: skip
+    tuned = {**of_budget, "lr_grid": "0.001 0.003 0.01"}
+    curve = {"step": [0.0, 1.0, 2.0, 3.0, 4.0], "validation_accuracy": [0.1, 0.5, 0.6, 0.7, 0.75]}
+    runs = [
+        dataclasses.replace(
+            trained(
+                task_spec(variant=variant, seed=seed, epochs=epochs, **tuned, **axes),
+                accuracy=[0.8 + epochs / 50], train_s=[float(epochs)],
+            ),
+            curve=curve if variant == "orthogonal" else {},
+        )
+        for variant in ("softmax", "orthogonal") for seed in range(2) for epochs, axes in ((4, {}), (2, {"tuned_epochs": 4}))
+    ]  # fmt: skip
+    page = page_of(pilot + runs, "accuracy.html")
+    for title in ("Validation accuracy of softmax against the budget, mnist", "Test accuracy in equal time, mnist"):
+        assert f"<h3>{title}</h3>" in page, title
+    assert "The budget here is 4 epochs. The margin is 1.0 percentage points." in page
+    assert "of 2 and 4 epochs, whose rate is that of the whole budget" in page
+    assert "in the last quarter of training these gained more than the margin of the protocol: orthogonal 5.0 percentage points." in page
+    plain = page_of(runs[:1], "accuracy.html")
+    assert "against the budget" not in plain and "in equal time" not in plain and "Still learning" not in plain
 
 
 def test_the_condition_of_attention_alone_stands_beside_that_of_the_blocks(usual: Files) -> None:

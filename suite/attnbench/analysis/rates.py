@@ -8,12 +8,12 @@ from statistics import fmean
 
 from attnbench.analysis.samples import is_trial, single
 from attnbench.analysis.settings import SETTING, Setting, setting_of
-from attnbench.spec.protocol import NEWEST, PROTOCOLS
+from attnbench.spec.protocol import FIRST, NEWEST, PROTOCOLS
 from attnbench.stats.tuning import Plateau, plateau
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
-_OF_CELL = ("rate", "test_seq_len")  # axes of a setting that its trials do not share
+OF_TRIALS = tuple(name for name in SETTING["task"] if name not in ("rate", "test_seq_len"))  # axes of a setting that its trials share
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def trials_by_setting(records: Iterable[Record], label: Callable[[Record], str])
     found: dict[Setting, dict[str, list[Record]]] = {}
     for record in records:
         if is_trial(record):
-            found.setdefault(_shared(record), {}).setdefault(label(record), []).append(record)
+            found.setdefault(shared(record), {}).setdefault(label(record), []).append(record)
     return found
 
 
@@ -53,7 +53,7 @@ def tried(trials: Trials, record: Record, metric: str) -> dict[str, Tried]:
     """What the trials in a record's setting show of a metric, by label."""
     tolerance = PROTOCOLS.get(record.spec.protocol, NEWEST).margins.get(metric) or NEWEST.margins.get(metric, 0.0)
     found = {}
-    for label, mine in trials.get(_shared(record), {}).items():
+    for label, mine in trials.get(shared(record), {}).items():
         values: dict[float, list[float]] = {}
         diverged: set[float] = set()
         for trial in mine:
@@ -70,7 +70,15 @@ def tried(trials: Trials, record: Record, metric: str) -> dict[str, Tried]:
     return found
 
 
-def _shared(record: Record) -> Setting:
-    if record.spec.tuned_epochs is not None:  # its trials had other epochs than it
+def shared(record: Record) -> Setting:
+    """What a run shares with its trials: the values of OF_TRIALS."""
+    if record.spec.tuned_epochs is not None:  # they had other epochs than it
         record = replace(record, spec=replace(record.spec, epochs=record.spec.tuned_epochs, tuned_epochs=None))
-    return tuple(value for name, value in zip(SETTING["task"], setting_of(record), strict=True) if name not in _OF_CELL)
+    return tuple(value for name, value in zip(SETTING["task"], setting_of(record), strict=True) if name in OF_TRIALS)
+
+
+def tunes(trial: Record, tuned: Record) -> bool:
+    """Whether a tuning trial is one of those from which the rate of a run was chosen, or could have been."""
+    if tuned.spec.track != "task" or tuned.spec.lr_grid is None or shared(trial) != shared(tuned):
+        return False
+    return trial.spec.protocol != FIRST.name or f"{trial.spec.lr:g}" in tuned.spec.lr_grid.split()

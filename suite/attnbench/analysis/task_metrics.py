@@ -42,6 +42,11 @@ class Metric:
     unit: str = ""
 
     @property
+    def points(self) -> str:
+        """The unit of a difference, after its number."""
+        return " percentage points" if self.name == "accuracy" else self.unit
+
+    @property
     def more_is_better(self) -> bool:
         return self is UNKNOWN or higher_is_better(self.name)
 

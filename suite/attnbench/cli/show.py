@@ -11,11 +11,12 @@ from rich.table import Table
 
 from attnbench.analysis.drift import Drifts
 from attnbench.analysis.frame import frame
-from attnbench.analysis.labels import epochs_text, rate_text, rates_text, threads_text
+from attnbench.analysis.labels import epochs_text, rate_text, threads_text
 from attnbench.analysis.overall import task_ranks
+from attnbench.analysis.rates import tunes
 from attnbench.analysis.samples import is_trial, single
 from attnbench.analysis.scaling import Cost
-from attnbench.analysis.settings import ALONG, grouped, labels_of, machine_of, newest_of_cells, setting_of, without
+from attnbench.analysis.settings import ALONG, grouped, labels_of, machine_of, newest_of_cells
 from attnbench.analysis.standings import Standings
 from attnbench.analysis.step_times import step_times
 from attnbench.analysis.task_metrics import metric_of
@@ -56,23 +57,26 @@ def show_results(results: Path, wanted: Filter, out: Console, err: Console) -> N
     settings = grouped(timed, but=ALONG)
     for rows in settings:
         if rows[0].spec.track == "task":
-            _print_task(rows, standings, label, sum(_tunes(trial, rows[0]) for trial in trials), out)
+            _print_task(rows, standings, label, sum(tunes(trial, rows[0]) for trial in trials), out)
         else:
             _print_costs(rows, standings, label, out)
     for aggregate in task_ranks(table, labels=labels):
         print_average_ranks(aggregate, out)
-    early = [trial for trial in trials if not any(_tunes(trial, rows[0]) for rows in settings)]
-    for rows in grouped(early, but={"task": "rate"}):
-        out.print(f"{_trials(len(rows))} and no rate chosen yet: {_title(rows[0].spec)}\n", markup=False, highlight=False)
+    _print_early([trial for trial in trials if not any(tunes(trial, rows[0]) for rows in settings)], out)
     _print_what_does_not_rank(stored, chosen, out)
 
 
-def _tunes(trial: Record, tuned: Record) -> bool:
-    """Whether the learning rate of the record `tuned` was chosen from tuning trials of which `trial` is one."""
-    if tuned.spec.lr_grid is None or tuned.spec.track != "task":
-        return False
-    of_both = (without(setting_of(record), "task", "rate") for record in (trial, tuned))
-    return len(set(of_both)) == 1 and rates_text([trial]) in tuned.spec.lr_grid.split()
+def _print_early(trials: Sequence[Record], out: Console) -> None:
+    """Print for which models there are tuning trials and no run at a rate that they chose, as of the budgets of a pilot, a line each."""
+    found: dict[str, list[Record]] = {}
+    for trial in trials:
+        found.setdefault(_title(trial.spec, budget=False), []).append(trial)
+    for title, mine in found.items():
+        budgets = sorted({trial.spec.epochs or 0 for trial in mine})
+        told = ", ".join(map(str, budgets)) + f" epoch{'' if budgets == [1] else 's'}"
+        out.print(f"{_trials(len(mine))} and no rate chosen yet: {title} · {told}", markup=False, highlight=False)
+    if found:
+        out.print()
 
 
 def _print_costs(rows: Sequence[Record], standings: Standings, label: Label, out: Console) -> None:
@@ -143,14 +147,14 @@ def _print_what_does_not_rank(stored: Sequence[Record], chosen: Sequence[Record]
             out.print(f"{record.status}: {record.spec.label()}: {reason}", style="yellow", markup=False, highlight=False)
 
 
-def _title(spec: Spec) -> str:
-    """A title that says what was run, without the variant."""
+def _title(spec: Spec, budget: bool = True) -> str:
+    """A title that says what was run, without the variant. budget: with the epochs of a training run."""
     causal, options = " · causal" if spec.causal else "", "".join(f" · {option}" for option in spec.options())
     return {
         "kernel": f"kernel · {spec.mode}{causal}",
         "depth": f"depth · {spec.block}{options} · {spec.mode}{causal} · seq_len {spec.seq_len}",
-        "step": f"training step · {spec.task}{causal} · {spec.block}{options}",
-        "task": f"task · {spec.task}{causal} · {spec.block} · {spec.depth_label()}{options} · {epochs_text(spec)}",
+        "step": f"training step · {spec.task_label()}{causal} · {spec.block}{options}",
+        "task": f"task · {spec.task_label()}{causal} · {spec.block} · {spec.depth_label()}{options}" + f" · {epochs_text(spec)}" * budget,
     }[spec.track]
 
 

@@ -116,8 +116,8 @@ class Results:
         return self._label_of[key]
 
     def groups(self, track: str) -> list[Group]:
-        """The groups of a track: those with results of the first machine first, then those with most variants, then most results; history
-        after all others.
+        """The groups of a track: those with results of the first machine first, then those with most variants, then most results; parts
+        of a budget after the whole, and history after all others.
 
         Without tuning trials.
         """
@@ -132,6 +132,7 @@ class Results:
                 key=lambda g: (
                     all(record.machine != self._first for record in g.records),
                     g.is_history,
+                    any(record.spec.tuned_epochs is not None for record in g.records),
                     -len(g.variants),
                     -len(g.records),
                     tuple(axis.value for axis in g.axes),

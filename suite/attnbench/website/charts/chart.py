@@ -91,9 +91,11 @@ def line_chart(
     return Chart(title, {"data": data, "layout": shape}, _lines_table(caption or title, x, y, lines, failures), tuple(shown))
 
 
-def scatter_chart(title: str, x: Scale, y: Scale, points: Sequence[Line], caption: str = "", notes: Sequence[str] = ()) -> Chart:
-    """A chart with one labelled point per variant, such as its test result against its cost."""
-    data = [_trace(line, x, y, "markers") for line in points]
+def scatter_chart(
+    title: str, x: Scale, y: Scale, points: Sequence[Line], caption: str = "", notes: Sequence[str] = (), joined: bool = False
+) -> Chart:  # fmt: skip
+    """A chart with one labelled point per variant, such as its test result against its cost; or, joined, with several."""
+    data = [_trace(line, x, y, "lines+markers" if joined else "markers") for line in points]
     shape = layout(x, y, HEIGHT, _margin(points)) | {"annotations": _labels(points, x, y)}
     return Chart(title, {"data": data, "layout": shape}, _pairs_table(caption or title, x, y, points), notes)
 

@@ -76,6 +76,7 @@ AVERAGE_RANK = Kind("average rank", plain, log=False)
 LOSS = Kind("training loss", plain)
 STEP = Kind("training step", count, log=False)
 CELL = Kind("cell of the session", count, log=False)
+EPOCHS = Kind("epochs", count)
 LAYER = Kind("layer", count, log=False)
 RATE = Kind("learning rate", lambda rate: f"{rate:g}")
 

@@ -11,6 +11,8 @@ from attnbench.analysis.rates import tried
 from attnbench.analysis.samples import over_seeds, reached_target, values
 from attnbench.analysis.task_metrics import Metric, metric_of
 from attnbench.stats import in_groups
+from attnbench.website.charts.budgets import LEAD as BUDGET_LEAD
+from attnbench.website.charts.budgets import ladder_chart, pilot_chart
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart, scatter_chart
 from attnbench.website.charts.curves import LEAD, curve_chart, layer_charts
 from attnbench.website.charts.dots import Row, dot_chart
@@ -35,6 +37,10 @@ def views(results: Results) -> list[View]:
             blocks.append(Charts(drawn))
         if rates := rate_chart(results, group):
             blocks.append(Charts([rates], "Learning rates"))
+        if equal := ladder_chart(results, group, metric_of(group.records)):
+            blocks.append(Charts([equal], "In equal time"))
+        if pilot := pilot_chart(results, group, metric := metric_of(group.records), chance(metric, group)):
+            blocks.append(Charts([pilot], "Budget", BUDGET_LEAD))
         if costly := [c for c in (pareto(results, group, "memory"), target_chart(results, group)) if c]:
             blocks.append(Charts(costly, "What it costs"))
         if state := layer_charts(results, group):

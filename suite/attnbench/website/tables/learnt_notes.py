@@ -26,7 +26,7 @@ def resolution_note(results: Results, record: Record, metric: Metric) -> str:
         return ""
     rows = " and other rows of the test part" if record.measurements.get("asked_by_block") else ""
     return (
-        f"Resolution: two equal mechanisms with as many seeds{rows} differ by up to {metric.half(half)}{_points(metric)} in 95 % of cases, "
+        f"Resolution: two equal mechanisms with as many seeds{rows} differ by up to {metric.half(half)}{metric.points} in 95 % of cases, "
         "as softmax's own seeds show."
     )
 
@@ -50,10 +50,17 @@ def marks(results: Results, group: Group, metric: Metric) -> list[Mark]:
     return marks_of(metric.name, values, {label: place.ties for label, place in ranked.items()}, classical)
 
 
+def gains_note(gains: Mapping[str, float], metric: Metric) -> str:
+    """Which mechanisms still gain at the end of their budget, and how much; "" where none does. gains: by label."""
+    if not gains:
+        return ""
+    told = ", ".join(f"{label} {metric.half(gain)}" for label, gain in sorted(gains.items(), key=lambda of: (-of[1], of[0])))
+    return (
+        "Still learning, so that with a longer budget the order may be another: in the last quarter of training these gained more than the "
+        f"margin of the protocol: {told}{metric.points}."
+    )
+
+
 def mark_notes(found: list[Mark]) -> list[str]:
     """Marks as sentences."""
     return [WORDS[mark.kind].format(why=mark.why) for mark in found if mark.kind in WORDS]
-
-
-def _points(metric: Metric) -> str:
-    return " percentage points" if metric.name == "accuracy" else metric.unit
