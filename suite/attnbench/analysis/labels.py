@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from attnbench import registry
 from attnbench.spec.axes import Spec
 from attnbench.spec.protocol import FIRST
 from attnbench.store.record import Record
@@ -57,6 +58,18 @@ def _shown(value: object) -> str:
 def epochs_text(spec: Spec) -> str:
     """How long a model was trained, as text: "10 epochs"."""
     return f"{spec.epochs} epoch{'' if spec.epochs == 1 else 's'}"
+
+
+def cell_text(spec: Spec) -> str:
+    """A cell's label, with what two cells of a preset may differ in besides: parameters that are not the variant's defaults, and epochs.
+
+    >>> cell_text(Spec(track="kernel", variant="polynomial", mode="forward", seq_len=256, params={"degree": 2, "scale": "sqrt"}))
+    'kernel · polynomial · seq_len 256 · forward · degree=2'
+    """
+    declared = registry.field("variants", spec.variant, "params", {}) if spec.variant in registry.builtin("variants") else {}
+    own = Labels([], {spec.variant: declared}).label(spec.variant, spec.params).removeprefix(spec.variant).strip("()")
+    epochs = epochs_text(spec) if spec.track == "task" and spec.protocol != FIRST.name else ""
+    return " · ".join(filter(None, (spec.label(), own, epochs)))
 
 
 def rate_text(spec: Spec) -> str:

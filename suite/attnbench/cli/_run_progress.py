@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from attnbench.analysis.drift import Drifts
+from attnbench.analysis.labels import cell_text
 from attnbench.runner.cell import Cell
 from attnbench.runner.engines import Capacity
 from attnbench.runner.estimate import Estimate, duration_text, time_left
@@ -93,7 +94,7 @@ class Sweep:
         self._began = min(self._cells, self._began + 1)  # one whose worker was lost begins again
         self._capacity = capacity
         beside = f" · {running} at once" if running > 1 else ""
-        line = f"[{self._began}/{self._cells}] about {duration_text(self._left())} left{beside} · {cell.spec.label()}"
+        line = f"[{self._began}/{self._cells}] about {duration_text(self._left())} left{beside} · {cell_text(cell.spec)}"
         self._bar.update(self._task, completed=self._done_s, status=line)
         if not self._console.is_terminal:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -107,7 +108,7 @@ class Sweep:
         self._left_s[record.spec.is_timed] = max(0.0, self._left_s[record.spec.is_timed] - estimated_s)
         if record.status != "ok":
             reason = (record.reason or "").splitlines()[:1]
-            self._console.print(f"{record.status}: {record.spec.label()}: {' '.join(reason)}", markup=False, highlight=False)
+            self._console.print(f"{record.status}: {cell_text(record.spec)}: {' '.join(reason)}", markup=False, highlight=False)
 
     def _left(self) -> float:
         """The seconds left, where what is timed has its places and the rest has its own."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from attnbench.analysis.labels import cell_text
 from attnbench.cli._notices import tell_of_no_commit, tell_of_plugins, tell_of_shared_name
 from attnbench.cli._run_notices import announce, tell_of_disturbed, tell_of_drift, tell_of_errors, tell_of_softmax
 from attnbench.cli._run_progress import BAD, Sweep
@@ -95,7 +96,7 @@ def sweep(
     tell_of_softmax(choice, plan, again, finished.values(), console)
     if dry_run:
         for cell in todo:
-            console.print(cell.spec.label(), highlight=False)
+            console.print(cell_text(cell.spec), highlight=False)
         announce(plan, known, finished, console)
         capacity = capacity_of(cluster.places()) if cluster else Capacity(1, jobs)
         console.print(f"{_expected(todo, estimate, capacity)}; {len(cells) - len(todo)} finished already", highlight=False)

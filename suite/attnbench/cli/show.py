@@ -11,7 +11,7 @@ from rich.table import Table
 
 from attnbench.analysis.drift import Drifts
 from attnbench.analysis.frame import frame
-from attnbench.analysis.labels import epochs_text, rate_text, threads_text
+from attnbench.analysis.labels import cell_text, epochs_text, rate_text, threads_text
 from attnbench.analysis.overall import task_ranks
 from attnbench.analysis.rates import tunes
 from attnbench.analysis.samples import is_trial, single
@@ -135,16 +135,16 @@ def _print_what_does_not_rank(stored: Sequence[Record], chosen: Sequence[Record]
     drifted = {id(record): why for record, why in zip(stored, drifts.speeds().why, strict=True) if why}
     for record in chosen:
         if why := disturbance(record):
-            out.print(f"disturbed: {record.spec.label()}: {why}", style="yellow", markup=False, highlight=False)
+            out.print(f"disturbed: {cell_text(record.spec)}: {why}", style="yellow", markup=False, highlight=False)
         elif why := drifted.get(id(record)):
-            out.print(f"its seconds do not rank: {record.spec.label()}: {why}", style="yellow", markup=False, highlight=False)
+            out.print(f"its seconds do not rank: {cell_text(record.spec)}: {why}", style="yellow", markup=False, highlight=False)
     for record in chosen:
         if why := unverified_record(record):
-            out.print(f"not verified: {record.spec.label()}: {why}", style="yellow", markup=False, highlight=False)
+            out.print(f"not verified: {cell_text(record.spec)}: {why}", style="yellow", markup=False, highlight=False)
     for record in chosen:
         if record.status != "ok":
             reason = (record.reason or "no reason given").splitlines()[0]
-            out.print(f"{record.status}: {record.spec.label()}: {reason}", style="yellow", markup=False, highlight=False)
+            out.print(f"{record.status}: {cell_text(record.spec)}: {reason}", style="yellow", markup=False, highlight=False)
 
 
 def _title(spec: Spec, budget: bool = True) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from attnbench.analysis.labels import cell_text
 from attnbench.analysis.number_format import digits, power_text, rank_text, short_count
 from attnbench.analysis.samples import status_word
 from attnbench.analysis.standing import Growth, Standing
@@ -111,7 +112,7 @@ def status_cell(record: Record, span: int = 1) -> Cell:
 
 def failures_table(results: Results, records: Iterable[Record], caption: str) -> Table:
     """The table of the statuses of cells, where none of them has a number that could be drawn."""
-    rows = [[variant_cell(results, r), Cell(r.spec.label(), kind="text"), status_cell(r)] for r in records if r.status != "ok"]
+    rows = [[variant_cell(results, r), Cell(cell_text(r.spec), kind="text"), status_cell(r)] for r in records if r.status != "ok"]
     return Table(caption, [Column("Variant", kind="text"), Column("Cell", kind="text"), Column("Status", kind="text")], rows)
 
 
