@@ -8,7 +8,7 @@ LINT := $(VENV)/.ready-lint
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 MACHINE = "$$($(BIN)/attnbench doctor --machine)"
 
-.PHONY: help leaderboard test acceptance check bench site screenshots goldens floors forms agreement repeatability disturbance trainer controls engines scale clean
+.PHONY: help leaderboard test acceptance check bench site screenshots goldens floors forms agreement repeatability disturbance trainer controls estimates engines scale clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 16
@@ -75,6 +75,9 @@ trainer: $(RUN)  ## samples a second of the trainer against those of a bare loop
 
 controls: $(TEST)  ## what a classical model without attention reaches on each task, into results/controls; minutes
 	$(BIN)/python tools/controls.py
+
+estimates: $(RUN)  ## twenty cells of the reference preset against what --dry-run says they take: within 20 %, or exit code 1; a quarter of an hour
+	$(BIN)/python tools/estimates.py
 
 engines: $(TEST)  ## two trainings at once against one, and what the local engine and Ray take for themselves; or exit code 1; a quarter of an hour
 	$(BIN)/python tools/engines.py jobs
