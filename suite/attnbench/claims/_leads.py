@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MARGINS = PROTOCOL.margins
+_NEEDED = ("arm", "seed", "value", "better", "nothing", "blocks", "asked")
 
 
 def difference(rows: pd.DataFrame, arm: str, other: str, share: float = 1.0) -> Difference:
@@ -24,6 +25,7 @@ def difference(rows: pd.DataFrame, arm: str, other: str, share: float = 1.0) -> 
     With a share both are counted from what is scored without having learnt anything. By seeds and, where all runs say what they scored in
     the same blocks of test rows, by blocks.
     """
+    rows = rows[list(_NEEDED)]  # of sixty columns, of which every selection below would make a copy
     names = list(dict.fromkeys([arm, other, *rows["arm"]]))
     parts = [rows[(rows["arm"] == name).to_numpy()].sort_values("seed") for name in names]
     asked = [tuple(of) if of else None for of in rows["asked"]]
