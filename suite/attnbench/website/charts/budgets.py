@@ -51,7 +51,8 @@ def ladder_chart(results: Results, group: Group, metric: Metric) -> Chart | None
     x = spaced(TRAINING_TIME, [p.x for line in lines for p in line.points], room=0.12)
     y = spaced(TEST_RESULTS[metric.name], [v for line in lines for p in line.points for v in (p.low or p.y, p.high or p.y)], room=0.12)
     title = f"Test {metric.title} in equal time, {group.records[0].spec.task_label()}"
-    told = " and ".join(f"{epochs}" for epochs in rungs) if len(rungs) == 2 else ", ".join(f"{epochs}" for epochs in rungs)
+    *fewer, most = map(str, rungs or (0,))
+    told = " and ".join(filter(None, (", ".join(fewer), most)))
     note = f"Each point is the end of complete runs, of {told} epochs, whose rate is that of the whole budget; none is from within a run."
     return scatter_chart(title, x, y, lines, f"{title} · {group.title}", (note,), joined=True) if x and y else None
 
