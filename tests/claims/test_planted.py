@@ -61,6 +61,15 @@ def test_runs_of_a_part_of_the_budget_count_for_nothing(name: str) -> None:
     assert judge(claim(name), join([table, twice(table_of(name, "not reproduced"), 0.5)])).verdict == "reproduced"
 
 
+@pytest.mark.parametrize("name", ["polynomial_norm_in_training", "orthogonal_trains_skipless"])
+def test_other_weight_decays_are_judged_apart(name: str) -> None:
+    table, other = table_of(name, "reproduced"), table_of(name, "not reproduced")
+    undecayed = other.assign(weight_decay=0.0, id=other["id"] + "x", cell=other["cell"] + "x")
+    found = judge(claim(name), join([table, undecayed]))
+    assert found.verdict == "partly" and "weight_decay 0" in found.why
+    assert judge(claim(name), join([table, undecayed.assign(weight_decay=0.3)])).verdict == "reproduced"  # which the rule does not name
+
+
 def twice(table: pd.DataFrame, share: float = 2.0) -> pd.DataFrame:
     """The training runs of a table with another share of the budget, at the rate that is tuned at the whole."""
     runs = table[(table["track"] == "task").to_numpy()]

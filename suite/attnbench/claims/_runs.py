@@ -25,7 +25,19 @@ if TYPE_CHECKING:
 PROTOCOL = protocol("2026-12")  # never the newest: that would be another rule some day
 SEEDS = PROTOCOL.claim_seeds
 NOTHING = {"accuracy": "majority_share", "bits_per_byte": "unigram_bits"}  # what is scored without having learnt anything
-_READ = ("causal", "task", "task_params", "label", "init_norm", "metric", "session", "started_at", "attnbench_commit", "dirty")
+_READ = (
+    "causal",
+    "task",
+    "task_params",
+    "label",
+    "init_norm",
+    "weight_decay",
+    "metric",
+    "session",
+    "started_at",
+    "attnbench_commit",
+    "dirty",
+)
 _RECIPE = ("num_layers", "epochs", "batch_size", "num_heads", "head_dim", "data")
 COUNTED = (
     f"Tuned runs of protocol {PROTOCOL.name} with {SEEDS} seeds of every arm; of several budgets or shapes the longest that all have. Runs "
@@ -33,6 +45,7 @@ COUNTED = (
 )
 BUDGET = "budget"  # the column of `apart` in which these two differ
 TWICE = "twice the budget"
+DECAYS = (0.05, 0.0, 0.1)  # the usual weight decay, and those of the claims that the norms of weights bear on, judged apart
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attnbench.claim import Claim, Decision, combined
 from attnbench.claims._findings import power_of_bound
 from attnbench.claims._norms import in_training, within
-from attnbench.claims._runs import BUDGET, POLYNOMIALS, PROTOCOL, SEEDS, arms
+from attnbench.claims._runs import BUDGET, DECAYS, POLYNOMIALS, PROTOCOL, SEEDS, arms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,7 @@ BOUND = 10.0  # times √N
 
 
 def query(table: pd.DataFrame) -> pd.DataFrame:
-    return in_training(table, "largest_frobenius", POLYNOMIALS, block="residual")
+    return in_training(table, "largest_frobenius", POLYNOMIALS, block="residual", weight_decay=DECAYS)
 
 
 def decide(rows: pd.DataFrame) -> Decision:
@@ -36,11 +36,12 @@ CLAIM = Claim(
     rule=f"Tuned residual models of x³/√N and of x² with a learned scale by protocol {PROTOCOL.name}, from the usual start, on two tasks "
     f"or more, with {SEEDS} seeds: the largest ||A||_F of any layer and head on a few rows, before training or after any epoch. Of each "
     f"arm on each task it holds if that is at most {BOUND:g} √N in every seed, and fails if in none. Reproduced: all hold. Not "
-    "reproduced: all fail. Partly: some hold and some fail. Runs of twice the budget are judged apart.",
+    "reproduced: all fail. Partly: some hold and some fail. Runs of twice the budget, and those with a weight decay of 0 and of 0.1, are "
+    "judged apart.",
     power=power_of_bound(SEEDS),
     arms=arms(POLYNOMIALS, places=2),
     query=query,
     decide=decide,
-    apart=(BUDGET,),
+    apart=(BUDGET, "weight_decay"),
     question=True,
 )

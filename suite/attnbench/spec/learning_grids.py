@@ -50,20 +50,27 @@ REFERENCE = (
 _NO_TABLE = {**RESIDUAL, "positions": "none"}  # positions that do not end where training did
 
 
-def _of_claims(tasks: tuple[str | Posed, ...], arms: tuple[str | Arm, ...], fixed: Mapping[str, Any], **axes: Any) -> TaskGrid:
-    return TaskGrid(tasks, arms, NEWEST.claim_seeds, processes=0, tuned=True, budgets=TWICE, fixed=fixed, **axes)
+def _of_claims(
+    tasks: tuple[str | Posed, ...], arms: tuple[str | Arm, ...], fixed: Mapping[str, Any], layers: tuple[int, ...] = (),
+    budgets: tuple[float, ...] = TWICE, both_forms: bool = False,
+) -> TaskGrid:  # fmt: skip
+    return TaskGrid(tasks, arms, NEWEST.claim_seeds, 0, "small", True, layers, budgets, both_forms, fixed)
+
+
+def _decayed(*arms: Arm) -> tuple[Arm, ...]:
+    """Arms with the weight decays that are not the usual one."""
+    return tuple(Arm(arm.variant, arm.params, {"weight_decay": decay}) for decay in (0.0, 0.1) for arm in arms)
 
 
 # What the claims rest on beside the reference preset's runs: eight seeds of every arm.
 CLAIMS = (
     _of_claims((*PATCHES_196, "sotu_era", "sotu_mlm"), (*POLYNOMIALS, "sigmoid"), RESIDUAL),
+    _of_claims(("sotu_era", "sotu_mlm"), _decayed(Arm("polynomial"), QUADRATIC), RESIDUAL, budgets=(1.0,)),
     _of_claims(("mnist",), ("softmax",), RESIDUAL, layers=(6, 12)),
-    _of_claims(
-        ("mnist",),
-        ("softmax", "orthogonal", Arm("softmax", axes={"weight_decay": 0.0}), Arm("orthogonal", axes={"weight_decay": 0.0})),
-        SKIPLESS, layers=(6, 12),
-    ),
+    _of_claims(("mnist",), ("softmax", "orthogonal"), SKIPLESS, layers=(6, 12)),
+    _of_claims(("mnist",), _decayed(Arm("softmax")), RESIDUAL, layers=(6, 12), budgets=(1.0,)),
+    _of_claims(("mnist",), _decayed(Arm("softmax"), Arm("orthogonal")), SKIPLESS, layers=(6, 12), budgets=(1.0,)),
     _of_claims(("mnist",), ("orthogonal_cayley", Arm("orthogonal_cayley", {"damping": 1.0}), *STARTS), SKIPLESS, layers=(12,)),
     _of_claims((MANY_PAIRS,), ("softmax", "linear_elu", "taylor", "polynomial", QUADRATIC), RESIDUAL, both_forms=True),
     _of_claims(("sotu_lm",), ("softmax", "ssmax"), {**_NO_TABLE, "test_seq_len": 256}),
-)  # fmt: skip
+)
