@@ -9,15 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from attnbench.runner.cell import resolve
 from attnbench.runner.pilot import piloted
 from attnbench.spec import tuning
 from attnbench.spec.axes import Spec
-from attnbench.spec.pilot import DOUBLINGS, PilotGrid
+from attnbench.spec.budgets import CHOSEN
+from attnbench.spec.learning_grids import PILOTED
+from attnbench.spec.pilot import DOUBLINGS, PilotGrid, budget_key
 from attnbench.spec.presets import PILOT, PRESETS
 from attnbench.spec.protocol import NEWEST
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 from helpers.command import cli_here
+from helpers.paths import REPO
 from helpers.records import know_machine, make_record
 
 OPEN = Spec(
@@ -113,3 +117,14 @@ def test_a_pilot_runs_round_after_round_resumes_and_prints_the_budgets(tmp_path:
     assert again.returncode == 0 and len(list(Store(results).read())) == len(records)
     refused = cli_here("run", "--preset", "pilot", "--variant", "relu", "--results", str(results))
     assert refused.returncode == 2 and "leave out --variant" in refused.stderr
+
+
+def test_the_budgets_in_use_are_those_that_the_shipped_pilot_chose() -> None:
+    """By the rule, of the records in the store; which they are is a finding. A task whose pilot has not ended is not among them."""
+    records = {record.id: record for record in Store(REPO / "results").read() if record.spec.evaluate == "validation"}
+    chosen = {}
+    for spec in PILOTED.first("cpu", {}, NEWEST):
+        found = piloted(spec, NEWEST, lambda one: records.get(resolve(one, {}, {}).spec.key()))
+        if found.chosen:
+            chosen[budget_key(spec, str(spec.task))] = found.chosen
+    assert chosen == CHOSEN

@@ -21,8 +21,8 @@ from attnbench.runner.pilot import Piloted, RecordOf, piloted
 from attnbench.runner.plan import Choice
 from attnbench.spec import presets
 from attnbench.spec.axes import Spec
-from attnbench.spec.budgets import CHOSEN, key_of
-from attnbench.spec.pilot import PilotGrid
+from attnbench.spec.budgets import CHOSEN
+from attnbench.spec.pilot import PilotGrid, budget_key
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 
@@ -78,15 +78,10 @@ def _print(shown: Sequence[Piloted], sources: Mapping[str, str], console: Consol
         reached = ", ".join(f"{epochs}: {told(value)}" for epochs, value in task.reached.items()) or task.failed or "not run yet"
         table.add_row(
             spec.task_label(), "causal" if spec.causal else "bidirectional", reached, told(task.nothing) if metric else "",
-            str(task.chosen or "none"), str(CHOSEN.get(_key(spec, sources), "as declared")),
+            str(task.chosen or "none"), str(CHOSEN.get(budget_key(spec, sources[str(spec.task)]), "as declared")),
         )  # fmt: skip
     console.print(table)
     console.print("\nIn suite/attnbench/spec/budgets.py, CHOSEN is to hold:", highlight=False)
     for task in shown:
         if task.chosen:
-            console.print(f'    "{_key(task.spec, sources)}": {task.chosen},', markup=False, highlight=False)
-
-
-def _key(spec: Spec, sources: Mapping[str, str]) -> str:
-    forms = registry.field("tasks", sources[str(spec.task)], "causal", default=(False,))
-    return key_of(str(spec.task), spec.task_params, spec.causal is not forms[0])
+            console.print(f'    "{budget_key(task.spec, sources[str(task.spec.task)])}": {task.chosen},', markup=False, highlight=False)

@@ -13,6 +13,7 @@ from typing import Any
 from attnbench import registry
 from attnbench.spec import tuning
 from attnbench.spec.axes import Spec
+from attnbench.spec.budgets import key_of
 from attnbench.spec.grids import Posed, TaskGrid
 from attnbench.spec.protocol import Protocol
 
@@ -54,3 +55,9 @@ def runs(spec: Spec, doublings: int, protocol: Protocol) -> list[Spec]:
     assert spec.epochs is not None
     longer = replace(spec, epochs=spec.epochs * 2**doublings)
     return [tuning.trial(longer, rate, seed) for seed in protocol.tuning_seeds for rate in tuning.base_rates(longer)[MIDDLE]]
+
+
+def budget_key(spec: Spec, source: str) -> str:
+    """What names the budget of a run's task in CHOSEN. source: the name or path of the task."""
+    forms = registry.field("tasks", source, "causal", default=(False,))
+    return key_of(str(spec.task), spec.task_params, spec.causal is not forms[0])
