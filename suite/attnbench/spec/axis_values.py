@@ -74,7 +74,7 @@ def checked(spec: Spec) -> dict[str, Any]:
         found["task_params"] = plain_params(spec.task_params, "the task") or None
     if spec.lr_grid is not None and (type(spec.lr_grid) is not str or UNPRINTABLE.search(spec.lr_grid)):
         raise BadInput(f"lr_grid is {shown(spec.lr_grid)}; give rates with blanks between, such as '0.001 0.003'")
-    if spec.tuned_epochs == spec.epochs:
+    if spec.tuned_epochs is not None and spec.tuned_epochs == spec.epochs:
         found["tuned_epochs"] = None
     _check_track(spec, {**{name: getattr(spec, name) for name in defaults}, **found}, defaults)
     return found
