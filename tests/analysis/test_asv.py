@@ -169,7 +169,7 @@ def test_curves_leave_asvs_rows_as_they_are(results: Path) -> None:
     assert len(attnbench.load(results, curves=True)) == 1
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [seed if seed < 6 else pytest.param(seed, marks=pytest.mark.long) for seed in range(12)])
 def test_damaged_files_take_nothing_else_along(seed: int, results: Path) -> None:
     chance = random.Random(seed)
     Store(results).append(make_record())
