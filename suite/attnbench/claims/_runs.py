@@ -26,18 +26,8 @@ PROTOCOL = protocol("2026-12")  # never the newest: that would be another rule s
 SEEDS = PROTOCOL.claim_seeds
 NOTHING = {"accuracy": "majority_share", "bits_per_byte": "unigram_bits"}  # what is scored without having learnt anything
 _READ = (
-    "causal",
-    "task",
-    "task_params",
-    "label",
-    "init_norm",
-    "weight_decay",
-    "metric",
-    "session",
-    "started_at",
-    "attnbench_commit",
-    "dirty",
-)
+    "causal", "task", "task_params", "label", "init_norm", "weight_decay", "metric", "session", "started_at", "attnbench_commit", "dirty",
+)  # fmt: skip
 _RECIPE = ("num_layers", "epochs", "batch_size", "num_heads", "head_dim", "data")
 COUNTED = (
     f"Tuned runs of protocol {PROTOCOL.name} with {SEEDS} seeds of every arm; of several budgets or shapes the longest that all have. Runs "
