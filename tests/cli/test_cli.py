@@ -91,7 +91,7 @@ def test_one_cell_is_measured_stored_and_found_again(results: Path) -> None:
 def test_the_command_of_a_record_repeats_its_cell(results: Path) -> None:
     cli_here("run", "--cell", CELL, "--results", str(results))
     (record,) = Store(results).read()
-    command = record.command.replace("attnbench", f"{sys.executable} -m attnbench", 1) + f" --results {results}"
+    command = record.command.replace("attnbench", f"{sys.executable} -m attnbench", 1) + f" --busy --results {results}"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=LONGEST_S)
     assert "1 cells measured (1 ok)" in done.stdout
     assert {r.id for r in Store(results).read()} == {record.id}
