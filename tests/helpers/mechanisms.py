@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -35,6 +35,19 @@ def runs_here(name: str) -> bool:
 
 
 RUNNABLE = [name for name in NAMES if runs_here(name)]
+# Their code is another's but for a few lines, and what takes seconds is done with that one in `make test`; with a new file, too.
+ALIKE = {
+    "cosine", "deltanet", "mamba2", "orthogonal_cayley", "orthogonal_newton_schulz", "orthogonal_qr", "power", "rebased", "relu", "shaped",
+    "softmax_one", "softmax_orthogonal_init", "sparsemax", "squared_relu", "ssmax", "taylor", "uniform", "value_skipinit", "xsa",
+}  # fmt: skip
+assert set(NAMES) >= ALIKE
+
+
+def in_turns(names: Sequence[str]) -> list[Any]:
+    """Names for a test that takes seconds with each: those whose code is another's are long."""
+    return [pytest.param(name, marks=pytest.mark.long) if name in ALIKE else name for name in names]
+
+
 variants = pytest.mark.parametrize("name", RUNNABLE)
 
 

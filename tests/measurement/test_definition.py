@@ -156,7 +156,14 @@ def test_a_tensor_at_the_top_is_as_it_was_after_the_import_whatever_was_called_s
         measured(source, dtype="bfloat16")
 
 
-@pytest.mark.parametrize("ends", ["raise RuntimeError('only once')", "sys.exit(3)", "torch.set_default_dtype(torch.float64)"])
+@pytest.mark.parametrize(
+    "ends",
+    [
+        "raise RuntimeError('only once')",
+        pytest.param("sys.exit(3)", marks=pytest.mark.long),
+        pytest.param("torch.set_default_dtype(torch.float64)", marks=pytest.mark.long),
+    ],
+)
 def test_a_file_that_cannot_be_executed_twice_is_taken_as_it_is_and_told(ends: str, tmp_path: Path) -> None:
     """A lazy table at its top passes then: the record and the check say so."""
     once = f"import sys\nif getattr(math, 'executed', False): {ends}\nmath.executed = True\n\n\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -14,15 +15,26 @@ from attnbench.workload.faults import fault
 from helpers.task_data import LOCAL, contents, declared, loaded, splits
 
 VARIED = [name for name in LOCAL if declared(name).params and declared(name).kind == "synthetic"]
-POINTS = [
-    (name, parameter, value)
-    for name in VARIED
-    for parameter, values in declared(name).grid.items()
-    for value in values
-    if value != declared(name).params[parameter]
-]
 LENGTHENED = [name for name in VARIED if declared(name).longer is not None]
-points = pytest.mark.parametrize(("name", "parameter", "value"), POINTS)
+
+
+def points() -> list[Any]:
+    """A test's parameters for every difficulty that is not the default, the name, the parameter and its value; between the ends long."""
+    found = []
+    for name in VARIED:
+        for parameter, values in declared(name).grid.items():
+            for value in set(values) - {declared(name).params[parameter]}:
+                marks = () if (parameter, value) in ends(name) else pytest.mark.long
+                found.append(pytest.param(name, parameter, value, marks=marks))
+    return sorted(found, key=lambda of: of.values)
+
+
+def ends(name: str) -> list[tuple[str, float]]:
+    """The least and the greatest value of each parameter of a task."""
+    return [(parameter, value) for parameter, values in declared(name).grid.items() for value in (min(values), max(values))]
+
+
+at_every_difficulty = pytest.mark.parametrize(("name", "parameter", "value"), points())
 
 
 @cache
@@ -49,7 +61,7 @@ def test_its_grid_has_more_than_its_default(name: str) -> None:
     assert all(len(set(values)) == len(values) > 1 and list(values) == sorted(values) for values in task.grid.values())
 
 
-@points
+@at_every_difficulty
 def test_every_difficulty_has_data_as_it_declares(name: str, parameter: str, value: float) -> None:
     task, parts = at(name, parameter, value)  # Task.parts has held them against the declaration
     assert task.params == {**declared(name).params, parameter: value}
@@ -60,7 +72,7 @@ def test_every_difficulty_has_data_as_it_declares(name: str, parameter: str, val
     assert int(parts.train.inputs.max()) > 0.9 * (task.vocabulary or 0) - 1
 
 
-@points
+@at_every_difficulty
 def test_every_difficulty_has_other_data(name: str, parameter: str, value: float) -> None:
     _, parts = at(name, parameter, value)
     assert parts.fingerprint() != loaded(name).fingerprint()
@@ -112,7 +124,7 @@ def test_other_names_and_types_are_refused(name: str) -> None:
 @pytest.mark.parametrize("factor", [2, 4])
 @pytest.mark.parametrize("name", LENGTHENED)
 def test_longer_sequences_are_of_the_same_task(name: str, factor: int) -> None:
-    for task in (declared(name), *(at(*point)[0] for point in POINTS[:: len(POINTS) - 1] if point[0] == name)):
+    for task in (declared(name), *(declared(name).at({parameter: value}) for parameter, value in ends(name))):
         assert task.longer is not None
         split, again = task.longer(factor), task.longer(factor)
         assert fault(dataclasses.replace(task, seq_len=factor * task.seq_len), split) is None

@@ -29,6 +29,7 @@ from helpers.mechanisms import (
     device_of,
     draw,
     gradient_error,
+    in_turns,
     leaves,
     make,
     masks,
@@ -58,15 +59,7 @@ def test_it_is_declared_in_full(name: str) -> None:
     assert variant.head_group >= 1
 
 
-# Their code is another's but for a few lines, and that one is checked here in `make test`; a new file is, too.
-ALIKE = {
-    "cosine", "deltanet", "mamba2", "orthogonal_cayley", "orthogonal_newton_schulz", "orthogonal_qr", "power", "rebased", "relu", "shaped",
-    "softmax_one", "softmax_orthogonal_init", "sparsemax", "squared_relu", "ssmax", "taylor", "uniform", "value_skipinit", "xsa",
-}  # fmt: skip
-assert set(NAMES) >= ALIKE
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.long) if name in ALIKE else name for name in RUNNABLE])
+@pytest.mark.parametrize("name", in_turns(RUNNABLE))
 def test_every_correctness_check_holds(name: str) -> None:
     """In this process, on one thread, with the variant's own parameters."""
     report = check(name, {}, device_of(name), full=False)
