@@ -76,7 +76,7 @@ trainer: $(RUN)  ## samples a second of the trainer against those of a bare loop
 controls: $(TEST)  ## what a classical model without attention reaches on each task, into results/controls; minutes
 	$(BIN)/python tools/controls.py
 
-estimates: $(RUN)  ## twenty cells of the reference preset against what --dry-run says they take: within 20 %, or exit code 1; a quarter of an hour
+estimates: $(RUN)  ## twenty cells of the reference preset against what --dry-run says they take: within 20 %, or exit code 1
 	$(BIN)/python tools/estimates.py
 
 engines: $(TEST)  ## two trainings at once against one, and what the local engine and Ray take for themselves; or exit code 1; a quarter of an hour

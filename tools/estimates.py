@@ -1,6 +1,6 @@
 """How near the time is that `attnbench run --dry-run` tells: a sample of a preset's cells is run, and what it takes is compared.
 
-    make estimates                                         # twenty cells of the reference preset; a quarter of an hour
+    make estimates                                         # twenty cells of the reference preset
     python tools/estimates.py --preset claims --cells 10
 
 The sample is spread over tasks and arms, and is the same for everybody who has the same cells to run. Its records are kept in results: they

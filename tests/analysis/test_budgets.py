@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from attnbench.analysis.budgets import by_budget, ladder, still_gains
+from attnbench.analysis.budgets import by_budget, ladders, still_gains
 from attnbench.analysis.frame import frame
 from attnbench.analysis.overall import task_ranks
-from attnbench.analysis.rates import trials_by_setting, tunes
+from attnbench.analysis.rates import trials_by_setting, trials_of
+from attnbench.analysis.settings import setting_of
 from attnbench.claims._runs import budgets
 from attnbench.spec.protocol import FIRST, NEWEST
 from attnbench.store.record import Record
@@ -60,18 +61,23 @@ def test_softmax_reaches_this_with_doubled_budgets() -> None:
 
 
 def test_the_rungs_of_a_ladder_are_complete_runs_at_the_rate_of_the_whole() -> None:
-    whole, half, other = result(8), result(4, tuned_epochs=8), result(4)
-    records = [whole, half, other, result(16, tuned_epochs=8), result(2, tuned_epochs=4), result(4, tuned_epochs=8, block="skipless")]
-    assert ladder(records, whole) == {4: [half], 8: [whole]}
-    assert ladder([whole, other], whole) == {} == ladder(records, half)
+    whole, half = result(8), result(4, tuned_epochs=8)
+    others = [result(4), result(16, tuned_epochs=8), result(2, tuned_epochs=4), result(4, tuned_epochs=8, block="skipless")]
+    found = ladders([whole, half, *others])
+    assert found[setting_of(whole)] == {4: [half], 8: [whole]}
+    assert setting_of(half) not in found and ladders([whole, others[0]]) == {}
+    assert found[setting_of(others[0])] == {2: [others[2]], 4: [others[0]]} and len(found) == 2
 
 
 def test_a_trial_tunes_the_runs_of_its_budget_and_of_parts_of_it() -> None:
     far = trial(8, 3e-4, 0.7)  # a rate beyond the grid at first, which grew
-    assert tunes(far, result(8)) and tunes(far, result(4, tuned_epochs=8)) and tunes(far, result(16, tuned_epochs=8))
-    assert not tunes(far, result(4)) and not tunes(far, result(8, weight_decay=0.0)) and not tunes(far, result(8, lr_grid=None))
-    old = dataclasses.replace(far, spec=dataclasses.replace(far.spec, protocol=FIRST.name))
-    assert not tunes(old, result(8, protocol=FIRST.name))  # whose grid did not grow
+    trials = trials_by_setting([far], name_of)
+    for run in (result(8), result(4, tuned_epochs=8), result(16, tuned_epochs=8), result(8, variant="orthogonal")):
+        assert trials_of(trials, run) == [far]
+    for run in (result(4), result(8, weight_decay=0.0), result(8, lr_grid=None)):
+        assert trials_of(trials, run) == []
+    old, in_grid = (dataclasses.replace(one, spec=dataclasses.replace(one.spec, protocol=FIRST.name)) for one in (far, trial(8, 1e-3, 0.7)))
+    assert trials_of(trials_by_setting([old, in_grid], name_of), result(8, protocol=FIRST.name)) == [in_grid]  # for none grew
 
 
 @pytest.mark.parametrize(

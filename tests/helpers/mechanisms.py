@@ -43,7 +43,7 @@ ALIKE = {
 assert set(NAMES) >= ALIKE
 
 
-def in_turns(names: Sequence[str]) -> list[Any]:
+def alike_are_long(names: Sequence[str]) -> list[Any]:
     """Names for a test that takes seconds with each: those whose code is another's are long."""
     return [pytest.param(name, marks=pytest.mark.long) if name in ALIKE else name for name in names]
 

@@ -15,7 +15,7 @@ from attnbench.training.model import Architecture, Table, Transformer
 from attnbench.training.recipe import Recipe
 from attnbench.training.train import step
 from attnbench.workload import Split
-from helpers.mechanisms import RUNNABLE, VARIANTS, attend, device_of, draw, in_turns, make, relative_error
+from helpers.mechanisms import RUNNABLE, VARIANTS, alike_are_long, attend, device_of, draw, make, relative_error
 
 WIDTH, HEADS, WORDS, CLASSES = 16, 2, 11, 5
 SHAPES = {"shorter than two heads' width": 7, "longer": 67}
@@ -54,7 +54,7 @@ def trained(name: str, seq_len: int, causal: bool, padded: bool, mixed: bool) ->
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")  # of torch's RMSNorm, about its speed
 @pytest.mark.parametrize("seq_len", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("name", in_turns(CPU))
+@pytest.mark.parametrize("name", alike_are_long(CPU))
 def test_a_step_in_bfloat16_is_finite_and_near_that_in_float32(name: str, seq_len: int) -> None:
     for causal in VARIANTS[name].forms:
         for padded in (False, True):

@@ -23,13 +23,13 @@ from helpers.mechanisms import (
     NAMES,
     RUNNABLE,
     VARIANTS,
+    alike_are_long,
     attend,
     backward,
     definition,
     device_of,
     draw,
     gradient_error,
-    in_turns,
     leaves,
     make,
     masks,
@@ -59,7 +59,7 @@ def test_it_is_declared_in_full(name: str) -> None:
     assert variant.head_group >= 1
 
 
-@pytest.mark.parametrize("name", in_turns(RUNNABLE))
+@pytest.mark.parametrize("name", alike_are_long(RUNNABLE))
 def test_every_correctness_check_holds(name: str) -> None:
     """In this process, on one thread, with the variant's own parameters."""
     report = check(name, {}, device_of(name), full=False)

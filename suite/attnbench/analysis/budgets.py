@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from statistics import fmean
 
-from attnbench.analysis.rates import OF_TRIALS, Trials, Tried, shared, tried
+from attnbench.analysis.rates import OF_TRIALS, Trials, Tried, shared, tried, with_whole_budget
 from attnbench.analysis.samples import BASELINE
 from attnbench.analysis.settings import Setting, setting_of
 from attnbench.spec.protocol import PROTOCOLS
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
+Ladders = Mapping[Setting, Mapping[int, Sequence[Record]]]
 LAST = 0.25  # share of a run in which one that has learnt what it can gains next to nothing
 
 
-def still_gains(records: Iterable[Record], metric: str) -> float | None:
+def still_gains(records: Sequence[Record], metric: str) -> float | None:
     """How much of a metric the runs of a mechanism gain in their last quarter, the mean over seeds.
 
     None where it is no more than the margin of their protocol, or not known, and for a protocol without margins. The quarter ends with the
     run, and begins with the last point of its curve that is no later than three quarters of its steps.
     """
-    gains, margin = [], None
-    for record in records:
-        protocol = PROTOCOLS.get(record.spec.protocol)
-        margin = protocol.margins.get(metric) if protocol else None
-        if (gain := _last_gain(record, metric)) is not None:
-            gains.append(gain)
-    gained = fmean(gains) if gains else 0.0
+    gains = [gain for record in records if (gain := _last_gain(record, metric)) is not None]
+    protocol = PROTOCOLS.get(records[0].spec.protocol)
+    gained, margin = fmean(gains or [0.0]), protocol.margins.get(metric) if protocol else None
     return gained if margin is not None and gained > margin else None
 
 
@@ -58,26 +54,17 @@ def by_budget(trials: Trials, record: Record, metric: str) -> dict[int, float]:
     return {epochs: best(values) for epochs, values in reached.items() if values} if common else {}
 
 
-def ladder(records: Iterable[Record], record: Record) -> dict[int, list[Record]]:
-    """The runs of the whole budget of a record's setting and of parts of it at the same rates, by epochs; empty where there are no parts.
+def ladders(records: Iterable[Record]) -> Ladders:
+    """The tuned runs of whole budgets and of parts of them at the same rates, by the setting of the whole and by epochs, fewest first.
 
-    record: of the whole. records: those that count, of any setting.
+    Only of settings of which there are parts. records: those that count, without tuning trials.
     """
-    spec = record.spec
-    if spec.tuned_epochs is not None or spec.lr_grid is None:
-        return {}
-    mine, found = _of_whole(record), dict[int, list[Record]]()
-    for one in records:
-        is_rung = one.spec.track == "task" and one.spec.evaluate == "test" and (one.spec.epochs or 0) <= (spec.epochs or 0)
-        if is_rung and (one.spec.tuned_epochs or one.spec.epochs) == spec.epochs and _of_whole(one) == mine:
-            found.setdefault(one.spec.epochs or 0, []).append(one)
-    return dict(sorted(found.items())) if len(found) > 1 else {}
-
-
-def _of_whole(record: Record) -> Setting:
-    """The setting that a run of a part of a budget would have with the whole."""
-    spec = record.spec
-    return setting_of(replace(record, spec=replace(spec, epochs=spec.tuned_epochs or spec.epochs, tuned_epochs=None)))
+    found: dict[Setting, dict[int, list[Record]]] = {}
+    for record in records:
+        spec = record.spec
+        if spec.lr_grid is not None and spec.epochs is not None and spec.epochs <= (spec.tuned_epochs or spec.epochs):
+            found.setdefault(setting_of(with_whole_budget(record)), {}).setdefault(spec.epochs, []).append(record)
+    return {setting: dict(sorted(by_epochs.items())) for setting, by_epochs in found.items() if len(by_epochs) > 1}
 
 
 def _but_epochs(names: Sequence[str], setting: Setting) -> Mapping[str, str]:

@@ -41,9 +41,13 @@ class Labels:
         >>> Labels([], {"power": {"degree": 2}}).label("power", {"degree": 4})
         'power(degree=4)'
         """
-        usual = self._usual.get(name, {})
-        unusual = {k: v for k, v in params.items() if k not in usual or canonical(usual[k]) != canonical(v)}
-        return name + (f"({', '.join(f'{k}={_shown(v)}' for k, v in sorted(unusual.items()))})" if unusual else "")
+        unusual = unusual_params(params, self._usual.get(name, {}))
+        return f"{name}({unusual})" if unusual else name
+
+
+def unusual_params(params: Params, usual: Params) -> str:
+    """The parameters that differ from the usual ones, as text: "degree=4"; "" where none does."""
+    return ", ".join(f"{k}={_shown(v)}" for k, v in sorted(params.items()) if k not in usual or canonical(usual[k]) != canonical(v))
 
 
 def canonical(value: object) -> str:
@@ -67,17 +71,16 @@ def cell_text(spec: Spec) -> str:
     'kernel · polynomial · seq_len 256 · forward · degree=2'
     """
     declared = registry.field("variants", spec.variant, "params", {}) if spec.variant in registry.builtin("variants") else {}
-    own = Labels([], {spec.variant: declared}).label(spec.variant, spec.params).removeprefix(spec.variant).strip("()")
     epochs = epochs_text(spec) if spec.track == "task" and spec.protocol != FIRST.name else ""
-    return " · ".join(filter(None, (spec.label(), own, epochs)))
+    return " · ".join(filter(None, (spec.label(), unusual_params(spec.params, declared), epochs)))
 
 
 def rate_text(spec: Spec) -> str:
     """The learning rate as text; if it was chosen by trials, from which rates each mechanism's own was chosen, or that its protocol did."""
     if spec.lr_grid is None:
         return f"lr {spec.lr:g}"
-    at = f", tuned at {spec.tuned_epochs} epochs" if spec.tuned_epochs is not None else ""
-    return (f"lr chosen from {', '.join(spec.lr_grid.split())}" if spec.protocol == FIRST.name else "each at its own tuned lr") + at
+    chosen = f"lr chosen from {', '.join(spec.lr_grid.split())}" if spec.protocol == FIRST.name else "each at its own tuned lr"
+    return chosen if spec.tuned_epochs is None else f"{chosen}, tuned at {spec.tuned_epochs} epochs"
 
 
 def rates_text(records: Iterable[Record]) -> str:

@@ -70,15 +70,23 @@ def tried(trials: Trials, record: Record, metric: str) -> dict[str, Tried]:
     return found
 
 
+def trials_of(trials: Trials, run: Record) -> list[Record]:
+    """The trials by which the rates of the runs in the setting of a run were chosen, of all mechanisms; none where a rate was given."""
+    if run.spec.track != "task" or run.spec.lr_grid is None:
+        return []
+    mine = [trial for of_label in trials.get(shared(run), {}).values() for trial in of_label]
+    if run.spec.protocol != FIRST.name:
+        return mine
+    return [trial for trial in mine if f"{trial.spec.lr:g}" in run.spec.lr_grid.split()]  # several grids were in use, and none grew
+
+
 def shared(record: Record) -> Setting:
     """What a run shares with its trials: the values of OF_TRIALS."""
-    if record.spec.tuned_epochs is not None:  # they had other epochs than it
-        record = replace(record, spec=replace(record.spec, epochs=record.spec.tuned_epochs, tuned_epochs=None))
-    return tuple(value for name, value in zip(SETTING["task"], setting_of(record), strict=True) if name in OF_TRIALS)
+    setting = setting_of(with_whole_budget(record))
+    return tuple(value for name, value in zip(SETTING["task"], setting, strict=True) if name in OF_TRIALS)
 
 
-def tunes(trial: Record, tuned: Record) -> bool:
-    """Whether a tuning trial is one of those from which the rate of a run was chosen, or could have been."""
-    if tuned.spec.track != "task" or tuned.spec.lr_grid is None or shared(trial) != shared(tuned):
-        return False
-    return trial.spec.protocol != FIRST.name or f"{trial.spec.lr:g}" in tuned.spec.lr_grid.split()
+def with_whole_budget(record: Record) -> Record:
+    """A run as it would be with the whole budget, at which its rate was tuned; the same record where it has that."""
+    epochs = record.spec.tuned_epochs
+    return record if epochs is None else replace(record, spec=replace(record.spec, epochs=epochs, tuned_epochs=None))

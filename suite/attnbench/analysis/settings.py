@@ -40,8 +40,6 @@ SETTING = {
     "step": (*_SHARED, "timing", "mode", *_TASK, *_OPTIONS),
 }
 RECORD = ("machine", "session", "id", "started_at", "duration_s", "status")  # columns that together identify a record among the rows
-# Axes of a training run or a step cell that say nothing of the model and its data, or of what computes.
-_NOT_OF_MODEL = ("machine", "threads", "timing", "mode", "protocol", "epochs", "weight_decay", "test_seq_len", "rate")
 ALONG = {"kernel": "seq_len", "depth": "num_layers", "step": "num_layers"}  # the axis along which a cost grows
 Setting = tuple[str, ...]
 
@@ -96,12 +94,6 @@ def _as_text(value: object) -> str:
 def without(setting: Setting, track: str, axis: str | None) -> Setting:
     """A setting of a track without its value on one axis; the whole setting if the axis is None."""
     return tuple(value for name, value in zip(SETTING[track], setting, strict=True) if name != axis)
-
-
-def model_of(track: str, setting: Sequence[object], architecture: str) -> Setting:
-    """What a training run and the step cells of its model have in common: the architecture of the machine, and the rest from the setting
-    of either."""
-    return as_texts((architecture, *(value for name, value in zip(SETTING[track], setting, strict=True) if name not in _NOT_OF_MODEL)))
 
 
 def grouped(records: Iterable[Record], but: Mapping[str, str] = MappingProxyType({})) -> list[list[Record]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from attnbench.analysis.entries import settings
 from attnbench.analysis.labels import Labels, threads_text
-from attnbench.analysis.settings import ANY, SETTING, Setting, as_texts, comparable, model_of
+from attnbench.analysis.settings import ANY, SETTING, Setting, as_texts, comparable
 from attnbench.analysis.time_medians import TimeMedians
 from attnbench.analysis.time_table import TimeTable
 from attnbench.analysis.times import time_table
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FLOPS = "algorithmic_flops"
+# Axes of a training run or a step cell that say nothing of the model and its data, or of what computes.
+_NOT_OF_MODEL = ("machine", "threads", "timing", "mode", "protocol", "epochs", "weight_decay", "test_seq_len", "rate")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class StepTimes:
 
 
 def step_times(table: pd.DataFrame, labels: Labels | None) -> dict[Setting, StepTimes]:
-    """The times of a step by what a training run and its step cells have in common (settings.model_of).
+    """The times of a step by what a training run and its step cells have in common.
 
     table: from attnbench.load. labels: those of the whole table, if `table` is only a part of it.
     """
@@ -54,7 +56,7 @@ def step_times(table: pd.DataFrame, labels: Labels | None) -> dict[Setting, Step
         architecture = architectures[entries[0].records[0]]
         if not isinstance(architecture, str):
             continue
-        key, timed = model_of("step", setting, architecture), time_table(times, setting, entries, "training_s")
+        key, timed = _model_of("step", setting, architecture), time_table(times, setting, entries, "training_s")
         places = {entries[place].label: place for place in counting(timed)}
         if key not in found or len(places) > len(found[key].places):
             counted = {entry.label: lookup[_FLOPS].get(entry.records[0]) for entry in entries}
@@ -70,10 +72,16 @@ def _where(setting: Sequence[Any]) -> str:
 def of_setting(found: Mapping[Setting, StepTimes], setting: Sequence[Any]) -> StepTimes | None:
     """The times of a step in a task's setting; None where there are none, and for older records, which measured times of their own."""
     any_machine, _, architecture = str(setting[SETTING["task"].index("machine")]).partition(" ")
-    return found.get(model_of("task", setting, architecture)) if any_machine == ANY and architecture else None
+    return found.get(_model_of("task", setting, architecture)) if any_machine == ANY and architecture else None
 
 
 def counting(timed: TimeTable) -> list[int]:
     """The places of those mechanisms of a setting whose seconds count."""
     counts = np.isfinite(timed.seconds.log) & np.array([why is None for why in timed.whys])
     return [int(place) for place in np.flatnonzero(counts)]
+
+
+def _model_of(track: str, setting: Sequence[object], architecture: str) -> Setting:
+    """What a training run and the step cells of its model have in common: the architecture of the machine, and the rest from the setting
+    of either."""
+    return as_texts((architecture, *(value for name, value in zip(SETTING[track], setting, strict=True) if name not in _NOT_OF_MODEL)))

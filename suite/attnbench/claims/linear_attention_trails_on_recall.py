@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnbench.claim import Claim
-from attnbench.claims._recall import RULE, of_mechanisms
+from attnbench.claims._ahead import RECALL, at_recall
 from attnbench.claims._runs import COUNTED, Mechanism
 
 CLAIM = Claim(
@@ -14,6 +14,6 @@ CLAIM = Claim(
     source="arXiv 2402.18668 v2",
     evaluated="Recall of key-value pairs (MQAR) and language models of up to 1.3B parameters, all causal; recall against the size of the "
     "state.",
-    rule=f"{COUNTED} {RULE.format(names='linear_elu and taylor')}",
-    **of_mechanisms({"linear_elu": Mechanism("linear_elu"), "taylor": Mechanism("taylor")}),
+    rule=f"{COUNTED} {RECALL.format(names='linear_elu and taylor')}",
+    **at_recall({"linear_elu": Mechanism("linear_elu"), "taylor": Mechanism("taylor")}),
 )

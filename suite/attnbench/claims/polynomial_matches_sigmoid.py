@@ -15,5 +15,5 @@ CLAIM = Claim(
     "reproduced where both x³/√N and x² with a learned scale are surely behind sigmoid by less than the margin, if at all, at 5 %, "
     "one-sided, by Welch's test, and not reproduced where both are surely behind by more. Partly: one of them is, or families disagree.",
     question=True,
-    **against("sigmoid", Mechanism("sigmoid"), FAMILIES),
+    **against("sigmoid", Mechanism("sigmoid"), list(FAMILIES)),
 )

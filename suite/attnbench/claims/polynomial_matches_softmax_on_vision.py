@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attnbench.claim import Claim
 from attnbench.claims._leads import MARGINS
-from attnbench.claims._polynomials import REPRODUCED, of_family
-from attnbench.claims._runs import COUNTED
+from attnbench.claims._polynomials import REPRODUCED, against
+from attnbench.claims._runs import COUNTED, SOFTMAX
 
 CLAIM = Claim(
     statement="Polynomial attention is comparable to or better than softmax attention on vision.",
@@ -13,5 +13,5 @@ CLAIM = Claim(
     "segmentation.",
     rule=f"{COUNTED} Residual models. mnist and fashion_mnist in 196 patches, where 1/√N is the paper's own 1/14. The mean over both of "
     f"the difference in test accuracy, each in units of its margin, {MARGINS['accuracy']:g}. {REPRODUCED}",
-    **of_family("vision"),
+    **against("softmax", SOFTMAX, ["vision"]),
 )

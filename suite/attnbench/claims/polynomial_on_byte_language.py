@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attnbench.claim import Claim
 from attnbench.claims._leads import MARGINS
-from attnbench.claims._polynomials import REPRODUCED, of_family
-from attnbench.claims._runs import COUNTED
+from attnbench.claims._polynomials import REPRODUCED, against
+from attnbench.claims._runs import COUNTED, SOFTMAX
 
 CLAIM = Claim(
     statement="Polynomial attention is comparable to or better than softmax attention at guessing masked bytes of a text.",
@@ -13,5 +13,5 @@ CLAIM = Claim(
     rule=f"{COUNTED} Residual models. sotu_mlm, masked bytes. The difference in test bits per byte against a margin of "
     f"{MARGINS['bits_per_byte']:g}. {REPRODUCED}",
     question=True,
-    **of_family("byte language"),
+    **against("softmax", SOFTMAX, ["byte language"]),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnbench.claim import Claim
-from attnbench.claims._recall import RULE, of_mechanisms
+from attnbench.claims._ahead import RECALL, at_recall
 from attnbench.claims._runs import COUNTED, POLYNOMIALS
 
 CLAIM = Claim(
@@ -13,7 +13,7 @@ CLAIM = Claim(
     citation="Saratchandran, Zheng, Ji, Zhang, Lucey 2024, Rethinking Attention: Polynomial Alternatives to Softmax in Transformers",
     source="arXiv 2410.18613 v3",
     evaluated="Vision, and the classification of sequences; neither causal models nor tasks that ask for one token among many.",
-    rule=f"{COUNTED} {RULE.format(names='x³/√N and x² with a learned scale')}",
+    rule=f"{COUNTED} {RECALL.format(names='x³/√N and x² with a learned scale')}",
     question=True,
-    **of_mechanisms(POLYNOMIALS),
+    **at_recall(POLYNOMIALS),
 )

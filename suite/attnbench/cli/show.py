@@ -13,7 +13,7 @@ from attnbench.analysis.drift import Drifts
 from attnbench.analysis.frame import frame
 from attnbench.analysis.labels import cell_text, epochs_text, rate_text, threads_text
 from attnbench.analysis.overall import task_ranks
-from attnbench.analysis.rates import tunes
+from attnbench.analysis.rates import trials_by_setting, trials_of
 from attnbench.analysis.samples import is_trial, single
 from attnbench.analysis.scaling import Cost
 from attnbench.analysis.settings import ALONG, grouped, labels_of, machine_of, newest_of_cells
@@ -50,19 +50,20 @@ def show_results(results: Path, wanted: Filter, out: Console, err: Console) -> N
         return labels.label(record.spec.variant, record.spec.params)
 
     chosen = [record for record in newest_of_cells(stored, label) if wanted.holds(record)]
-    trials = [record for record in chosen if is_trial(record)]
+    trials = trials_by_setting(chosen, label)
     standings = Standings(table, labels)
     steps = step_times(whole, labels)
     timed = (with_training_time(record, label(record), steps) for record in chosen if not is_trial(record))
     settings = grouped(timed, but=ALONG)
     for rows in settings:
         if rows[0].spec.track == "task":
-            _print_task(rows, standings, label, sum(tunes(trial, rows[0]) for trial in trials), out)
+            _print_task(rows, standings, label, len(trials_of(trials, rows[0])), out)
         else:
             _print_costs(rows, standings, label, out)
     for aggregate in task_ranks(table, labels=labels):
         print_average_ranks(aggregate, out)
-    _print_early([trial for trial in trials if not any(tunes(trial, rows[0]) for rows in settings)], out)
+    used = {id(trial) for rows in settings for trial in trials_of(trials, rows[0])}
+    _print_early([record for record in chosen if is_trial(record) and id(record) not in used], out)
     _print_what_does_not_rank(stored, chosen, out)
 
 

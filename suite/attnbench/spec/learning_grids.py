@@ -54,7 +54,9 @@ def _of_claims(
     tasks: tuple[str | Posed, ...], arms: tuple[str | Arm, ...], fixed: Mapping[str, Any], layers: tuple[int, ...] = (),
     budgets: tuple[float, ...] = TWICE, both_forms: bool = False,
 ) -> TaskGrid:  # fmt: skip
-    return TaskGrid(tasks, arms, NEWEST.claim_seeds, 0, "small", True, layers, budgets, both_forms, fixed)
+    return TaskGrid(
+        tasks, arms, seeds=NEWEST.claim_seeds, processes=0, tuned=True, layers=layers, budgets=budgets, both_forms=both_forms, fixed=fixed
+    )
 
 
 def _decayed(*arms: Arm) -> tuple[Arm, ...]:

@@ -93,7 +93,7 @@ PRESETS = {
         ),
     ),
     "standard": Preset(
-        "two cores, an evening: every mechanism's cost, twelve in three processes; four and two controls on three tasks, tuned, five seeds",
+        "two cores: every mechanism's cost, twelve in three processes; four and two controls on three tasks, tuned, five seeds",
         (
             # The main lengths of all, then those between for the core, so that exponents can be had.
             Grid("kernel", ALL_VARIANTS, {**_BOTH, "seq_len": (256, 1024, 4096)}, _KERNEL),
@@ -125,7 +125,7 @@ PRESETS = {
         ),
     ),
     "claims": Preset(
-        "two cores, some nights: what the papers' claims rest on, costs in three processes, tuned runs with eight seeds, and nothing else",
+        "two cores: what the papers' claims rest on, costs in three processes, tuned runs with eight seeds, also at twice the budgets",
         (
             Grid("kernel", ("softmax", "orthogonal"), {**_BOTH, "seq_len": _DOUBLED}, _KERNEL, _THRICE),
             Grid("kernel", ("polynomial",), {"seq_len": (256, 1024, 4096)}, {**_KERNEL, "mode": "forward"}, _THRICE),
@@ -138,7 +138,7 @@ PRESETS = {
         "two cores: softmax alone with doubled budgets, by which the budget of every task is chosen", (learning_grids.PILOTED,)
     ),
     "reference": Preset(
-        "two cores, a night: eight arms on six tasks, tuned, five seeds; softmax and polynomials on 196 patches, eight seeds",
+        "two cores: eight arms on six tasks, tuned, five seeds, also at parts of the budgets; softmax and polynomials on 196 patches",
         learning_grids.REFERENCE,
     ),
     "full": Preset(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from attnbench.analysis.budgets import Ladders, ladders
 from attnbench.analysis.drift import Drifts
 from attnbench.analysis.frame import frame
 from attnbench.analysis.labels import Labels, canonical
@@ -69,6 +70,11 @@ class Results:
     def trials(self) -> Trials:
         """The tuning trials, by what they share with the runs that rest on them, and by label."""
         return trials_by_setting(self.records, self.label)
+
+    @cached_property
+    def ladders(self) -> Ladders:
+        """The runs of parts of budgets, with those of the whole."""
+        return ladders(record for record in self.records if record.spec.track == "task" and not is_trial(record))
 
     def control(self, record: Record) -> Control | None:
         """What a model without attention reaches on the task and the data of a record; None where that was not measured."""

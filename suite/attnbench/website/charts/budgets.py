@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 
-from attnbench.analysis.budgets import by_budget, ladder
+from attnbench.analysis.budgets import by_budget
 from attnbench.analysis.learnt import learnt
 from attnbench.analysis.samples import BASELINE, values
+from attnbench.analysis.settings import setting_of
 from attnbench.analysis.task_metrics import Metric
 from attnbench.spec.protocol import PROTOCOLS
 from attnbench.store.record import Record
@@ -42,7 +44,7 @@ def pilot_chart(results: Results, group: Group, metric: Metric, nothing: Referen
 
 def ladder_chart(results: Results, group: Group, metric: Metric) -> Chart | None:
     """The chart of what mechanisms reach in equal time: the ends of complete runs of parts of the budget, joined; None without such."""
-    rungs = ladder(results.records, group.records[0])
+    rungs = results.ladders.get(setting_of(group.records[0]), {})
     lines = []
     for label, first in by_label(results, group.records).items():
         points = [p for runs in rungs.values() if (p := _end(results, [r for r in runs if results.label(r) == label], label, metric))]
@@ -57,7 +59,7 @@ def ladder_chart(results: Results, group: Group, metric: Metric) -> Chart | None
     return scatter_chart(title, x, y, lines, f"{title} · {group.title}", (note,), joined=True) if x and y else None
 
 
-def _end(results: Results, runs: list[Record], label: str, metric: Metric) -> Point | None:
+def _end(results: Results, runs: Sequence[Record], label: str, metric: Metric) -> Point | None:
     """Where the runs of a mechanism with one budget end: the time that they take, and what they reach."""
     spent = [seconds for run in runs if run.status == "ok" for seconds in values(run, "train_s")]
     found = learnt(results.standings, runs, label, metric.name) if runs else None
