@@ -47,7 +47,7 @@ def test_a_claim_is_partly_so_where_one_bench_reproduces_it_and_another_does_not
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_twice_the_budget_is_judged_apart(name: str) -> None:
-    """It says the same, or it is partly so; alone it decides nothing less than a budget of its own would."""
+    """Where it says the same the verdict stands, and where it says otherwise the claim is partly so."""
     table, other = table_of(name, "reproduced"), table_of(name, "not reproduced")
     assert judge(claim(name), join([table, twice(table)])).verdict == "reproduced"
     found = judge(claim(name), join([table, twice(other)]))
