@@ -6,25 +6,30 @@ Vaswani et al. 2017, arXiv 1706.03762; initialisation of Zhang and Martens 2026,
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from attnbench.attention import Heads, Matrix, PaddingMask, Variant, unit_values
+from attnbench.attention import Heads, KVHeads, Matrix, PaddingMask, Variant, unit_values
+from attnbench.kernels.cache import Cache, CachedAttention
 from attnbench.kernels.definition import rows_of_matrix
-from attnbench.kernels.fused_softmax import fused_softmax
+from attnbench.kernels.fused_softmax import fused_softmax, fused_softmax_step
 from attnbench.kernels.skew import init_jointly_orthonormal
 
 
-class SoftmaxOrthogonalInit(nn.Module):
-    """Fused softmax attention; head_dim tells the heads of W_Q and W_K apart at the start. A control for training, it does not decode."""
+class SoftmaxOrthogonalInit(CachedAttention):
+    """Fused softmax attention; head_dim tells the heads of W_Q and W_K apart at the start."""
 
     def __init__(self, head_dim: int) -> None:
         super().__init__()
         self.head_dim = head_dim
 
-    def forward(self, q: Heads, k: Heads, v: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
+    def forward(self, q: Heads, k: KVHeads, v: KVHeads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Heads:
         return fused_softmax(q, k, v, causal, padding_mask)
 
-    def matrix(self, q: Heads, k: Heads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
+    def step(self, q: Heads, k: KVHeads, v: KVHeads, state: Cache) -> tuple[Heads, Cache]:
+        state = state.append(k, v)
+        return fused_softmax_step(q, state), state
+
+    def matrix(self, q: Heads, k: KVHeads, causal: bool = False, padding_mask: PaddingMask | None = None) -> Matrix:
         return fused_softmax(q, k, unit_values(k), causal, padding_mask)
 
     def init_projections(self, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor) -> None:
