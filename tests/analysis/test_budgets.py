@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from attnbench.analysis.budgets import by_budget, ladders, still_gains
+from attnbench.analysis.budgets import by_budget, gains_of, ladders, still_gains
 from attnbench.analysis.frame import frame
 from attnbench.analysis.overall import task_ranks
 from attnbench.analysis.rates import trials_by_setting, trials_of
@@ -104,6 +104,7 @@ def test_who_still_gains_is_a_mean_over_seeds_that_learnt() -> None:
     assert still_gains([curve(0.1, 0.5, 0.6, 0.7, 0.9, protocol=FIRST.name)], "accuracy") is None  # which states no margin
     bits = dataclasses.replace(up, curve={"step": [0.0, 1.0, 2.0, 3.0, 4.0], "validation_bits_per_byte": [8.0, 4.0, 3.0, 2.5, 2.3]})
     assert still_gains([bits], "bits_per_byte") == pytest.approx(0.2)
+    assert gains_of({"up": [up], "flat": [flat], "none": []}, "accuracy") == {"up": pytest.approx(0.03)}
 
 
 def test_parts_of_a_budget_take_part_in_no_average_and_no_claim() -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from attnbench.cli.filters import Filter
 from attnbench.cli.show import show_results
 from attnbench.errors import BadInput
+from attnbench.spec.protocol import NEWEST
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 from helpers import site_records
@@ -49,6 +50,21 @@ def test_the_terminal_counts_trials_whose_rate_is_not_chosen_yet(tmp_path: Path)
     text = shown([trial], tmp_path)
     assert "1 tuning trial and no rate chosen yet: task · mnist · residual · 2 layers · 3 epochs" in text
     assert "and cost" not in text
+
+
+def test_the_terminal_says_who_is_still_learning(tmp_path: Path) -> None:
+    one = trained(task_spec(variant="softmax", task="mnist", block="residual", num_layers=2, epochs=4, lr=1e-3, protocol=NEWEST.name))
+    learns, rests = (
+        dataclasses.replace(
+            one,
+            spec=dataclasses.replace(one.spec, variant=variant),
+            curve={"step": [0.0, 1.0, 2.0, 3.0, 4.0], "validation_accuracy": [0.1, 0.5, 0.6, 0.7, end]},
+        )
+        for variant, end in (("softmax", 0.75), ("sigmoid", 0.705))
+    )
+    text = shown([learns, rests], tmp_path / "both")
+    assert "gained more than the margin of the protocol: softmax 5.0 percentage points." in text
+    assert "Still learning" not in shown([rests], tmp_path / "rests")
 
 
 def test_grouped_cells_have_tables_of_their_own_that_say_so(tmp_path: Path) -> None:

@@ -16,6 +16,11 @@ Ladders = Mapping[Setting, Mapping[int, Sequence[Record]]]
 LAST = 0.25  # share of a run in which one that has learnt what it can gains next to nothing
 
 
+def gains_of(seeds: Mapping[str, Sequence[Record]], metric: str) -> dict[str, float]:
+    """How much those mechanisms gain in their last quarter that are still learning at the end, by label. seeds: the runs of each."""
+    return {label: gain for label, records in seeds.items() if records and (gain := still_gains(records, metric)) is not None}
+
+
 def still_gains(records: Sequence[Record], metric: str) -> float | None:
     """How much of a metric the runs of a mechanism gain in their last quarter, the mean over seeds.
 

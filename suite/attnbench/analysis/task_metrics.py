@@ -81,6 +81,19 @@ class Metric:
         said = f"Here {SOLVED}: the task orders nothing, and takes no part in average ranks."
         return (*((GROUPED,) if grouped else ()), *((said,) if is_solved(self.name, means) else ()))
 
+    def gains_text(self, gains: Mapping[str, float]) -> str:
+        """Which mechanisms are still learning at the end of their budget, and what they gain, as a sentence; empty where none is.
+
+        gains: by label (budgets.gains_of).
+        """
+        if not gains:
+            return ""
+        told = ", ".join(f"{label} {self.half(gain)}" for label, gain in sorted(gains.items(), key=lambda of: (-of[1], of[0])))
+        return (
+            "Still learning, so that with a longer budget the order may be another: in the last quarter of training these gained more than "
+            f"the margin of the protocol: {told}{self.points}."
+        )
+
     def known_nothing(self, records: Iterable[Record]) -> float | None:
         """The value of guessing by frequency alone on the data of these records; None where it was not measured."""
         return next((value for r in records if (value := single(r, self.chance)) is not None), None)

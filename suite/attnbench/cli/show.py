@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from attnbench.analysis.budgets import gains_of
 from attnbench.analysis.drift import Drifts
 from attnbench.analysis.frame import frame
 from attnbench.analysis.labels import cell_text, epochs_text, rate_text, threads_text
@@ -92,16 +93,18 @@ def _print_costs(rows: Sequence[Record], standings: Standings, label: Label, out
 
 def _print_task(rows: Sequence[Record], standings: Standings, label: Label, tried: int, out: Console) -> None:
     metric = metric_of(rows)
-    seeds: dict[str, list[float]] = {}
+    seeds: dict[str, list[Record]] = {}
     for record in rows:
-        if (value := single(record, metric.name)) is not None:
-            seeds.setdefault(label(record), []).append(value)
+        if single(record, metric.name) is not None:
+            seeds.setdefault(label(record), []).append(record)
+    values = ([value for record in of if (value := single(record, metric.name)) is not None] for of in seeds.values())
     timed_on = next((str(on) for record in rows if (on := record.environment.get(TIMED_ON))), "")
     timed = f"Times: steps times the seconds of a step, timed alone on {timed_on}." if timed_on else ""
     if any(single(record, "steps") for record in rows) and not any(single(record, "train_s") for record in rows):
         timed = "No times yet: attnbench run --track step, with the same preset, times the steps of these models."
-    facts = (metric.chance_text(rows), timed, f"{_trials(tried)}." if tried else "", *metric.notes(rows, seeds.values()))
-    _print(task_table(rows, standings, label), f"{metric.title} and cost", rows[0], facts, out)
+    facts = (metric.chance_text(rows), timed, f"{_trials(tried)}." if tried else "", *metric.notes(rows, values))
+    below = (metric.gains_text(gains_of(seeds, metric.name)),)
+    _print(task_table(rows, standings, label), f"{metric.title} and cost", rows[0], facts, out, below)
 
 
 def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: Console, below: Sequence[str] = ()) -> None:

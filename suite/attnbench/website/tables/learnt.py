@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from attnbench.analysis.budgets import still_gains
+from attnbench.analysis.budgets import gains_of
 from attnbench.analysis.labels import rate_text, rates_text
 from attnbench.analysis.learnt import learnt
 from attnbench.analysis.number_format import count, percent, plain, seconds, size
@@ -21,7 +21,7 @@ from attnbench.website.groups import Group
 from attnbench.website.links import cell_href
 from attnbench.website.results import Results, by_label
 from attnbench.website.tables.costs import in_order, row_data
-from attnbench.website.tables.learnt_notes import control_note, gains_note, mark_notes, marks, resolution_note
+from attnbench.website.tables.learnt_notes import control_note, mark_notes, marks, resolution_note
 from attnbench.website.tables.table import (
     EMPTY,
     Cell,
@@ -61,7 +61,7 @@ def learnt_table(results: Results, group: Group) -> Table:
     tuned = tried(results.trials, group.records[0], metric.name) if rate_was_chosen else {}
     more = [of for of in _more(metric) if any(single(record, of[0]) is not None for record in group.records)]
     learnable = metric.learnable(group.records)
-    gains = {label: gain for label, records in seeds.items() if (gain := still_gains(records, metric.name)) is not None}
+    gains = gains_of(seeds, metric.name)
     inferred = any(single(record, "inference_tokens_per_s") for record in group.records)  # in older records
     whole = {label: found for label, found in means.items() if not in_groups(found[1], learnable)}
     on = linear_scale([mean for mean, _ in whole.values()])
@@ -114,7 +114,7 @@ def learnt_table(results: Results, group: Group) -> Table:
     first, marked = group.records[0], marks(results, group, metric)
     notes = (
         TIES, resolution_note(results, first, metric), metric.chance_text(group.records), control_note(results, first, metric),
-        chosen if rate_was_chosen else "", PLATEAU if tuned else "", _timed_on(group), *told, gains_note(gains, metric),
+        chosen if rate_was_chosen else "", PLATEAU if tuned else "", _timed_on(group), *told, metric.gains_text(gains),
         *mark_notes(marked),
     )  # fmt: skip
     data = [

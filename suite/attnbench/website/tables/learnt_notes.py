@@ -50,17 +50,6 @@ def marks(results: Results, group: Group, metric: Metric) -> list[Mark]:
     return marks_of(metric.name, values, {label: place.ties for label, place in ranked.items()}, classical)
 
 
-def gains_note(gains: Mapping[str, float], metric: Metric) -> str:
-    """Which mechanisms still gain at the end of their budget, and how much; "" where none does. gains: by label."""
-    if not gains:
-        return ""
-    told = ", ".join(f"{label} {metric.half(gain)}" for label, gain in sorted(gains.items(), key=lambda of: (-of[1], of[0])))
-    return (
-        "Still learning, so that with a longer budget the order may be another: in the last quarter of training these gained more than the "
-        f"margin of the protocol: {told}{metric.points}."
-    )
-
-
 def mark_notes(found: list[Mark]) -> list[str]:
     """Marks as sentences."""
     return [WORDS[mark.kind].format(why=mark.why) for mark in found if mark.kind in WORDS]
