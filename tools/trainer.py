@@ -117,7 +117,7 @@ def compare(task_name: str, variant: str, device: str, rounds: int, against: lis
     import torch
 
     from attnbench import registry
-    from attnbench.measurement.tracks.depth import architecture
+    from attnbench.measurement.tracks.architecture import architecture
     from attnbench.measurement.tracks.task import recipe_of
     from attnbench.spec.axes import Spec
     from attnbench.training.model import for_task

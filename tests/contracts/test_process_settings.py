@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +101,27 @@ def nothing_is_left() -> Iterator[None]:
     yield
     assert process_settings.changes(before) == []
     assert Path.cwd() == here
+
+
+IN_A_FRESH_PROCESS = """
+import gc, os, sys, torch
+from attnbench.registry import process_settings
+for change in sys.argv[1:]:
+    if os.fork() == 0:
+        before = process_settings.values()
+        with process_settings.undone() as told:
+            exec(change)
+        left = process_settings.changes(before)
+        print(f"{change}: {left}" if left or not told else "put back", flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_a_change_is_put_back_whole_in_a_process_that_has_changed_nothing_before() -> None:
+    """Torch changes some settings with others, which differ in a process in which they were written once."""
+    done = subprocess.run([sys.executable, "-c", IN_A_FRESH_PROCESS, *CHANGES], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["put back"] * len(CHANGES), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("change", CHANGES)

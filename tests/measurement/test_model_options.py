@@ -9,7 +9,8 @@ import torch
 
 from attnbench import registry
 from attnbench.measurement.tracks import measure_cell
-from attnbench.measurement.tracks.depth import StackTrial, architecture
+from attnbench.measurement.tracks.architecture import architecture
+from attnbench.measurement.tracks.depth import StackTrial
 from attnbench.measurement.tracks.kernel import softmax_of
 from attnbench.measurement.tracks.task import build_model
 from attnbench.spec.axes import Spec

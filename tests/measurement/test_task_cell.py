@@ -17,7 +17,7 @@ from attnbench import registry
 from attnbench.errors import BadInput
 from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.tracks import task as track
-from attnbench.measurement.tracks.depth import architecture
+from attnbench.measurement.tracks.architecture import architecture
 from attnbench.spec.axes import Spec
 from attnbench.spec.protocol import NEWEST
 from attnbench.training import checkpoint

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +162,14 @@ def test_a_thread_that_goes_on_computing_is_found_however_busy_the_machine_is(ne
         guard.check_idle()
         with spinning(), pytest.raises(Incorrect, match="goes on computing"):
             guard.check_idle()
+        guard.check_idle()
+
+
+def test_many_threads_that_wait_are_no_work_however_long_it_takes_to_look_at_them() -> None:
+    guard, end = Guard(), threading.Event()
+    with ExitStack() as waiting:
+        for _ in range(300):
+            waiting.enter_context(running(threading.Thread(target=end.wait), end))
         guard.check_idle()
 
 

@@ -88,12 +88,18 @@ class Guard:
 
 
 def _is_at_rest() -> bool:
-    """Whether this process leaves the processors alone for a short while: it neither uses them for half of it nor waits for them.
+    """Whether the other threads of this process leave the processors alone for a short while: neither use them for half of it nor wait.
 
-    The second counts because on a busy machine a thread that computes without a pause may be given less than half a processor.
+    The second counts because on a busy machine a thread that computes without a pause may be given less than half a processor. What this
+    thread uses does not count: to look at many threads that only wait takes it longer than half of the while on a slow machine.
     """
-    began, seen = time.process_time(), 0
+    began, seen = _used_by_others_s(), 0
     for _ in range(LOOKS):
         time.sleep(IDLE_WINDOW_S / LOOKS)
         seen += bool(others_runnable())
-    return time.process_time() - began < IDLE_WINDOW_S / 2 and seen <= LOOKS / 2
+    return _used_by_others_s() - began < IDLE_WINDOW_S / 2 and seen <= LOOKS / 2
+
+
+def _used_by_others_s() -> float:
+    """The seconds of processor that all other threads of this process have used."""
+    return time.process_time() - time.thread_time()

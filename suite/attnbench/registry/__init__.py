@@ -208,7 +208,9 @@ def imported(group: str, name: str, load: Callable[[], ModuleType]) -> ModuleTyp
         return fresh.imported(load)
 
 
-def _builtin(group: str) -> dict[str, Path]:
+@cache
+def _builtin(group: str) -> Mapping[str, Path]:
+    """The files of a group in this package by name, looked for once in a process."""
     if group not in GROUPS:
         raise unknown_name("group", group, GROUPS, "attnbench list --help")
     return {path.stem: path for path in (_PACKAGE / group).glob("[!_]*.py")}

@@ -31,6 +31,7 @@ _HARMLESS = ("CUDA_CACHE_", "CUDA_HOME", "CUDA_MODULE_LOADING", "CUDA_PATH", "KM
 _GENERATORS = ("random", "numpy.random", "torch's generator", "torch's generators on CUDA")
 _MISSING = "not set"
 _SHOWN = 3  # changes that a message names
+_ROUNDS = 3  # of putting back: some of torch's settings change others, also when they are put back
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,12 @@ def undone() -> Iterator[list[str]]:
         yield told
     finally:
         told += changes(before)
-        for name, (old, _) in _changed(before).items():
-            _put_back(name, old)
+        for _ in range(_ROUNDS):
+            changed = _changed(before)
+            if not changed:
+                break
+            for name, (old, _new) in changed.items():
+                _put_back(name, old)
 
 
 def refusal(told: Sequence[str]) -> str:

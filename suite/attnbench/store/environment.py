@@ -32,6 +32,7 @@ def physical_cores() -> int:
     return max(1, min(int(limit) for limit in limits if limit is not None))
 
 
+@cache
 def version_of(package: str) -> str | None:
     """The installed version of a package, without importing it; None if it is not installed."""
     return fact(lambda: importlib.metadata.version(package))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,19 @@ from attnbench.spec.axes import Spec
 from attnbench.store.environment import version_of
 from attnbench.store.sources import PACKAGE, closure, content, place
 
-ANCHOR = "softmax"  # it is timed in every cell
+ANCHOR = "softmax"  # it is timed in every cell whose times count
 
 
 def fingerprint(spec: Spec, variant_source: str, task_source: str | None) -> str:
-    """The hash, 16 hex digits, of the sources of a cell: track, variant, task if any, anchor, their imports, and torch's version.
+    """The hash, 16 hex digits, of the sources of a cell: track, variant, task if any, their imports, and torch's version.
+
+    Of a cell whose times count the anchor is among them.
 
     variant_source, task_source: names, or paths of files.
     """
     tracks = PACKAGE / "measurement" / "tracks"
     files = [tracks / "__init__.py", tracks / f"{spec.track}.py"]
-    files += [*_source("variants", ANCHOR), *_source("variants", variant_source)]
+    files += [*(_source("variants", ANCHOR) if spec.is_timed else ()), *_source("variants", variant_source)]
     if spec.task is not None:
         files += _source("tasks", task_source or spec.task)
     return _hash(files, "")
@@ -50,7 +53,15 @@ def _source(group: str, name: str) -> list[Path]:
 
 def _hash(files: Iterable[Path], more: str) -> str:
     digest = hashlib.sha256((version_of("torch") or "").encode())
-    for name, text in sorted((place(file), content(file)) for file in closure(files)):
-        digest.update(f"{name}\0{text}\0".encode("utf-8", "surrogatepass"))
+    digest.update(_of_sources(tuple(files)))
     digest.update(more.encode())
     return digest.hexdigest()[:16]
+
+
+@cache
+def _of_sources(files: tuple[Path, ...]) -> bytes:
+    """The hash of files and all that they import; made once in a process, which reads each of them once too."""
+    digest = hashlib.sha256()
+    for name, text in sorted((place(file), content(file)) for file in closure(files)):
+        digest.update(f"{name}\0{text}\0".encode("utf-8", "surrogatepass"))
+    return digest.digest()

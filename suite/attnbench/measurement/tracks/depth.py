@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attnbench import registry
 from attnbench.attention import Shape, Variant
@@ -21,13 +21,13 @@ from attnbench.measurement.drift_anchor import ANCHOR
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.inputs import RolledInputs
 from attnbench.measurement.tracks import require_backward
+from attnbench.measurement.tracks.architecture import architecture, context_of
 from attnbench.measurement.tracks.kernel import softmax_of
 from attnbench.measurement.verify.closeness import Verified
 from attnbench.measurement.verify.stack import OriginalModel, loss, verify_stack
 from attnbench.spec.axes import Spec
-from attnbench.spec.construct import construct
 from attnbench.training import diagnose
-from attnbench.training.model import Architecture, Stack, count_parameters, unit_rms
+from attnbench.training.model import Stack, count_parameters, unit_rms
 
 DIAGNOSED_SEQ_LEN = 16
 
@@ -147,37 +147,11 @@ class StackTrial:
         return out
 
 
-def architecture(spec: Spec, source: str, seq_len: int | None) -> Architecture:
-    """The model of a spec, each layer's mechanism told its place."""
-    variant: Variant = registry.load("variants", source)
-
-    def build_attention(layer_index: int) -> nn.Module:
-        return construct(source, spec.num_heads, spec.head_dim, _context(spec, seq_len, layer_index), spec.params)
-
-    assert spec.block is not None and spec.num_layers is not None
-    return Architecture(
-        block=spec.block,
-        num_layers=spec.num_layers,
-        num_heads=spec.num_heads,
-        d_model=spec.d_model,
-        build_attention=build_attention,
-        needs_hidden=variant.needs_hidden,
-        token_shift=spec.token_shift,
-        init_norm=spec.init_norm,
-        positions=spec.positions,
-    )
-
-
 def blueprint_of(spec: Spec, source: str, seq_len: int | None = None) -> Callable[[int], Blueprint]:
     """A function that gives the blueprint of a layer's mechanism by its index. seq_len: of the model, if not the spec's."""
 
     def blueprint(layer_index: int) -> Blueprint:
-        context = _context(spec, seq_len or spec.seq_len, layer_index)
+        context = context_of(spec, seq_len or spec.seq_len, layer_index)
         return Blueprint(source, Shape(spec.num_heads, spec.head_dim, **context), spec.params)
 
     return blueprint
-
-
-def _context(spec: Spec, seq_len: int | None, layer_index: int) -> dict[str, int | None]:
-    """What a layer's mechanism is told of its place."""
-    return {"seq_len": seq_len, "d_model": spec.d_model, "layer_index": layer_index, "num_layers": spec.num_layers}

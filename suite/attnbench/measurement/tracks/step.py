@@ -19,7 +19,8 @@ from attnbench.measurement.drift_anchor import ANCHOR
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.inputs import DrawnRows
 from attnbench.measurement.tracks import require_backward
-from attnbench.measurement.tracks.depth import architecture, blueprint_of
+from attnbench.measurement.tracks.architecture import architecture
+from attnbench.measurement.tracks.depth import blueprint_of
 from attnbench.measurement.tracks.kernel import softmax_of
 from attnbench.measurement.verify.closeness import Verified
 from attnbench.measurement.verify.stack import OriginalModel, verify_model

@@ -15,7 +15,7 @@ from attnbench.measurement import memory
 from attnbench.measurement.cell_result import Measurement, Stage
 from attnbench.measurement.guard import Guard
 from attnbench.measurement.tracks import require_backward
-from attnbench.measurement.tracks.depth import architecture
+from attnbench.measurement.tracks.architecture import architecture
 from attnbench.spec import protocol
 from attnbench.spec.axes import Spec
 from attnbench.spec.tasks import task_of
