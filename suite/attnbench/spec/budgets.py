@@ -10,8 +10,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-# Epochs by task, see key_of, of the small sizes. Empty until the pilot has run.
-CHOSEN: Mapping[str, int] = MappingProxyType({})
+# Epochs by task, see key_of, of the small sizes; of the tasks whose pilot has ended.
+CHOSEN: Mapping[str, int] = MappingProxyType(
+    {
+        "mnist": 8,
+    }
+)
 
 
 def key_of(task: str, params: Mapping[str, Any] | None, other_form: bool = False) -> str:
