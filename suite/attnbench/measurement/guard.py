@@ -88,10 +88,10 @@ class Guard:
 
 
 def _is_at_rest() -> bool:
-    """Whether the other threads of this process leave the processors alone for a short while: neither use them for half of it nor wait.
+    """Whether the other threads of this process neither use the processors for half of a short while nor wait for them.
 
-    The second counts because on a busy machine a thread that computes without a pause may be given less than half a processor. What this
-    thread uses does not count: to look at many threads that only wait takes it longer than half of the while on a slow machine.
+    That they wait counts because on a busy machine a thread that computes without a pause may be given less than half a processor. What
+    this thread uses does not count: on a slow machine looking at many threads takes it more than half of the while.
     """
     began, seen = _used_by_others_s(), 0
     for _ in range(LOOKS):

@@ -25,7 +25,7 @@ ANCHOR = "softmax"  # it is timed in every cell whose times count
 def fingerprint(spec: Spec, variant_source: str, task_source: str | None) -> str:
     """The hash, 16 hex digits, of the sources of a cell: track, variant, task if any, their imports, and torch's version.
 
-    Of a cell whose times count the anchor is among them.
+    Those of the anchor are among them where it is timed beside the cell.
 
     variant_source, task_source: names, or paths of files.
     """

@@ -1,4 +1,4 @@
-"""The three tracks, a file each: what a cell does, inside its own process."""
+"""The tracks, a file each, and what they share: what a cell does, inside its own process."""
 
 from __future__ import annotations
 
