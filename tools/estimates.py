@@ -56,7 +56,7 @@ def main() -> int:
     known = [cell for cell in trained if not tuning.is_open(cell.spec)]
     order = sorted(known, key=lambda cell: (cell.spec.task_label(), cell.spec.causal, cell.spec.variant, repr(cell.spec.params), cell.key))
     sample = spread(order, args.cells)
-    estimate, jobs = Estimate(finished.values(), args.timeout), default_jobs(machine)
+    estimate, jobs = Estimate(finished.values(), args.timeout, machine.name), default_jobs(machine)
     expected_s = sum(estimate.seconds(cell.spec) for cell in sample) / jobs
     console = Console()
     for cell in sample:

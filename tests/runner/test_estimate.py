@@ -109,6 +109,8 @@ def test_a_training_is_scaled_by_its_epochs() -> None:
     known = Estimate([record])
     assert known.seconds(make_spec(**{**TASK, "seed": 1, "lr": 0.5})) == 21.0
     assert known.seconds(make_spec(**{**TASK, "epochs": 3})) == pytest.approx(63.0)
+    longer = make_record(make_spec(**{**TASK, "epochs": 4}), measurements={"accuracy": [0.5]}, stages_s={"train": 40.0})
+    assert Estimate([longer]).seconds(record.spec) == pytest.approx(10.0)
 
 
 def test_a_mechanism_that_was_not_trained_yet_takes_as_much_longer_than_softmax_as_a_step_of_it() -> None:
@@ -121,6 +123,25 @@ def test_a_mechanism_that_was_not_trained_yet_takes_as_much_longer_than_softmax_
     assert Estimate([trained]).seconds(new) == pytest.approx(40.0)
     own = make_record(make_spec(**TASK, variant="orthogonal"), measurements={"accuracy": [0.5]}, stages_s={"train": 7.0})
     assert Estimate([trained, *steps, own]).seconds(new) == pytest.approx(14.0)
+
+
+def test_what_another_machine_took_is_scaled_by_the_cells_that_both_have_run() -> None:
+    """Twice as long here by the epochs of one task: so is another task, that only the other machine knows; and one that has no common cell
+    is taken as it is."""
+
+    def trained(machine: str, seconds: float, **axes: Any) -> Record:
+        spec = make_spec(**{**TASK, **axes})
+        return make_record(spec, measurements={"accuracy": [0.5]}, stages_s={"train": seconds}, machine=machine)
+
+    theirs = [trained("theirs", 10.0, epochs=1), trained("theirs", 30.0, epochs=1, task="mqar"), trained("third", 7.0, task="sotu_lm")]
+    own = trained("mine", 40.0, epochs=2, seed=1)
+    new = {name: make_spec(**{**TASK, "epochs": 1, "seed": 5, "task": name}) for name in ("mqar", "sotu_lm")}
+    known = Estimate([*theirs, own], machine="mine")
+    assert known.seconds(new["mqar"]) == pytest.approx(60.0)
+    assert known.seconds(new["sotu_lm"]) == pytest.approx(7.0)
+    assert known.seconds(theirs[0].spec) == pytest.approx(20.0)  # not as it took there, though it is the same cell
+    assert Estimate(theirs, machine="mine").seconds(new["mqar"]) == pytest.approx(30.0)
+    assert Estimate([*theirs, own]).seconds(new["mqar"]) == pytest.approx(30.0)  # taken as records of one machine
 
 
 def test_a_model_with_a_token_shift_has_an_estimate_of_its_own() -> None:

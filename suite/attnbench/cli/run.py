@@ -91,7 +91,7 @@ def sweep(
     has_trial = None if retry is None else lambda cell: cell.key not in asked  # what failed is made again, and rests on what did not
     plan = Plan(cells, finished, lambda cell: is_finished(cell) and cell.key not in again, has_trial)
     todo, kept = plan.todo, plan.kept
-    estimate = Estimate(finished.values(), timeout_s)
+    estimate = Estimate(finished.values(), timeout_s, machine.name)
     tell_of_plugins(("variants", "tasks"))
     tell_of_softmax(choice, plan, again, finished.values(), console)
     if dry_run:
@@ -185,7 +185,7 @@ def _say(console: Console, said: str) -> None:
 
 def _expected(todo: Sequence[Cell], estimate: Estimate, capacity: Capacity) -> str:
     """How many cells are to run, how long that takes, and by what this is known."""
-    by = f"{estimate.records:,} records" if estimate.records else "rough numbers, for want of records of this machine"
+    by = f"{estimate.records:,} records" if estimate.records else "rough numbers, for want of records"
     seconds = sum(estimate.seconds(cell.spec) / (capacity.alone if cell.is_timed else capacity.beside) for cell in todo)
     return f"{len(todo):,} cells to run, about {duration_text(seconds)} by {by}"
 
