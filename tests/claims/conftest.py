@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,13 @@ import pytest
 from attnbench import registry
 from attnbench.analysis.frame import load
 from attnbench.claims._judge import Judgement, judge
+from attnbench.spec import budgets
+from attnbench.spec.learning_grids import PILOTED
+from attnbench.spec.pilot import budget_key
+from attnbench.spec.protocol import NEWEST
 from attnbench.store.store import Store
 from helpers.claim_data import PLANTED
+from helpers.claim_records import EPOCHS
 
 HELD = {
     "orthogonal_conditions_depth": "not reproduced",
@@ -18,6 +24,15 @@ HELD = {
     "softmax_norm_is_bounded": "reproduced",
     "damping_hurts_depth": "partly",
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def piloted() -> Iterator[None]:
+    """A pilot of which every task has the budget of the planted records."""
+    with pytest.MonkeyPatch.context() as changed:
+        every = [budget_key(spec, str(spec.task)) for spec in PILOTED.first("cpu", {}, NEWEST)]
+        changed.setattr(budgets, "CHOSEN", dict.fromkeys(every, EPOCHS))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,10 @@ from attnbench.analysis.frame import frame
 from attnbench.claim import Arm, Claim
 from attnbench.claims._judge import judge
 from helpers.claim_data import claim, table_of
-from helpers.claim_records import joined, recalled, run, runs, skipless
+from helpers.claim_records import recalled, run, runs, skipless
 
 CLAIMS = registry.builtin("claims")
-LINEAR = ("linear_elu", "taylor")
+LINEAR = ("linear_elu", "mamba2")
 
 
 def good(name: str) -> pd.DataFrame:
@@ -139,16 +139,6 @@ def test_a_part_that_is_missing_keeps_a_claim_open() -> None:
         assert found.verdict == "inconclusive" and any("sigmoid" in what for what in found.missing)
 
 
-def test_of_two_budgets_the_longest_that_all_arms_have_counts() -> None:
-    """Twice the budget: first of softmax alone, then of both, where it is the other way round."""
-    name = "sigmoid_matches_softmax"
-    table, other = good(name), table_of(name, "not reproduced")
-    longer = other.assign(epochs=16, id=other["id"] + "+", cell=other["cell"] + "+")
-    alone = pd.concat([table, longer[chosen(longer, variant="softmax")]], ignore_index=True)
-    assert judge(claim(name), alone).verdict == "reproduced"
-    assert judge(claim(name), pd.concat([table, longer], ignore_index=True)).verdict == "not reproduced"
-
-
 def test_a_run_that_diverged_has_learnt_nothing_and_counts() -> None:
     """Of bits per byte it has no number; one of eight is enough to be behind by far, and to leave it open how far."""
     name = "polynomial_on_byte_language"
@@ -191,12 +181,19 @@ def test_softmax_that_trains_skipless_too_leaves_the_claim_partly_so() -> None:
     assert found.verdict == "partly", found.why
 
 
-def test_recall_in_one_form_only_is_partly_so() -> None:
-    table = frame([record for record in joined(recalled(*LINEAR, 0.3, 0.3)) if not record.spec.causal])
-    causal = frame([record for record in recalled(*LINEAR, -0.1, -0.1, softmax=0.8) if record.spec.causal])
-    assert judge(claim("linear_attention_trails_on_recall"), pd.concat([table, causal])).verdict == "partly"
-    weak = frame(list(recalled(*LINEAR, 0.05, 0.05, softmax=0.2)))
-    assert "does not reach" in judge(claim("linear_attention_trails_on_recall"), weak).why
+def test_recall_in_one_form_only_is_partly_so_where_both_are_asked() -> None:
+    both = ("polynomial", "quadratic", (False, True))
+    table = frame([record for record in recalled(*both, 0.3, 0.3) if not record.spec.causal])
+    causal = frame([record for record in recalled(*both, -0.1, -0.1, softmax=0.8) if record.spec.causal])
+    assert judge(claim("polynomial_trails_on_recall"), pd.concat([table, causal])).verdict == "partly"
+    weak = frame(list(recalled(*both, 0.05, 0.05, softmax=0.2)))
+    assert "does not reach" in judge(claim("polynomial_trails_on_recall"), weak).why
+
+
+def test_a_form_of_which_the_paper_does_not_speak_has_no_vote() -> None:
+    causal, other = (frame(list(recalled(*LINEAR, [of], by, by))) for of, by in ((True, 0.3), (False, 0.0)))
+    found = judge(claim("linear_attention_trails_on_recall"), pd.concat([causal, other]))
+    assert found.verdict == "reproduced" and {row["bench"]["causal"] for row in found.evidence} == {True}
 
 
 def test_a_run_that_was_not_tuned_or_tuned_otherwise_is_no_evidence() -> None:

@@ -11,6 +11,7 @@ from attnbench.store.record import Record
 from helpers.records import make_record, make_spec
 
 SEEDS = NEWEST.claim_seeds
+EPOCHS = 8  # the budget of every task
 Records = Iterator[Record]
 KNOWN = {"torch": "2.13.0", "cpu": "a processor", "commit": "0" * 40, "dirty": False, "threads": 2}
 TRAINED = {**KNOWN, "threads": 1, "architecture": "x86_64", "timing": APART}
@@ -36,7 +37,7 @@ def run(variant: str, task: str, seed: int, score: float | None, more: Mapping[s
     """A tuned run of the newest protocol. score: its test metric; None for a run that diverged, and has none."""
     curve = axes.pop("curve", {})
     given = {
-        "track": "task", "task": task, "data": "embedded:00000000", "block": "residual", "num_layers": 2, "epochs": 8, "lr": 3e-3,
+        "track": "task", "task": task, "data": "embedded:00000000", "block": "residual", "num_layers": 2, "epochs": EPOCHS, "lr": 3e-3,
         "lr_grid": "0.001 0.003 0.01", "protocol": NEWEST.name, "seq_len": None, "mode": "training", "num_heads": 4, "head_dim": 16,
         "task_params": PATCHES.get(task), **axes,
     }  # fmt: skip
@@ -55,9 +56,12 @@ def runs(variant: str, task: str, score: float, spread: float = 0.002, **axes: A
 
 
 def compared(task: str, arms: Mapping[str, float], spread: float = 0.1) -> Records:
-    """Runs of several arms on a task, each ahead of 0.8, or of 2 bits, by so many of the protocol's margins. spread: in margins."""
+    """Runs of softmax, the controls and other arms on a task, each ahead of 0.8, or of 2 bits, by so many of the protocol's margins.
+
+    spread: in margins.
+    """
     margin = NEWEST.margins["bits_per_byte" if task in BITS else "accuracy"]
-    for arm, lead in arms.items():
+    for arm, lead in {"softmax": 0.0, "identity": FAR, "uniform": FAR, **arms}.items():
         variant, axes = ARMS.get(arm, (arm, {}))
         score = 2.0 - margin * lead if task in BITS else 0.8 + margin * lead
         yield from runs(variant, task, score, spread * margin, **axes)
@@ -69,6 +73,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "polynomial, half": ("polynomial", {"init_norm": 0.5}),
     "quadratic, half": ("polynomial", {"params": QUADRATIC, "init_norm": 0.5}),
 }
+FAR = -20.0  # margins, of a control behind
 FAMILIES = (("mnist", "fashion_mnist"), ("sotu_era",), ("sotu_mlm",))
 
 
@@ -181,13 +186,17 @@ def halved(softmax: float, cubic: float, quadratic: float, spread: float = 0.1) 
     """Half the norm ahead by so many margins, in each family for softmax, x³/√N and x²."""
     for tasks in FAMILIES:
         for task in tasks:
-            for arm, lead in (("softmax", softmax), ("polynomial", cubic), ("quadratic", quadratic)):
-                yield from compared(task, {arm: 0.0, f"{arm}, half": lead}, spread)
+            leads = {"softmax": softmax, "polynomial": cubic, "quadratic": quadratic}
+            yield from compared(
+                task, {name: of for arm, lead in leads.items() for name, of in ((arm, 0.0), (f"{arm}, half", lead))}, spread
+            )
 
 
-def recalled(one: str, other: str, by: float, by_other: float, softmax: float = 0.9, spread: float = 0.002) -> Records:
-    """Recall of softmax, and of two others behind it by so much."""
-    for causal in (False, True):
+def recalled(
+    one: str, other: str, forms: Sequence[bool], by: float, by_other: float, softmax: float = 0.9, spread: float = 0.002
+) -> Records:
+    """Recall of softmax, and of two others behind it by so much. forms: causal, or not."""
+    for causal in forms:
         for arm, behind in (("softmax", 0.0), (one, by), (other, by_other)):
             variant, axes = ARMS.get(arm, (arm, {}))
             yield from runs(variant, "mqar", softmax - behind, spread, causal=causal, **{"task_params": {"pairs": 16}, **axes})

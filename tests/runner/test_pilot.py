@@ -51,6 +51,7 @@ def test_budgets_are_doubled_until_a_doubling_gains_little() -> None:
     found, asked = run_through(curve.__getitem__)
     assert found.chosen == 16 and found.nothing == 0.1 and found.metric == "accuracy"
     assert found.reached == pytest.approx({epochs: value + 0.001 for epochs, value in curve.items()})
+    assert found.errors == pytest.approx(dict.fromkeys(curve, 0.001))
     assert {(spec.epochs, spec.lr, spec.seed) for spec in asked} == {
         (epochs, rate, seed) for epochs in curve for rate in (1e-3, 3e-3, 1e-2) for seed in NEWEST.tuning_seeds
     }
@@ -60,6 +61,23 @@ def test_the_runs_of_the_chosen_budget_are_softmaxs_own_trials() -> None:
     _, asked = run_through({4: 0.5, 8: 0.5}.__getitem__)
     trials = {spec.key() for spec in tuning.trials(OPEN)}
     assert {spec.key() for spec in asked if spec.epochs == 4} < trials
+
+
+@pytest.mark.parametrize("task", ["mnist", "sotu_mlm"])
+def test_a_run_that_diverged_knows_nothing_and_ends_no_pilot(task: str) -> None:
+    """Neither one of a rate, nor all of a budget."""
+    metric, nothing = ("accuracy", "majority_share") if task == "mnist" else ("bits_per_byte", "unigram_bits")
+
+    def record_of(spec: Spec) -> Record:
+        lost = spec.lr == 1e-2 or (spec.lr == 3e-3 and spec.seed == NEWEST.tuning_seeds[0]) or spec.epochs == 8
+        scored = {} if lost else {f"validation_{metric}": [0.9 if task == "mnist" else 2.0]}
+        return make_record(
+            spec, measurements={**scored, f"validation_{nothing}": [0.1 if task == "mnist" else 4.0], "diverged": [float(lost)]}
+        )
+
+    found = piloted(dataclasses.replace(OPEN, task=task), NEWEST, record_of)
+    good, bad = (0.9, 0.1) if task == "mnist" else (2.0, 4.0)
+    assert (found.reached[4], found.reached[8]) == (good, bad) and found.errors[4] == 0.0 and found.chosen == 4
 
 
 def test_a_task_that_nothing_is_learnt_of_has_no_budget() -> None:

@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attnbench.claims._runs import PROTOCOL
+from attnbench.claims._runs import CONTROLS, PROTOCOL
 from attnbench.stats import Difference, crossed_difference, family_difference, least_variance
+from attnbench.stats.difference import LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MARGINS = PROTOCOL.margins
+LEARNT = {"accuracy": 0.2, "bits_per_byte": 0.5}  # least beyond knowing nothing, by metric, of a model that can be compared with
+TELLING = (
+    f"A task counts where softmax is better than knowing nothing by at least {LEARNT['accuracy']:g} of accuracy, or "
+    f"{LEARNT['bits_per_byte']:g} bits per byte, and surely ahead of the controls {' and '.join(CONTROLS)}. "
+    "Where none does nothing is decided."
+)
 _NEEDED = ("arm", "seed", "value", "better", "nothing", "blocks", "asked")
 
 
@@ -49,7 +56,25 @@ def family(rows: pd.DataFrame, arm: str, other: str) -> Difference:
     return family_difference([difference(own, arm, other) for own in tasks], [MARGINS[own["task_metric"].iloc[0]] for own in tasks])
 
 
-def learnt(rows: pd.DataFrame, arm: str, least: float) -> bool:
-    """Whether the mean of an arm is better than having learnt nothing by at least so much, in the metric."""
+def learnt(rows: pd.DataFrame, arm: str) -> bool:
+    """Whether the mean of an arm on one task is better than having learnt nothing by LEARNT at least."""
     own = rows[(rows["arm"] == arm).to_numpy()]
-    return bool((own["better"] * (own["value"] - own["nothing"])).mean() >= least)
+    return bool((own["better"] * (own["value"] - own["nothing"])).mean() >= LEARNT[own["task_metric"].iloc[0]])
+
+
+def telling(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The rows of the tasks that tell something about attention, see TELLING, and why those of the others do not count.
+
+    rows: of tasks, each with the arms softmax, identity and uniform.
+    """
+    tasks = [(str(at), own) for at, own in rows.groupby("at", sort=True)]
+    why = {at: said for at, own in tasks if (said := _untelling(own))}
+    return rows[~rows["at"].isin(why).to_numpy()], " ".join(f"{at} does not count: {said}." for at, said in why.items())
+
+
+def _untelling(rows: pd.DataFrame) -> str:
+    """Why a task tells nothing about attention; empty where it does."""
+    if not learnt(rows, "softmax"):
+        return "softmax has not learnt it"
+    near = [name for name in CONTROLS if difference(rows, "softmax", name).p_above() >= LEVEL]
+    return f"softmax is not surely ahead of {' and '.join(near)}" if near else ""

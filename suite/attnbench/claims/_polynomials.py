@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.claim import Decision, combined
 from attnbench.claims._findings import matches, power_text, told
-from attnbench.claims._leads import family
-from attnbench.claims._runs import BUDGET, FAMILIES, POLYNOMIALS, SEEDS, Mechanism, arms, families
+from attnbench.claims._leads import TELLING, family, telling
+from attnbench.claims._runs import BUDGET, CONTROLS, FAMILIES, POLYNOMIALS, SEEDS, SOFTMAX, Mechanism, arms, families
 
 if TYPE_CHECKING:
     import pandas as pd
 
 REPRODUCED = (
     "Reproduced: both x³/√N and x² with a learned scale are surely behind softmax by less than the margin, if at all, at 5 %, one-sided, "
-    "by Welch's test. Partly: one of them is, and the other surely behind by more. Not reproduced: both are surely behind by more."
+    "by Welch's test. Partly: one of them is, and the other surely behind by more. Not reproduced: both are surely behind by more. "
+    f"{TELLING}"
 )
 
 
@@ -24,14 +25,18 @@ def against(name: str, other: Mechanism, parts: Sequence[str]) -> dict[str, Any]
 
     parts: of FAMILIES.
     """
-    mechanisms = {name: other, **POLYNOMIALS}
+    mechanisms = {"softmax": SOFTMAX, name: other, **POLYNOMIALS, **CONTROLS}
 
     def query(table: pd.DataFrame) -> pd.DataFrame:
         return families(table, mechanisms, parts)
 
     def decide(rows: pd.DataFrame) -> Decision:
+        rows, why = telling(rows)
+        if rows.empty:
+            return "inconclusive", why
         found = {arm: family(rows, arm, name) for arm in POLYNOMIALS}
-        return combined(map(matches, found.values())), f"ahead of {name}: {'; '.join(told(arm, of) for arm, of in found.items())}."
+        said = f"ahead of {name}: {'; '.join(told(arm, of) for arm, of in found.items())}."
+        return combined(map(matches, found.values())), f"{said} {why}".rstrip()
 
     return {
         "quote": "… certain polynomials can serve as effective substitutes for softmax, achieving strong performance across transformer "

@@ -1,9 +1,9 @@
 """Training runs that claims compare: which count, and what they scored.
 
-Counted are tuned runs of PROTOCOL, with as many seeds as it asks of a claim: those of a task's budget, and apart from these those of twice
-that, at the rates of the budget. Of several budgets or shapes of a task, the one in which all arms have most seeds counts, then the
-longest. A run that diverged has learnt nothing: it counts as the share of the most frequent answer, or as the bits of knowing how frequent
-each is.
+Counted are tuned runs of PROTOCOL, with as many seeds as it asks of a claim: those of the budget that the pilot chose for the task, and
+apart from these those of twice that, at the rates of the budget. A run of another budget counts for nothing, so that nobody can choose one
+by what it shows. Of several shapes of a task, the one in which all arms have most seeds counts. A run that diverged has learnt nothing: it
+counts as the share of the most frequent answer, or as the bits of knowing how frequent each is.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from attnbench import registry
 from attnbench.analysis.settings import TUNED
 from attnbench.analysis.task_metrics import METRICS
 from attnbench.claim import BENCH, ROW, Arm, join, measured, protocol
+from attnbench.spec.budgets import chosen_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +31,10 @@ NOTHING = {"accuracy": "majority_share", "bits_per_byte": "unigram_bits"}  # wha
 _READ = (
     "causal", "task", "task_params", "label", "init_norm", "weight_decay", "metric", "session", "started_at", "attnbench_commit", "dirty",
 )  # fmt: skip
-_RECIPE = ("num_layers", "epochs", "batch_size", "num_heads", "head_dim", "data")
+_RECIPE = ("num_layers", "batch_size", "num_heads", "head_dim", "data")
 COUNTED = (
-    f"Tuned runs of protocol {PROTOCOL.name} with {SEEDS} seeds of every arm; of several budgets or shapes the longest that all have. Runs "
-    "of twice the budget, at the same rates, are judged apart; it is partly so where the two differ."
+    f"Tuned runs of protocol {PROTOCOL.name} with {SEEDS} seeds of every arm, of the budget that its pilot chose for the task. Runs of "
+    "twice that, at the same rates, are judged apart; it is partly so where the two differ."
 )
 BUDGET = "budget"  # the column of `apart` in which these two differ
 TWICE = "twice the budget"
@@ -59,6 +62,7 @@ class Mechanism:
 
 
 SOFTMAX = Mechanism("softmax")
+CONTROLS = {name: Mechanism(name) for name in ("identity", "uniform")}  # what is learnt without a choice of tokens
 CUBIC, QUADRATIC = Mechanism("polynomial"), Mechanism('polynomial(degree=2, scale="learned")')
 POLYNOMIALS = {"x³/√N": CUBIC, "x², learned scale": QUADRATIC}
 VISION = (On("mnist", difficulty="patch 2"), On("fashion_mnist", difficulty="patch 2"))
@@ -88,11 +92,25 @@ def runs(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], tasks: Sequen
 
 def budgets(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, object]]]:
     """The budgets that are judged apart: the name, "" for the task's own, the rows, and what `measured` is to be asked for."""
-    tuned_at = table["tuned_epochs"]
-    yield "", table[tuned_at.isna().to_numpy()], {"rate": TUNED}
-    twice = table[(table["epochs"] == 2 * tuned_at).to_numpy()]
+    tuned_at, chosen = table["tuned_epochs"], _chosen_epochs(table)
+    yield "", table[(tuned_at.isna() & (table["epochs"] == chosen)).to_numpy()], {"rate": TUNED}
+    twice = table[((tuned_at == chosen) & (table["epochs"] == 2 * tuned_at)).to_numpy()]
     if len(twice):
         yield TWICE, twice, {"tuned_epochs": tuple(twice["tuned_epochs"].unique())}
+
+
+def _chosen_epochs(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Of each row the epochs that the pilot chose for its task in its form, NaN where it has chosen none."""
+    rows = list(zip(table["task"], table["task_params"].fillna(""), table["causal"], strict=True))
+    found = {row: _chosen(*row) for row in set(rows)}
+    return np.array([found[row] for row in rows], dtype=float)
+
+
+def _chosen(task: str, difficulty: str, causal: bool) -> float:
+    if task not in registry.builtin("tasks"):  # the pilot's are those of the package
+        return np.nan
+    forms = registry.field("tasks", task, "causal", default=(False,))
+    return chosen_for(task, difficulty, other_form=bool(causal) is not forms[0]) or np.nan
 
 
 def _runs(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], tasks: Sequence[On], of: str, where: dict[str, object]) -> pd.DataFrame:
@@ -111,7 +129,7 @@ def _runs(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], tasks: Seque
 
 
 def families(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], parts: Iterable[str], **where: Any) -> pd.DataFrame:
-    """The runs of mechanisms on the tasks of some families, each in one budget and shape, with the family in the column part."""
+    """The runs of mechanisms on the tasks of some families, each in one shape, with the family in the column part."""
     table = counted_only(table, [name for part in parts for on in FAMILIES[part] for name in _read(on)])  # once for all
     found = [runs(table, mechanisms, FAMILIES[part], block="residual", **where).assign(part=part) for part in parts]
     return join([one_recipe(rows, list(mechanisms)) for rows in found])
@@ -178,11 +196,11 @@ def _objects(values: Sequence[object]) -> Any:
 
 
 def one_recipe(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Of each task the rows of one budget and shape: that in which the arms have most seeds, up to those needed, then the longest."""
+    """Of each task the rows of one shape of the model: that in which the arms have most seeds, up to those needed."""
     kept = []
     for _, own in rows.groupby([*BENCH, "causal", "at", BUDGET], dropna=False, sort=False):
         recipes = [of for _, of in own.groupby(list(_RECIPE), dropna=False, sort=True)]
-        kept.append(max(recipes, key=lambda of: (min(SEEDS, *(_seeds(of, name) for name in names)), of["epochs"].iloc[0])))
+        kept.append(max(recipes, key=lambda of: min(SEEDS, *(_seeds(of, name) for name in names))))
     return join(kept or [rows])
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from attnbench.claim import Claim, Decision, combined
 from attnbench.claims._findings import differs, power_text, told
-from attnbench.claims._leads import MARGINS, family
-from attnbench.claims._runs import BUDGET, COUNTED, FAMILIES, POLYNOMIALS, SEEDS, SOFTMAX, Mechanism, arms, families
+from attnbench.claims._leads import MARGINS, TELLING, family, telling
+from attnbench.claims._runs import BUDGET, CONTROLS, COUNTED, FAMILIES, POLYNOMIALS, SEEDS, SOFTMAX, Mechanism, arms, families
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 HALF = 0.5
 USUAL = {"softmax": SOFTMAX, **POLYNOMIALS}
 HALVED = {f"{name}, half": Mechanism(each.label, {"init_norm": HALF}) for name, each in USUAL.items()}
+ARMS = {**USUAL, **HALVED, **CONTROLS}
 
 
 def query(table: pd.DataFrame) -> pd.DataFrame:
-    return families(table, {**USUAL, **HALVED}, FAMILIES, init_norm=(1.0, HALF))
+    return families(table, ARMS, FAMILIES, init_norm=(1.0, HALF))
 
 
 def decide(rows: pd.DataFrame) -> Decision:
+    rows, why = telling(rows)
+    if rows.empty:
+        return "inconclusive", why
     found = {name: family(rows, f"{name}, half", name) for name in USUAL}
-    return combined(map(differs, found.values())), f"half the norm is ahead by: {'; '.join(told(name, of) for name, of in found.items())}."
+    said = f"half the norm is ahead by: {'; '.join(told(name, of) for name, of in found.items())}."
+    return combined(map(differs, found.values())), f"{said} {why}".rstrip()
 
 
 CLAIM = Claim(
@@ -38,9 +43,10 @@ CLAIM = Claim(
     f"{MARGINS['bits_per_byte']:g} bits per byte. It matters to a mechanism where the two surely differ by more than a margin, whichever "
     "is better, at 5 % for both sides, by Welch's test; not, where they surely differ by less. Reproduced: to softmax, x³/√N and x² with a "
     "learned scale in every family. Partly: to some of them, in some, or surely and not surely by a margin. Not reproduced: to none in "
-    "any.",
+    "any. "
+    f"{TELLING}",
     power=power_text(SEEDS, tasks=2),
-    arms=tuple(arm for part, tasks in FAMILIES.items() for arm in arms((*USUAL, *HALVED), places=len(tasks), part=part)),
+    arms=tuple(arm for part, tasks in FAMILIES.items() for arm in arms(ARMS, places=len(tasks), part=part)),
     query=query,
     decide=decide,
     apart=(BUDGET,),

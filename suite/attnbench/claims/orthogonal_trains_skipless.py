@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attnbench.claim import Claim, Decision, Verdict, combined, join
 from attnbench.claims._findings import power_text, told
-from attnbench.claims._leads import difference, learnt
+from attnbench.claims._leads import LEARNT, difference, learnt
 from attnbench.claims._runs import BUDGET, COUNTED, DECAYS, SEEDS, SOFTMAX, Mechanism, On, arms, runs
 from attnbench.stats.difference import LEVEL
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KEPT = 0.9  # share of the residual model's accuracy above chance that must be kept
-LEARNT = 0.2  # least accuracy above chance of a residual model that can be compared with
+LEAST = LEARNT["accuracy"]  # above chance, of a residual model that can be compared with
 FROM = 6  # layers; shallower stacks do not count
 RESIDUAL, OURS, THEIRS = "softmax, residual", "orthogonal, skipless", "softmax, skipless"
 TASKS = (On("mnist"), On("fashion_mnist"))
@@ -35,8 +35,8 @@ def decide(rows: pd.DataFrame) -> Decision:
     if len(depths) < 2:
         return "inconclusive", "fewer than two depths have all three."
     at = {depth: rows[(rows["at"] == depth).to_numpy()] for depth in depths}
-    if not all(learnt(own, RESIDUAL, LEARNT) for own in at.values()):
-        return "inconclusive", f"the residual model does not reach {LEARNT:g} above chance, so that there is nothing to keep."
+    if not all(learnt(own, RESIDUAL) for own in at.values()):
+        return "inconclusive", f"the residual model does not reach {LEAST:g} above chance, so that there is nothing to keep."
     ours = combined(_ours(own) for own in at.values())
     theirs = difference(at[depths[-1]], THEIRS, RESIDUAL, KEPT)
     said = [told(f"{OURS}, {int(depth)} layers", difference(own, OURS, RESIDUAL, KEPT), "above") for depth, own in at.items()]
@@ -67,10 +67,10 @@ CLAIM = Claim(
     f"depth, at two depths or more from {FROM} layers on, by Welch's test at 5 %. Reproduced: that of orthogonal is surely above at every "
     "depth, and that of softmax surely below at the deepest. Partly: that of softmax is above too; or orthogonal is surely below and "
     "surely better than skipless softmax; or depths disagree, or weight decays, of which 0.05, 0 and 0.1 are judged apart. Not reproduced: "
-    f"at every depth surely below, and not surely better. Residual models that reach less than {LEARNT:g} above chance decide nothing.",
+    f"at every depth surely below, and not surely better. Residual models that reach less than {LEAST:g} above chance decide nothing.",
     power=power_text(SEEDS),
     arms=arms((RESIDUAL, OURS, THEIRS), places=2, axis="num_layers"),
     query=query,
     decide=decide,
-    apart=("task", "data", "epochs", BUDGET, "weight_decay", "batch_size", "num_heads", "head_dim", "causal"),
+    apart=("task", "data", BUDGET, "weight_decay", "batch_size", "num_heads", "head_dim", "causal"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnbench.claim import Claim
-from attnbench.claims._ahead import DEEP, LEARNT, SURELY, in_deep_skipless
+from attnbench.claims._ahead import DEEP, LEAST, SURELY, in_deep_skipless
 from attnbench.claims._runs import COUNTED, Mechanism
 
 ARMS = {name: Mechanism(name) for name in ("orthogonal", "softmax_orthogonal_init", "value_skipinit", "shaped")}
@@ -17,7 +17,7 @@ CLAIM = Claim(
     rule=f"{COUNTED} Skipless models of {DEEP} layers on mnist. The others are softmax attention that starts as orthogonal attention does, "
     f"Value-SkipInit and shaped attention, which start as the identity. Reproduced: orthogonal is surely ahead of each {SURELY}. Partly: "
     "surely ahead, not surely by the margin; or of some of them only. Not reproduced: surely ahead of none by the margin. Where none "
-    f"reaches {LEARNT:g} above chance nothing is decided.",
+    f"reaches {LEAST:g} above chance nothing is decided.",
     question=True,
     **in_deep_skipless("orthogonal", ARMS),
 )

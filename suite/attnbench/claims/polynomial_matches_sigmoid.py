@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnbench.claim import Claim
-from attnbench.claims._leads import MARGINS
+from attnbench.claims._leads import MARGINS, TELLING
 from attnbench.claims._polynomials import against
 from attnbench.claims._runs import COUNTED, FAMILIES, Mechanism
 
@@ -13,7 +13,8 @@ CLAIM = Claim(
     rule=f"{COUNTED} Residual models. For each of the families {', '.join(FAMILIES)}, the mean over its tasks of the difference in the "
     f"test metric in units of a margin: {MARGINS['accuracy']:g} of accuracy, {MARGINS['bits_per_byte']:g} bits per byte. Of a family it is "
     "reproduced where both x³/√N and x² with a learned scale are surely behind sigmoid by less than the margin, if at all, at 5 %, "
-    "one-sided, by Welch's test, and not reproduced where both are surely behind by more. Partly: one of them is, or families disagree.",
+    "one-sided, by Welch's test, and not reproduced where both are surely behind by more. Partly: one of them is, or families disagree. "
+    f"{TELLING}",
     question=True,
     **against("sigmoid", Mechanism("sigmoid"), list(FAMILIES)),
 )

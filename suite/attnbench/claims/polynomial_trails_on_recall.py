@@ -13,7 +13,7 @@ CLAIM = Claim(
     citation="Saratchandran, Zheng, Ji, Zhang, Lucey 2024, Rethinking Attention: Polynomial Alternatives to Softmax in Transformers",
     source="arXiv 2410.18613 v3",
     evaluated="Vision, and the classification of sequences; neither causal models nor tasks that ask for one token among many.",
-    rule=f"{COUNTED} {RECALL.format(names='x³/√N and x² with a learned scale')}",
+    rule=f"{COUNTED} {RECALL.format(form='each of its two forms, causal and not, by itself', names='x³/√N and x² with a learned scale')}",
     question=True,
     **at_recall(POLYNOMIALS),
 )

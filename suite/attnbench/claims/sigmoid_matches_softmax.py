@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from attnbench.claim import Claim, Decision
 from attnbench.claims._findings import matches, power_text, told
-from attnbench.claims._leads import MARGINS, family
-from attnbench.claims._runs import BUDGET, COUNTED, FAMILIES, SEEDS, SOFTMAX, Mechanism, arms, families
+from attnbench.claims._leads import MARGINS, TELLING, family, telling
+from attnbench.claims._runs import BUDGET, CONTROLS, COUNTED, FAMILIES, SEEDS, SOFTMAX, Mechanism, arms, families
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ARMS = {"softmax": SOFTMAX, "sigmoid": Mechanism("sigmoid")}
+ARMS = {"softmax": SOFTMAX, "sigmoid": Mechanism("sigmoid"), **CONTROLS}
 
 
 def query(table: pd.DataFrame) -> pd.DataFrame:
@@ -20,8 +20,11 @@ def query(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def decide(rows: pd.DataFrame) -> Decision:
+    rows, why = telling(rows)
+    if rows.empty:
+        return "inconclusive", why
     ahead = family(rows, "sigmoid", "softmax")
-    return matches(ahead), f"{told('ahead of softmax', ahead)}."
+    return matches(ahead), f"{told('ahead of softmax', ahead)}. {why}".rstrip()
 
 
 CLAIM = Claim(
@@ -35,7 +38,8 @@ CLAIM = Claim(
     rule=f"{COUNTED} Residual models. For each of the families {', '.join(FAMILIES)}, the mean over its tasks of the difference in the "
     f"test metric in units of a margin: {MARGINS['accuracy']:g} of accuracy, {MARGINS['bits_per_byte']:g} bits per byte. Of a family it is "
     "reproduced where sigmoid is surely behind softmax by less than a margin, if at all, at 5 %, one-sided, by Welch's test, and not "
-    "reproduced where surely by more. Partly: families disagree.",
+    "reproduced where surely by more. Partly: families disagree. "
+    f"{TELLING}",
     power=power_text(SEEDS, tasks=2),
     arms=tuple(arm for part, tasks in FAMILIES.items() for arm in arms(ARMS, places=len(tasks), part=part)),
     query=query,

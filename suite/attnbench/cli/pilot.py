@@ -70,12 +70,13 @@ def _records(results: Path, choice: Choice, tasks: dict[str, str], timeout_s: fl
 
 def _print(shown: Sequence[Piloted], sources: Mapping[str, str], console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("task", "form", "epochs: result on the validation part", "nothing", "chosen", "in use"):
+    for column in ("task", "form", "epochs: result on the validation part ± standard error over seeds", "nothing", "chosen", "in use"):
         table.add_column(column, justify="left")
     for task in shown:
         spec, metric = task.spec, METRICS.get(task.metric)
         told = metric.told if metric else str
-        reached = ", ".join(f"{epochs}: {told(value)}" for epochs, value in task.reached.items()) or task.failed or "not run yet"
+        known = {epochs: f"{told(value)} ± {metric.half(task.errors[epochs])}" for epochs, value in task.reached.items() if metric}
+        reached = ", ".join(f"{epochs}: {value}" for epochs, value in known.items()) or task.failed or "not run yet"
         table.add_row(
             spec.task_label(), "causal" if spec.causal else "bidirectional", reached, told(task.nothing) if metric else "",
             str(task.chosen or "none"), str(CHOSEN.get(budget_key(spec, sources[str(spec.task)]), "as declared")),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, stdev
 
 from attnbench.spec.axes import Spec
 from attnbench.spec.pilot import DOUBLINGS, runs
 from attnbench.spec.protocol import Protocol
 from attnbench.stats.budget import chosen_budget, next_budget
-from attnbench.store.metrics import RESULTS, higher_is_better
+from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
 NOTHING = {"accuracy": "validation_majority_share", "bits_per_byte": "validation_unigram_bits"}
@@ -22,13 +23,15 @@ RecordOf = Callable[[Spec], Record | None]
 class Piloted:
     """What a pilot shows of a task.
 
-    reached: by epochs, the mean over seeds of the metric on the validation part at the best rate; nothing: what knowing only how frequent
-    each answer is gives there. chosen: the budget in epochs; None where none is chosen. wanted: the runs that are to be made next.
+    reached: by epochs, the mean over seeds of the metric on the validation part at the best rate; errors: the standard error of each.
+    nothing: what knowing only how frequent each answer is gives there; a run that diverged counts with that. chosen: the budget in epochs;
+    None where none is chosen. wanted: the runs that are to be made next.
     """
 
     spec: Spec
     metric: str
     reached: dict[int, float]
+    errors: dict[int, float]
     nothing: float
     chosen: int | None
     wanted: list[Spec]
@@ -41,27 +44,30 @@ def piloted(spec: Spec, protocol: Protocol, record_of: RecordOf) -> Piloted:
     spec: open, with the epochs that its task declares. record_of: the record of a run, None if there is none.
     """
     assert spec.epochs is not None
-    first, reached, metric, nothing = spec.epochs, dict[int, float](), "", 0.0
+    first, reached, errors, metric, nothing = spec.epochs, dict[int, float](), dict[int, float](), "", 0.0
     for doublings in range(DOUBLINGS + 1):
         made = runs(spec, doublings, protocol)
         records = [record for run in made if (record := record_of(run)) is not None]
         if len(records) < len(made):
-            return Piloted(spec, metric, reached, nothing, None, [run for run in made if record_of(run) is None])
+            return Piloted(spec, metric, reached, errors, nothing, None, [run for run in made if record_of(run) is None])
         sound = [record for record in records if record.status == "ok"]
         if not sound:
-            return Piloted(spec, metric, reached, nothing, None, [], (records[0].reason or records[0].status).splitlines()[0])
-        metric = next(name for name in RESULTS if f"validation_{name}" in sound[0].measurements)
+            return Piloted(spec, metric, reached, errors, nothing, None, [], (records[0].reason or records[0].status).splitlines()[0])
+        metric = next(name for name, known in NOTHING.items() if known in sound[0].measurements)
         nothing = sound[0].measurements[NOTHING[metric]][0]
-        reached[first * 2**doublings] = _best(sound, metric)
+        reached[first * 2**doublings], errors[first * 2**doublings] = _best(sound, metric, nothing)
         rule = protocol.margins[metric], nothing, higher_is_better(metric)
         if next_budget(reached, first, first * 2**DOUBLINGS, *rule) is None:
-            return Piloted(spec, metric, reached, nothing, chosen_budget(reached, *rule), [])
-    return Piloted(spec, metric, reached, nothing, None, [])
+            return Piloted(spec, metric, reached, errors, nothing, chosen_budget(reached, *rule), [])
+    return Piloted(spec, metric, reached, errors, nothing, None, [])
 
 
-def _best(records: Sequence[Record], metric: str) -> float:
-    """The mean over seeds of a metric on the validation part, at the rate whose mean is the best."""
+def _best(records: Sequence[Record], metric: str, nothing: float) -> tuple[float, float]:
+    """The mean over seeds of a metric on the validation part at the rate whose mean is the best, and its standard error."""
     by_rate: dict[float | None, list[float]] = {}
     for record in records:
-        by_rate.setdefault(record.spec.lr, []).append(record.measurements[f"validation_{metric}"][0])
-    return (max if higher_is_better(metric) else min)(map(fmean, by_rate.values()))
+        lost = record.measurements.get("diverged") == [1.0]
+        value = nothing if lost else record.measurements[f"validation_{metric}"][0]
+        by_rate.setdefault(record.spec.lr, []).append(value)
+    best = (max if higher_is_better(metric) else min)(by_rate.values(), key=fmean)
+    return fmean(best), stdev(best) / math.sqrt(len(best)) if len(best) > 1 else math.inf

@@ -30,6 +30,14 @@ def key_of(task: str, params: Mapping[str, Any] | None, other_form: bool = False
     return ", ".join([task, *told, *(["other form"] if other_form else [])])
 
 
+def chosen_for(task: str, difficulty: str, other_form: bool = False) -> int | None:
+    """The epochs that the pilot chose for a task in its small size; None where it has chosen none.
+
+    difficulty: the parameters that are not its defaults, as text (Spec.difficulty); empty where all are.
+    """
+    return CHOSEN.get(", ".join([task, *filter(None, [difficulty]), *(["other form"] if other_form else [])]))
+
+
 def epochs_of(key: str, size: str, declared: int) -> int:
     """The epochs of a run of a task: those that the pilot chose for its small size, else those it declares."""
     return CHOSEN.get(key, declared) if size == "small" else declared
