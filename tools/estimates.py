@@ -3,8 +3,9 @@
     make estimates                                         # twenty cells of the reference preset
     python tools/estimates.py --preset claims --cells 10
 
-The sample is spread over tasks and arms, and is the same for everybody who has the same cells to run. Its records are kept in results: they
-are cells of the preset. Ends with 1 where the estimate is further off than a fifth.
+The sample is spread over tasks and arms, trials and steps, and is the same for everybody who has the same cells to run. Its records are
+kept in results: they are cells of the preset. A run whose rate is not chosen yet is not among them; it trains as long as a trial of as many
+epochs. Ends with 1 where the estimate is further off than a fifth.
 """
 
 from __future__ import annotations
@@ -51,17 +52,18 @@ def main() -> int:
 
     machine = this_machine("cpu")
     finished = Store(args.results).finished(machine.name, "", machine.measured, machine.can_use) if args.results.is_dir() else {}
-    trained = [cell for cell in choose(Choice(preset=args.preset), machine) if not cell.is_timed and cell.key not in finished]
-    # Trials, for the rate of the others is not known yet: they train as long.
-    known = [cell for cell in trained if not tuning.is_open(cell.spec)]
+    learnt = [cell for cell in choose(Choice(preset=args.preset), machine) if cell.spec.task is not None and cell.key not in finished]
+    known = [cell for cell in learnt if not tuning.is_open(cell.spec)]
     order = sorted(known, key=lambda cell: (cell.spec.task_label(), cell.spec.causal, cell.spec.variant, repr(cell.spec.params), cell.key))
     sample = spread(order, args.cells)
     estimate, jobs = Estimate(finished.values(), args.timeout, machine.name), default_jobs(machine)
-    expected_s = sum(estimate.seconds(cell.spec) for cell in sample) / jobs
+    expected_s = sum(estimate.seconds(cell.spec) / (1 if cell.is_timed else jobs) for cell in sample)
     console = Console()
     for cell in sample:
         console.print(f"{estimate.seconds(cell.spec):6.1f} s  {cell_text(cell.spec)}", highlight=False)
-    console.print(f"{len(sample)} of {len(known)} trials to run, {jobs} at once: about {expected_s:.0f} s, by {estimate.records:,} records")
+    console.print(
+        f"{len(sample)} of {len(known)} cells to run, trainings {jobs} at once: about {expected_s:.0f} s, by {estimate.records:,} records"
+    )
     if args.dry_run or not sample:
         return 0
     began = time.monotonic()

@@ -151,6 +151,18 @@ def test_a_third_seed_decides_between_rates_that_two_cannot_tell_apart() -> None
     assert asked[10:] == [(1e-3, 1002), (3e-3, 1002)]
 
 
+def test_a_model_may_need_two_trials_to_decide_between_its_best_rates() -> None:
+    """Whatever its seeds and the parts of its budget; none where its rate is given, or the protocol decides without."""
+    seeds = [open_spec(protocol=NEWEST.name, seed=seed) for seed in range(3)]
+    part = open_spec(protocol=NEWEST.name, epochs=1, tuned_epochs=3)
+    other = open_spec(protocol=NEWEST.name, num_layers=6)
+    given = [open_spec(lr=0.1, protocol=NEWEST.name), open_spec(protocol=FIRST.name)]
+    found = tuning.deciding([*seeds, part, other, *given])
+    assert [(one.num_layers, one.epochs, one.seed, one.evaluate) for one in found] == [
+        (layers, 3, NEWEST.deciding_seed, "validation") for layers in (2, 2, 6, 6)
+    ]
+
+
 def test_a_mechanism_that_always_diverges_is_tried_down_to_the_smallest_rate() -> None:
     found, asked = tuned_by(modern(), lambda rate, seed: None)
     assert isinstance(found, Tuned) and found.spec.lr == min(NEWEST.rates) == found.rates[0]

@@ -35,6 +35,7 @@ from attnbench.runner.retry import failed_cells
 from attnbench.runner.roofline import Roof
 from attnbench.runner.schedule import Schedule
 from attnbench.runner.session import Session, session_name
+from attnbench.spec import tuning
 from attnbench.store.store import Problem, Store
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def sweep(
             console.print(cell_text(cell.spec), highlight=False)
         announce(plan, known, finished, console)
         capacity = capacity_of(cluster.places()) if cluster else Capacity(1, jobs)
-        console.print(f"{_expected(todo, estimate, capacity)}; {len(cells) - len(todo)} finished already", highlight=False)
+        console.print(f"{_expected(todo, estimate, capacity)}; {len(cells) - len(todo)} finished already", highlight=False, soft_wrap=True)
         return 0
     _report_problems(results, console)
     if not todo:
@@ -184,10 +185,17 @@ def _say(console: Console, said: str) -> None:
 
 
 def _expected(todo: Sequence[Cell], estimate: Estimate, capacity: Capacity) -> str:
-    """How many cells are to run, how long that takes, and by what this is known."""
+    """How many cells are to run, how long that takes, and by what this is known; and what the choice of rates may take beyond."""
     by = f"{estimate.records:,} records" if estimate.records else "rough numbers, for want of records"
     seconds = sum(estimate.seconds(cell.spec) / (capacity.alone if cell.is_timed else capacity.beside) for cell in todo)
-    return f"{len(todo):,} cells to run, about {duration_text(seconds)} by {by}"
+    said = f"{len(todo):,} cells to run, about {duration_text(seconds)} by {by}"
+    further = tuning.deciding(cell.spec for cell in todo)
+    if further:
+        more = sum(estimate.seconds(spec) / capacity.beside for spec in further)
+        said += (
+            f"; where rates are close {len(further):,} more at most, {duration_text(more)}, and where the best is at an edge further ones"
+        )
+    return said
 
 
 def _report_problems(results: Path, console: Console) -> None:

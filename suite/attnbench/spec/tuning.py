@@ -43,6 +43,20 @@ def trials(spec: Spec) -> list[Spec]:
     return [trial(spec, rate, seed) for seed in protocol.load(spec.protocol).tuning_seeds for rate in base_rates(spec)]
 
 
+def deciding(specs: Iterable[Spec]) -> list[Spec]:
+    """The trials that open specs may need beside those made in any case, to decide between their two best rates: two of each model.
+
+    Stands for the two, whose rates are not known yet: the first rate of the grid.
+    """
+    found: dict[str, Spec] = {}
+    for spec in specs:
+        seed = protocol.load(spec.protocol).deciding_seed if is_open(spec) else None
+        if seed is not None:
+            one = trial(spec, base_rates(spec)[0], seed)
+            found[one.key()] = one
+    return [one for one in found.values() for _ in range(2)]
+
+
 def base_rates(spec: Spec) -> list[float]:
     """The rates of a spec's grid. Raises BadInput where it is no list of rates."""
     try:
