@@ -1,6 +1,6 @@
 """What a classical model without attention reaches on each task, into results/controls; a page shows it beside the mechanisms.
 
-    make controls                                                  # every task whose data are here and have no control yet; minutes
+    make controls                                                  # every task whose data are here, and every difficulty of the presets
     python tools/controls.py sotu_lm mnist --rerun                 # these, again
     python tools/controls.py mqar --params '{"pairs": 16}'         # at another difficulty than the default
 
@@ -54,8 +54,8 @@ def fitted(task: Any, parts: Any, say: Callable[[str], None]) -> Found:
     return Found(f"logistic regression on {found.holds}", str(found), found.right(parts.validation), found.right(parts.test))
 
 
-def measured(name: str, given: argparse.Namespace) -> None:
-    """Measure the control of a task and store it, if it is not there for the same data.
+def measured(name: str, params: dict[str, Any], given: argparse.Namespace) -> None:
+    """Measure the control of a task at a difficulty and store it, if it is not there for the same data.
 
     Raises AttnbenchError for what a user can mend.
     """
@@ -64,7 +64,7 @@ def measured(name: str, given: argparse.Namespace) -> None:
     from attnbench.store.controls import control_of, read_controls, store_control
 
     began = time.perf_counter()
-    stem, task = registry.stem(name), load_task(name, given.params)
+    stem, task = registry.stem(name), load_task(name, params)
     declared = registry.load("tasks", name)  # with its grid, which one difficulty does not have
     data = data_of(task, given.data, stem)
     source = data.partition(":")[0]
@@ -72,7 +72,7 @@ def measured(name: str, given: argparse.Namespace) -> None:
     parts = task.parts(source)
     fingerprint = parts.fingerprint()
     indifferent = without_effect(declared, source)
-    own = {key: value for key, value in given.params.items() if value != declared.params[key] and key not in indifferent}
+    own = {key: value for key, value in params.items() if value != declared.params[key] and key not in indifferent}
     facts: dict[str, Any] = {"task": stem, "task_params": own, "data": data}
     known = control_of(read_controls(given.results), **facts, causal=task.causal[0])
     if known is not None and known.data_fingerprint == fingerprint and not given.rerun:
@@ -140,6 +140,17 @@ def mean_by_block(scores: Any, blocks: Any, count: int) -> tuple[float | None, .
     return tuple(float(total / of) if of else None for total, of in zip(sums, asked, strict=True))
 
 
+def difficulties() -> list[tuple[str, dict[str, Any]]]:
+    """Every task as it is by default, and then at each other difficulty that a preset asks for."""
+    import attnbench
+    from attnbench.spec.grids import Grid, Posed
+    from attnbench.spec.presets import PRESETS
+
+    grids = [grid for preset in PRESETS.values() for grid in preset.grids if not isinstance(grid, Grid)]
+    posed = [(task.task, dict(task.params)) for grid in grids for task in grid.tasks if isinstance(task, Posed)]
+    return [(name, {}) for name in attnbench.names("tasks")] + [each for at, each in enumerate(posed) if each not in posed[:at]]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("task", nargs="*", help="name of a task, or the path of its file; every task whose data are here if not given")
@@ -157,17 +168,16 @@ def main() -> int:
     import torch
     from threadpoolctl import threadpool_limits
 
-    import attnbench
     from attnbench import registry
     from attnbench.errors import AttnbenchError
 
     torch.set_num_threads(1)
     began, failed = time.perf_counter(), 0
     with threadpool_limits(1):
-        for name in given.task or attnbench.names("tasks"):
+        for name, params in [(name, given.params) for name in given.task] or difficulties():
             try:
                 if given.task or registry.load("tasks", name).load is not None:
-                    measured(name, given)
+                    measured(name, params, given)
             except AttnbenchError as error:
                 failed += 1
                 print(f"{registry.stem(name)}: {error}", file=sys.stderr, flush=True)
