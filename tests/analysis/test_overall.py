@@ -53,6 +53,48 @@ def test_a_task_that_all_solve_leaves_the_average_and_is_named() -> None:
     assert not is_solved("bits_per_byte", [1.5, 2.0])  # of which fewer are better
 
 
+def test_controls_are_in_no_average() -> None:
+    """They would raise the number of mechanisms, and with it the critical difference; what was left out says so."""
+    mechanisms = scores(softmax=[0.9] * 3, orthogonal=[0.7] * 3)
+    (alone,) = task_ranks(frame(mechanisms))
+    (beside,) = task_ranks(frame([*mechanisms, *scores(identity=[0.8] * 3, uniform=[0.1] * 2)]))
+    assert (
+        (beside.labels, beside.ranks, beside.tasks)
+        == (alone.labels, alone.ranks, alone.tasks)
+        == (
+            ("softmax", "orthogonal"),
+            (1.0, 2.0),
+            tuple(f"task{n} (embedded:00000000)" for n in range(3)),
+        )
+    )
+    assert beside.found is not None and alone.found is not None
+    assert beside.found.critical_difference == alone.found.critical_difference
+    assert beside.left_out == tuple(f"{label}: a control, which does not compete" for label in ("identity", "uniform"))
+
+
+def test_controls_do_not_hide_that_all_solve_a_task() -> None:
+    records = scores(softmax=[0.9, 0.9, 0.9995], orthogonal=[0.8, 0.8, 0.9998], uniform=[0.03, 0.03, 0.03])
+    (found,) = task_ranks(frame(records))
+    assert found.tasks == tuple(f"task{n} (embedded:00000000)" for n in range(2))
+    assert found.left_out[0] == "task2 (embedded:00000000): all mechanisms, controls aside, are above 0.999, so that it orders nothing"
+
+
+def test_a_tie_with_a_control_of_few_seeds_leaves_a_task_in_the_average() -> None:
+    """Two seeds of a control where three are asked: what no test tells apart there may be far apart."""
+    records = scores(softmax=[0.9] * 3, orthogonal=[0.7] * 3)
+    tied = [learnt("uniform", seed, 0.9 + 1e-4 * seed, task="task0") for seed in range(3)]
+    (whole,), (few,) = task_ranks(frame([*records, *tied])), task_ranks(frame([*records, *tied[:2]]))
+    assert "task0 (embedded:00000000): uniform cannot be told from softmax here, so that it orders nothing" in whole.left_out
+    assert len(whole.tasks) == 2 and len(few.tasks) == 3
+
+
+def test_controls_choose_no_recipe() -> None:
+    """Four layers have one mechanism and two controls, two layers two mechanisms: the recipe with two counts."""
+    controls = [learnt(v, seed, 0.2, task="task0", num_layers=4) for v in ("softmax", "identity", "uniform") for seed in range(3)]
+    (found,) = task_ranks(frame([*controls, *scores(softmax=[0.9] * 2, orthogonal=[0.7] * 2)]))
+    assert len(found.tasks) == 2 and found.ranks == (1.0, 2.0)
+
+
 @pytest.mark.parametrize("option", [{"token_shift": True}, {"init_norm": 0.5}])
 def test_models_with_an_option_take_no_part_in_the_average(option: dict[str, object]) -> None:
     """Here they would turn the order."""

@@ -17,9 +17,11 @@ from attnbench.cli.filters import Filter
 from attnbench.cli.show import show_results
 from attnbench.errors import BadInput
 from attnbench.spec.protocol import NEWEST
+from attnbench.store.controls import store_control
 from attnbench.store.record import Record
 from attnbench.store.store import Store
 from helpers import site_records
+from helpers.controls import make_control
 from helpers.records import learnt, timed
 from helpers.site_records import stored, task_spec, trained
 
@@ -65,6 +67,38 @@ def test_the_terminal_says_who_is_still_learning(tmp_path: Path) -> None:
     text = shown([learns, rests], tmp_path / "both")
     assert "gained more than the margin of the protocol: softmax 5.0 percentage points." in text
     assert "Still learning" not in shown([rests], tmp_path / "rests")
+
+
+def test_below_a_task_stands_what_its_table_can_show_and_what_it_says_nothing_of(tmp_path: Path) -> None:
+    of = {"softmax": (0.9, 0.89, 0.88), "uniform": (0.89, 0.9, 0.88), "orthogonal": (0.5, 0.51, 0.52)}
+    records = [learnt(name, seed, mean) for name, means in of.items() for seed, mean in enumerate(means)]
+    control = make_control(task="mnist", data="embedded:00000000", value=0.98, by_block=(0.98, 0.98, None), model="logistic regression")
+    store_control(tmp_path, control)
+    below = [
+        r"Resolution: two equal .* seeds differ by up to 3\.5 percentage points in 95 % of cases, as softmax's own seeds show\.",
+        r"Without attention: logistic regression reaches 98\.0 %, trained on the whole training part\.",
+        r"This task says nothing about attention: uniform cannot be told from softmax here, and it takes no part in average ranks\.",
+        r"Read it with care: softmax does not reach what a model without attention does\.",
+    ]
+    assert re.search(r"\n *3  orthogonal .*\n" + r"\n".join(below) + r"\n\n", shown(records, tmp_path))
+    alone = shown([], tmp_path, Filter(variant="orthogonal"))
+    assert re.search(r"\n *1  orthogonal .*\n" + r"\n".join(below) + r"\n\n", alone), "it is said of all, whichever are shown"
+
+
+def test_a_task_that_some_solve_is_not_said_to_be_solved_by_all_where_those_alone_are_shown(tmp_path: Path) -> None:
+    of = {"softmax": 1.0, "orthogonal": 1.0, "uniform": 0.03, "polynomial": 0.5}
+    records = [learnt(name, seed, mean) for name, mean in of.items() for seed in range(3)]
+    solved = "Here all mechanisms, controls aside, are above 0.999: the task orders nothing"
+    assert solved not in shown(records, tmp_path / "some") and solved not in shown([], tmp_path / "some", Filter(variant="softmax"))
+    assert solved in shown(records[:9], tmp_path / "all")
+
+
+def test_a_control_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    stored(tmp_path, [learnt("softmax", 0, 0.9)])
+    (tmp_path / "controls").mkdir()
+    (tmp_path / "controls" / "mnist.json").write_text("{")
+    text = shown([], tmp_path)
+    assert "mnist.json: it is no control" in " ".join(text.split()) and "Without attention" not in text
 
 
 def test_grouped_cells_have_tables_of_their_own_that_say_so(tmp_path: Path) -> None:

@@ -76,7 +76,9 @@ def test_seeds_of_which_some_learned_are_shown_one_by_one_and_no_mean_is_given()
 def test_a_task_that_all_solve_says_so() -> None:
     for best, expected in ((0.9999, True), (0.99, False)):
         records = [learnt(name, seed, best, task="mqar") for name in ("softmax", "orthogonal") for seed in range(3)]
-        assert any("no part in average ranks" in note for note in learnt_table(*only_group(records)).notes) is expected
+        for beside in ([], [learnt("uniform", seed, 0.03, task="mqar") for seed in range(3)]):
+            notes = learnt_table(*only_group([*records, *beside])).notes
+            assert any("no part in average ranks" in note for note in notes) is expected, "a control beside them changes nothing"
 
 
 def with_chance(record: Record, share: float) -> Record:
@@ -181,6 +183,21 @@ def test_the_kernel_board_shows_the_mean_task_rank_with_its_range() -> None:
     assert f"Task ranks are of tasks at N 49 to 64; the times are at N {timed}." in table.notes
     told = {row[[column.title for column in table.columns].index("Task rank")].title for row in table.rows}
     assert told == {"average rank over mnist (embedded:06bf3045), sotu_mlm (x), residual models"}
+
+
+@pytest.mark.parametrize(("other", "is_lacking"), [("sigmoid", True), ("uniform", False)])
+def test_the_kernel_board_does_not_ask_for_the_task_rank_of_a_control(other: str, is_lacking: bool) -> None:
+    """A mechanism without trainings lacks a task rank that they would give it; a control would have none with them either."""
+    names = ("softmax", "softmax_math", "orthogonal", "polynomial", "my_file")
+    masked = [
+        trained(task_spec(**{**GIVEN, "variant": v, "task": "sotu_mlm", "data": "x"}, lr=3e-3, seed=n)) for v in names for n in range(3)
+    ]
+    timed = [one for one in usual() if one.spec.track == "kernel" and one.spec.variant == "softmax"]
+    beside = [dataclasses.replace(one, spec=dataclasses.replace(one.spec, variant=other)) for one in timed]
+    table = board.views(results_of([*usual(), *masked, *beside]), Checks([]))[0].blocks[0]
+    assert isinstance(table, Table)
+    assert cells(table)[other]["Task rank"] == "–"
+    assert any("three seeds of too few tasks" in note for note in table.notes) is is_lacking
 
 
 def test_the_metric_of_every_task_is_named(usual_results: Results) -> None:

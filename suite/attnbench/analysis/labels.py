@@ -59,6 +59,12 @@ def _shown(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else json.dumps(value, default=list)
 
 
+def clip(text: str, length: int) -> str:
+    """The text, cut to a length."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
 def epochs_text(spec: Spec) -> str:
     """How long a model was trained, as text: "10 epochs"."""
     return f"{spec.epochs} epoch{'' if spec.epochs == 1 else 's'}"

@@ -6,7 +6,7 @@ No missing value is filled in. An aggregate lists what was left out of it, and w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import median
@@ -17,12 +17,11 @@ import numpy as np
 from attnbench import registry
 from attnbench.analysis.entries import settings
 from attnbench.analysis.labels import Labels
-from attnbench.analysis.marks import UNRANKED, marks_of
+from attnbench.analysis.marks import UNRANKED, Reached, is_control, marks_of, seeds_asked
 from attnbench.analysis.ranking import rankings
 from attnbench.analysis.scaling import series_of
 from attnbench.analysis.settings import BENCH, SETTING, as_texts, comparable, usual
 from attnbench.analysis.step_times import of_setting, step_times
-from attnbench.spec import protocol as protocols
 from attnbench.stats import AverageRanks, average_of_places, performance_profile, tie_ranks
 from attnbench.store.metrics import higher_is_better
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAST_SHARE = 0.75  # share of the tasks on which a mechanism must have a result to take part in the average
-LEAST_SEEDS = 3  # seeds that such a result must have, where its protocol is not known here
 FACTORS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)  # of a performance profile
 
 
@@ -39,8 +37,8 @@ class Aggregate:
     """Average ranks over tasks of one form and protocol on one bench (machine, device, GPU, threads, dtype and torch).
 
     causal: whether the tasks' models are. labels: the mechanisms that take part, best average rank first. ranks: their average ranks, in
-    the same order. tasks: the tasks that the ranks were averaged over. left_out: the mechanisms and tasks that are not part of it, each
-    with the reason. found: the ranks with their statistics; None where fewer than two mechanisms or two tasks are left.
+    the same order. tasks: the tasks that the ranks were averaged over. left_out: the mechanisms, controls and tasks that are not part of
+    it, each with the reason. found: the ranks with their statistics; None where fewer than two mechanisms or two tasks are left.
     """
 
     bench: tuple[str, ...]
@@ -55,7 +53,7 @@ class Aggregate:
     @property
     def seeds(self) -> int:
         """How many seeds a result must have to take part."""
-        return protocols.PROTOCOLS[self.protocol].ranked_seeds if self.protocol in protocols.PROTOCOLS else LEAST_SEEDS
+        return seeds_asked(self.protocol)
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,10 @@ def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | No
     run with several depths or recipes, the one with most mechanisms that have as many seeds as the protocol asks for counts. A mechanism
     that has such a result on less than three quarters of the tasks is left out; then every task is left out on which one of the remaining
     mechanisms has none. Before that, tasks are left out that say nothing of attention: those that all solve, above an accuracy of .999, and
-    those on which uniform or identity attention cannot be told from softmax.
+    those on which uniform or identity attention cannot be told from softmax, all with the seeds that the protocol asks for.
+
+    The controls, identity and uniform, do not compete: no average holds them, they count for no recipe, and a task can be solved by all
+    but them. In the tables of tasks they have a rank as others do.
     """
     rows = rankings(table[(table["block"] == block).to_numpy() & usual(table)], "task", labels)["result"]
     texts = zip(*(rows[name].tolist() for name in ("task", "task_params", "data")), strict=True)
@@ -94,15 +95,23 @@ def task_ranks(table: pd.DataFrame, block: str = "residual", labels: Labels | No
             if held.empty:
                 scores[str(name)] = _Ranked({}, {})
                 continue
-            metric, values = held["metric"].iloc[0], dict(zip(held["label"], held["value"], strict=True))
-            ties = dict(zip(held["label"], held["ties"], strict=True))
-            if why := next((mark.why for mark in marks_of(metric, values, ties) if mark.kind in UNRANKED), None):
+            metric, rows_held = held["metric"].iloc[0], zip(held["label"], held["value"], held["records"], held["ties"], strict=True)
+            reached = {label: Reached(value, seeds, ties) for label, value, seeds, ties in rows_held}
+            if why := next((mark.why for mark in marks_of(metric, reached, empty.seeds) if mark.kind in UNRANKED), None):
                 marked.append(f"{name}: {why}, so that it orders nothing")
                 continue
-            sign = 1.0 if higher_is_better(metric) else -1.0
-            scores[str(name)] = _Ranked({label: sign * rounded(value) for label, value in values.items()}, ties)
-        found.append(_aggregate(empty, scores, sorted(set(mine["label"])), marked))
+            scores[str(name)] = _ranked(metric, reached)
+        everyone = sorted(set(mine["label"]))
+        aside = [f"{label}: a control, which does not compete" for label in everyone if is_control(label)]
+        found.append(_aggregate(empty, scores, [label for label in everyone if not is_control(label)], [*marked, *aside]))
     return found
+
+
+def _ranked(metric: str, reached: Mapping[str, Reached]) -> _Ranked:
+    """What a task orders: the mechanisms, controls aside."""
+    sign, competing = 1.0 if higher_is_better(metric) else -1.0, {label: of for label, of in reached.items() if not is_control(label)}
+    values = {label: sign * rounded(of.value) for label, of in competing.items()}
+    return _Ranked(values, {label: of.ties for label, of in competing.items()})
 
 
 def _name(task: str, params: object, data: object) -> str:
@@ -112,13 +121,14 @@ def _name(task: str, params: object, data: object) -> str:
 
 
 def _counting(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:
-    """The rows of the recipe of a task in which most mechanisms have so many seeds: these mechanisms."""
+    """The rows of the recipe of a task in which most mechanisms have so many seeds: these mechanisms, and the controls that have them."""
     recipes = [of for _, of in rows.groupby([c for c in SETTING["task"] if c not in ("machine", "data")], sort=True, dropna=False)]
-    return max((of[((of["status"] == "ok") & (of["records"] >= seeds)).to_numpy()] for of in recipes), key=len)
+    enough = (of[((of["status"] == "ok") & (of["records"] >= seeds)).to_numpy()] for of in recipes)
+    return max(enough, key=lambda of: (sum(not is_control(label) for label in of["label"]), len(of)))
 
 
 def _aggregate(empty: Aggregate, given: dict[str, _Ranked], everyone: Sequence[str], marked: Sequence[str]) -> Aggregate:
-    """The aggregate of one bench. given: what each task orders; everyone: all labels; marked: why tasks order nothing."""
+    """The aggregate of one bench. given: what each task orders; everyone: all labels but controls'; marked: what else is left out."""
     scores = {task: of for task, of in given.items() if of.values}
     out = [*marked, *(f"{task}: no mechanism has {empty.seeds} seeds" for task in sorted(given.keys() - scores.keys()))]
     seen = {label: sum(label in of.values for of in scores.values()) for label in everyone}

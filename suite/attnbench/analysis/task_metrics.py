@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from attnbench.analysis.number_format import bits, percent, plain
 from attnbench.analysis.samples import single
@@ -13,7 +12,6 @@ from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
 SOLVED_ABOVE = 0.999  # accuracy; a task on which all mechanisms pass it orders nothing
-SOLVED = f"all mechanisms are above {SOLVED_ABOVE:g}"
 LISTED = 5  # seeds whose values are shown one by one where their mean stands for none of them
 GROUPED = (
     "Where seeds lie further apart than half the way from knowing nothing to the best result, some learned and some did not: their values "
@@ -70,16 +68,13 @@ class Metric:
             return self.show(mean.value)
         return ", ".join(map(self.show, sorted(seeds))) if len(seeds) <= LISTED else f"{self.show(min(seeds))} to {self.show(max(seeds))}"
 
-    def notes(self, records: Sequence[Record], seeds: Iterable[Sequence[float]]) -> tuple[str, ...]:
-        """What must be said beside the results of one setting: that some are no means, that all solve the task; empty where nothing must.
+    def groups_text(self, records: Sequence[Record], seeds: Iterable[Sequence[float]]) -> str:
+        """That some results of one setting are no means, as a sentence; empty where all are.
 
         seeds: the values of each mechanism.
         """
-        given = [of for of in seeds if of]
-        learnable, means = self.learnable(records), [fmean(of) for of in given]
-        grouped = any(in_groups(of, learnable) for of in given)
-        said = f"Here {SOLVED}: the task orders nothing, and takes no part in average ranks."
-        return (*((GROUPED,) if grouped else ()), *((said,) if is_solved(self.name, means) else ()))
+        learnable = self.learnable(records)
+        return GROUPED if any(of and in_groups(of, learnable) for of in seeds) else ""
 
     def gains_text(self, gains: Mapping[str, float]) -> str:
         """Which mechanisms are still learning at the end of their budget, and what they gain, as a sentence; empty where none is.
@@ -111,7 +106,10 @@ def nothing_known(metric: str, records: Iterable[int], lookup: Mapping[str, Mapp
 
 
 def is_solved(metric: str, values: Iterable[float]) -> bool:
-    """Whether a task is solved by all, so that the order of the values says nothing: every accuracy is above .999."""
+    """Whether a task is solved by all, so that the order of the values says nothing: every accuracy is above .999.
+
+    values: of the mechanisms that compete, controls left aside.
+    """
     values = list(values)
     return metric == "accuracy" and bool(values) and min(values) > SOLVED_ABOVE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +22,7 @@ from attnbench.analysis.settings import ALONG, grouped, labels_of, machine_of, n
 from attnbench.analysis.standings import Standings
 from attnbench.analysis.step_times import step_times
 from attnbench.analysis.task_metrics import metric_of
+from attnbench.analysis.task_notes import control_beside, control_text, mark_texts, marks_of_table, resolution_text
 from attnbench.analysis.training_time import TIMED_ON, with_training_time
 from attnbench.analysis.unverified import unverified_record
 from attnbench.cli._show_costs import Label, cost_table
@@ -28,6 +30,7 @@ from attnbench.cli._show_tasks import print_average_ranks, task_table
 from attnbench.cli.filters import Filter, filtered
 from attnbench.cli.terminal import print_problems, print_table
 from attnbench.spec.axes import Spec
+from attnbench.store.controls import Control, read_controls
 from attnbench.store.disturbed import disturbance
 from attnbench.store.ran_on import ran_on
 from attnbench.store.record import Record
@@ -42,7 +45,7 @@ def show_results(results: Path, wanted: Filter, out: Console, err: Console) -> N
     Raises BadInput when the folder is missing, holds nothing, or has no such track, variant or machine.
     """
     problems: list[Problem] = []
-    stored = list(Store(results).read(problems))
+    stored, controls = list(Store(results).read(problems)), read_controls(results, problems)
     print_problems(err, problems)
     whole = frame(stored)
     table, labels = filtered(whole, results, wanted), labels_of(whole)
@@ -53,12 +56,15 @@ def show_results(results: Path, wanted: Filter, out: Console, err: Console) -> N
     chosen = [record for record in newest_of_cells(stored, label) if wanted.holds(record)]
     trials = trials_by_setting(chosen, label)
     standings = Standings(table, labels)
+    # what a table can show and does not say is that of all its mechanisms, whichever are shown
+    of_all = standings if wanted.variant is None else Standings(filtered(whole, results, replace(wanted, variant=None)), labels)
     steps = step_times(whole, labels)
     timed = (with_training_time(record, label(record), steps) for record in chosen if not is_trial(record))
     settings = grouped(timed, but=ALONG)
     for rows in settings:
         if rows[0].spec.track == "task":
-            _print_task(rows, standings, label, len(trials_of(trials, rows[0])), out)
+            tried, control = len(trials_of(trials, rows[0])), control_beside(controls, rows[0])
+            _print_task(rows, standings, label, tried, of_all, control, out)
         else:
             _print_costs(rows, standings, label, out)
     for aggregate in task_ranks(table, labels=labels):
@@ -91,8 +97,15 @@ def _print_costs(rows: Sequence[Record], standings: Standings, label: Label, out
         _print(found.table, f"{title} by {ALONG[rows[0].spec.track]}; {found.where}", rows[0], (), out, found.below)
 
 
-def _print_task(rows: Sequence[Record], standings: Standings, label: Label, tried: int, out: Console) -> None:
-    metric = metric_of(rows)
+def _print_task(
+    rows: Sequence[Record], standings: Standings, label: Label, tried: int, of_all: Standings, control: Control | None, out: Console
+) -> None:
+    """Print the table of test results of one setting.
+
+    tried: the number of its tuning trials. of_all: the standings with all mechanisms, of which some may not be shown. control: what a model
+    without attention reaches on the task.
+    """
+    metric, first = metric_of(rows), rows[0]
     seeds: dict[str, list[Record]] = {}
     for record in rows:
         if single(record, metric.name) is not None:
@@ -102,9 +115,12 @@ def _print_task(rows: Sequence[Record], standings: Standings, label: Label, trie
     timed = f"Times: steps times the seconds of a step, timed alone on {timed_on}." if timed_on else ""
     if any(single(record, "steps") for record in rows) and not any(single(record, "train_s") for record in rows):
         timed = "No times yet: attnbench run --track step, with the same preset, times the steps of these models."
-    facts = (metric.chance_text(rows), timed, f"{_trials(tried)}." if tried else "", *metric.notes(rows, values))
-    below = (metric.gains_text(gains_of(seeds, metric.name)),)
-    _print(task_table(rows, standings, label), f"{metric.title} and cost", rows[0], facts, out, below)
+    facts = (metric.chance_text(rows), timed, f"{_trials(tried)}." if tried else "", metric.groups_text(rows, values))
+    below = (
+        resolution_text(of_all, first, metric), control_text(control, metric), metric.gains_text(gains_of(seeds, metric.name)),
+        *mark_texts(marks_of_table(of_all, first, metric, control)),
+    )  # fmt: skip
+    _print(task_table(rows, standings, label), f"{metric.title} and cost", first, facts, out, below)
 
 
 def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: Console, below: Sequence[str] = ()) -> None:
@@ -123,7 +139,7 @@ def _print(table: Table, title: str, first: Record, facts: Sequence[str], out: C
     for fact in filter(None, facts):
         out.print(fact, style="dim", markup=False, highlight=False)
     print_table(out, table)
-    for fact in below:
+    for fact in filter(None, below):
         out.print(fact, style="dim", markup=False, highlight=False)
     out.print()
 

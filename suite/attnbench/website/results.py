@@ -15,10 +15,11 @@ from attnbench.analysis.samples import is_trial, pooled
 from attnbench.analysis.settings import newest_of_cells
 from attnbench.analysis.standings import Standings
 from attnbench.analysis.step_times import step_times
+from attnbench.analysis.task_notes import control_beside
 from attnbench.analysis.training_time import with_training_time
 from attnbench.attention import Variant
 from attnbench.spec.axis_values import TRACKS
-from attnbench.store.controls import Control, control_of
+from attnbench.store.controls import Control
 from attnbench.store.newest import newest
 from attnbench.store.record import Record
 from attnbench.website.groups import Axis, Group, axes, by_variant
@@ -78,9 +79,7 @@ class Results:
 
     def control(self, record: Record) -> Control | None:
         """What a model without attention reaches on the task and the data of a record; None where that was not measured."""
-        spec, fingerprint = record.spec, record.environment.get("data_fingerprint")
-        known = fingerprint if isinstance(fingerprint, str) else None
-        return control_of(self.controls, str(spec.task), spec.task_params, spec.data, spec.causal, known)
+        return control_beside(self.controls, record)
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from attnbench.analysis.rates import Tried, tried
 from attnbench.analysis.samples import least_trusted, over_seeds, reached_target, single
 from attnbench.analysis.standing import Standing
 from attnbench.analysis.task_metrics import Metric, metric_of
+from attnbench.analysis.task_notes import control_text, mark_texts, marks_of_table, resolution_text
 from attnbench.analysis.training_time import TIMED_ON
 from attnbench.stats import Interval, in_groups
 from attnbench.store.disturbed import disturbance
@@ -21,7 +22,6 @@ from attnbench.website.groups import Group
 from attnbench.website.links import cell_href
 from attnbench.website.results import Results, by_label
 from attnbench.website.tables.costs import in_order, row_data
-from attnbench.website.tables.learnt_notes import control_note, mark_notes, marks, resolution_note
 from attnbench.website.tables.table import (
     EMPTY,
     Cell,
@@ -110,12 +110,12 @@ def learnt_table(results: Results, group: Group) -> Table:
 
     shown = in_order(results, [records[0] for records in seeds.values()], places)
     chosen = f"For each mechanism the learning rate was chosen by itself, on the validation part ({rate_text(group.records[0].spec)})."
-    told = metric.notes(group.records, [of_seeds for _, of_seeds in means.values()])
-    first, marked = group.records[0], marks(results, group, metric)
+    grouped = metric.groups_text(group.records, [of_seeds for _, of_seeds in means.values()])
+    first, control = group.records[0], results.control(group.records[0])
     notes = (
-        TIES, resolution_note(results, first, metric), metric.chance_text(group.records), control_note(results, first, metric),
-        chosen if rate_was_chosen else "", PLATEAU if tuned else "", _timed_on(group), *told, metric.gains_text(gains),
-        *mark_notes(marked),
+        TIES, resolution_text(results.standings, first, metric), metric.chance_text(group.records), control_text(control, metric),
+        chosen if rate_was_chosen else "", PLATEAU if tuned else "", _timed_on(group), grouped, metric.gains_text(gains),
+        *mark_texts(marks_of_table(results.standings, first, metric, control)),
     )  # fmt: skip
     data = [
         _data(results, metric, seeds[label], places.get(label), means.get(label), label in whole) for label in map(results.label, shown)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from attnbench.analysis.labels import cell_text
+from attnbench.analysis.labels import clip as clip
 from attnbench.analysis.number_format import digits, power_text, rank_text, short_count
 from attnbench.analysis.samples import status_word
 from attnbench.analysis.standing import Growth, Standing
@@ -114,12 +115,6 @@ def failures_table(results: Results, records: Iterable[Record], caption: str) ->
     """The table of the statuses of cells, where none of them has a number that could be drawn."""
     rows = [[variant_cell(results, r), Cell(cell_text(r.spec), kind="text"), status_cell(r)] for r in records if r.status != "ok"]
     return Table(caption, [Column("Variant", kind="text"), Column("Cell", kind="text"), Column("Status", kind="text")], rows)
-
-
-def clip(text: str, length: int) -> str:
-    """The text, cut to a length."""
-    text = " ".join(text.split())
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
 def rank_cell(place: Standing | None) -> Cell:
