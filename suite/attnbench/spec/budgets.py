@@ -14,6 +14,18 @@ from typing import Any
 CHOSEN: Mapping[str, int] = MappingProxyType(
     {
         "mnist": 8,
+        "sotu_era": 3,
+        "mqar": 8,
+        "mqar, other form": 8,
+        "mqar, pairs 16": 8,
+        "mqar, pairs 16, other form": 8,
+        "selective_copy, other form": 11,
+        "noisy_recall": 16,
+        "noisy_recall, other form": 16,
+        "memorisation": 8,
+        "memorisation, other form": 8,
+        "compression": 16,
+        "compression, other form": 16,
     }
 )
 
