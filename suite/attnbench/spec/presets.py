@@ -138,7 +138,7 @@ PRESETS = {
         "two cores: softmax alone with doubled budgets, by which the budget of every task is chosen", (learning_grids.PILOTED,)
     ),
     "reference": Preset(
-        "two cores: eight arms on six tasks, tuned, five seeds, also at parts of the budgets; softmax and polynomials on 196 patches",
+        "two cores: eight arms on six tasks, tuned, five seeds, at parts of budgets too; softmax, polynomials and controls on 196 patches",
         learning_grids.REFERENCE,
     ),
     "full": Preset(
