@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attnbench.claim import Decision, combined
-from attnbench.claims._findings import ahead, power_text, told
+from attnbench.claims._findings import ahead, told
 from attnbench.claims._leads import LEARNT, MARGINS, difference, learnt
+from attnbench.claims._power import power_of_ahead
 from attnbench.claims._runs import BUDGET, SEEDS, SOFTMAX, Mechanism, On, arms, one_recipe, runs
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _ahead(first: str, mechanisms: Mapping[str, Mechanism], task: On, learners: 
         return combined(ahead(of, MARGINS["accuracy"]) for of in found.values()), f"{said}."
 
     return {
-        "power": power_text(SEEDS),
+        "power": power_of_ahead(SEEDS, others=len(mechanisms) - 1),
         "arms": arms(mechanisms, places=1),
         "query": query,
         "decide": decide,

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from attnbench.claim import Decision, combined
-from attnbench.claims._findings import matches, power_text, told
+from attnbench.claims._findings import matches, told
 from attnbench.claims._leads import TELLING, family, telling
+from attnbench.claims._power import power_of_matches
 from attnbench.claims._runs import BUDGET, CONTROLS, FAMILIES, POLYNOMIALS, SEEDS, SOFTMAX, Mechanism, arms, families
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def against(name: str, other: Mechanism, parts: Sequence[str]) -> dict[str, Any]
         "applications …; in v1: … perform comparably or better than softmax across various computer vision and language tasks …",
         "citation": "Saratchandran, Zheng, Ji, Zhang, Lucey 2024, Rethinking Attention: Polynomial Alternatives to Softmax in Transformers",
         "source": "arXiv 2410.18613 v3",
-        "power": power_text(SEEDS, tasks=max(len(FAMILIES[part]) for part in parts)),
+        "power": power_of_matches(SEEDS, [len(FAMILIES[part]) for part in parts], len(POLYNOMIALS)),
         "arms": tuple(arm for part in parts for arm in arms(mechanisms, places=len(FAMILIES[part]), part=part)),
         "query": query,
         "decide": decide,

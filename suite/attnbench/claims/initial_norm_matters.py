@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attnbench.claim import Claim, Decision, combined
-from attnbench.claims._findings import differs, power_text, told
+from attnbench.claims._findings import differs, told
 from attnbench.claims._leads import MARGINS, TELLING, family, telling
+from attnbench.claims._power import power_of_differs
 from attnbench.claims._runs import BUDGET, CONTROLS, COUNTED, FAMILIES, POLYNOMIALS, SEEDS, SOFTMAX, Mechanism, arms, families
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ CLAIM = Claim(
     "learned scale in every family. Partly: to some of them, in some, or surely and not surely by a margin. Not reproduced: to none in "
     "any. "
     f"{TELLING}",
-    power=power_text(SEEDS, tasks=2),
+    power=power_of_differs(SEEDS, [len(tasks) for tasks in FAMILIES.values()], len(USUAL)),
     arms=tuple(arm for part, tasks in FAMILIES.items() for arm in arms(ARMS, places=len(tasks), part=part)),
     query=query,
     decide=decide,

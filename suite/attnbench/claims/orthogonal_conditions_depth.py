@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attnbench.claim import SEEDS, Arm, Claim, Decision, join, measured
-from attnbench.claims._findings import power_of_agreement
+from attnbench.claims._power import power_of_agreement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ CLAIM = Claim(
     f"{DEEP} layers at least. Reproduced: that of orthogonal is at most {WELL:,.0f} at every depth and seed, and that of softmax at least "
     f"{WELL:,.0f} times as large at the deepest in every seed. Where one of the two fails in every seed at the deepest it is partly so if "
     "that of softmax is the larger in every seed, and not reproduced if in none.",
-    power=power_of_agreement(SEEDS),
+    power=power_of_agreement(SEEDS, conditions=2),
     arms=(Arm("orthogonal", "num_layers", places=3), Arm("softmax", "num_layers", places=3)),
     query=query,
     decide=decide,

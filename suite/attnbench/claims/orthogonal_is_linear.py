@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnbench.claim import Arm, Claim, Decision, Verdict, combined, join, measured
-from attnbench.claims._findings import power_of_growth
-from attnbench.stats import Exponent, between_processes, exponent, locations, medians
+from attnbench.claims._power import power_of_growth
+from attnbench.stats import Exponent, between_processes, exponent, locations, median_variance, medians
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,15 @@ CLAIM = Claim(
     f"between processes. Reproduced: the 95 % intervals of all times and peak memories of orthogonal lie below {BETWEEN:g}, and those of "
     "the times of softmax above. Not reproduced: all of orthogonal lie above. Partly: some lie below and some above, or those of softmax "
     "lie below too.",
-    power=power_of_growth(LENGTHS, 3),
+    power=power_of_growth(
+        "times follow a power law, of which three processes are measured, that spread about it",
+        [2.0**place for place in range(LENGTHS)],
+        between=BETWEEN,
+        away=0.5,
+        exponents=len(TIME) * len(MODES),
+        errors={spread: spread * float(median_variance(np.array([3]))[0]) ** 0.5 for spread in (0.02, 0.1)},
+        is_known=True,
+    ),
     arms=_arms(),
     query=query,
     decide=decide,

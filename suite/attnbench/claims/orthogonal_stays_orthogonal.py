@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnbench.claim import Arm, Claim, Decision, join, measured
-from attnbench.claims._findings import power_of_bound
 from attnbench.claims._norms import in_training
+from attnbench.claims._power import power_of_bound
 from attnbench.claims._runs import BUDGET, SEEDS, Mechanism, arms
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ CLAIM = Claim(
     "more; and every layer of every trained model, the largest of all heads and a few rows, before training and after every epoch, at "
     f"most {TOLERANCE[TRAINED]:g} √N, at two depths or more with {SEEDS} seeds. Reproduced: both hold. Partly: one of the two. Not "
     "reproduced: neither. Cells with damping, which takes orthogonality away, are left out.",
-    power=power_of_bound(3 * 3 + 2 * SEEDS),
+    power=power_of_bound({START: 3 * 3, TRAINED: 2 * SEEDS}),
     arms=(
         Arm("orthogonal", "seq_len", places=3, may_fail=True, part=START),
         *arms(["orthogonal"], places=2, axis="num_layers", part=TRAINED),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attnbench.claim import Claim, Decision, Verdict, combined, join
-from attnbench.claims._findings import power_text, told
+from attnbench.claims._findings import told
 from attnbench.claims._leads import LEARNT, difference, learnt
+from attnbench.claims._power import power_of_share
 from attnbench.claims._runs import BUDGET, COUNTED, DECAYS, SEEDS, SOFTMAX, Mechanism, On, arms, runs
 from attnbench.stats.difference import LEVEL
 
@@ -68,7 +69,7 @@ CLAIM = Claim(
     "depth, and that of softmax surely below at the deepest. Partly: that of softmax is above too; or orthogonal is surely below and "
     "surely better than skipless softmax; or depths disagree, or weight decays, of which 0.05, 0 and 0.1 are judged apart. Not reproduced: "
     f"at every depth surely below, and not surely better. Residual models that reach less than {LEAST:g} above chance decide nothing.",
-    power=power_text(SEEDS),
+    power=power_of_share(SEEDS, KEPT, depths=2),
     arms=arms((RESIDUAL, OURS, THEIRS), places=2, axis="num_layers"),
     query=query,
     decide=decide,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attnbench.claim import Claim, Decision, combined
-from attnbench.claims._findings import power_of_bound
 from attnbench.claims._norms import in_training, within
+from attnbench.claims._power import power_of_within
 from attnbench.claims._runs import BUDGET, DECAYS, POLYNOMIALS, PROTOCOL, SEEDS, arms
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ CLAIM = Claim(
     f"arm on each task it holds if that is at most {BOUND:g} √N in every seed, and fails if in none. Reproduced: all hold. Not "
     "reproduced: all fail. Partly: some hold and some fail. Runs of twice the budget, and those with a weight decay of 0 and of 0.1, are "
     "judged apart.",
-    power=power_of_bound(SEEDS),
+    power=power_of_within(SEEDS, len(POLYNOMIALS), tasks=2),
     arms=arms(POLYNOMIALS, places=2),
     query=query,
     decide=decide,

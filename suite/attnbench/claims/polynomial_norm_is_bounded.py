@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnbench.claim import SEEDS, Arm, Claim, Decision, join, measured
-from attnbench.claims._findings import power_of_growth
+from attnbench.claims._power import power_of_growth
 from attnbench.stats import exponent
 
 if TYPE_CHECKING:
@@ -54,7 +54,15 @@ CLAIM = Claim(
     rule=f"Exponents of ||A||_F in N for queries and keys of unit variance, of means over heads and {SEEDS} seeds, at three lengths or "
     f"more. Reproduced: the 95 % interval of x³/√N lies below {BETWEEN:g}, and that of x³ above. Partly: both lie below. Not reproduced: "
     "that of x³/√N lies above.",
-    power=power_of_growth(3, SEEDS),
+    power=power_of_growth(
+        f"norms follow a power law, of which {SEEDS} seeds are averaged, that spread about it",
+        (256, 1024, 4096),
+        between=BETWEEN,
+        away=0.25,
+        exponents=len(ARMS),
+        errors={spread: spread / SEEDS**0.5 for spread in (0.01, 0.05)},
+        is_known=False,
+    ),
     arms=(Arm(SCALED, "seq_len", places=3), Arm(UNSCALED, "seq_len", places=3)),
     query=query,
     decide=decide,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attnbench.claim import Claim, Decision
-from attnbench.claims._findings import matches, power_text, told
+from attnbench.claims._findings import matches, told
 from attnbench.claims._leads import MARGINS, TELLING, family, telling
+from attnbench.claims._power import power_of_matches
 from attnbench.claims._runs import BUDGET, CONTROLS, COUNTED, FAMILIES, SEEDS, SOFTMAX, Mechanism, arms, families
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ CLAIM = Claim(
     "reproduced where sigmoid is surely behind softmax by less than a margin, if at all, at 5 %, one-sided, by Welch's test, and not "
     "reproduced where surely by more. Partly: families disagree. "
     f"{TELLING}",
-    power=power_text(SEEDS, tasks=2),
+    power=power_of_matches(SEEDS, [len(tasks) for tasks in FAMILIES.values()]),
     arms=tuple(arm for part, tasks in FAMILIES.items() for arm in arms(ARMS, places=len(tasks), part=part)),
     query=query,
     decide=decide,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attnbench.claim import SEEDS, Arm, Claim, Decision, measured
-from attnbench.claims._findings import power_of_agreement
+from attnbench.claims._power import power_of_agreement
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnbench.claim import Arm, Claim, Decision, join, measured
-from attnbench.claims._findings import power_of_bound
 from attnbench.claims._norms import in_training
+from attnbench.claims._power import power_of_bound
 from attnbench.claims._runs import BUDGET, SEEDS, SOFTMAX, arms
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ CLAIM = Claim(
     f"residual models of two tasks or more, of all heads and a few rows, before training and after every epoch, with {SEEDS} seeds. "
     "Reproduced: ||A||_F is nowhere larger than √N but for rounding. Partly: it is in one of the two parts only. Not reproduced: it is in "
     "both.",
-    power=power_of_bound(3 * 3 + 2 * SEEDS),
+    power=power_of_bound({START: 3 * 3, TRAINED: 2 * SEEDS}),
     arms=(Arm("softmax", "seq_len", places=3, may_fail=True, part=START), *arms(["softmax"], places=2, part=TRAINED)),
     query=query,
     decide=decide,

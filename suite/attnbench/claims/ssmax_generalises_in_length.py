@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attnbench.claim import Claim, Decision, combined, join
-from attnbench.claims._findings import ahead, power_text, told
+from attnbench.claims._findings import ahead, told
 from attnbench.claims._leads import LEARNT, MARGINS, difference, learnt
+from attnbench.claims._power import power_of_ahead_by_seeds
 from attnbench.claims._runs import BUDGET, COUNTED, SEEDS, SOFTMAX, Mechanism, On, arms, one_recipe, runs
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ CLAIM = Claim(
     "test. Partly: surely ahead, not surely by the margin, or at one length only. Not reproduced: at both surely ahead by less than the "
     "margin, if at all. Where neither is better than knowing nothing by "
     f"{LEAST:g} bits per byte nothing is decided.",
-    power=power_text(SEEDS),
+    power=power_of_ahead_by_seeds(SEEDS, places=len(LENGTHS)),
     arms=arms(ARMS, places=2, axis="length"),
     query=query,
     decide=decide,

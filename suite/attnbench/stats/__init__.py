@@ -1,4 +1,4 @@
-"""Pure statistics: intervals, the model of processes, seeds crossed with items, tests, ranks, growth, tuning. No I/O, no records."""
+"""Pure statistics: intervals, the model of processes, seeds crossed with items, tests, power, ranks, growth, tuning. No I/O, no records."""
 
 from attnbench.stats.aggregate import AverageRanks as AverageRanks
 from attnbench.stats.aggregate import average_of_places as average_of_places
@@ -17,11 +17,8 @@ from attnbench.stats.difference import pair_errors as pair_errors
 from attnbench.stats.difference import paired_p_values as paired_p_values
 from attnbench.stats.difference import rejected as rejected
 from attnbench.stats.equivalence import Finding as Finding
-from attnbench.stats.equivalence import detectable as detectable
 from attnbench.stats.equivalence import family_difference as family_difference
 from attnbench.stats.equivalence import non_inferior as non_inferior
-from attnbench.stats.equivalence import power_non_inferior as power_non_inferior
-from attnbench.stats.equivalence import power_of as power_of
 from attnbench.stats.frontier import frontier as frontier
 from attnbench.stats.growth import Crossover as Crossover
 from attnbench.stats.growth import Exponent as Exponent
@@ -36,6 +33,15 @@ from attnbench.stats.intervals import ratio_interval as ratio_interval
 from attnbench.stats.intervals import within as within
 from attnbench.stats.learning_resolution import resolution_of_scores as resolution_of_scores
 from attnbench.stats.modes import in_groups as in_groups
+from attnbench.stats.power import Design as Design
+from attnbench.stats.power import Region as Region
+from attnbench.stats.power import distance_of_agreement as distance_of_agreement
+from attnbench.stats.power import least_distance as least_distance
+from attnbench.stats.power import least_truth as least_truth
+from attnbench.stats.power import power as power
+from attnbench.stats.power import power_of_exponent as power_of_exponent
+from attnbench.stats.power import surely_above as surely_above
+from attnbench.stats.power import surely_close as surely_close
 from attnbench.stats.processes import CONFIDENCE as CONFIDENCE
 from attnbench.stats.processes import KNOWN as KNOWN
 from attnbench.stats.processes import Location as Location
