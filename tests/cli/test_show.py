@@ -39,10 +39,28 @@ def test_the_terminal_shows_metrics_rates_and_trials(tmp_path: Path) -> None:
         r"mnist · residual · 2 layers · 3 epochs · accuracy and cost\nlr chosen from 0\.001, 0\.003, .*\n.*11\.4 %\.\n10 tuning", text
     )
     assert re.search(r"sotu_lm · causal .* bits per byte and cost", text)
-    assert re.search(r"softmax +2\.\d{3} ± 0\.\d{3} +3 +0 +0\.003 +[\d.]+ s +[\d.]+ s \(2/3\)", text)
-    assert re.search(r"my_file +85\.4 % ± 1\.0 +3 +0 +0\.003 +[\d.]+ s +never", text)
+    assert re.search(r"softmax +2\.\d{3} ± 0\.\d{3} +3 +0\.003 \(edge\) +[\d.]+ s +[\d.]+ s \(2/3\)", text)
+    assert re.search(r"my_file +85\.4 % ± 1\.0 +3 +0\.003 \(edge\) +[\d.]+ s +never", text)
     assert "skipped: task · softmax_math · mnist · skipless · 6 layers · seed 0: no rate could be tried" in text
     assert text.count("tuning trials.\n") == 4
+
+
+def test_the_terminal_says_how_many_seeds_diverged_and_whose_rate_is_at_an_edge(tmp_path: Path) -> None:
+    """One seed of five that has no number, for its bits are those of knowing nothing."""
+    axes = {"task": "sotu_lm", "block": "residual", "num_layers": 2, "epochs": 3, "protocol": NEWEST.name, "lr_grid": "0.003 0.01 0.03"}
+    records, rates = [], [3e-3, 1e-2, 3e-2, 1e-1]
+    for variant, lr in (("softmax", 1e-2), ("orthogonal", 1e-1)):
+        for seed in range(5):
+            record = trained(task_spec(variant=variant, seed=seed, lr=lr, **axes), rates_tried=rates)
+            lost = (variant, seed) == ("orthogonal", 2)
+            scored = {"diverged": [1.0]} if lost else {"bits_per_byte": [2.6 + 0.01 * seed], "diverged": [0.0]}
+            kept = {name: of for name, of in record.measurements.items() if name != "bits_per_byte"}
+            records.append(dataclasses.replace(record, measurements={**kept, "unigram_bits": [2.65], **scored}))
+    text = shown(records, tmp_path)
+    assert "each at its own lr" in text and "tuned" not in text.replace("Chosen, not tuned", "")
+    assert re.search(r"1–2 +orthogonal +2\.626 ± 0\.\d{3} +5 +1 of 5 +0\.1 \(edge\)", text)
+    assert re.search(r"1–2 +softmax +2\.620 ± 0\.\d{3} +5 +0 +0\.01 ", text)
+    assert "of those that were tried, of orthogonal.\nA seed that diverged is a result: it counts as knowing nothing." in text
 
 
 def test_the_terminal_counts_trials_whose_rate_is_not_chosen_yet(tmp_path: Path) -> None:

@@ -105,7 +105,10 @@ def task_spec(**axes: Any) -> Spec:
 
 
 def trained(spec: Spec, **more: list[float]) -> Record:
-    """What training gives: 0.9 and less in residual blocks; without skips softmax ends where it began, for its tokens become parallel."""
+    """What training gives: 0.9 and less in residual blocks; without skips softmax ends where it began, for its tokens become parallel.
+
+    One of two seeds of polynomial ends there as well in the deepest stack, for it diverges.
+    """
     layers, skill = spec.num_layers or 1, SKILL.get(spec.variant, 0.0) + 0.004 * (spec.seed % 7) - (0.2 if spec.lr == 1e-3 else 0.0) / 10
     keeps_rank = spec.block == "residual" or spec.variant == "orthogonal"
     learnt = 0.9 + skill if keeps_rank else max(CHANCE, 0.9 + skill - 0.07 * layers)
@@ -128,7 +131,7 @@ def trained(spec: Spec, **more: list[float]) -> Record:
     found = {
         f"validation_{metric}": [result], "train_s": [per_epoch_s * epochs[-1]], "training_tokens_per_s": [1.4e5],
         "peak_memory_bytes": [3e7], "parameters": [1e5], "mechanism_parameters": [64.0 if spec.variant == "polynomial" else 0.0],
-        "diverged": [float(spec.variant == "polynomial" and spec.seed == 2)],
+        "diverged": [float(spec.variant == "polynomial" and spec.seed == 1 and learnt == CHANCE)],
     }  # fmt: skip
     if spec.variant != "my_file" and spec.seed != 1 and keeps_rank:
         found["time_to_target_s"] = [per_epoch_s * epochs[-2]]

@@ -104,7 +104,7 @@ def test_a_setting_is_one_whatever_rate_was_chosen_and_shows_it() -> None:
     results, group = only_group(records)
     assert "lr chosen from 0.001, 0.003" in group.title
     found = cells(learnt_table(results, group))
-    assert (found["softmax"]["Rate"], found["orthogonal"]["Rate"]) == ("0.001", "0.003")
+    assert (found["softmax"]["Rate"], found["orthogonal"]["Rate"]) == ("0.001 (edge)", "0.003 (edge)")
     assert found["polynomial"]["Test accuracy"] == "skipped no rate could be tried"
     render(records, NO_CLAIMS)
 

@@ -63,6 +63,11 @@ _OWN = MappingProxyType(
         "flagged": Column("text", "why the times of the cell do not rank, such as other programs' load; missing where they do"),
         "drift": Column("text", "why the seconds of the cell do not rank, but its ratios to softmax in the same rounds do; else missing"),
         "slower": Column("number", "by which factor the machine was slower near the cell than in most of its session; 1 where unknown"),
+        "at_edge": Column(
+            "number",
+            "1 where the learning rate is the least or the greatest that was tried, so that it is chosen and not tuned, 0 where it is not; "
+            "missing where none was chosen",
+        ),
         "metric": Column("text", "what was measured; missing where the record holds no measurement"),
         "unit": Column(
             "text", "unit of value and samples: s, B, FLOP, token/s, bit/B, nat, 1/s for other rates, or 1 for counts, shares and ratios"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnbench.analysis.diverged import with_diverged
 from attnbench.analysis.settings import SETTING, codes, samples_by_record
 from attnbench.analysis.unverified import unverifiable, unverified
 
@@ -24,6 +25,8 @@ class Entry:
 
     flags: why their times do not count, drifts: why their seconds do not, None where they do. unverified: why it has no rank for want of a
     comparison with its definition, unverifiable: that its definition fails. failed: the index of the first record that has no numbers.
+    diverged: how many of its training runs did, where test results were asked for. at_edge: whether the rate of one is at the edge of those
+    that were tried.
     """
 
     label: str
@@ -40,6 +43,8 @@ class Entry:
     unverified: str | None = None
     unverifiable: str | None = None
     failed: int | None = None
+    diverged: int = 0
+    at_edge: bool = False
 
     @property
     def status(self) -> str:
@@ -66,15 +71,17 @@ class Entry:
 
 
 def settings(rows: pd.DataFrame, track: str, metrics: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], list[Entry], Lookup]]:
-    """Yield every setting of a track in order, with its mechanisms, and the samples of the given metrics by metric and record.
+    """Yield every setting of a track in order, with its mechanisms, and the samples of the given metrics by metric and record, as they
+    count: see analysis.diverged.
 
     rows: from `comparable`.
     """
     lookup = {metric: samples_by_record(rows, metric) for metric in metrics}
+    lost = with_diverged(rows, lookup)
     heads = rows.iloc[np.unique(rows["record"].to_numpy(), return_index=True)[1]]
     heads = heads.sort_values(["label", "seed", "id"], kind="stable")
     setting = codes(heads, SETTING[track])
-    columns = {name: heads[name].tolist() for name in ("label", "variant", "record", "seed", "status")}
+    columns = {name: heads[name].tolist() for name in ("label", "variant", "record", "seed", "status", "at_edge")}
     texts = {name: [_text(value) for value in heads[name].tolist()] for name in TEXTS}
     axes = [heads[name].tolist() for name in SETTING[track]]
     groups: dict[int, dict[str, Entry]] = {}
@@ -93,6 +100,8 @@ def settings(rows: pd.DataFrame, track: str, metrics: Sequence[str]) -> Iterator
         entry.sessions.append(texts["session"][place] or "")
         entry.commits.append(texts["attnbench_commit"][place])
         entry.implementation = texts["implementation"][place] or entry.implementation
+        entry.diverged += columns["record"][place] in lost
+        entry.at_edge = entry.at_edge or columns["at_edge"][place] == 1.0
         said = texts["not_compared"][place]
         entry.unverified = entry.unverified or unverified(said, texts["timing"][place])
         entry.unverifiable = entry.unverifiable or unverifiable(said)

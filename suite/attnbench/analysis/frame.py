@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from attnbench.analysis.asv import FLAG, AsvCell, with_asv
 from attnbench.analysis.drift import Drifts, SessionKey
+from attnbench.analysis.edge import at_edge
 from attnbench.analysis.gc_pause import collector_paused
 from attnbench.analysis.unverified import FACT as NOT_COMPARED
 from attnbench.spec.axes import Spec
@@ -29,7 +30,7 @@ COLUMNS = (
     *AXES,
     "d_model", "id", "cell", "fingerprint", "status", "reason", "stage", "machine", "session", "started_at", "duration_s", "by", "trust",
     "attnbench_commit", "dirty", "torch", "architecture", "threads", "gpu", "timing", "implementation", "not_compared", "command",
-    "flagged", "drift", "slower",
+    "flagged", "drift", "slower", "at_edge",
     "metric", "unit", "clock", "value", "samples",
 )  # fmt: skip
 
@@ -50,7 +51,7 @@ _NUMBERS = {
     "d_model": "spec.d_model",
     "duration_s": "duration_s",
 }
-_ALL_NUMBERS = (*_NUMBERS, "threads", "dirty")
+_ALL_NUMBERS = (*_NUMBERS, "threads", "dirty", "at_edge")
 
 
 def load(results: str | Path, problems: list[Problem] | None = None, curves: bool = False) -> pd.DataFrame:
@@ -156,8 +157,8 @@ def _gather(records: Iterable[Record | AsvCell], curves: bool) -> _Gathered:
         said = (fact if isinstance(fact, str) and fact else None for fact in facts)
         texts = (*texts_of(record), _cell(record), *said, part.gpu or None)
         found.texts.append(tuple(map(same, texts, texts)))
-        dirty = record.environment.get("dirty")
-        found.numbers.append((*numbers_of(record), part.threads, float(dirty) if isinstance(dirty, bool) else None))
+        flags = (float(flag) if isinstance(flag, bool) else None for flag in (record.environment.get("dirty"), at_edge(record)))
+        found.numbers.append((*numbers_of(record), part.threads, *flags))
         found.params.append(record.spec.params)
         if isinstance(record, Record):
             found.sessions.append((record.machine, record.session))

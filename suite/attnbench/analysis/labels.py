@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from attnbench import registry
+from attnbench.analysis.edge import MARK, at_edge
 from attnbench.spec.axes import Spec
 from attnbench.spec.protocol import FIRST
 from attnbench.store.record import Record
@@ -85,13 +86,18 @@ def rate_text(spec: Spec) -> str:
     """The learning rate as text; if it was chosen by trials, from which rates each mechanism's own was chosen, or that its protocol did."""
     if spec.lr_grid is None:
         return f"lr {spec.lr:g}"
-    chosen = f"lr chosen from {', '.join(spec.lr_grid.split())}" if spec.protocol == FIRST.name else "each at its own tuned lr"
-    return chosen if spec.tuned_epochs is None else f"{chosen}, tuned at {spec.tuned_epochs} epochs"
+    chosen = f"lr chosen from {', '.join(spec.lr_grid.split())}" if spec.protocol == FIRST.name else "each at its own lr"
+    return chosen if spec.tuned_epochs is None else f"{chosen}, by trials at {spec.tuned_epochs} epochs"
 
 
 def rates_text(records: Iterable[Record]) -> str:
-    """The learning rates of the records as text, smallest first; "–" if they have none."""
-    return ", ".join(f"{lr:g}" for lr in sorted({r.spec.lr for r in records if r.spec.lr is not None})) or "–"
+    """The learning rates of the records as text, smallest first, with a mark at the edge of what was tried; "–" if they have none.
+
+    >>> rates_text([])
+    '–'
+    """
+    rates = sorted({(r.spec.lr, bool(at_edge(r))) for r in records if r.spec.lr is not None})
+    return ", ".join(f"{lr:g}{MARK if edge else ''}" for lr, edge in rates) or "–"
 
 
 def threads_text(threads: float | str | None) -> str:

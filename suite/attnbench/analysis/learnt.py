@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from attnbench.analysis.diverged import COUNTED, diverged_text
+from attnbench.analysis.edge import edges_text
 from attnbench.analysis.samples import over_seeds
 from attnbench.analysis.standings import Standings
 from attnbench.stats import Interval
@@ -18,3 +20,12 @@ def learnt(standings: Standings, records: Sequence[Record], label: str, metric: 
     found = over_seeds(records, metric)
     place = standings.places("result", records[0]).get(label) if found else None
     return (place.interval, found[1]) if found and place and place.rank and place.interval else found
+
+
+def training_notes(runs: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
+    """What must be said of how the mechanisms of a setting were trained: whose rate is at an edge, and what a diverged seed counts as.
+
+    runs: the records of each mechanism, by label. Empty where nothing must be said.
+    """
+    lost = COUNTED if any(map(diverged_text, runs.values())) else ""
+    return tuple(filter(None, (edges_text(runs), lost)))

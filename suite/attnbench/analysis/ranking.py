@@ -1,6 +1,7 @@
 """Ranking tables: the mechanisms of every setting, ordered by time, memory or test result, with intervals and with ties.
 
-No missing value is filled in. A mechanism whose cell failed, or one of whose seeds did, is listed with its status and has no rank. A time
+No missing value is filled in. A mechanism whose cell failed, or one of whose seeds did, is listed with its status and has no rank. A seed
+that diverged did not fail: it counts as knowing nothing (analysis.diverged). A time
 of a disturbed cell is shown and has no rank; what was not compared with its definition has none either. Two results are compared over the
 seeds that both have.
 """
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from attnbench.analysis.apart import apart
+from attnbench.analysis.diverged import share_text
+from attnbench.analysis.edge import AT_EDGE
 from attnbench.analysis.entries import Entry, Lookup, settings
 from attnbench.analysis.gc_pause import collector_paused
 from attnbench.analysis.labels import Labels
@@ -136,7 +139,7 @@ def _ranked(entries: Sequence[Entry], elsewhere: Sequence[str | None], what: Wha
         low, high = places.get(place, (None, None))
         interval = scores.interval(ranked.index(place)) if scores and place in places else _interval(mine, what, metric)
         row = (entry.label, entry.variant, low, high, tied.get(place, ()), metric, *_numbers(interval))
-        notes = _outside(entry, mine, lookup.get("peak_rss_bytes", {})) if what == "memory" else ()
+        notes = _outside(entry, mine, lookup.get("peak_rss_bytes", {})) if what == "memory" else _of_training(entry)
         used = (*(math.nan,) * 3, sum(map(len, mine)), sum(map(bool, mine)))
         found.append((*row, *used, entry.status, why, elsewhere[place], notes, entry.implementation, None, None, None, half_width))
     return sorted(found, key=_by_rank)
@@ -149,6 +152,12 @@ def _outside(entry: Entry, samples: Sequence[list[float]], resident: Mapping[int
         if mine and grew and grew[0] > GREW_FACTOR * max(mine) + GREW_BYTES:
             return (f"outside torch's allocator: the process grew by {size(grew[0])}, and the allocator counts {size(max(mine))}",)
     return ()
+
+
+def _of_training(entry: Entry) -> tuple[str, ...]:
+    """What must be said of a test result: how many seeds diverged, and that the rate is at an edge."""
+    lost = share_text(entry.diverged, len(entry.records))
+    return (*((f"{lost} diverged, and knows nothing",) if lost else ()), *((AT_EDGE,) if entry.at_edge else ()))
 
 
 def _by_rank(row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from operator import attrgetter
 from statistics import median
 
 import numpy as np
 
+from attnbench.analysis.diverged import counted_samples, measured_of
 from attnbench.analysis.time_medians import BASELINE as BASELINE
 from attnbench.spec.axes import Spec
 from attnbench.stats import KNOWN, Interval, locations, mean_interval, medians, within
@@ -32,8 +34,17 @@ def is_trial(record: Record) -> bool:
 
 
 def values(record: Record, metric: str) -> list[float]:
-    """The samples of a metric that can be a measurement; empty when the cell has none."""
-    return [x for x in as_meant(metric, record.measurements.get(metric, [])) if abs(x) < LARGEST]
+    """The samples of a metric that can be a measurement, as they were measured; empty when the cell has none."""
+    return _sound(metric, measured_of(record, metric))
+
+
+def counted(record: Record, metric: str) -> list[float]:
+    """The samples of a metric as they count: as `values`, but that of test results a run that diverged has those of knowing nothing."""
+    return _sound(metric, counted_samples(metric, partial(measured_of, record)))
+
+
+def _sound(metric: str, samples: Sequence[float]) -> list[float]:
+    return [x for x in as_meant(metric, list(samples)) if abs(x) < LARGEST]
 
 
 def positive(record: Record, metric: str) -> Interval | None:
@@ -56,8 +67,8 @@ def _is_timed(metric: str) -> bool:
 
 
 def single(record: Record, metric: str) -> float | None:
-    """A metric as one number: its mean over layers where it has several."""
-    samples = values(record, metric)
+    """A metric as one number, as it counts: its mean over layers where it has several."""
+    samples = counted(record, metric)
     return sum(samples) / len(samples) if record.status == "ok" and samples else None
 
 
@@ -67,8 +78,8 @@ def reached_target(record: Record) -> bool:
 
 
 def over_seeds(records: Iterable[Record], metric: str) -> tuple[Interval, list[float]] | None:
-    """Mean, interval and the value of each seed; None when no seed gave one."""
-    samples = [x for record in records if record.status == "ok" for x in values(record, metric)[:1]]
+    """Mean, interval and the value of each seed, as it counts; None when no seed gave one."""
+    samples = [x for record in records if record.status == "ok" for x in counted(record, metric)[:1]]
     return (within(mean_interval(samples), 0.0, 1.0 if metric == "accuracy" else math.inf), samples) if samples else None
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from attnbench.analysis.diverged import ASKED, BLOCKS
 from attnbench.analysis.entries import Entry, Lookup
 from attnbench.analysis.samples import BASELINE
 from attnbench.stats import Interval, within
@@ -20,7 +21,6 @@ from attnbench.stats.crossed import Difference, crossed_difference, crossed_mean
 from attnbench.stats.learning_resolution import resolution_of_scores
 from attnbench.store.metrics import RESULTS, higher_is_better
 
-BLOCKS, ASKED = "_by_block", "asked_by_block"
 READ = (*RESULTS, *(f"{metric}{BLOCKS}" for metric in RESULTS), ASKED)  # metrics from which scores are made
 
 Floats = NDArray[np.float64]

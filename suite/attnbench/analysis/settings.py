@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # the protocol the machine is any of its architecture: see `machine_of`.
 BENCH = ("machine", "device", "gpu", "threads", "dtype", "torch")
 _SHARED = (*BENCH, "causal", "batch_size", "num_heads", "head_dim")
-TUNED = "tuned"  # in place of a rate
+TUNED = "chosen by trials"  # in place of a rate; analysis.edge says of each run whether it is at an edge, and so not tuned
 ANY = "any"  # in place of a machine's name, before an architecture
 _OPTIONS = ("token_shift", "init_norm", "positions")  # of a model
 _TASK = ("task", "task_params", "data", "block", "num_layers")
@@ -122,8 +122,8 @@ def newest_of_cells(records: Iterable[Record], label: Callable[[Record], str]) -
 
 
 def _rate(lr: float | None, lr_grid: object, protocol: object = FIRST.name, tuned_epochs: float | None = None) -> str:
-    """How a learning rate was set: "0.003" if it was given, "tuned" if it was chosen by a protocol with rates of its own, "tuned at 8
-    epochs" if its trials had so many and the run another number, "of 0.001 0.003" if it was chosen among these, "" if there is none."""
+    """How a learning rate was set: "0.003" if it was given, "chosen by trials" if a protocol with rates of its own chose it, "chosen by
+    trials at 8 epochs" if these had so many and the run another number, "of 0.001 0.003" if it is one of these, "" if there is none."""
     if isinstance(lr_grid, str):
         chosen = f"of {lr_grid}" if protocol == FIRST.name else TUNED
         return f"{chosen} at {tuned_epochs:.0f} epochs" if tuned_epochs is not None and tuned_epochs == tuned_epochs else chosen

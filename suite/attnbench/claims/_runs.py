@@ -141,8 +141,11 @@ def tokens_of(table: pd.DataFrame, rows: pd.DataFrame) -> list[float]:
 
 
 def counted_only(table: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
-    """The rows of training runs by PROTOCOL that hold one of these metrics, or have failed: a small part of a large table."""
-    mine = ((table["track"] == "task") & (table["protocol"] == PROTOCOL.name)).to_numpy()
+    """The rows of training runs by PROTOCOL that hold one of these metrics, or have failed: a small part of a large table.
+
+    A rate at the edge of what was tried is not tuned, and its run does not count.
+    """
+    mine = ((table["track"] == "task") & (table["protocol"] == PROTOCOL.name) & (table["at_edge"] != 1.0)).to_numpy()
     return table[mine & (table["metric"].isin(set(metrics)) | (table["status"] != "ok")).to_numpy()]
 
 

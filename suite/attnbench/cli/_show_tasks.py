@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from attnbench.analysis.diverged import diverged_text
 from attnbench.analysis.labels import rates_text, threads_text
 from attnbench.analysis.learnt import learnt
 from attnbench.analysis.number_format import count, rank_text, seconds, size
@@ -59,7 +60,7 @@ def task_table(rows: Sequence[Record], standings: Standings, label: Label) -> Ta
 
 
 def _diverged(done: list[Record]) -> str:
-    return count(sum(bool(single(record, "diverged")) for record in done))
+    return diverged_text(done) or "0"
 
 
 def _own_parameters(done: list[Record]) -> str:

@@ -14,6 +14,7 @@ from attnbench.analysis.budgets import gains_of
 from attnbench.analysis.drift import Drifts
 from attnbench.analysis.frame import frame
 from attnbench.analysis.labels import cell_text, epochs_text, rate_text, threads_text
+from attnbench.analysis.learnt import training_notes
 from attnbench.analysis.overall import task_ranks
 from attnbench.analysis.rates import trials_by_setting, trials_of
 from attnbench.analysis.samples import is_trial, single
@@ -117,8 +118,8 @@ def _print_task(
         timed = "No times yet: attnbench run --track step, with the same preset, times the steps of these models."
     facts = (metric.chance_text(rows), timed, f"{_trials(tried)}." if tried else "", metric.groups_text(rows, values))
     below = (
-        resolution_text(of_all, first, metric), control_text(control, metric), metric.gains_text(gains_of(seeds, metric.name)),
-        *mark_texts(marks_of_table(of_all, first, metric, control)),
+        resolution_text(of_all, first, metric), control_text(control, metric), *training_notes(seeds),
+        metric.gains_text(gains_of(seeds, metric.name)), *mark_texts(marks_of_table(of_all, first, metric, control)),
     )  # fmt: skip
     _print(task_table(rows, standings, label), f"{metric.title} and cost", first, facts, out, below)
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from attnbench.analysis.diverged import diverged_text
 from attnbench.analysis.labels import epochs_text, rates_text, threads_text
 from attnbench.analysis.learnt import learnt
 from attnbench.analysis.number_format import count, power_text, rank_text, ratio, seconds, size
-from attnbench.analysis.samples import BASELINE, is_trial, over_seeds, positive, single, values
+from attnbench.analysis.samples import BASELINE, counted, is_trial, over_seeds, positive, single
 from attnbench.analysis.task_metrics import metric_of
 from attnbench.attention import Variant
 from attnbench.spec.axis_values import MODES
@@ -193,12 +194,13 @@ def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], n
             if found is None:
                 rows.append([*head, status_cell(first, len(columns) - 2)])
                 continue
-            gave = [(r, x) for r in records if r.status == "ok" for x in values(r, metric.name)[:1]]
+            gave = [(r, x) for r in records if r.status == "ok" for x in counted(r, metric.name)[:1]]
             links = Markup(" ").join(Markup('<a href="../{}">{}</a>').format(cell_href(r), metric.show(x)) for r, x in gave)
             mean, of_seeds = found
             learnable = metric.learnable(group.records)
             grouped = in_groups(of_seeds, learnable)
             time, memory = over_seeds(records, "train_s"), over_seeds(records, "peak_memory_bytes")
+            lost = f"{share} diverged" if (share := diverged_text(records)) else ""
             rows.append(
                 [
                     *head, Cell(metric.over_seeds_text(mean, of_seeds, learnable) + metric.unit, href=cell_href(first)),
@@ -206,7 +208,7 @@ def _tasks(results: Results, bench: tuple[Axis, ...], groups: Iterable[Group], n
                         "seeds in groups" if grouped else interval_text(mean, metric.show) if mean.confidence else "1 seed",
                         kind="number quiet",
                     ),
-                    Cell(rank_text(place.rank if place else None)), Cell(links), Cell(rates_text(records)),
+                    Cell(rank_text(place.rank if place else None)), Cell(links, lost), Cell(rates_text(records)),
                     Cell(seconds(time[0].value)) if time else EMPTY, Cell(size(memory[0].value)) if memory else EMPTY,
                 ]
             )  # fmt: skip

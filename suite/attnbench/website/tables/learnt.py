@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from attnbench.analysis.budgets import gains_of
+from attnbench.analysis.diverged import diverged_text
 from attnbench.analysis.labels import rate_text, rates_text
-from attnbench.analysis.learnt import learnt
+from attnbench.analysis.learnt import learnt, training_notes
 from attnbench.analysis.number_format import count, percent, plain, seconds, size
 from attnbench.analysis.rates import Tried, tried
 from attnbench.analysis.samples import least_trusted, over_seeds, reached_target, single
@@ -114,8 +115,8 @@ def learnt_table(results: Results, group: Group) -> Table:
     first, control = group.records[0], results.control(group.records[0])
     notes = (
         TIES, resolution_text(results.standings, first, metric), metric.chance_text(group.records), control_text(control, metric),
-        chosen if rate_was_chosen else "", PLATEAU if tuned else "", _timed_on(group), grouped, metric.gains_text(gains),
-        *mark_texts(marks_of_table(results.standings, first, metric, control)),
+        chosen if rate_was_chosen else "", *training_notes(seeds), PLATEAU if tuned else "", _timed_on(group), grouped,
+        metric.gains_text(gains), *mark_texts(marks_of_table(results.standings, first, metric, control)),
     )  # fmt: skip
     data = [
         _data(results, metric, seeds[label], places.get(label), means.get(label), label in whole) for label in map(results.label, shown)
@@ -197,7 +198,7 @@ def _if_undisturbed(cell: Cell, records: Sequence[Record]) -> Cell:
 
 def _seeds_cell(records: Sequence[Record], given: int) -> Cell:
     told = f"{given} of {len(records)}" if len(records) > given else f"{given}"
-    diverged = sum(bool(single(r, "diverged")) for r in records)
+    diverged = diverged_text(records)
     return Cell(told, f"{diverged} diverged", kind="number warn") if diverged else Cell(told)
 
 
