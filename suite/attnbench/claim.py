@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from attnbench import registry
 from attnbench.analysis.settings import BENCH as BENCH  # never mixed in one judgement
 from attnbench.analysis.settings import comparable, needed_rows, usual
 from attnbench.errors import BadInput
+from attnbench.spec import budgets
 from attnbench.spec import protocol as protocols
 from attnbench.store.metrics import is_time
 
@@ -142,6 +144,14 @@ def protocol(name: str) -> protocols.Protocol:
     Raises BadInput where there is none.
     """
     return protocols.load(name)
+
+
+def budget(task: str, difficulty: str, causal: bool) -> int | None:
+    """The epochs that the pilot chose for a task of the package at a difficulty, in one of its forms; None where it has chosen none."""
+    if task not in registry.builtin("tasks"):
+        return None
+    forms = registry.field("tasks", task, "causal", default=(False,))
+    return budgets.chosen_for(task, difficulty, other_form=bool(causal) is not forms[0])
 
 
 def measured(table: pd.DataFrame, track: str, metric: str, by_timing: bool = False, **where: object) -> pd.DataFrame:

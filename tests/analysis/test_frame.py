@@ -71,7 +71,7 @@ def test_what_is_missing_is_missing_in_every_type_of_column(results: Path) -> No
     row = attnbench.load(results).iloc[0]
     axes = ["num_kv_heads", "block", "num_layers", "task", "task_params", "lr", "lr_grid", "test_seq_len", "tuned_epochs"]
     missing = [*axes, "reason", "stage", "attnbench_commit", "torch", "architecture", "threads", "gpu", "timing", "implementation"]
-    missing += ["dirty", "at_edge", "not_compared", "drift", "clock"]
+    missing += ["dirty", "at_edge", "protocol_fingerprint", "not_compared", "drift", "clock"]
     assert row[missing].isna().all()
     assert row.drop([*missing, "data", "epochs"]).notna().all()
 

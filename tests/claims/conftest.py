@@ -9,6 +9,7 @@ import pytest
 
 from attnbench import registry
 from attnbench.analysis.frame import load
+from attnbench.claims import _rule_files
 from attnbench.claims._judge import Judgement, judge
 from attnbench.spec import budgets
 from attnbench.spec.learning_grids import PILOTED
@@ -17,6 +18,7 @@ from attnbench.spec.protocol import NEWEST
 from attnbench.store.store import Store
 from helpers.claim_data import PLANTED
 from helpers.claim_records import EPOCHS
+from helpers.rule_repository import RuleRepository
 
 HELD = {
     "orthogonal_conditions_depth": "not reproduced",
@@ -51,3 +53,11 @@ def judged_here(planted: Path) -> dict[str, Judgement]:
     """The judgement on every claim by these."""
     table = load(planted, curves=True)
     return {name: judge(registry.load("claims", name), table, registry.source("claims", name)) for name in registry.names("claims")}
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RuleRepository:
+    """A repository without a commit, in which the rules of claims are looked for."""
+    made = RuleRepository(tmp_path.resolve())
+    monkeypatch.setattr(_rule_files, "_PACKAGE", made.package)
+    return made

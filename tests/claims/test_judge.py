@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -14,7 +15,7 @@ from attnbench.analysis.frame import frame
 from attnbench.claim import Arm, Claim
 from attnbench.claims._judge import judge
 from helpers.claim_data import claim, table_of
-from helpers.claim_records import recalled, run, runs, skipless
+from helpers.claim_records import QUADRATIC, recalled, run, runs, skipless
 
 CLAIMS = registry.builtin("claims")
 LINEAR = ("linear_elu", "mamba2")
@@ -148,6 +149,26 @@ def test_a_run_that_diverged_has_learnt_nothing_and_counts() -> None:
     found = judge(claim(name), pd.concat([table[~own], lost]))
     row = next(row for row in found.evidence if row["arm"] == "x³/√N")
     assert (row["seeds"], row["high"]) == (8, 4.0) and found.verdict == "inconclusive"
+
+
+def test_what_was_stored_of_a_run_that_diverged_counts_for_nothing() -> None:
+    """Neither its number nor its blocks: in each it has learnt nothing."""
+    name = "polynomial_on_byte_language"
+    scores = {"softmax": 2.0, "polynomial": 2.0, "identity": 3.0, "uniform": 3.0}
+    given = [
+        run(variant, "sotu_mlm", seed, bits, {"bits_per_byte_by_block": [bits, bits], "asked_by_block": [2.0, 2.0]}, params=params)
+        for variant, bits in scores.items()
+        for params in ([{}, QUADRATIC] if variant == "polynomial" else [{}])
+        for seed in range(8)
+    ]
+    assert judge(claim(name), frame(given, curves=True)).verdict == "reproduced"
+    lost = {"diverged": [1.0], "bits_per_byte": [1.0]}
+    spoilt = [
+        dataclasses.replace(record, measurements={**record.measurements, **lost}) if record.spec.variant == "polynomial" else record
+        for record in given
+    ]
+    found = judge(claim(name), frame(spoilt, curves=True))
+    assert found.verdict == "not reproduced" and {row["value"] for row in found.evidence if row["arm"] == "x³/√N"} == {4.0}
 
 
 def test_blocks_of_test_rows_widen_an_interval() -> None:

@@ -46,6 +46,9 @@ _OWN = MappingProxyType(
         "architecture": Column("text", "architecture of the machine's processor, such as x86_64"),
         "attnbench_commit": Column("text", "commit of the installed attnbench, 40 hex digits"),
         "dirty": Column("number", "1 where attnbench's code was changed since that commit, 0 where not; missing where unknown"),
+        "protocol_fingerprint": Column(
+            "text", "of a training run, the fingerprint of what its protocol said when it was made; missing in older records"
+        ),
         "torch": Column("text", "version of torch"),
         "threads": Column(
             "number", "torch's threads on the CPU, or the share of one processor that a quota allowed; missing where unknown"

@@ -29,8 +29,8 @@ AXES = tuple(f.name for f in dataclasses.fields(Spec))
 COLUMNS = (
     *AXES,
     "d_model", "id", "cell", "fingerprint", "status", "reason", "stage", "machine", "session", "started_at", "duration_s", "by", "trust",
-    "attnbench_commit", "dirty", "torch", "architecture", "threads", "gpu", "timing", "implementation", "not_compared", "command",
-    "flagged", "drift", "slower", "at_edge",
+    "attnbench_commit", "dirty", "protocol_fingerprint", "torch", "architecture", "threads", "gpu", "timing", "implementation",
+    "not_compared", "command", "flagged", "drift", "slower", "at_edge",
     "metric", "unit", "clock", "value", "samples",
 )  # fmt: skip
 
@@ -44,7 +44,11 @@ _TEXTS = {
     "trust": "origin.trust",
 }
 # Texts of the environment.
-_FACTS = {"attnbench_commit": "commit", **{name: name for name in ("torch", "architecture", "timing", "implementation", NOT_COMPARED)}}
+_FACTS = {
+    "attnbench_commit": "commit",
+    "protocol_fingerprint": "protocol",
+    **{name: name for name in ("torch", "architecture", "timing", "implementation", NOT_COMPARED)},
+}
 _ALL_TEXTS = (*_TEXTS, "cell", *_FACTS, "gpu")
 _NUMBERS = {
     **{axis: f"spec.{axis}" for axis in AXES if axis not in (*_TEXT_AXES, "params", "task_params")},

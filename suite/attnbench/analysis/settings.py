@@ -143,7 +143,7 @@ def comparable(table: pd.DataFrame, track: str, labels: Labels | None = None, ap
     record = codes(mine, RECORD)
     heads = mine.iloc[np.unique(record, return_index=True)[1]]
     rate = list(map(_rate, *(heads[name].tolist() for name in ("lr", "lr_grid", "protocol", "tuned_epochs"))))
-    label = _label_of(heads, labels or labels_of(heads))
+    label = label_of(heads, labels or labels_of(heads))
     heads = heads.assign(record=np.arange(len(heads)), rate=rate, label=label, machine=_machines(heads))
     kept = np.sort(_newest(heads, codes(heads, (*SETTING[track], "label", "seed", *apart))))
     place = np.full(len(heads), -1)
@@ -196,7 +196,7 @@ def labels_of(table: pd.DataFrame) -> Labels:
     return Labels([(name, given) for (name, _), given in distinct.items()], declared_params({name for name, _ in distinct}))
 
 
-def _label_of(heads: pd.DataFrame, labels: Labels) -> NDArray[np.object_]:
+def label_of(heads: pd.DataFrame, labels: Labels) -> NDArray[np.object_]:
     """The label of every record. heads: one row for each record."""
     made: dict[tuple[str, str], str] = {}
     found = np.empty(len(heads), dtype=object)

@@ -1,25 +1,23 @@
-"""The standing of a claim: whether its rule stood, byte for byte, in the commits whose code measured the records that count.
+"""The standing of a claim: whether its rule stood, byte for byte, in the commits whose code measured what its verdict rests on.
 
-It is confirmatory only if at each of these commits the claim's file, and every private module of this folder that it takes its rule from,
-had the text that it has now. A record whose commit is not known, or whose code was changed since, shows nothing; nor does a file without a
-git history. Then it is exploratory, and why is said.
+It is confirmatory only if at the commit of every record that shows something of these cells, the oldest too (see _seen), each file of the
+rule (see _rule_files) had the text that it has now, and if their protocol said then what it says now. What earlier runs decided, such as
+budgets, has to have stood before the cells that count alone. A record whose commit is not known, or whose code was changed since, shows
+nothing; nor does a file without a git history. Then it is exploratory, and why is said.
 """
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from attnbench import registry
 from attnbench.analysis.commits import content_name, content_names
-from attnbench.claim import Standing
-from attnbench.errors import AttnbenchError
-
-_SHARED = "attnbench.claims._"  # how the names of modules begin that claims share
-_JUDGE = ("_judge", "_history", "_untested")  # which hold no rule
-Commit = tuple[str | None, bool | None]  # that of a record, and whether the code was changed since; None where unknown
+from attnbench.claim import Standing, protocol
+from attnbench.claims._rule_files import is_decided, rule_files, shown
+from attnbench.claims._seen import Seen
+from attnbench.errors import AttnbenchError, BadInput
 
 
 def file_of(source: str) -> Path | None:
@@ -29,48 +27,75 @@ def file_of(source: str) -> Path | None:
     return None
 
 
-def standing_of(file: Path | None, commits: Iterable[Commit]) -> tuple[Standing, str]:
+def standing_of(file: Path | None, records: Iterable[Seen]) -> tuple[Standing, str]:
     """The standing of a claim, and the reason in a sentence.
 
-    file: that of the claim; None where it is not known. commits: those of the records that count.
+    file: that of the claim; None where it is not known. records: what is known of those that show something of the cells that count.
     """
     if file is None:
         return "exploratory", "The file that holds the rule is not known."
-    found = set(commits)
+    found = sorted(set(records), key=lambda record: (not record.counts, str(record)))
     if not found:
         return "exploratory", "No record counts yet, before which the rule could have stood."
-    if any(commit is None for commit, _ in found):
-        return "exploratory", "The commit that measured a record is not known."
-    if loose := sorted({str(commit) for commit, dirty in found if dirty is not False}):
-        return "exploratory", f"A record was measured by code that may differ from its commit {loose[0][:7]}."
-    whole = sorted({str(commit) for commit, _ in found})
-    for each in _rule_files(file):
-        for commit in whole:
-            if why := _why_other(each, commit):
-                return "exploratory", why
-    told = f"commit {whole[0][:7]}" if len(whole) == 1 else f"all {len(whole)} commits"
+    why = next(filter(None, map(_why_unknown, found)), None) or next(filter(None, map(_why_other_protocol, found)), None)
+    if why := why or _why_other_rule(file, found):
+        return "exploratory", why
+    commits = sorted({str(record.commit) for record in found})
+    told = f"commit {commits[0][:7]}" if len(commits) == 1 else f"all {len(commits)} commits"
     return "confirmatory", f"The rule stood, byte for byte, in {told} by which its records were measured."
 
 
-def _rule_files(file: Path) -> list[Path]:
-    """The claim's file, and the private modules of this folder that it takes its rule from, directly or by way of another."""
-    found = [file.resolve()]
-    for each in found:  # which grows meanwhile
-        for node in ast.walk(ast.parse(each.read_bytes())):
-            module = node.module if isinstance(node, ast.ImportFrom) else None
-            if module and module.startswith(_SHARED) and module.rpartition(".")[2] not in _JUDGE:
-                shared = Path(__file__).with_name(f"{module.rpartition('.')[2]}.py").resolve()
-                found += [shared] if shared not in found else []
-    return found
+def _why_unknown(record: Seen) -> str | None:
+    """Why the code of a record is not known; None where it is."""
+    if record.commit is None:
+        return f"The commit that measured {_what(record)} is not known."
+    if record.dirty is not False:
+        return f"{_what(record).capitalize()} was measured by code that may differ from its commit {record.commit[:7]}."
+    return None
 
 
-def _why_other(file: Path, commit: str) -> str | None:
-    """Why a file is not shown to have had its text at a commit; None where it had."""
+def _why_other_protocol(record: Seen) -> str | None:
+    """Why a training run is not shown to be by its protocol as it is now; None where it is, or has none."""
+    if record.protocol is None:
+        return None
+    what = _what(record).capitalize()
+    if record.fingerprint is None:
+        return f"{what} does not say in which form protocol {record.protocol} made it."
+    try:
+        now = protocol(record.protocol).fingerprint()
+    except BadInput:
+        return f"{what} was made by protocol {record.protocol}, which is not known here."
+    if record.fingerprint != now:
+        return f"{what} was made by protocol {record.protocol} in another form, {record.fingerprint} and not {now}."
+    return None
+
+
+def _why_other_rule(file: Path, records: Iterable[Seen]) -> str | None:
+    """Why a file of the rule is not shown to have had its text at the commit of a record; None where all had."""
+    whats: dict[str, str] = {}  # by commit
+    of_runs: dict[str, str] = {}
+    for record in records:
+        whats.setdefault(str(record.commit), _what(record))
+        if record.counts and record.protocol is not None:
+            of_runs.setdefault(str(record.commit), _what(record))
+    for each in rule_files(file):
+        for commit, what in (of_runs if is_decided(each) else whats).items():
+            if why := _why_other(each, f"commit {commit[:7]}, which measured {what}", commit):
+                return why
+    return None
+
+
+def _why_other(file: Path, told: str, commit: str) -> str | None:
+    """Why a file is not shown to have had its text at a commit; None where it had. told: the commit, as readers see it."""
     names, said = content_names(file.parent, commit)
     if names is None:
-        return f"The text of {file.name} at commit {commit[:7]}, which measured a record, is not known: {said}."
+        return f"The text of {shown(file)} at {told}, is not known: {said}."
     if file.name not in names:
-        return f"{file.name} did not exist at commit {commit[:7]}, which measured a record."
+        return f"{shown(file)} did not exist at {told}."
     if names[file.name] != content_name(file.read_bytes(), len(names[file.name])):
-        return f"{file.name} had another text at commit {commit[:7]}, which measured a record."
+        return f"{shown(file)} had another text at {told}."
     return None
+
+
+def _what(record: Seen) -> str:
+    return "a record" if record.counts else "another seed, budget or trial of what counts"

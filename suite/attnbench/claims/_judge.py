@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,8 @@ import numpy as np
 
 from attnbench.analysis.labels import setting_text
 from attnbench.claim import BENCH, ROW, Arm, Claim, Decision, Standing, Verdict, combined
-from attnbench.claims._history import Commit, standing_of
+from attnbench.claims._history import standing_of
+from attnbench.claims._seen import seen
 from attnbench.errors import text_of
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def judge(claim: Claim, table: pd.DataFrame, file: Path | None = None) -> Judgem
     told: list[str] = []
     missing: list[str] = []
     evidence: list[dict[str, Any]] = []
-    counted: set[Commit] = set()
+    counted: set[str] = set()
     for part in parts:
         arms = tuple(arm for arm in claim.arms if arm.part == part)
         of_part: list[Decision] = []
@@ -86,12 +87,12 @@ def judge(claim: Claim, table: pd.DataFrame, file: Path | None = None) -> Judgem
                 if failed and verdict == "reproduced":
                     verdict, why = "inconclusive", f"{why} But some of it failed."
                 of_part.append((verdict, f"{name}: {why}"))
-                counted |= set(_commits(full))
+                counted |= set(full["id"])
         verdicts.append(_over_benches([verdict for verdict, _ in of_part]))
         disagree = len({verdict for verdict, _ in of_part} - {"inconclusive"}) > 1
         told += [*(["Benches disagree."] if disagree else []), *(why for _, why in of_part)]
     verdict = combined(verdicts)
-    standing, why = standing_of(file, counted)
+    standing, why = standing_of(file, seen(table, counted) if counted else ())
     said = " ".join(told) or "What there is does not suffice."
     return Judgement(verdict, said, standing, why, tuple(missing) if verdict == "inconclusive" else (), evidence)
 
@@ -99,16 +100,6 @@ def judge(claim: Claim, table: pd.DataFrame, file: Path | None = None) -> Judgem
 def _over_benches(verdicts: Sequence[Verdict]) -> Verdict:
     """The verdict that follows from those of all benches; one that is open changes nothing where another is firm."""
     return combined([verdict for verdict in verdicts if verdict != "inconclusive"] or ["inconclusive"])
-
-
-def _commits(rows: pd.DataFrame) -> Iterator[Commit]:
-    """The commits that measured some rows, and whether the code was changed since; None where a row does not say."""
-    absent = [None] * len(rows)
-    commits = rows["attnbench_commit"] if "attnbench_commit" in rows.columns else absent
-    dirty = rows["dirty"] if "dirty" in rows.columns else absent
-    for commit, changed in zip(commits, dirty, strict=True):
-        known = changed is not None and changed == changed
-        yield commit if isinstance(commit, str) and commit else None, bool(changed) if known else None
 
 
 def _complete(rows: pd.DataFrame, arms: Sequence[Arm]) -> tuple[pd.DataFrame, list[str]]:

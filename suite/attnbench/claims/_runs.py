@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench import registry
 from attnbench.analysis.settings import TUNED
 from attnbench.analysis.task_metrics import METRICS
-from attnbench.claim import BENCH, ROW, Arm, join, measured, protocol
-from attnbench.spec.budgets import chosen_for
+from attnbench.claim import BENCH, ROW, Arm, budget, join, measured, protocol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,15 +100,8 @@ def budgets(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, 
 def _chosen_epochs(table: pd.DataFrame) -> NDArray[np.float64]:
     """Of each row the epochs that the pilot chose for its task in its form, NaN where it has chosen none."""
     rows = list(zip(table["task"], table["task_params"].fillna(""), table["causal"], strict=True))
-    found = {row: _chosen(*row) for row in set(rows)}
-    return np.array([found[row] for row in rows], dtype=float)
-
-
-def _chosen(task: str, difficulty: str, causal: bool) -> float:
-    if task not in registry.builtin("tasks"):  # the pilot's are those of the package
-        return np.nan
-    forms = registry.field("tasks", task, "causal", default=(False,))
-    return chosen_for(task, difficulty, other_form=bool(causal) is not forms[0]) or np.nan
+    found = {row: budget(*row) for row in set(rows)}
+    return np.array([found[row] or np.nan for row in rows], dtype=float)
 
 
 def _runs(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], tasks: Sequence[On], of: str, where: dict[str, object]) -> pd.DataFrame:
@@ -155,19 +146,27 @@ def _read(on: On, of: str = "") -> tuple[str, ...]:
 
 
 def _filled(table: pd.DataFrame, on: On, of: str, where: Mapping[str, object]) -> pd.DataFrame:
-    """The rows of a metric, with what is in other metrics of the same records; those that diverged without a number among them."""
+    """The rows of a metric, with what is in other metrics of the same records.
+
+    One that diverged counts as knowing nothing, in each block of test rows too, whatever number was stored of it.
+    """
     metric, blocks, asked, nothing, diverged = _read(on, of)
     rows = _narrow(measured(table, "task", metric, **where))  # type: ignore[arg-type]
+    gone = set[tuple[str, ...]]()
     if ((table["metric"] == diverged) & (table["value"] == 1.0)).any():
-        known = set(_record(rows))
-        lost = _narrow(measured(table, "task", diverged, **where))  # type: ignore[arg-type]
-        gone = lost[
-            np.array([value == 1.0 and key not in known for key, value in zip(_record(lost), lost["value"], strict=True)], dtype=bool)
-        ]
-        rows = join([rows, gone.assign(value=_first(table, nothing, gone), metric=metric)])
+        told = _narrow(measured(table, "task", diverged, **where))  # type: ignore[arg-type]
+        lost = told[(told["value"] == 1.0).to_numpy()]
+        gone = set(_record(lost))
+        kept = rows[np.array([key not in gone for key in _record(rows)], dtype=bool)]
+        rows = join([kept, lost.assign(value=_first(table, nothing, lost), metric=metric)])
     whole = metric == on.metric  # the blocks are those of the test part itself
     given = {name: _samples(table, of, rows) if whole else [None] * len(rows) for name, of in (("blocks", blocks), ("asked", asked))}
-    return rows.assign(nothing=_first(table, nothing, rows), **{name: _objects(values) for name, values in given.items()})
+    known = _first(table, nothing, rows)
+    scored = [
+        [base] * len(of_asked) if key in gone and of_asked else own
+        for key, own, of_asked, base in zip(_record(rows), given["blocks"], given["asked"], known, strict=True)
+    ]
+    return rows.assign(nothing=known, blocks=_objects(scored), asked=_objects(given["asked"]))
 
 
 def _narrow(rows: pd.DataFrame) -> pd.DataFrame:

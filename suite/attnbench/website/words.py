@@ -20,7 +20,8 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "kernels one by one. Such a time grows with their number and hardly with the sequence length, so it has no "
         "exponent.",
         "exploratory": f"{EXPLORATORY[:1].upper()}{EXPLORATORY[1:]}.",
-        "confirmatory": "The claim’s rule stood, byte for byte, in the commits by which all its records were measured.",
+        "confirmatory": "The claim’s rule stood, byte for byte, in the commits by which all records of what counts were measured, the "
+        "oldest, other budgets and trials too.",
         "drift": f"How the machine’s speed changed: the drift anchor, softmax at one fixed shape, is timed before and after every "
         f"cell. Where it changed more than {LIMIT:g}-fold, the cell’s seconds do not count; its ratio to softmax, whose calls took turns "
         "with its own, does.",
