@@ -43,11 +43,12 @@ def hold(share: float, stated: float) -> None:
     assert abs(share - stated) <= 0.05 + slack(stated)
 
 
-def rows_of(arm: str, at: object, scores: Floats, is_in_blocks: bool) -> Iterator[dict[str, object]]:
-    """The rows of the runs of an arm. scores: [seeds, blocks]."""
+def rows_of(arm: str, at: object, scores: Floats, is_in_blocks: bool, nothing: float, metric: str) -> Iterator[dict[str, object]]:
+    """The rows of the runs of an arm. scores: [seeds, blocks]; nothing: what knowing nothing scores."""
+    known = {"better": 1.0, "nothing": nothing, "task_metric": metric}
     for seed, blocks in enumerate(scores):
         seen = {"blocks": blocks.tolist(), "asked": ASKED} if is_in_blocks else {"blocks": None, "asked": None}
-        yield {"arm": arm, "at": at, "seed": seed, "value": float(blocks @ WEIGHTS), "better": 1.0, "nothing": BASE, **seen}
+        yield {"arm": arm, "at": at, "seed": seed, "value": float(blocks @ WEIGHTS), **known, **seen}
 
 
 def keeps(scores: dict[str, Floats]) -> tuple[Verdict, bool]:
@@ -85,7 +86,10 @@ def test_a_share_that_is_kept(case: int) -> None:
             one += found[0][0] == wanted if of_one else found[0][1]
             whole += verdict == wanted
             rows = [
-                row for at, of in zip((6, 12), depths, strict=True) for arm, own in of.items() for row in rows_of(arm, at, BASE + own, True)
+                row
+                for at, of in zip((6, 12), depths, strict=True)
+                for arm, own in of.items()
+                for row in rows_of(arm, at, BASE + own, True, BASE, "accuracy")
             ]
             assert trial >= 2 or (claim("orthogonal_trains_skipless").decide(pd.DataFrame(rows))[0] == wanted) == (verdict == wanted)
         least = after("in at least", text)[0 if of_one else 1][case]
@@ -112,7 +116,7 @@ def test_a_lead_at_two_lengths_of_the_same_runs(case: int) -> None:
                         row
                         for at, of in zip(("2x", "4x"), scores, strict=True)
                         for arm, own in zip(("softmax", "ssmax"), of, strict=True)
-                        for row in rows_of(arm, at, own[:, None] + np.zeros(len(WEIGHTS)), False)
+                        for row in rows_of(arm, at, own[:, None] + np.zeros(len(WEIGHTS)), False, -1.0, "bits_per_byte")
                     ]
                     assert claim("ssmax_generalises_in_length").decide(pd.DataFrame(rows))[0] == combined(found)
             hold(alone / TRIALS, after(one, text)[0][case])

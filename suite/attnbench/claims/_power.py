@@ -74,7 +74,7 @@ def power_of_ahead_by_seeds(seeds: int, places: int) -> str:
     """That of a claim that a mechanism is better than another at each of some places of the same runs, by _findings.ahead without items."""
     designs = _designs(seeds, BY_SEEDS)
     least = [[_least(*[power(*of, design)] * places) for design in designs] for of in (AHEAD, NOT_AHEAD)]
-    whole = [f" {_all(places)} comparisons, which are of the same runs, are in at least {_told(of)} {ANYHOW}." for of in least]
+    whole = [f" {_all(places)} comparisons, which are of the same runs, are in at least {_floored(of)} {ANYHOW}." for of in least]
     return (
         f"{seeds} seeds of each. Suppose that seeds spread by (a) half a margin, (b) a margin (standard deviation); test items are no part "
         f"of the error here. {_ahead(designs, *whole)} {APART}"
@@ -93,8 +93,9 @@ def power_of_share(seeds: int, kept: float, depths: int) -> str:
         f"difference, (a) {unit / 2:.0%} and nothing, (b) {unit / 2:.0%} each, (c) {unit:.0%} and {unit / 2:.0%} (standard deviations). A "
         f"skipless model that truly learns as much is surely found above {kept:.0%} at one depth in {_told(one)} of cases, and one that "
         f"learns {lost} surely below as often. Orthogonal above at {depths} depths and softmax below at the deepest are found together in "
-        f"{_told(likely)} if they are independent, in at least {_told(least)} {ANYHOW}. Where both learn {lost} at {depths} depths, that "
-        f"is found (not reproduced) in {_told(refuted)} if depths are independent, in at least {_told(refuted_least)} {ANYHOW}. {APART}"
+        f"{_told(likely)} if they are independent, in at least {_floored(least)} {ANYHOW}. Where both learn {lost} at {depths} depths, "
+        f"that is found (not reproduced) in {_told(refuted)} if depths are independent, in at least {_floored(refuted_least)} {ANYHOW}. "
+        f"{APART}"
     )
 
 
@@ -136,7 +137,7 @@ def power_of_growth(
         f"Suppose that {cost} by {_lettered([f'{spread:.0%}' for spread in errors])} (standard deviation). An exponent over {len(sizes)} "
         f"lengths, each {sizes[1] / sizes[0]:.0f} times the last, is found to lie on its side of {between:g} four times in five if it is "
         f"{_lettered(least)} away. One of {between - away:g} or {between + away:g} is in {_told(one)} of cases, and "
-        f"{_all(exponents).lower()} are in at least {_told(whole)}, {ANYHOW}. A bend in a curve makes it less."
+        f"{_all(exponents).lower()} are in at least {_floored(whole)}, {ANYHOW}. A bend in a curve makes it less."
     )
 
 
@@ -179,7 +180,7 @@ def _together(of: Finding, seeds: int, families: Sequence[int], mechanisms: int,
         designs = [Design(seeds, sd, items, tasks) for tasks in families]
         likely.append(math.prod(power(*of, design, together=sharing) ** (mechanisms // sharing) for design in designs))
         least.append(_least(*[power(*of, design) for design in designs] * mechanisms))
-    return f" {_all(count)} comparisons are in {_told(likely)} if {supposed}, in at least {_told(least)} {ANYHOW}."
+    return f" {_all(count)} comparisons are in {_told(likely)} if {supposed}, in at least {_floored(least)} {ANYHOW}."
 
 
 def _least(*powers: float) -> float:
@@ -201,6 +202,11 @@ def _percent(of: float) -> str:
 
 def _told(powers: Sequence[float]) -> str:
     return _lettered([_percent(of) for of in powers])
+
+
+def _floored(powers: Sequence[float]) -> str:
+    """Powers that are had at least, as multiples of five points: what is supposed of variances moves them by a few."""
+    return _lettered([f"{math.floor(20 * of + 1e-9) * 5}%" for of in powers])
 
 
 def _lettered(cases: Sequence[str]) -> str:
