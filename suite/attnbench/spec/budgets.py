@@ -14,6 +14,7 @@ from typing import Any
 CHOSEN: Mapping[str, int] = MappingProxyType(
     {
         "mnist": 8,
+        "fashion_mnist": 12,
         "sotu_era": 3,
         "mqar": 8,
         "mqar, other form": 8,
