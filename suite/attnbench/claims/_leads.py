@@ -21,7 +21,7 @@ LEARNT = {"accuracy": 0.2, "bits_per_byte": 0.5}  # least beyond knowing nothing
 TELLING = (
     f"A task counts where softmax is better than knowing nothing by at least {LEARNT['accuracy']:g} of accuracy, or "
     f"{LEARNT['bits_per_byte']:g} bits per byte, and surely ahead of the controls {' and '.join(CONTROLS)}. "
-    "Where none does nothing is decided."
+    "Where none does, nothing is decided."
 )
 _NEEDED = ("arm", "seed", "value", "better", "nothing", "blocks", "asked")
 
