@@ -52,8 +52,8 @@ def main() -> int:
 
     machine = this_machine("cpu")
     finished = Store(args.results).finished(machine.name, "", machine.measured, machine.can_use) if args.results.is_dir() else {}
-    learnt = [cell for cell in choose(Choice(preset=args.preset), machine) if cell.spec.task is not None and cell.key not in finished]
-    known = [cell for cell in learnt if not tuning.is_open(cell.spec)]
+    trained = [cell for cell in choose(Choice(preset=args.preset), machine) if cell.spec.task is not None and cell.key not in finished]
+    known = [cell for cell in trained if not tuning.is_open(cell.spec)]
     order = sorted(known, key=lambda cell: (cell.spec.task_label(), cell.spec.causal, cell.spec.variant, repr(cell.spec.params), cell.key))
     sample = spread(order, args.cells)
     estimate, jobs = Estimate(finished.values(), args.timeout, machine.name), default_jobs(machine)

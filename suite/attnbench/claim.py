@@ -151,7 +151,7 @@ def budget(task: str, difficulty: str, causal: bool) -> int | None:
     if task not in registry.builtin("tasks"):
         return None
     forms = registry.field("tasks", task, "causal", default=(False,))
-    return budgets.chosen_for(task, difficulty, other_form=bool(causal) is not forms[0])
+    return budgets.CHOSEN.get(budgets.key_at(task, difficulty, other_form=bool(causal) is not forms[0]))
 
 
 def measured(table: pd.DataFrame, track: str, metric: str, by_timing: bool = False, **where: object) -> pd.DataFrame:

@@ -5,6 +5,7 @@ Which mechanism learns how well, or is how fast, is a finding and no test. ATTNB
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def test_curves_are_whole_and_the_loss_of_softmax_fell(records: list[Record]) ->
         assert len(losses) == len(validation) - 1 == len(record.curve["step"]) - 1 > 0, record.spec.label()
         assert record.measurements["diverged"] in ([0.0], [1.0]), record.spec.label()
         if record.spec.variant == "softmax":
-            assert record.measurements["diverged"] == [0.0] and losses[-1] < losses[0], record.spec.label()
+            assert record.measurements["diverged"] == [0.0] and None not in (*losses, *validation), record.spec.label()
+            assert all(map(math.isfinite, losses)) and losses[-1] < losses[0], record.spec.label()
 
 
 def test_softmax_learns_more_than_the_majority_class(records: list[Record]) -> None:

@@ -28,16 +28,16 @@ HELD = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def piloted() -> Iterator[None]:
-    """A pilot of which every task has the budget of the planted records."""
+    """A pilot of which every task has the budget of the planted records; for the tests of this folder and no others."""
     with pytest.MonkeyPatch.context() as changed:
         every = [budget_key(spec, str(spec.task)) for spec in PILOTED.first("cpu", {}, NEWEST)]
         changed.setattr(budgets, "CHOSEN", dict.fromkeys(every, EPOCHS))
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with what is planted for some claims."""
     results = tmp_path_factory.mktemp("planted")
@@ -48,7 +48,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def judged_here(planted: Path) -> dict[str, Judgement]:
     """The judgement on every claim by these."""
     table = load(planted, curves=True)

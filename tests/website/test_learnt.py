@@ -197,7 +197,7 @@ def test_the_kernel_board_does_not_ask_for_the_task_rank_of_a_control(other: str
     table = board.views(results_of([*usual(), *masked, *beside]), Checks([]))[0].blocks[0]
     assert isinstance(table, Table)
     assert cells(table)[other]["Task rank"] == "–"
-    assert any("three seeds of too few tasks" in note for note in table.notes) is is_lacking
+    assert any("3 seeds of too few tasks" in note for note in table.notes) is is_lacking
 
 
 def test_the_metric_of_every_task_is_named(usual_results: Results) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from attnbench.analysis.diverged import NOTHING
 from attnbench.analysis.number_format import bits, percent, plain
 from attnbench.analysis.samples import single
 from attnbench.stats import Interval, in_groups
@@ -117,8 +118,8 @@ def is_solved(metric: str, values: Iterable[float]) -> bool:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "accuracy", percent, lambda x: f"{100 * x:.1f}", "majority_share", "answer"),
-        Metric("bits_per_byte", "bits per byte", bits, bits, "unigram_bits", "byte", " bits/byte"),
+        Metric("accuracy", "accuracy", percent, lambda x: f"{100 * x:.1f}", NOTHING["accuracy"], "answer"),
+        Metric("bits_per_byte", "bits per byte", bits, bits, NOTHING["bits_per_byte"], "byte", " bits/byte"),
     )
 }
 CHANCES = tuple(metric.chance for metric in METRICS.values())

@@ -39,16 +39,12 @@ def key_of(task: str, params: Mapping[str, Any] | None, other_form: bool = False
     >>> key_of("mqar", {"pairs": 16}, other_form=True)
     'mqar, pairs 16, other form'
     """
-    told = (f"{name} {value}" for name, value in sorted((params or {}).items()))
-    return ", ".join([task, *told, *(["other form"] if other_form else [])])
+    return key_at(task, ", ".join(f"{name} {value}" for name, value in sorted((params or {}).items())), other_form)
 
 
-def chosen_for(task: str, difficulty: str, other_form: bool = False) -> int | None:
-    """The epochs that the pilot chose for a task in its small size; None where it has chosen none.
-
-    difficulty: the parameters that are not its defaults, as text (Spec.difficulty); empty where all are.
-    """
-    return CHOSEN.get(", ".join([task, *filter(None, [difficulty]), *(["other form"] if other_form else [])]))
+def key_at(task: str, difficulty: str, other_form: bool = False) -> str:
+    """The same of a difficulty in words, as Spec.difficulty gives it; empty where all parameters are the task's defaults."""
+    return ", ".join(filter(None, [task, difficulty, "other form" if other_form else ""]))
 
 
 def epochs_of(key: str, size: str, declared: int) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
+from attnbench.analysis.labels import clip
 from attnbench.website.links import machine_href, variant_file
 from attnbench.website.results import Results
 from attnbench.website.sources import Sources
-from attnbench.website.tables.table import clip
 
 Entry = tuple[str, str, str, str]  # title, kind, description, address
 

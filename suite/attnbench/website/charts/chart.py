@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from attnbench.analysis.labels import clip
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import LARGEST_POWER, Scale
 from attnbench.website.palette import CORE, Style
-from attnbench.website.tables.table import Cell, Column, Table, clip
+from attnbench.website.tables.table import Cell, Column, Table
 
 HEIGHT = 330
 MARGINS = {"t": 12, "b": 48}

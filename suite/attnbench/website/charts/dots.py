@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from attnbench.analysis.labels import clip
 from attnbench.stats import Interval
 from attnbench.website.charts.chart import Chart, error_bar, layout, plotly_text
 from attnbench.website.charts.reference import Reference
 from attnbench.website.charts.scales import Scale
 from attnbench.website.palette import Style
-from attnbench.website.tables.table import EMPTY, Cell, Column, Table, clip
+from attnbench.website.tables.table import EMPTY, Cell, Column, Table
 
 Row = tuple[str, Style, Interval | None, Sequence[float]]  # without a mean where none stands for the seeds
 

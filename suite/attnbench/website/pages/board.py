@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attnbench.analysis.labels import clip
 from attnbench.analysis.samples import BASELINE, by_coverage
 from attnbench.store.record import Record
 from attnbench.website.groups import MODES, Axis, mode_axis
@@ -13,7 +14,6 @@ from attnbench.website.results import Results
 from attnbench.website.tables.checks import Checks
 from attnbench.website.tables.costs import cost_table
 from attnbench.website.tables.learnt import learnt_table
-from attnbench.website.tables.table import clip
 from attnbench.website.view import View
 
 

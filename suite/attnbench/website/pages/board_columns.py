@@ -81,7 +81,7 @@ def _task_rank(results: Results, records: Sequence[Record]) -> Extra | None:
 
     note = f"Task ranks are of tasks at {lengths}; the times are at N {records[0].spec.seq_len:,}." if lengths else ""
     if not all(label in places or is_control(label) for label in map(results.label, records)):
-        note += " –: three seeds of too few tasks; attnbench run --preset standard --track task measures them."
+        note += f" –: {over.seeds} seeds of too few tasks; attnbench run --preset standard --track task measures them."
     return Extra(Column("Task rank", f"at {lengths}" if lengths else "(range)", key="mean_task_rank"), show, data, note)
 
 

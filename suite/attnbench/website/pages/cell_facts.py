@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 
 from attnbench.analysis.drift import not_judged
+from attnbench.analysis.labels import clip
 from attnbench.analysis.number_format import count, ratio, seconds, size
 from attnbench.analysis.own_softmax import anchor_distance
 from attnbench.analysis.samples import positive, values
@@ -12,7 +13,6 @@ from attnbench.analysis.unverified import FACT as NOT_COMPARED
 from attnbench.analysis.unverified import unverified_record
 from attnbench.store.disturbed import disturbance
 from attnbench.store.record import Record
-from attnbench.website.tables.table import clip
 
 Fact = tuple[str, str]  # a name and what is told of it; "" where nothing is known
 

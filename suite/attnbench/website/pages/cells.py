@@ -14,6 +14,7 @@ from html import escape
 import msgspec
 from markupsafe import Markup
 
+from attnbench.analysis.labels import clip
 from attnbench.analysis.number_format import plain, seconds, size
 from attnbench.analysis.own_softmax import of_session, own_seconds
 from attnbench.analysis.samples import is_trial, status_word, values
@@ -28,7 +29,7 @@ from attnbench.website.links import cell_anchor, cell_file, machine_href, varian
 from attnbench.website.pages.cell_facts import trust_facts
 from attnbench.website.results import Results
 from attnbench.website.tables.html import tell_html
-from attnbench.website.tables.table import clip, interval_text
+from attnbench.website.tables.table import interval_text
 from attnbench.website.words import WORDS
 
 LONGEST = 4000  # characters of a reason or command

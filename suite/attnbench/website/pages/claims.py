@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from attnbench.analysis.labels import setting_text
+from attnbench.analysis.labels import clip, setting_text
 from attnbench.analysis.number_format import digits, plain, seconds, size
 from attnbench.claim import Claim, verdict_text
 from attnbench.claims._history import file_of
@@ -18,7 +18,7 @@ from attnbench.website.charts.dots import dot_chart
 from attnbench.website.charts.scales import LAYERS, MEMORY, SEQ_LEN, TIME, Kind, exact, spaced
 from attnbench.website.palette import DASHES, MARKERS, NEUTRAL, Style
 from attnbench.website.results import Results
-from attnbench.website.tables.table import Cell, Column, Table, clip
+from attnbench.website.tables.table import Cell, Column, Table
 from attnbench.website.words import WORDS
 
 ROWS = 300  # of evidence on the page; the command prints all

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from attnbench.analysis.labels import clip
 from attnbench.analysis.number_format import digits, rank_text, ratio, seconds, size
 from attnbench.analysis.ranking import What
 from attnbench.analysis.samples import BASELINE
@@ -17,7 +18,7 @@ from attnbench.website.groups import Axis, Group, chunk_name
 from attnbench.website.links import cell_href
 from attnbench.website.results import Results
 from attnbench.website.tables.resolution import against_itself, percent_text
-from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, clip, interval_text, status_cell
+from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, bounds_data, interval_text, status_cell
 from attnbench.website.view import View
 
 USUAL = ("softmax", "orthogonal", "polynomial")

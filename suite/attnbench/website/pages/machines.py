@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnbench.analysis.drift import Drift
-from attnbench.analysis.labels import threads_text
+from attnbench.analysis.labels import clip, threads_text
 from attnbench.analysis.number_format import count, digits, seconds, size
 from attnbench.store.peaks import Peaks
 from attnbench.store.ran_on import ran_on
@@ -16,7 +16,7 @@ from attnbench.website.charts.chart import Chart
 from attnbench.website.charts.drift import drift_chart
 from attnbench.website.links import machine_place
 from attnbench.website.results import Results
-from attnbench.website.tables.table import EMPTY, Cell, Column, Table, clip
+from attnbench.website.tables.table import EMPTY, Cell, Column, Table
 from attnbench.website.words import WORDS
 
 _FACTS = (

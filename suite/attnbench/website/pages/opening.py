@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from attnbench.analysis.labels import clip
 from attnbench.analysis.leaders import fastest_by_size
 from attnbench.analysis.number_format import digits
 from attnbench.analysis.samples import BASELINE
@@ -15,7 +16,6 @@ from attnbench.store.record import Record
 from attnbench.website.groups import MODES, Group
 from attnbench.website.links import machine_href, variant_file
 from attnbench.website.results import Results
-from attnbench.website.tables.table import clip
 
 Setting = tuple[Group, str, int]  # of kernel cells: mode and seq_len
 MOST = 3  # mechanisms that the sentence names together; where more may be first it names none

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attnbench.analysis.labels import clip
 from attnbench.analysis.number_format import rank_text
 from attnbench.analysis.overall import Aggregate, lengths_text
 from attnbench.stats import Interval, rank_ranges, ties
@@ -9,7 +10,7 @@ from attnbench.website.charts.dots import dot_chart
 from attnbench.website.charts.scales import AVERAGE_RANK, spaced
 from attnbench.website.groups import Axis, Group
 from attnbench.website.results import Results
-from attnbench.website.tables.table import Cell, Column, Table, Value, clip
+from attnbench.website.tables.table import Cell, Column, Table, Value
 from attnbench.website.view import Charts, View
 
 HOW = (

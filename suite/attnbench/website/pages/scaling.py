@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from attnbench.analysis.labels import clip
 from attnbench.analysis.samples import BASELINE, positive, status_word
 from attnbench.stats import Interval
 from attnbench.store.record import Record
@@ -14,7 +15,7 @@ from attnbench.website.groups import MODES, Group, mode_axis
 from attnbench.website.results import Results, by_label
 from attnbench.website.tables.growth import growth_table
 from attnbench.website.tables.rows import cost_rows
-from attnbench.website.tables.table import Table, clip, failures_table
+from attnbench.website.tables.table import Table, failures_table
 from attnbench.website.times import by_rounds, call_seconds, over_softmax
 from attnbench.website.view import Charts, View
 

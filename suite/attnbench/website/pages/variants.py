@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from attnbench.analysis.diverged import diverged_text
-from attnbench.analysis.labels import epochs_text, rates_text, threads_text
+from attnbench.analysis.labels import clip, epochs_text, rates_text, threads_text
 from attnbench.analysis.learnt import learnt
 from attnbench.analysis.number_format import count, power_text, rank_text, ratio, seconds, size
 from attnbench.analysis.samples import BASELINE, counted, is_trial, over_seeds, positive, single
@@ -26,7 +26,7 @@ from attnbench.website.links import cell_href, variant_file
 from attnbench.website.palette import Style
 from attnbench.website.results import Results, by_label
 from attnbench.website.tables.checks import Checks, report_table
-from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, clip, interval_text, rank_cell, status_cell
+from attnbench.website.tables.table import EMPTY, Cell, Column, Table, Value, interval_text, rank_cell, status_cell
 from attnbench.website.times import by_rounds, call_seconds, over_softmax
 
 _FORMS: dict[bool | str, str] = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attnbench.analysis.labels import canonical
+from attnbench.analysis.labels import canonical, clip
 from attnbench.store.record import Record
 from attnbench.store.report import Report
 from attnbench.website.links import variant_file
-from attnbench.website.tables.table import EMPTY, Cell, Column, Table, clip
+from attnbench.website.tables.table import EMPTY, Cell, Column, Table
 
 
 class Checks:

@@ -7,7 +7,8 @@ from html import escape
 
 from markupsafe import Markup
 
-from attnbench.website.tables.table import Bar, Cell, Column, Table, Word, clip
+from attnbench.analysis.labels import clip
+from attnbench.website.tables.table import Bar, Cell, Column, Table, Word
 from attnbench.website.words import WORDS
 
 LONGEST = 400  # characters of a cell

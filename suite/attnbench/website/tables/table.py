@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from attnbench.analysis.labels import cell_text
-from attnbench.analysis.labels import clip as clip
+from attnbench.analysis.labels import cell_text, clip
 from attnbench.analysis.number_format import digits, power_text, rank_text, short_count
 from attnbench.analysis.samples import status_word
 from attnbench.analysis.standing import Growth, Standing
