@@ -15,7 +15,7 @@ from attnbench.spec import tuning
 from attnbench.spec.axes import Spec
 from attnbench.spec.budgets import CHOSEN
 from attnbench.spec.learning_grids import PILOTED
-from attnbench.spec.pilot import DOUBLINGS, PilotGrid, budget_key
+from attnbench.spec.pilot import LONGEST, PilotGrid, budget_key
 from attnbench.spec.presets import PILOT, PRESETS
 from attnbench.spec.protocol import NEWEST
 from attnbench.store.record import Record
@@ -82,9 +82,16 @@ def test_a_run_that_diverged_knows_nothing_and_ends_no_pilot(task: str) -> None:
 
 def test_a_task_that_nothing_is_learnt_of_has_no_budget() -> None:
     found, asked = run_through(lambda epochs: 0.1)
-    assert found.chosen is None and max(spec.epochs or 0 for spec in asked) == 4 * 2**DOUBLINGS
+    assert found.chosen is None and max(spec.epochs or 0 for spec in asked) == 2 * LONGEST * 4
     found, asked = run_through(lambda epochs: 0.1, status="oom")
     assert found.chosen is None and found.failed == "no memory" and {spec.epochs for spec in asked} == {4}
+
+
+def test_a_task_on_which_softmax_gains_for_long_has_the_longest_budget_and_says_so() -> None:
+    found, asked = run_through(lambda epochs: 0.01 * epochs)
+    assert (found.chosen, found.doubling_gains) == (LONGEST * 4, True) and max(spec.epochs or 0 for spec in asked) == 2 * LONGEST * 4
+    found, _ = run_through({4: 0.5, 8: 0.505}.__getitem__)
+    assert (found.chosen, found.doubling_gains) == (4, False)
 
 
 def test_the_preset_holds_the_first_two_budgets_of_softmax_on_every_task() -> None:

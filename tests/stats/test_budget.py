@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from attnbench.stats.budget import chosen_budget, next_budget
+from attnbench.stats.budget import chosen_budget, doubling_gains, next_budget
 
-RULE = {"margin": 0.01, "nothing": 0.1, "more_is_better": True}
+RULE = {"longest": 64, "margin": 0.01, "nothing": 0.1, "more_is_better": True}
 
 
 @pytest.mark.parametrize(
@@ -25,12 +25,23 @@ RULE = {"margin": 0.01, "nothing": 0.1, "more_is_better": True}
 def test_a_budget_is_chosen_by_hand(values: dict[int, float], chosen: int | None) -> None:
     assert chosen_budget(values, **RULE) == chosen
     mirrored = {budget: 4 - 2 * value for budget, value in values.items()}
-    assert chosen_budget(mirrored, margin=0.02, nothing=3.8, more_is_better=False) == chosen
+    assert chosen_budget(mirrored, longest=64, margin=0.02, nothing=3.8, more_is_better=False) == chosen
 
 
 def test_budgets_are_doubled_until_one_is_chosen_or_none_is_left() -> None:
-    assert next_budget({}, 4, 64, **RULE) == 4
-    assert next_budget({4: 0.5}, 4, 64, **RULE) == 8
-    assert next_budget({4: 0.5, 8: 0.505}, 4, 64, **RULE) is None
-    assert next_budget({4: 0.1, 8: 0.1, 16: 0.1}, 4, 64, **RULE) == 32
-    assert next_budget({4: 0.1, 8: 0.1, 16: 0.1, 32: 0.1, 64: 0.1}, 4, 64, **RULE) is None
+    rule = {**RULE, "longest": 16}
+    assert next_budget({}, 4, **rule) == 4
+    assert next_budget({4: 0.5}, 4, **rule) == 8
+    assert next_budget({4: 0.5, 8: 0.505}, 4, **rule) is None
+    assert next_budget({4: 0.1, 8: 0.1, 16: 0.1}, 4, **rule) == 32
+    assert next_budget({4: 0.1, 8: 0.1, 16: 0.1, 32: 0.1}, 4, **rule) is None
+
+
+def test_the_longest_budget_is_chosen_where_its_double_still_gains_and_no_longer_one_is() -> None:
+    rule = {**RULE, "longest": 8}
+    gaining = {4: 0.2, 8: 0.4, 16: 0.6}
+    assert chosen_budget({4: 0.2, 8: 0.4}, **rule) is None and next_budget({4: 0.2, 8: 0.4}, 4, **rule) == 16
+    assert chosen_budget(gaining, **rule) == 8 and next_budget(gaining, 4, **rule) is None
+    assert doubling_gains(gaining, 8, 0.01, more_is_better=True) and not doubling_gains(gaining, 8, 0.01, more_is_better=False)
+    assert chosen_budget({**gaining, 32: 0.601}, **rule) == 8
+    assert chosen_budget({4: 0.1, 8: 0.1, 16: 0.6}, **rule) is None

@@ -23,7 +23,6 @@ TELLING = (
     f"{LEARNT['bits_per_byte']:g} bits per byte, and surely ahead of the controls {' and '.join(CONTROLS)}. "
     "Where none does, nothing is decided."
 )
-_NEEDED = ("arm", "seed", "value", "better", "nothing", "blocks", "asked")
 
 
 def difference(rows: pd.DataFrame, arm: str, other: str, share: float = 1.0) -> Difference:
@@ -32,17 +31,18 @@ def difference(rows: pd.DataFrame, arm: str, other: str, share: float = 1.0) -> 
     With a share both are counted from what is scored without having learnt anything. By seeds and, where all runs say what they scored in
     the same blocks of test rows, by blocks.
     """
-    rows = rows[list(_NEEDED)]  # of sixty columns, of which every selection below would make a copy
-    names = list(dict.fromkeys([arm, other, *rows["arm"]]))
-    parts = [rows[(rows["arm"] == name).to_numpy()].sort_values("seed") for name in names]
+    arms, blocks = rows["arm"].to_numpy(), rows["blocks"].to_numpy()
+    value, nothing, better = (rows[name].to_numpy(dtype=float) for name in ("value", "nothing", "better"))
     asked = [tuple(of) if of else None for of in rows["asked"]]
-    in_blocks = asked[0] is not None and len(set(asked)) == 1 and all(of and len(of) == len(asked[0]) for of in rows["blocks"])
+    in_blocks = asked[0] is not None and len(set(asked)) == 1 and all(of and len(of) == len(asked[0]) for of in blocks)
     weights = np.array(asked[0], dtype=float) / sum(asked[0]) if in_blocks and asked[0] else None
+    by_seed = np.argsort(rows["seed"].to_numpy(), kind="stable")
     tables = []
-    for own in parts:
-        scores = np.array(own["blocks"].tolist(), dtype=float) if weights is not None else own["value"].to_numpy(dtype=float)[:, None]
-        base = own["nothing"].to_numpy(dtype=float)[:, None] if share != 1.0 else 0.0
-        tables.append(own["better"].iloc[0] * (scores - base))
+    for name in dict.fromkeys([arm, other, *arms]):
+        own = by_seed[arms[by_seed] == name]
+        scores = np.array(blocks[own].tolist(), dtype=float) if weights is not None else value[own, None]
+        base = nothing[own, None] if share != 1.0 else 0.0
+        tables.append(better[own[0]] * (scores - base))
     if share != 1.0:
         tables[1] = share * tables[1]
     if weights is None:

@@ -9,6 +9,7 @@ counts as the share of the most frequent answer, or as the bits of knowing how f
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ NOTHING = {"accuracy": "majority_share", "bits_per_byte": "unigram_bits"}  # wha
 _READ = (
     "causal", "task", "task_params", "label", "init_norm", "weight_decay", "metric", "session", "started_at", "attnbench_commit", "dirty",
 )  # fmt: skip
+_WHOSE = ("label", "init_norm", "task", "task_params")  # what tells whose run it is, of which arm and task
 _RECIPE = ("num_layers", "batch_size", "num_heads", "head_dim", "data")
 COUNTED = (
     f"Tuned runs of protocol {PROTOCOL.name} with {SEEDS} seeds of every arm, of the budget that its pilot chose for the task. Runs of "
@@ -110,12 +112,18 @@ def _runs(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], tasks: Seque
     for metric in dict.fromkeys(on.metric for on in tasks):
         alike = [on for on in tasks if on.metric == metric]
         rows = _filled(table, alike[0], of, {**where, "task": tuple(on.task for on in alike)})
-        label, place = (rows[name].fillna("").to_numpy() for name in ("label", "task_params"))
-        rows = rows.assign(better=1.0 if METRICS[metric].more_is_better else -1.0, task_metric=metric)
-        for on, (name, mechanism) in itertools.product(alike, mechanisms.items()):
-            mine = (label == mechanism.label) & (rows["task"] == on.task).to_numpy() & (place == on.difficulty)
-            mine &= (rows["init_norm"] == mechanism.axes.get("init_norm", 1.0)).to_numpy()
-            found.append(rows[mine].assign(arm=name, at=str(on)))
+        places = defaultdict[tuple[object, ...], list[int]](list)
+        for place, key in enumerate(zip(*(rows[name].fillna("").tolist() for name in _WHOSE), strict=True)):
+            places[key].append(place)
+        arms = [
+            (place, name, str(on))
+            for on, (name, each) in itertools.product(alike, mechanisms.items())
+            for place in places[each.label, each.axes.get("init_norm", 1.0), on.task, on.difficulty]
+        ]
+        own, names, tasks_of = zip(*arms, strict=True) if arms else ((), (), ())
+        better = 1.0 if METRICS[metric].more_is_better else -1.0
+        mine = rows.iloc[list(own)].assign(better=better, task_metric=metric, arm=_objects(names), at=_objects(tasks_of))
+        found.append(mine)
     return join(found)
 
 
@@ -202,7 +210,7 @@ def one_recipe(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     kept = []
     for _, own in rows.groupby([*BENCH, "causal", "at", BUDGET], dropna=False, sort=False):
         recipes = [of for _, of in own.groupby(list(_RECIPE), dropna=False, sort=True)]
-        kept.append(max(recipes, key=lambda of: min(SEEDS, *(_seeds(of, name) for name in names))))
+        kept.append(recipes[0] if len(recipes) == 1 else max(recipes, key=lambda of: min(SEEDS, *(_seeds(of, name) for name in names))))
     return join(kept or [rows])
 
 

@@ -79,9 +79,13 @@ def _print(shown: Sequence[Piloted], sources: Mapping[str, str], console: Consol
         reached = ", ".join(f"{epochs}: {value}" for epochs, value in known.items()) or task.failed or "not run yet"
         table.add_row(
             spec.task_label(), "causal" if spec.causal else "bidirectional", reached, told(task.nothing) if metric else "",
-            str(task.chosen or "none"), str(CHOSEN.get(budget_key(spec, sources[str(spec.task)]), "as declared")),
+            f"{task.chosen or 'none'}{', the longest' if task.doubling_gains else ''}",
+            str(CHOSEN.get(budget_key(spec, sources[str(spec.task)]), "as declared")),
         )  # fmt: skip
     console.print(table)
+    if gaining := [task.spec.task_label() for task in shown if task.doubling_gains]:
+        said = f"Twice the longest budget that a task may have still gains the margin or more: {', '.join(gaining)}."
+        console.print(said, markup=False, highlight=False)
     console.print("\nIn suite/attnbench/spec/budgets.py, CHOSEN is to hold:", highlight=False)
     for task in shown:
         if task.chosen:

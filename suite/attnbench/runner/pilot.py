@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from attnbench.spec.axes import Spec
-from attnbench.spec.pilot import DOUBLINGS, runs
+from attnbench.spec.pilot import LONGEST, runs
 from attnbench.spec.protocol import Protocol
-from attnbench.stats.budget import chosen_budget, next_budget
+from attnbench.stats.budget import chosen_budget, doubling_gains, next_budget
 from attnbench.store.metrics import higher_is_better
 from attnbench.store.record import Record
 
@@ -25,7 +25,8 @@ class Piloted:
 
     reached: by epochs, the mean over seeds of the metric on the validation part at the best rate; errors: the standard error of each.
     nothing: what knowing only how frequent each answer is gives there; a run that diverged counts with that. chosen: the budget in epochs;
-    None where none is chosen. wanted: the runs that are to be made next.
+    None where none is chosen. doubling_gains: whether twice as many gain a margin, since it is the longest there may be. wanted: the runs
+    that are to be made next.
     """
 
     spec: Spec
@@ -36,6 +37,7 @@ class Piloted:
     chosen: int | None
     wanted: list[Spec]
     failed: str | None = None
+    doubling_gains: bool = False
 
 
 def piloted(spec: Spec, protocol: Protocol, record_of: RecordOf) -> Piloted:
@@ -45,7 +47,8 @@ def piloted(spec: Spec, protocol: Protocol, record_of: RecordOf) -> Piloted:
     """
     assert spec.epochs is not None
     first, reached, errors, metric, nothing = spec.epochs, dict[int, float](), dict[int, float](), "", 0.0
-    for doublings in range(DOUBLINGS + 1):
+    doublings = 0
+    while True:
         made = runs(spec, doublings, protocol)
         records = [record for run in made if (record := record_of(run)) is not None]
         if len(records) < len(made):
@@ -56,10 +59,13 @@ def piloted(spec: Spec, protocol: Protocol, record_of: RecordOf) -> Piloted:
         metric = next(name for name, known in NOTHING.items() if known in sound[0].measurements)
         nothing = sound[0].measurements[NOTHING[metric]][0]
         reached[first * 2**doublings], errors[first * 2**doublings] = _best(sound, metric, nothing)
-        rule = protocol.margins[metric], nothing, higher_is_better(metric)
-        if next_budget(reached, first, first * 2**DOUBLINGS, *rule) is None:
-            return Piloted(spec, metric, reached, errors, nothing, chosen_budget(reached, *rule), [])
-    return Piloted(spec, metric, reached, errors, nothing, None, [])
+        margin, better = protocol.margins[metric], higher_is_better(metric)
+        rule = first * LONGEST, margin, nothing, better
+        if next_budget(reached, first, *rule) is None:
+            chosen = chosen_budget(reached, *rule)
+            gains = chosen is not None and doubling_gains(reached, chosen, margin, better)
+            return Piloted(spec, metric, reached, errors, nothing, chosen, [], doubling_gains=gains)
+        doublings += 1
 
 
 def _best(records: Sequence[Record], metric: str, nothing: float) -> tuple[float, float]:

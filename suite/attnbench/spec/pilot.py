@@ -17,7 +17,8 @@ from attnbench.spec.budgets import key_of
 from attnbench.spec.grids import Posed, TaskGrid
 from attnbench.spec.protocol import Protocol
 
-DOUBLINGS = 5  # of the epochs that a task declares, at most
+# A budget is at most so many times what a task declares, whatever softmax still gains: with more, the runs of a task would not fit a night.
+LONGEST = 4
 MIDDLE = slice(1, -1)  # of the protocol's rates around a task's own
 
 

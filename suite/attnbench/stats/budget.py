@@ -6,30 +6,38 @@ from collections.abc import Mapping
 
 
 def next_budget(values: Mapping[int, float], first: int, longest: int, margin: float, nothing: float, more_is_better: bool) -> int | None:
-    """The budget to be tried next, the double of the longest so far; None once one is chosen, or the longest allowed was tried.
+    """The budget to be tried next, the double of the longest so far; None once one is chosen, or the double of the longest was tried.
 
     values: what was reached with each budget, by the rule of `chosen_budget`. first: the one to begin with.
     """
     if not values:
         return first
-    if chosen_budget(values, margin, nothing, more_is_better) is not None:
+    if chosen_budget(values, longest, margin, nothing, more_is_better) is not None:
         return None
     following = 2 * max(values)
-    return following if following <= longest else None
+    return following if following <= 2 * longest else None
 
 
-def chosen_budget(values: Mapping[int, float], margin: float, nothing: float, more_is_better: bool) -> int | None:
+def chosen_budget(values: Mapping[int, float], longest: int, margin: float, nothing: float, more_is_better: bool) -> int | None:
     """The smallest budget of which the double gains less than a margin, and that is better than `nothing` by twice the margin at least.
 
-    values: what was reached with each budget. None where no budget that was tried has both, so that longer ones are to be tried.
+    values: what was reached with each budget. longest: the longest that may be chosen, which is the choice where its double still gains as
+    much, see `doubling_gains`. None where no budget that was tried is a choice, so that longer ones are to be tried.
 
-    >>> chosen_budget({4: 0.70, 8: 0.80, 16: 0.805}, margin=0.01, nothing=0.1, more_is_better=True)
+    >>> chosen_budget({4: 0.70, 8: 0.80, 16: 0.805}, longest=16, margin=0.01, nothing=0.1, more_is_better=True)
+    8
+    >>> chosen_budget({4: 0.70, 8: 0.80, 16: 0.85}, longest=8, margin=0.01, nothing=0.1, more_is_better=True)
     8
     """
     sign = 1.0 if more_is_better else -1.0
     for budget in sorted(values):
-        if 2 * budget in values:
-            gain, above = sign * (values[2 * budget] - values[budget]), sign * (values[budget] - nothing)
-            if gain < margin and above >= 2 * margin:
-                return budget
+        known = 2 * budget in values and sign * (values[budget] - nothing) >= 2 * margin
+        if known and (budget == longest or not doubling_gains(values, budget, margin, more_is_better)):
+            return budget
     return None
+
+
+def doubling_gains(values: Mapping[int, float], budget: int, margin: float, more_is_better: bool) -> bool:
+    """Whether twice a budget gains a margin or more; both have been tried."""
+    gain = values[2 * budget] - values[budget]
+    return (gain if more_is_better else -gain) >= margin

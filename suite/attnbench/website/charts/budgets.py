@@ -11,6 +11,7 @@ from attnbench.analysis.samples import BASELINE, values
 from attnbench.analysis.settings import setting_of
 from attnbench.analysis.task_metrics import Metric
 from attnbench.spec.protocol import PROTOCOLS
+from attnbench.stats.budget import doubling_gains
 from attnbench.store.record import Record
 from attnbench.website.charts.chart import Chart, Line, Point, line_chart, scatter_chart
 from attnbench.website.charts.reference import Reference
@@ -20,7 +21,7 @@ from attnbench.website.results import Results, by_label
 
 LEAD = (
     "A budget is chosen by softmax alone, before anything else is run: complete runs with doubled epochs, until a doubling gains less than "
-    "the margin and softmax knows more than frequencies. All mechanisms then train as long."
+    "the margin and softmax knows more than frequencies; and no longer than a night can hold. All mechanisms then train as long."
 )
 
 
@@ -35,9 +36,13 @@ def pilot_chart(results: Results, group: Group, metric: Metric, nothing: Referen
         return None
     title = f"Validation {metric.title} of {BASELINE} against the budget, {record.spec.task_label()}"
     margin = PROTOCOLS[record.spec.protocol].margins.get(metric.name) if record.spec.protocol in PROTOCOLS else None
-    told = f"The margin is {metric.half(margin)}{metric.points}." if margin else ""
     used = record.spec.tuned_epochs or record.spec.epochs
-    notes = (f"The budget here is {used} epochs. {told}".strip(),)
+    told = [f"The budget here is {used} epochs."]
+    if margin:
+        told.append(f"The margin is {metric.half(margin)}{metric.points}.")
+        if used and {used, 2 * used} <= reached.keys() and doubling_gains(reached, used, margin, metric.more_is_better):
+            told.append(f"Twice as many epochs still gain {metric.half(abs(reached[2 * used] - reached[used]))}{metric.points}.")
+    notes = (" ".join(told),)
     points = [Point(float(epochs), value) for epochs, value in reached.items()]
     return line_chart(title, x, y, [Line(BASELINE, style, points)], caption=f"{title} · {group.title}", notes=notes, reference=nothing)
 
