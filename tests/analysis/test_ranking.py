@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from attnbench.analysis.codes import codes
 from attnbench.analysis.frame import frame
 from attnbench.analysis.ranking import COLUMNS, ranking, rankings
-from attnbench.analysis.settings import SETTING, codes, grouped
+from attnbench.analysis.settings import SETTING, grouped
 from attnbench.errors import BadInput
 from attnbench.store.record import PYTEST_BENCHMARK, Origin, Record
 from helpers.golden_tables import FOLDER, tables

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnbench.analysis.codes import codes
 from attnbench.analysis.diverged import with_diverged
-from attnbench.analysis.settings import SETTING, codes, samples_by_record
+from attnbench.analysis.settings import SETTING, samples_by_record
 from attnbench.analysis.unverified import unverifiable, unverified
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attnbench.analysis.codes import codes
 from attnbench.analysis.labels import USUAL, Labels, canonical
 from attnbench.errors import BadInput
 from attnbench.spec.plain import plain_params
@@ -222,18 +223,6 @@ def declared_params(variants: set[str]) -> dict[str, Mapping[str, Any]]:
     for name in sorted(variants & set(registry.names("variants"))):
         with suppress(BadInput):  # a plug-in that cannot be imported here, or has what no record holds, counts as not registered
             found[name] = plain_params(registry.field("variants", name, "params", default={}), name)
-    return found
-
-
-def codes(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.intp]:
-    """A number for every row, equal for rows that are equal in the given columns; missing equals missing. The numbers have no gaps."""
-    import pandas as pd
-
-    found = np.zeros(len(table), dtype=np.intp)
-    for name in columns:
-        own, values = pd.factorize(table[name], use_na_sentinel=False)
-        found = found * (len(values) or 1) + own
-        found = pd.factorize(found)[0]  # before the product outgrows an integer
     return found
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attnbench.analysis.codes import codes
 from attnbench.analysis.labels import Labels
-from attnbench.analysis.settings import BENCH, SETTING, as_texts, codes, comparable, samples_by_record
+from attnbench.analysis.settings import BENCH, SETTING, as_texts, comparable, samples_by_record
 from attnbench.analysis.unverified import unverified
 from attnbench.spec.axis_values import MODES
 from attnbench.stats import KNOWN, Location, Medians, Spread, between_processes, locations, medians

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from attnbench.analysis.codes import codes
 from attnbench.analysis.frame import AXES
 from attnbench.analysis.samples import BASELINE
-from attnbench.analysis.settings import codes, label_of, labels_of, needed_rows
+from attnbench.analysis.settings import label_of, labels_of, needed_rows
 from attnbench.claim import FAILED
 
 if TYPE_CHECKING:
