@@ -32,6 +32,7 @@ _READ = (
 )  # fmt: skip
 _WHOSE = ("label", "init_norm", "task", "task_params")  # what tells whose run it is, of which arm and task
 _RECIPE = ("num_layers", "batch_size", "num_heads", "head_dim", "data")
+_ADDED = ("arm", "at", "budget", "better", "task_metric", "nothing", "blocks", "asked")  # columns, by `runs`
 COUNTED = (
     f"Tuned runs of protocol {PROTOCOL.name} with {SEEDS} seeds of every arm, of the budget that its pilot chose for the task. Runs of "
     "twice that, at the same rates, are judged apart; it is partly so where the two differ."
@@ -85,6 +86,8 @@ def runs(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], tasks: Sequen
     which mechanisms differ are given there too.
     """
     table = counted_only(table, [name for on in tasks for name in _read(on, of)])
+    if table.empty:  # as in every store without such runs, for each of the claims
+        return _narrow(table.assign(label="")).assign(**dict.fromkeys(_ADDED))
     where = {"protocol": PROTOCOL.name, "label": tuple({each.label for each in mechanisms.values()}), **where}
     by_budget = [_runs(part, mechanisms, tasks, of, {**where, **axes}).assign(budget=name) for name, part, axes in budgets(table)]
     return join(by_budget)
