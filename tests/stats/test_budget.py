@@ -28,6 +28,11 @@ def test_a_budget_is_chosen_by_hand(values: dict[int, float], chosen: int | None
     assert chosen_budget(mirrored, longest=64, margin=0.02, nothing=3.8, more_is_better=False) == chosen
 
 
+def test_an_accuracy_of_which_no_double_can_gain_a_margin_needs_none() -> None:
+    assert chosen_budget({4: 0.8, 8: 0.9901}, **RULE) == 8 and chosen_budget({4: 0.8, 8: 0.99}, **RULE) is None
+    assert chosen_budget({4: 2.0, 8: 0.995}, 64, margin=0.05, nothing=4.0, more_is_better=False) is None
+
+
 def test_budgets_are_doubled_until_one_is_chosen_or_none_is_left() -> None:
     rule = {**RULE, "longest": 16}
     assert next_budget({}, 4, **rule) == 4

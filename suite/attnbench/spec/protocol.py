@@ -28,7 +28,8 @@ class Protocol:
     `deciding_seed`. The best has the least loss on the validation part, or the best metric (`judged_by`). Without `rates`, those of the
     cell are tried and no others.
     Budget: that of a task is chosen once, by runs of softmax alone of doubled epochs: the first of which a doubling gains less than
-    `margins` says, in the task's metric on the validation part, and that knows more than frequencies by at least twice the margin.
+    `margins` says, in the task's metric on the validation part, and that knows more than frequencies by at least twice the margin; or the
+    longest that spec.pilot allows.
     ranked_seeds, claim_seeds: how many runs a row of a ranked table, and an arm of a claim, should have.
     """
 

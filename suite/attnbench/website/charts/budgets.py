@@ -40,7 +40,7 @@ def pilot_chart(results: Results, group: Group, metric: Metric, nothing: Referen
     told = [f"The budget here is {used} epochs."]
     if margin:
         told.append(f"The margin is {metric.half(margin)}{metric.points}.")
-        if used and {used, 2 * used} <= reached.keys() and doubling_gains(reached, used, margin, metric.more_is_better):
+        if used in reached and doubling_gains(reached, used, margin, metric.more_is_better):
             told.append(f"Twice as many epochs still gain {metric.half(abs(reached[2 * used] - reached[used]))}{metric.points}.")
     notes = (" ".join(told),)
     points = [Point(float(epochs), value) for epochs, value in reached.items()]
