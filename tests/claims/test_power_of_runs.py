@@ -74,6 +74,7 @@ def test_a_bound_that_one_run_refutes(name: str, bound: float) -> None:
         hold(share, stated, trials)
 
 
+@pytest.mark.long
 def test_a_bound_that_all_runs_have_to_agree_on() -> None:
     text = claim("polynomial_norm_in_training").power
     mostly, one, four, often, one_often, four_often = percents(text)
@@ -98,6 +99,7 @@ def test_a_bound_that_all_runs_have_to_agree_on() -> None:
         hold(failing["not reproduced"], alone)
 
 
+@pytest.mark.long
 def test_exponents_of_times() -> None:
     """Each of four times, of three processes: both mechanisms, forward and training. Bytes are counted, and have no noise."""
     text, lengths = claim("orthogonal_is_linear").power, [2.0**place for place in range(10, 15)]
@@ -127,6 +129,7 @@ def test_exponents_of_times() -> None:
         hold(whole["reproduced"], after("One of 1 or 2 is in", text)[case] ** 4, trials)
 
 
+@pytest.mark.long
 def test_exponents_of_a_norm() -> None:
     text, lengths = claim("polynomial_norm_is_bounded").power, (256, 1024, 4096)
     assert "of which 3 seeds are averaged" in text and "over 3 lengths, each 4 times the last" in text
@@ -177,6 +180,7 @@ def conditions(chance: np.random.Generator, far: float, spread: float = 0.5) -> 
     ]
 
 
+@pytest.mark.long
 def test_an_agreement_of_seeds() -> None:
     text = claim("softmax_loses_rank").power
     half, mostly = percents(text)

@@ -33,6 +33,7 @@ def test_a_cell_is_measured_beside_damaged_records_reports_and_peaks(tmp_path: P
     assert len(list(Store(store).read([]))) == before + 1
 
 
+@pytest.mark.long
 def test_a_process_of_its_own_says_no_more_than_what_it_skips(tmp_path: Path) -> None:
     store = tmp_path / "results"
     DamagedStores(SEED - 3).make(store, 100, 20)

@@ -100,6 +100,7 @@ def test_letters_that_an_output_lacks_are_replaced(name: str, letters: str, stor
     assert letters in out and "error" not in err
 
 
+@pytest.mark.long
 def test_json_means_the_same_in_every_encoding(store: Path, tmp_path: Path) -> None:
     commands = [["compare", "softmax", "sœft中", "--json", "--results", str(store)], ["list", "variants", "--json"]]
     found = []

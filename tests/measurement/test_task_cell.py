@@ -189,11 +189,8 @@ def test_causal_and_mixed_precision_are_axes_of_a_task(monkeypatch: pytest.Monke
     assert losses[0] != losses[1] and losses[0] != losses[2]
 
 
-def sizes() -> list[tuple[str, str]]:
-    return [(name, which) for name in attnbench.names("tasks") for which in ("small", "large")]
-
-
-@pytest.mark.parametrize(("name", "which"), sizes())
+@pytest.mark.parametrize("which", ["small", pytest.param("large", marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", attnbench.names("tasks"))
 def test_every_mechanism_gets_the_same_model_around_it(name: str, which: str) -> None:
     """All but the mechanism's own parameters are equal in number, and those are few, or said to be many."""
     task: Task = importlib.import_module(f"attnbench.tasks.{name}").TASK

@@ -82,7 +82,7 @@ def test_a_failure_of_the_engine_itself_is_raised_and_ends_what_runs(results: Pa
         run(trainings(2), results, 2)
 
 
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("told", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_ctrl_c_and_a_batch_system_end_all_that_run_and_keep_what_is_finished(results: Path, told: signal.Signals) -> None:
     with running(results, "--jobs", "2", grid=TRAININGS) as (process, mark):
         assert process.stdout is not None

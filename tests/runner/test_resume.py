@@ -12,7 +12,7 @@ from helpers.killed_runs import CELLS, marked, running, stored
 from helpers.misbehaving import PATIENCE_S, wait_for
 
 
-@pytest.mark.parametrize("finished", [0, 1])
+@pytest.mark.parametrize("finished", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(results: Path, finished: int) -> None:
     """As a terminal sends it, to every process of the run; while the fork server still starts, and in a cell."""
     with running(results) as (process, mark):

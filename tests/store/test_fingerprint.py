@@ -56,14 +56,15 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
     [
         ("variants/relu.py", {"kernel", "depth", "task", "check"}),
         pytest.param("variants/gated.py", {"kernel of another"}, marks=pytest.mark.long),
-        ("variants/softmax.py", {"kernel", "kernel of another", "depth"}),  # the anchor, which is timed beside every mechanism
+        # The anchor, which is timed beside every mechanism.
+        pytest.param("variants/softmax.py", {"kernel", "kernel of another", "depth"}, marks=pytest.mark.long),
         pytest.param("variants/nystrom.py", set(), marks=pytest.mark.long),
         pytest.param("kernels/activation.py", set(CELLS), marks=pytest.mark.long),  # of softmax too
-        ("kernels/phi1.py", set()),
+        pytest.param("kernels/phi1.py", set(), marks=pytest.mark.long),
         ("measurement/clock.py", set(CELLS) - {"task"}),  # of a training run no time counts
         pytest.param("measurement/cost.py", set(CELLS) - {"check", "task"}, marks=pytest.mark.long),
         pytest.param("measurement/tracks/depth.py", {"depth"}, marks=pytest.mark.long),
-        ("measurement/tracks/task.py", {"task"}),
+        pytest.param("measurement/tracks/task.py", {"task"}, marks=pytest.mark.long),
         pytest.param("measurement/checks/decode.py", {"check"}, marks=pytest.mark.long),
         pytest.param("training/train.py", {"task"}, marks=pytest.mark.long),
         pytest.param("training/checkpoint.py", {"task"}, marks=pytest.mark.long),

@@ -28,8 +28,8 @@ RECALL = ["mqar", "selective_copy", "noisy_recall", "fuzzy_recall", "memorisatio
         ("fuzzy_recall", "bee9d4e44b319c51"),
         ("memorisation", "e34195517c73867d"),
         ("compression", "f7e4aecc6b9a2dde"),
-        ("listops", "a2b8f281823be099"),
-        ("pathfinder", "d8807910cd7ae8ef"),
+        pytest.param("listops", "a2b8f281823be099", marks=pytest.mark.long),
+        pytest.param("pathfinder", "d8807910cd7ae8ef", marks=pytest.mark.long),
     ],
 )
 def test_the_bits_are_these_on_every_machine(name: str, fingerprint: str) -> None:

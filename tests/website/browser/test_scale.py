@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from attnbench.website.publish import publish
 from helpers.site_page import Watched
 
 
+@pytest.mark.long
 def test_many_cells_make_a_small_page_with_every_machine(watch: Callable[[Path], Watched], tmp_path: Path) -> None:
     write_cells(tmp_path / "results", 1_000, of_machine=200)
     publish(tmp_path / "results", tmp_path / "dist", Console(quiet=True))
