@@ -8,6 +8,9 @@ LINT := $(VENV)/.ready-lint
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 MACHINE = "$$($(BIN)/attnbench doctor --machine)"
 
+# Compiled copies of the sources are kept, whatever the environment says: the tests start hundreds of processes, and each would compile anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help leaderboard test acceptance check bench site screenshots goldens floors forms agreement repeatability disturbance trainer controls estimates engines scale clean
 
 help:  ## what there is to make
