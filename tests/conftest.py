@@ -4,6 +4,7 @@ for each test process, so that none waits for the lock by which attnbench measur
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -26,6 +27,18 @@ torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)  # worker
 from attnbench.runner.parent import run_in_child  # noqa: E402
 from helpers.misbehaving import Nothing  # noqa: E402
 from helpers.records import know_machine  # noqa: E402
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected, some millions of objects, is there to the end: no collection of garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Libraries look for what they leaked when the process ends."""
+    gc.unfreeze()
+
 
 hypothesis.settings.register_profile("shared machine", deadline=None)  # how long an example took says nothing here
 hypothesis.settings.load_profile("shared machine")

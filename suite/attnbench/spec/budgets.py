@@ -10,16 +10,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-# Epochs by task, see key_of, of the small sizes; of the tasks whose pilot has ended.
+# Epochs by task, see key_of, of the small sizes.
 CHOSEN: Mapping[str, int] = MappingProxyType(
     {
         "mnist": 8,
         "fashion_mnist": 12,
         "sotu_era": 3,
+        "sotu_mlm": 24,
+        "sotu_lm": 24,
         "mqar": 8,
         "mqar, other form": 8,
         "mqar, pairs 16": 8,
         "mqar, pairs 16, other form": 8,
+        "selective_copy": 44,
         "selective_copy, other form": 11,
         "noisy_recall": 16,
         "noisy_recall, other form": 16,
@@ -27,6 +30,8 @@ CHOSEN: Mapping[str, int] = MappingProxyType(
         "memorisation, other form": 8,
         "compression": 16,
         "compression, other form": 16,
+        "mnist, patch 2": 16,
+        "fashion_mnist, patch 2": 12,
     }
 )
 
