@@ -113,6 +113,18 @@ def test_a_training_is_scaled_by_its_epochs() -> None:
     assert Estimate([longer]).seconds(record.spec) == pytest.approx(10.0)
 
 
+def test_of_trainings_of_one_kind_the_median_counts() -> None:
+    """The last of which ran beside something else."""
+    records = [
+        make_record(
+            make_spec(**{**TASK, "seed": seed}), measurements={"accuracy": [0.5]}, stages_s={"train": took}, started_at=f"2026-11-2{seed}"
+        )
+        for seed, took in enumerate((20.0, 22.0, 99.0))
+    ]
+    known = Estimate(records)
+    assert known.seconds(make_spec(**{**TASK, "seed": 7})) == 22.0 and known.seconds(records[2].spec) == 99.0
+
+
 def test_a_mechanism_that_was_not_trained_yet_takes_as_much_longer_than_softmax_as_a_step_of_it() -> None:
     """And as the others do where no step was timed."""
     of_step = {name: of for name, of in TASK.items() if name not in ("epochs", "lr")} | {"track": "step"}

@@ -26,17 +26,20 @@ class Estimate:
 
     records: of this machine, and those of training runs on others; those of cells that ended well count. limit_s: after which a cell is
     stopped, whatever records let expect. machine: the name of this one; without it all records are its own. What another machine's cells
-    took is scaled by what the cells take here that both have run.
+    took is scaled by what the cells take here that both have run. Of trainings of one kind, of other seeds and rates, the median counts:
+    one may take five times as long as another, for what else ran beside it, or for numbers too small to be normal.
     """
 
     def __init__(self, records: Iterable[Record] = (), limit_s: float = Limits.timeout_s, machine: str | None = None) -> None:
         self.records = 0
         self._limit_s = limit_s
         self._whole: dict[str, float] = {}
+        self._trainings: dict[tuple[str, Key, int], list[float]] = defaultdict(list)
         known: dict[str, Costs] = defaultdict(lambda: defaultdict(dict))
         for record in sorted(records, key=lambda record: record.started_at):
             if record.status == "ok" and record.stages_s:
-                self._add(record, known[record.machine if machine is not None else ""], machine in (None, record.machine))
+                whose = record.machine if machine is not None else ""
+                self._add(record, whose, known[whose], is_own=machine in (None, record.machine))
         self._known = _joined(known.pop(machine or "", {}), known.values())
 
     def seconds(self, spec: Spec) -> float:
@@ -58,7 +61,7 @@ class Estimate:
         calls = (cost.call_s, anchor_s) if anchor_s <= ANCHOR_PATIENCE_S else (cost.call_s,)
         return cost.rest_s + timing_s(calls)
 
-    def _add(self, record: Record, known: Costs, is_own: bool) -> None:
+    def _add(self, record: Record, whose: str, known: Costs, is_own: bool) -> None:
         spec = record.spec
         total = sum(record.stages_s.values())
         samples = record.measurements.get(f"{spec.mode}_s", []) if spec.is_timed else [0.0]
@@ -67,8 +70,13 @@ class Estimate:
         self.records += 1
         if is_own and (not spec.is_timed or record.environment.get("timing") == TIMING):  # before that rule, cells had fewer calls
             self._whole[spec.key()] = total
-        rest = total - record.stages_s.get("time", 0.0) if spec.is_timed else total
-        known[_key(spec)][size_of(spec)] = spec, Cost(median(samples), rest)
+        key, size = _key(spec), size_of(spec)
+        rest = total - record.stages_s.get("time", 0.0)
+        if spec.track == "task":
+            alike = self._trainings[whose, key, size]
+            alike.append(total)
+            rest = median(alike)
+        known[key][size] = spec, Cost(median(samples), rest)
 
     def _cost(self, spec: Spec) -> Cost:
         own = self._known.get(_key(spec))
