@@ -113,16 +113,17 @@ def test_a_training_is_scaled_by_its_epochs() -> None:
     assert Estimate([longer]).seconds(record.spec) == pytest.approx(10.0)
 
 
-def test_of_trainings_of_one_kind_the_median_counts() -> None:
-    """The last of which ran beside something else."""
-    records = [
-        make_record(
-            make_spec(**{**TASK, "seed": seed}), measurements={"accuracy": [0.5]}, stages_s={"train": took}, started_at=f"2026-11-2{seed}"
-        )
-        for seed, took in enumerate((20.0, 22.0, 99.0))
-    ]
-    known = Estimate(records)
-    assert known.seconds(make_spec(**{**TASK, "seed": 7})) == 22.0 and known.seconds(records[2].spec) == 99.0
+def test_of_trainings_of_one_kind_the_median_of_those_on_a_quiet_machine_counts() -> None:
+    def trained(seed: int, took: float, load: float) -> Record:
+        given: dict[str, Any] = {"stages_s": {"train": took}, "started_at": f"2026-11-2{seed}", "measurements": {"accuracy": [0.5]}}
+        return make_record(make_spec(**{**TASK, "seed": seed}), environment={"load_average": load, "jobs": 2}, **given)
+
+    busy = [trained(0, 99.0, 5.0), trained(1, 60.0, 2.6)]
+    quiet = [trained(2, 20.0, 0.1), trained(3, 24.0, 2.0), trained(4, 22.0, 2.5)]
+    new = make_spec(**{**TASK, "seed": 7})
+    known = Estimate([*busy, *quiet])
+    assert [known.seconds(of) for of in (new, quiet[1].spec, busy[0].spec)] == [22.0, 24.0, 22.0]
+    assert Estimate(busy).seconds(new) == Estimate(busy).seconds(busy[0].spec) == 60.0
 
 
 def test_a_mechanism_that_was_not_trained_yet_takes_as_much_longer_than_softmax_as_a_step_of_it() -> None:

@@ -17,6 +17,8 @@ from attnbench.spec.axis_values import OF_TRAINING
 from attnbench.store.facts import TIMING
 from attnbench.store.record import Record
 
+OTHERS_LOAD = 0.5  # processors that other programs may use, by the average of the minute before, on a machine that is quiet
+
 Key = tuple[str, str]  # a mechanism, and all axes but it, its size and its seed
 Costs = dict[Key, dict[int, tuple[Spec, Cost]]]  # and the costs that are known, by size
 
@@ -26,15 +28,15 @@ class Estimate:
 
     records: of this machine, and those of training runs on others; those of cells that ended well count. limit_s: after which a cell is
     stopped, whatever records let expect. machine: the name of this one; without it all records are its own. What another machine's cells
-    took is scaled by what the cells take here that both have run. Of trainings of one kind, of other seeds and rates, the median counts:
-    one may take five times as long as another, for what else ran beside it, or for numbers too small to be normal.
+    took is scaled by what the cells take here that both have run. Of trainings of one kind, of other seeds and rates, the median counts of
+    those that began on a quiet machine: beside other programs one takes five times as long. Without such the shortest counts.
     """
 
     def __init__(self, records: Iterable[Record] = (), limit_s: float = Limits.timeout_s, machine: str | None = None) -> None:
         self.records = 0
         self._limit_s = limit_s
         self._whole: dict[str, float] = {}
-        self._trainings: dict[tuple[str, Key, int], list[float]] = defaultdict(list)
+        self._trainings: dict[tuple[str, Key, int], list[tuple[bool, float]]] = defaultdict(list)
         known: dict[str, Costs] = defaultdict(lambda: defaultdict(dict))
         for record in sorted(records, key=lambda record: record.started_at):
             if record.status == "ok" and record.stages_s:
@@ -68,14 +70,15 @@ class Estimate:
         if not samples:
             return
         self.records += 1
-        if is_own and (not spec.is_timed or record.environment.get("timing") == TIMING):  # before that rule, cells had fewer calls
+        is_quiet = _began_quietly(record)
+        if is_own and (is_quiet if not spec.is_timed else record.environment.get("timing") == TIMING):  # before it, cells had fewer calls
             self._whole[spec.key()] = total
         key, size = _key(spec), size_of(spec)
         rest = total - record.stages_s.get("time", 0.0)
         if spec.track == "task":
             alike = self._trainings[whose, key, size]
-            alike.append(total)
-            rest = median(alike)
+            alike.append((is_quiet, total))
+            rest = median([took for quiet, took in alike if quiet] or [min(took for _, took in alike)])
         known[key][size] = spec, Cost(median(samples), rest)
 
     def _cost(self, spec: Spec) -> Cost:
@@ -106,6 +109,12 @@ class Estimate:
             return None
         own, beside = (cost_at(of, spec).call_s for of in steps if of)
         return cost_at(runs, spec).times(own / beside, own / beside)
+
+
+def _began_quietly(record: Record) -> bool:
+    """Whether no other programs than those of its own command kept the machine busy when a cell began; true where that is not known."""
+    load, jobs = (record.environment.get(fact) for fact in ("load_average", "jobs"))
+    return not isinstance(load, (int, float)) or load <= (jobs if isinstance(jobs, int) else 1) + OTHERS_LOAD
 
 
 def _joined(own: Costs, others: Iterable[Costs]) -> Costs:
