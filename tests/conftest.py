@@ -30,7 +30,7 @@ from helpers.records import know_machine  # noqa: E402
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected, some millions of objects, is there to the end: no collection of garbage looks at it again."""
+    """What was imported and collected is there to the end: no collection of garbage looks at it again."""
     gc.collect()
     gc.freeze()
 

@@ -31,6 +31,20 @@ def test_runs_of_another_budget_than_the_pilots_count_for_nothing(monkeypatch: p
     assert found.verdict == "inconclusive" and found.missing
 
 
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_query_that_finds_no_run_gives_the_same_columns(name: str) -> None:
+    table = good(name)
+    found = {tuple(sorted(claim(name).query(of).columns)) for of in (table, table[:0])}
+    assert len(found) == 1
+
+
+def test_a_run_of_which_the_norm_at_the_start_is_not_known_is_of_no_arm() -> None:
+    name = "sigmoid_matches_softmax"
+    table = good(name)
+    unknown = table.assign(init_norm=table["init_norm"].mask((table["seed"] == 0).to_numpy()))
+    assert set(claim(name).query(unknown)["seed"]) == set(table["seed"]) - {0}
+
+
 def test_a_budget_is_that_of_a_difficulty_and_a_form(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "polynomial_trails_on_recall"
     assert {row["bench"]["causal"] for row in judge(claim(name), good(name)).evidence} == {False, True}

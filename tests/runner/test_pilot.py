@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from attnbench.cli.pilot import _print
 from attnbench.runner.cell import resolve
-from attnbench.runner.pilot import piloted
+from attnbench.runner.pilot import Piloted, piloted
 from attnbench.spec import tuning
 from attnbench.spec.axes import Spec
 from attnbench.spec.budgets import CHOSEN
@@ -30,7 +33,7 @@ OPEN = Spec(
 )  # fmt: skip
 
 
-def run_through(reached: Callable[[int], float], status: str = "ok") -> tuple[object, list[Spec]]:
+def run_through(reached: Callable[[int], float], status: str = "ok") -> tuple[Piloted, list[Spec]]:
     """A pilot to its end, and every run that it asked for. reached: the accuracy of the middle rate by epochs; other rates learn less."""
     known: dict[str, Record] = {}
     asked: list[Spec] = []
@@ -92,6 +95,16 @@ def test_a_task_on_which_softmax_gains_for_long_has_the_longest_budget_and_says_
     assert (found.chosen, found.doubling_gains) == (LONGEST * 4, True) and max(spec.epochs or 0 for spec in asked) == 2 * LONGEST * 4
     found, _ = run_through({4: 0.5, 8: 0.505}.__getitem__)
     assert (found.chosen, found.doubling_gains) == (4, False)
+
+
+def test_what_is_printed_says_which_budgets_are_the_longest_and_what_the_package_is_to_hold() -> None:
+    shown = [run_through(reached)[0] for reached in (lambda epochs: 0.01 * epochs, {4: 0.5, 8: 0.505}.__getitem__)]
+    written = StringIO()
+    _print(shown, {"mnist": "mnist"}, Console(file=written, width=200))
+    printed = written.getvalue()
+    longest, flat = (line for line in printed.splitlines() if line.startswith("mnist"))
+    assert f"{4 * LONGEST}, the longest" in longest and "the longest" not in flat
+    assert "still gains the margin or more: mnist.\n" in printed and f'"mnist": {4 * LONGEST},' in printed and '"mnist": 4,' in printed
 
 
 def test_the_preset_holds_the_first_two_budgets_of_softmax_on_every_task() -> None:

@@ -49,4 +49,5 @@ def test_the_longest_budget_is_chosen_where_its_double_still_gains_and_no_longer
     assert chosen_budget(gaining, **rule) == 8 and next_budget(gaining, 4, **rule) is None
     assert doubling_gains(gaining, 8, 0.01, more_is_better=True) and not doubling_gains(gaining, 8, 0.01, more_is_better=False)
     assert chosen_budget({**gaining, 32: 0.601}, **rule) == 8
-    assert chosen_budget({4: 0.1, 8: 0.1, 16: 0.6}, **rule) is None
+    for late in (0.6, 0.995):
+        assert chosen_budget({4: 0.1, 8: 0.1, 16: late}, **rule) is None

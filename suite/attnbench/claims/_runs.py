@@ -30,14 +30,13 @@ NOTHING = {"accuracy": "majority_share", "bits_per_byte": "unigram_bits"}  # wha
 _READ = (
     "causal", "task", "task_params", "label", "init_norm", "weight_decay", "metric", "session", "started_at", "attnbench_commit", "dirty",
 )  # fmt: skip
-_WHOSE = ("label", "init_norm", "task", "task_params")  # what tells whose run it is, of which arm and task
 _RECIPE = ("num_layers", "batch_size", "num_heads", "head_dim", "data")
-_ADDED = ("arm", "at", "budget", "better", "task_metric", "nothing", "blocks", "asked")  # columns, by `runs`
 COUNTED = (
     f"Tuned runs of protocol {PROTOCOL.name} with {SEEDS} seeds of every arm, of the budget that its pilot chose for the task. Runs of "
     "twice that, at the same rates, are judged apart; it is partly so where the two differ."
 )
 BUDGET = "budget"  # the column of `apart` in which these two differ
+_ADDED = ("arm", "at", BUDGET, "better", "task_metric", "nothing", "blocks", "asked")  # the columns that `runs` adds
 TWICE = "twice the budget"
 DECAYS = (0.05, 0.0, 0.1)  # the usual weight decay, and those of the claims that the norms of weights bear on, judged apart
 
@@ -116,7 +115,8 @@ def _runs(table: pd.DataFrame, mechanisms: Mapping[str, Mechanism], tasks: Seque
         alike = [on for on in tasks if on.metric == metric]
         rows = _filled(table, alike[0], of, {**where, "task": tuple(on.task for on in alike)})
         places = defaultdict[tuple[object, ...], list[int]](list)
-        for place, key in enumerate(zip(*(rows[name].fillna("").tolist() for name in _WHOSE), strict=True)):
+        whose = zip(rows["label"], rows["init_norm"], rows["task"], rows["task_params"].fillna(""), strict=True)
+        for place, key in enumerate(whose):
             places[key].append(place)
         arms = [
             (place, name, str(on))

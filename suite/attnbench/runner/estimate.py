@@ -71,7 +71,8 @@ class Estimate:
             return
         self.records += 1
         is_quiet = _began_quietly(record)
-        if is_own and (is_quiet if not spec.is_timed else record.environment.get("timing") == TIMING):  # before it, cells had fewer calls
+        is_whole = record.environment.get("timing") == TIMING if spec.is_timed else is_quiet  # before that rule, cells had fewer calls
+        if is_own and is_whole:
             self._whole[spec.key()] = total
         key, size = _key(spec), size_of(spec)
         rest = total - record.stages_s.get("time", 0.0)

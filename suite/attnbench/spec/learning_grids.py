@@ -43,7 +43,7 @@ STANDARD = TaskGrid(
     ("mnist", "sotu_era", "sotu_mlm"), ("softmax", "orthogonal", "polynomial", "linear_elu", *CONTROLS),
     seeds=NEWEST.ranked_seeds, processes=3, tuned=True, fixed=RESIDUAL,
 )  # fmt: skip
-# A night or little more: of the two tasks of 196 patches the one with the shorter runs. `claims` holds both, with more arms.
+# Of the two tasks of 196 patches it holds one, for the hours that their runs take. `claims` holds both, with more arms.
 REFERENCE = (
     TaskGrid(SHORT, EIGHT, seeds=NEWEST.ranked_seeds, processes=3, tuned=True, budgets=LADDER, both_forms=True, fixed=RESIDUAL),
     TaskGrid(

@@ -17,8 +17,7 @@ from attnbench.spec.budgets import key_of
 from attnbench.spec.grids import Posed, TaskGrid
 from attnbench.spec.protocol import Protocol
 
-# A budget is at most so many times what a task declares, whatever softmax still gains: with more, the runs of a task would not fit a night.
-LONGEST = 4
+LONGEST = 4  # times the epochs that a task declares: whatever softmax still gains, no budget is longer, for what the runs would cost
 MIDDLE = slice(1, -1)  # of the protocol's rates around a task's own
 
 

@@ -34,6 +34,8 @@ def chosen_budget(values: Mapping[int, float], longest: int, margin: float, noth
     """
     sign = 1.0 if more_is_better else -1.0
     for budget, value in sorted(values.items()):
+        if budget > longest:
+            break
         if sign * (value - nothing) < 2 * margin:
             continue
         if more_is_better and 1.0 - value < margin:

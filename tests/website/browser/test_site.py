@@ -141,10 +141,10 @@ STORES: dict[str, Callable[[], list[site_records.Record]]] = {
     "all_failed": site_records.all_failed,
     "many_machines": lambda: [r for n in range(12) for r in site_records.kernel("softmax", machine=f"machine-{n}")],
 }
-LARGER = ("single", "many_machines")
+LONG = ("single", "many_machines")
 
 
-@pytest.mark.parametrize("name", ["empty", "all_failed", *(pytest.param(name, marks=pytest.mark.long) for name in LARGER)])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in STORES])
 def test_every_store_has_pages_that_say_what_to_do_next(watch: Callable[[Path], Watched], tmp_path: Path, name: str) -> None:
     (tmp_path / "results").mkdir()
     shown = watch(publish(site_records.stored(tmp_path / "results", STORES[name]()), tmp_path / "dist", Console()).parent)

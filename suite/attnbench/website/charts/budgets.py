@@ -21,7 +21,7 @@ from attnbench.website.results import Results, by_label
 
 LEAD = (
     "A budget is chosen by softmax alone, before anything else is run: complete runs with doubled epochs, until a doubling gains less than "
-    "the margin and softmax knows more than frequencies; and no longer than a night can hold. All mechanisms then train as long."
+    "the margin and softmax knows more than frequencies, or so long as is allowed for its cost. All mechanisms then train as long."
 )
 
 
