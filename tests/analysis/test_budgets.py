@@ -60,6 +60,11 @@ def test_softmax_reaches_this_with_doubled_budgets() -> None:
     assert by_budget(trials_by_setting([r for r in records if r.spec.epochs == 8], name_of), result(8), "accuracy") == {}
 
 
+def test_a_budget_of_which_every_trial_failed_is_not_shown() -> None:
+    records = [trial(4, 1e-3, 0.7), trial(8, 1e-3, 0.8), dataclasses.replace(trial(16, 1e-3, 0.9), status="out_of_memory")]
+    assert by_budget(trials_by_setting(records, name_of), result(8), "accuracy") == {4: 0.7, 8: 0.8}
+
+
 def test_the_rungs_of_a_ladder_are_complete_runs_at_the_rate_of_the_whole() -> None:
     whole, half = result(8), result(4, tuned_epochs=8)
     others = [result(4), result(16, tuned_epochs=8), result(2, tuned_epochs=4), result(4, tuned_epochs=8, block="skipless")]

@@ -52,7 +52,9 @@ def by_budget(trials: Trials, record: Record, metric: str) -> dict[int, float]:
     for setting, by_label in trials.items():
         if BASELINE in by_label and _but_epochs(OF_TRIALS, setting) == mine:
             one = by_label[BASELINE][0]
-            found[one.spec.epochs or 0] = tried({setting: {BASELINE: by_label[BASELINE]}}, one, metric)[BASELINE]
+            of_budget = tried({setting: {BASELINE: by_label[BASELINE]}}, one, metric).get(BASELINE)
+            if of_budget is not None:  # none where every trial failed
+                found[one.spec.epochs or 0] = of_budget
     common = set.intersection(*(of.reached.keys() | set(of.diverged) for of in found.values())) if len(found) > 1 else set()
     best = max if higher_is_better(metric) else min
     reached = {epochs: [value for rate, value in of.reached.items() if rate in common] for epochs, of in sorted(found.items())}
